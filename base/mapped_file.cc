@@ -1,0 +1,56 @@
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+
+namespace uhd {
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  require(file >= 0, "cannot open ", path.string(), ": ", std::strerror(errno));
+  struct stat info {};
+  const bool regular = ::fstat(file, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
+  void* map = regular ? ::mmap(nullptr, info.st_size, PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
+  ::close(file);
+  require(regular, path.string(), " is not a file with content");
+  require(map != MAP_FAILED, "cannot map ", path.string(), ": ", std::strerror(errno));
+  data_ = static_cast<const std::byte*>(map);
+  size_ = info.st_size;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+std::string read_text_file(const std::filesystem::path& path, size_t max_bytes) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  require(!error, "cannot read ", path.string(), ": ", error.message());
+  require(size <= max_bytes, path.string(), " has ", size, " bytes, more than the limit of ", max_bytes);
+  std::ifstream file(path, std::ios::binary);
+  std::string text(size, '\0');
+  require(static_cast<bool>(file.read(text.data(), static_cast<std::streamsize>(size))), "cannot read ",
+          path.string());
+  return text;
+}
+
+}  // namespace uhd

@@ -1,0 +1,57 @@
+// The compute threads of the CPU backend: a fixed pool and one parallel loop.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace uhd {
+
+// A borrowed callable void(int64_t begin, int64_t end): no allocation, valid for the duration of the call.
+class LoopBody {
+ public:
+  template <class F>
+  LoopBody(const F& body)  // NOLINT(google-explicit-constructor): meant to bind lambdas
+      : object_(&body),
+        call_([](const void* o, int64_t b, int64_t e) { (*static_cast<const F*>(o))(b, e); }) {}
+  void operator()(int64_t begin, int64_t end) const { call_(object_, begin, end); }
+
+ private:
+  const void* object_;
+  void (*call_)(const void*, int64_t, int64_t);
+};
+
+// Workers spin briefly for the next loop, then sleep, so that idle ranks and oversubscribed machines lose
+// nothing. The calling thread works too: ThreadPool(1) has no threads of its own. Loops come from one thread
+// at a time.
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls body on disjoint ranges that cover [0, count), each at most `grain` long (but for the last one's
+  // remainder); returns when all are done. The body must not throw. Chunks are taken from a shared counter,
+  // so uneven work balances.
+  void parallel_for(int64_t count, int64_t grain, LoopBody body);
+
+ private:
+  void work();
+  void run_chunks(const LoopBody& body);
+
+  std::vector<std::jthread> workers_;
+  // One loop at a time. `epoch_` announces it; `busy_` counts workers that still may touch its fields.
+  alignas(64) std::atomic<uint32_t> epoch_{0};
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<int> busy_{0};
+  const LoopBody* body_ = nullptr;
+  int64_t count_ = 0;
+  int64_t grain_ = 1;
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace uhd

@@ -1,0 +1,47 @@
+// Owns memory of one backend and frees it there.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+#include "kernels/tensor.h"
+
+namespace uhd {
+
+class Backend;
+
+// Move-only. Must not outlive its backend.
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  DeviceBuffer(Backend& owner, void* data, size_t bytes) : owner_(&owner), data_(data), bytes_(bytes) {}
+  DeviceBuffer(DeviceBuffer&& o) noexcept
+      : owner_(std::exchange(o.owner_, nullptr)),
+        data_(std::exchange(o.data_, nullptr)),
+        bytes_(std::exchange(o.bytes_, 0)) {}
+  DeviceBuffer& operator=(DeviceBuffer&& o) noexcept {
+    std::swap(owner_, o.owner_);
+    std::swap(data_, o.data_);
+    std::swap(bytes_, o.bytes_);
+    return *this;
+  }
+  ~DeviceBuffer();  // backend.cc
+
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+  explicit operator bool() const { return data_ != nullptr; }
+
+  // The start of the buffer as a dense tensor; checks that it fits.
+  Tensor as(DType dtype, Shape shape) const {
+    Tensor t(data_, dtype, shape);
+    check(t.bytes() <= bytes_, "a tensor of ", t.bytes(), " bytes does not fit a buffer of ", bytes_);
+    return t;
+  }
+
+ private:
+  Backend* owner_ = nullptr;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+}  // namespace uhd

@@ -1,0 +1,132 @@
+// Everything the engine must know about a checkpoint, read from the checkpoint's own JSON files: the four
+// parts, and which published family they come from. No constant of a family stands anywhere else in the
+// engine.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace uhd {
+
+enum class Family : uint8_t {
+  text,          // LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM
+  llava_uhd_v1,  // adapt_spatial_resampler or perceiver_resampler
+  llava_15,      // mlp2x_gelu: original layout or LlavaForConditionalGeneration
+  minicpmv_26,   // llm. / vpm. / resampler.
+};
+
+enum class Activation : uint8_t { silu, gelu, gelu_tanh, quick_gelu };
+
+struct RopeScaling {
+  enum class Kind : uint8_t { none, linear, dynamic, llama3, yarn } kind = Kind::none;
+  double factor = 1;
+  double low_freq_factor = 1;   // llama3
+  double high_freq_factor = 4;  // llama3
+  int original_context = 0;     // llama3, yarn
+  double beta_fast = 32;        // yarn
+  double beta_slow = 1;
+  double attention_factor = 0;  // yarn; 0: 0.1 ln(factor) + 1
+};
+
+struct LanguageConfig {
+  int layers = 0;
+  int hidden = 0;
+  int heads = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  int intermediate = 0;
+  int vocabulary = 0;
+  int context = 0;  // max_position_embeddings
+  float norm_eps = 1e-5f;
+  double rope_theta = 10000;
+  RopeScaling rope;
+  bool qkv_bias = false;
+  bool tied = false;
+  std::vector<int32_t> eos_ids;
+  int32_t bos_id = -1;
+  int32_t pad_id = -1;
+};
+
+struct VisionConfig {
+  int layers = 0;        // that run: up to the selected hidden state
+  int total_layers = 0;  // that the checkpoint holds
+  int hidden = 0;
+  int heads = 0;
+  int intermediate = 0;
+  int patch = 14;
+  int image = 336;  // native size: the position table is (image/patch)²
+  float norm_eps = 1e-5f;
+  Activation activation = Activation::quick_gelu;
+  bool class_token = true;  // CLIP; SigLIP has none
+  bool pre_norm = true;     // CLIP's pre_layrnorm
+  bool post_norm = false;   // SigLIP's post_layernorm on the output
+  bool bucket_positions =
+      false;  // NaViT: fractional coordinates bucketed into the table, instead of interpolation
+  std::array<float, 3> mean{};
+  std::array<float, 3> deviation{};
+};
+
+enum class ProjectorKind : uint8_t {
+  mlp,        // Linear, GELU, Linear on every patch
+  perceiver,  // learned queries, one cross-attention over all patches of a slice
+  spatial,    // adapt_spatial_resampler: each query attends its own region
+};
+struct ProjectorConfig {
+  ProjectorKind kind = ProjectorKind::mlp;
+  int queries = 0;  // per slice; mlp: 0, as many tokens as patches
+  int width = 0;
+  int heads = 0;
+  bool sincos_keys =
+      false;  // MiniCPM: integer sin-cos positions on keys, none on queries; else a stored table on both
+  float norm_eps = 1e-6f;
+};
+
+enum class SliceRounding : uint8_t { floor, nearest_even };
+struct SlicingConfig {
+  enum class Kind : uint8_t {
+    adaptive,     // LLaVA-UHD: variable-sized slices and an overview
+    pad_square,   // LLaVA-1.5: one square, padded with the mean colour
+    centre_crop,  // LLaVA-1.5 through its HF processor: shortest side scaled, centre cropped
+  } kind = Kind::adaptive;
+  int scale = 336;  // S
+  int patch = 14;
+  int max_slices = 7;
+  SliceRounding rounding = SliceRounding::floor;
+  int prescale_longest = 0;  // 0: off
+  int tokens_per_slice = 0;
+};
+
+// How an image's rows are wrapped and joined in the prompt, as token ids.
+struct ImageLayout {
+  bool overview_first = false;
+  std::vector<int32_t> column_separator;  // after a slice that is not the last of its row
+  std::vector<int32_t> row_separator;     // after a row
+  bool separator_after_last_row = true;   // UHD: yes; MiniCPM: rows are joined
+  std::vector<int32_t> before_overview, after_overview;
+  std::vector<int32_t> before_slice, after_slice;
+  bool image_ids = false;  // MiniCPM: <image_id>N</image_id> before each image
+};
+
+struct ModelConfig {
+  Family family = Family::text;
+  std::string name;  // directory name: what /v1/models shows unless configured
+  LanguageConfig language;
+  std::optional<VisionConfig> vision;
+  ProjectorConfig projector;
+  SlicingConfig slicing;
+  ImageLayout layout;
+  std::filesystem::path directory;
+  std::filesystem::path vision_directory;  // where the tower's tensors are, if not inside the checkpoint
+  std::string prefix_language, prefix_vision, prefix_projector;  // of tensor names; "" or ends in "."
+};
+
+// Reads config.json (and preprocessor_config.json, generation_config.json, the tower's config.json). A
+// missing or absurd value is an Error naming file and key: every size is range-checked here, so the code
+// behind can trust it.
+ModelConfig read_model_config(const std::filesystem::path& directory);
+
+}  // namespace uhd

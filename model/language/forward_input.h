@@ -1,0 +1,32 @@
+// What one forward pass of the language model works on, as plain arrays that travel to every rank of the
+// group.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace uhd {
+
+// T tokens of S sequences. Sequence s owns tokens q_offsets[s] .. q_offsets[s+1].
+struct ForwardInput {
+  std::vector<int32_t> ids;         // [T]; kVisualToken where a visual row goes
+  std::vector<int32_t> positions;   // [T]
+  std::vector<int32_t> slots;       // [T] page · page size + offset
+  std::vector<int32_t> q_offsets;   // [S+1]
+  std::vector<int32_t> kv_lengths;  // [S]
+  std::vector<int32_t> page_table;  // [S, max_pages] row-major
+  int32_t max_pages = 0;
+  // Visual rows: token visual_at[i] of this step takes row visual_rows[i] of the rank's visual store.
+  std::vector<int32_t> visual_at;
+  std::vector<int32_t> visual_rows;
+  // Tokens whose logits are wanted (last tokens of sequences that sample).
+  std::vector<int32_t> sample_at;
+};
+
+template <class Archive>
+void serialize(Archive& archive, ForwardInput& x) {
+  archive(x.ids, x.positions, x.slots, x.q_offsets, x.kv_lengths, x.page_table, x.max_pages, x.visual_at,
+          x.visual_rows, x.sample_at);
+}
+
+}  // namespace uhd

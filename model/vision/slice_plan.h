@@ -1,0 +1,46 @@
+// How one image is cut, and how many tokens it becomes: a pure function of its size and the model's config.
+// Token counts, pixels, scheduling and tests all ask here; there is no second counter. Follows LLaVA-UHD
+// (arXiv 2403.11703, section 3.1) and its released code; MiniCPM-V's rounding is a setting.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/config.h"
+
+namespace uhd {
+
+struct Size {
+  int64_t width = 0;
+  int64_t height = 0;
+  bool operator==(const Size&) const = default;
+};
+
+struct SlicePlan {
+  Size image;       // as given, after orientation
+  Size source;      // what is resized: image, or its prescaled form
+  int columns = 0;  // grid; 0 x 0: no slices, overview only
+  int rows = 0;
+  Size overview;  // resized whole image (for pad_square and centre_crop: the one square)
+  Size refined;   // resized whole image before cutting: (columns·cell.width, rows·cell.height)
+  Size cell;      // one slice
+
+  int slices() const { return columns * rows; }
+  int pieces() const { return slices() + 1; }  // slices and overview
+  Size piece(int index) const {
+    return index < slices() ? cell : overview;
+  }  // index slices() is the overview
+};
+
+// Throws Error when a side is not positive or the reference itself fails (a side becomes 0).
+SlicePlan plan_slices(Size image, const SlicingConfig& config);
+
+// Patches of one piece (features the vision tower computes), and over the whole plan.
+int64_t patches_of(Size piece, int patch);
+int64_t total_patches(const SlicePlan& plan, int patch);
+
+// Visual tokens of the plan (without separators), and rows one piece becomes.
+int tokens_of_piece(const SlicePlan& plan, int index, const ModelConfig& config);
+int visual_tokens(const SlicePlan& plan, const ModelConfig& config);
+
+}  // namespace uhd

@@ -1,0 +1,129 @@
+// What a client asks, and what it hears back. Plain data: no tensors, sockets or threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace uhd {
+
+using RequestId = uint64_t;
+
+// One piece of a message: text, or an encoded image file (JPEG, PNG, WebP) untouched.
+struct MessagePart {
+  std::string text;
+  std::shared_ptr<const std::string> image;  // null for text
+};
+struct Message {
+  std::string role;  // system | user | assistant
+  std::vector<MessagePart> parts;
+};
+
+struct SamplingParams {
+  float temperature = 1.0f;  // 0: greedy
+  int top_k = 0;             // 0: off
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  float repetition_penalty = 1.0f;  // over prompt and output
+  float presence_penalty = 0.0f;    // over output
+  float frequency_penalty = 0.0f;   // over output
+  uint64_t seed = 0;
+  std::map<int32_t, float> logit_bias;
+  int logprobs = -1;  // -1: none; 0: of the chosen token; n: and of the n most likely
+};
+
+struct StopRules {
+  int max_tokens = 0;  // 0: as many as the context allows
+  int min_tokens = 0;
+  std::vector<std::string> stop;  // never part of the answer
+  std::vector<int32_t> stop_ids;  // besides the model's own end tokens
+  bool ignore_eos = false;
+};
+
+struct Request {
+  // Exactly one of the two: a conversation (goes through the chat template), or a raw prompt (text as it is,
+  // or ids).
+  std::vector<Message> messages;
+  std::optional<std::string> prompt;
+  std::vector<int32_t> prompt_ids;
+  bool add_generation_prompt = true;
+
+  SamplingParams sampling;
+  StopRules stop;
+  std::string tenant;                 // from the API key; salts caches
+  std::optional<TimePoint> deadline;  // give up after it
+  std::string trace_id;               // for logs
+};
+
+enum class FinishReason : uint8_t { none, stop, length, cancelled, error };
+
+struct TokenLogprob {
+  int32_t id = 0;
+  std::string bytes;  // the token's own bytes; may be part of a character
+  float logprob = 0;
+  std::vector<std::pair<std::string, float>> top;  // bytes, logprob; most likely first
+};
+
+// How one image was cut.
+struct ImageReport {
+  int width = 0;  // after EXIF orientation
+  int height = 0;
+  int columns = 0;  // 0 x 0: overview only
+  int rows = 0;
+  int slices = 0;         // without the overview
+  int tokens = 0;         // visual tokens and separators
+  int cached_slices = 0;  // answered from the slice cache
+};
+
+// Seconds per stage; a stage that did not happen is 0.
+struct StageTimes {
+  double queue = 0;  // submit to first scheduled
+  double preprocess = 0;
+  double encode = 0;   // first slice sent to last slice back
+  double prefill = 0;  // first scheduled to first token
+  double decode = 0;   // first token to last
+  double ttft = 0;
+  double total = 0;
+};
+
+struct Usage {
+  int prompt_tokens = 0;  // image tokens included
+  int completion_tokens = 0;
+  int image_tokens = 0;
+  int cached_tokens = 0;
+  std::vector<ImageReport> images;
+  StageTimes times;
+};
+
+// An error as the client will read it. `status` is the HTTP status that fits: 400, 413, 429, 500, 503.
+struct Failure {
+  int status = 500;
+  std::string code;  // short and stable: "context_length_exceeded", "image_too_large", ...
+  std::string message;
+  double retry_after_s = 0;
+};
+
+// One event of a request's stream. Text never ends inside a UTF-8 character. The last event has finish !=
+// none and carries usage (and failure if finish is error); nothing follows it.
+struct TokenEvent {
+  RequestId request = 0;
+  std::string text;
+  std::vector<int32_t> ids;
+  std::vector<TokenLogprob> logprobs;
+  FinishReason finish = FinishReason::none;
+  std::optional<Usage> usage;
+  std::optional<Failure> failure;
+};
+
+// Called on the engine's thread; must not block or throw.
+using TokenSink = std::function<void(TokenEvent&&)>;
+
+}  // namespace uhd

@@ -1,0 +1,24 @@
+#include "base/hash.h"
+
+#include <gtest/gtest.h>
+
+namespace uhd {
+namespace {
+
+TEST(Sha256, MatchesThePublishedVector) {
+  const auto digest = sha256(bytes_of(std::string_view("abc")));
+  EXPECT_EQ(digest[0], 0xba);
+  EXPECT_EQ(digest[1], 0x78);
+  EXPECT_EQ(digest[31], 0xad);
+}
+
+TEST(Fingerprint, TellsPartBordersApart) {
+  const auto a = fingerprint({bytes_of(std::string_view("ab")), bytes_of(std::string_view("c"))});
+  const auto b = fingerprint({bytes_of(std::string_view("a")), bytes_of(std::string_view("bc"))});
+  EXPECT_NE(a, b);
+  EXPECT_EQ(a, fingerprint({bytes_of(std::string_view("ab")), bytes_of(std::string_view("c"))}));
+  EXPECT_EQ(a.hex().size(), 32u);
+}
+
+}  // namespace
+}  // namespace uhd
