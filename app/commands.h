@@ -1,0 +1,17 @@
+// The subcommands of the program `uhd`, one function and one file each. A function adds its subcommand with
+// its options, its help and a callback; the callback does the work and throws Error (one line for the user,
+// exit status 1) or CLI::RuntimeError (that exit status, nothing printed).
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace uhd {
+
+void add_serve_command(CLI::App& app);     // serve.cc
+void add_generate_command(CLI::App& app);  // generate.cc
+void add_slices_command(CLI::App& app);    // slices.cc
+void add_check_command(CLI::App& app);     // check.cc
+
+}  // namespace uhd

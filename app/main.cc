@@ -1,0 +1,24 @@
+// The program `uhd`: one binary for the server, its ranks and the tools around a checkpoint.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "app/commands.h"
+
+int main(int argc, char** argv) {
+  CLI::App app{"Distributed server for LLaVA-UHD vision-language models."};
+  app.name("uhd");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "uhd " UHD_VERSION);
+  app.set_help_all_flag("--help-all", "Help of every subcommand");
+  app.footer("Each subcommand's --help ends with examples.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "uhd: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}
