@@ -1,0 +1,30 @@
+// Who does how many tokens in one step.
+#pragma once
+
+#include <vector>
+
+#include "scheduler/sequence.h"
+
+namespace uhd {
+
+// Tokens [first, first + count) of the sequence; its pages already cover them. `samples`: the last of them is
+// the last token known, so its logits give the next one.
+struct BatchItem {
+  const Sequence* sequence = nullptr;
+  int first = 0;
+  int count = 0;
+  bool samples = false;
+};
+
+// Sequences stay valid until the batch is completed.
+struct Batch {
+  std::vector<BatchItem> items;  // decoding sequences first
+  int tokens = 0;                // sum of counts
+  int samples = 0;               // items that sample
+  // What happened on the way to this step.
+  std::vector<RequestId> expired;   // past their deadline: gone from the scheduler
+  std::vector<RequestId> admitted;  // first scheduled now, or again after a preemption
+  std::vector<RequestId> preempted;
+};
+
+}  // namespace uhd

@@ -1,0 +1,42 @@
+#include "scheduler/policy.h"
+
+#include <algorithm>
+
+namespace uhd {
+
+int pages_for(int tokens, int page_size) { return (tokens + page_size - 1) / page_size; }
+
+int runnable_tokens(const Sequence& sequence) {
+  int end = sequence.length();
+  for (const SequenceSpan& span : sequence.spans) {
+    if (!span.ready && span.position + span.length > sequence.computed) {
+      end = std::min(end, span.position);
+      break;
+    }
+  }
+  return std::max(0, end - sequence.computed);
+}
+
+Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester) {
+  Sequence* victim = nullptr;
+  for (Sequence* s : running) {
+    if (s->scheduled > 0 || s->pages.empty() || s->order <= requester.order) continue;
+    if (victim == nullptr || s->order > victim->order) victim = s;
+  }
+  return victim;
+}
+
+int promised_pages(std::span<Sequence* const> running, int page_size) {
+  int promised = 0;
+  for (const Sequence* s : running) {
+    promised += std::max(0, pages_for(s->length(), page_size) - static_cast<int>(s->pages.size()));
+  }
+  return promised;
+}
+
+bool may_admit(const Sequence& sequence, std::span<Sequence* const> running, int free_pages, int page_size) {
+  if (running.empty()) return true;
+  return pages_for(sequence.length() + 1, page_size) <= free_pages - promised_pages(running, page_size);
+}
+
+}  // namespace uhd

@@ -1,0 +1,27 @@
+// The decisions of the scheduler as pure functions: who may run, who is preempted, who is admitted.
+#pragma once
+
+#include <span>
+
+#include "scheduler/sequence.h"
+
+namespace uhd {
+
+int pages_for(int tokens, int page_size);
+
+// Tokens that could be computed now: up to the first visual span whose rows have not arrived.
+int runnable_tokens(const Sequence& sequence);
+
+// The youngest running sequence that is younger than `requester` and not part of the step being built; null
+// when there is none. Only the younger give way, so the oldest always gets on and preemption cannot go in
+// circles.
+Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester);
+
+// Pages that running sequences will still take for tokens they already have: promised, though not taken yet.
+int promised_pages(std::span<Sequence* const> running, int page_size);
+
+// A waiting sequence is admitted when all its known tokens and one more fit the pages that are neither taken
+// nor promised; alone it is always admitted, for the pool holds the longest sequence.
+bool may_admit(const Sequence& sequence, std::span<Sequence* const> running, int free_pages, int page_size);
+
+}  // namespace uhd

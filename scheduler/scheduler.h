@@ -1,0 +1,82 @@
+// Which sequence does how many tokens in the next step, and which KV pages it holds: a state machine over
+// plain data. It is given the time and knows no tensors, clocks or threads.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "scheduler/batch.h"
+#include "scheduler/page_pool.h"
+
+namespace uhd {
+
+struct SchedulerOptions {
+  int max_running = 32;    // sequences in one step
+  int max_waiting = 256;   // sequences not yet admitted; more are refused
+  int token_budget = 512;  // rows of one step, prefill and decode together
+  int page_size = 64;      // tokens
+  int pages = 0;
+};
+
+// What a sequence starts from.
+struct SequenceSpec {
+  RequestId id = 0;
+  std::vector<int32_t> prompt;
+  std::vector<SequenceSpan> spans;  // by position
+  int max_tokens = 0;               // of the answer, at least 1
+  std::optional<TimePoint> deadline;
+};
+
+enum class Admission : uint8_t { queued, queue_full, too_long };
+
+// Continuous batching with chunked prefill: decoding sequences first, then prefill in order of arrival within
+// the token budget; pages are taken on demand, and when they run out the youngest sequence gives all of its
+// pages back and starts over later. Steps go next → complete → next.
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerOptions& options);
+
+  // Whether one sequence of so many tokens, answer included, can ever run.
+  bool fits(int64_t length) const;
+  Admission add(SequenceSpec spec);
+  // The sequence leaves, finished or cancelled: its pages are free at once, or when the step under way
+  // completes. Unknown ids are ignored.
+  void finish(RequestId id);
+  void visual_ready(RequestId id, int span);
+
+  // Chooses the next step. Empty items: nothing can run now.
+  Batch next(TimePoint now);
+  // The step was computed; tokens[i] is what the i-th sampling item drew.
+  void complete(const Batch& batch, std::span<const int32_t> tokens);
+
+  int running() const { return static_cast<int>(running_.size()); }
+  int waiting() const { return static_cast<int>(waiting_.size()); }
+  bool empty() const { return sequences_.empty(); }
+  const PagePool& pages() const { return pool_; }
+  const Sequence* find(RequestId id) const;
+  // Throws when a page is lost or written by two sequences, or a sequence and its pages disagree.
+  void check_integrity() const;
+
+ private:
+  void expire(TimePoint now, Batch& batch);
+  void schedule_decoding(Batch& batch);
+  void schedule_prefill(Batch& batch);
+  void admit(Batch& batch);
+  bool prefill(Sequence& sequence, Batch& batch);
+  int reserve(Sequence& sequence, int tokens, Batch& batch);
+  void preempt(Sequence& sequence, Batch& batch);
+  void put(Sequence& sequence, int count, Batch& batch);
+  void erase(RequestId id);
+
+  SchedulerOptions options_;
+  PagePool pool_;
+  std::unordered_map<RequestId, std::unique_ptr<Sequence>> sequences_;
+  std::vector<Sequence*> waiting_;  // by order
+  std::vector<Sequence*> running_;  // by order
+  uint64_t arrivals_ = 0;
+  bool step_under_way_ = false;
+};
+
+}  // namespace uhd

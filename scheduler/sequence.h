@@ -1,0 +1,47 @@
+// The running state of one request as the scheduler sees it: tokens, visual spans, what is computed, which
+// pages.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "scheduler/page_pool.h"
+#include "scheduler/request.h"
+
+namespace uhd {
+
+// Tokens [position, position + length) are visual rows that an encoder makes.
+struct SequenceSpan {
+  int position = 0;
+  int length = 0;
+  bool ready = false;  // its rows can be read in the next step
+};
+
+enum class Phase : uint8_t { waiting, running };
+
+// Owned by the Scheduler; others read it through a Batch.
+struct Sequence {
+  RequestId id = 0;
+  std::vector<int32_t> tokens;      // prompt, then what was generated
+  std::vector<SequenceSpan> spans;  // by position, inside the prompt
+  int prompt_length = 0;
+  int max_length = 0;  // prompt and answer together; the pool must be able to hold it
+  std::optional<TimePoint> deadline;
+
+  Phase phase = Phase::waiting;
+  uint64_t order = 0;  // of arrival: the older goes first, the younger is preempted
+  int computed = 0;    // tokens whose K and V lie in the pages
+  int scheduled = 0;   // of the step under way
+  int preemptions = 0;
+  bool leaving = false;        // finished or cancelled while a step was under way
+  std::vector<PageRef> pages;  // token j lies in pages[j / page size]
+
+  int length() const { return static_cast<int>(tokens.size()); }
+  int generated() const { return length() - prompt_length; }
+  // Prompt computed and one token to go: costs one row of the step.
+  bool decoding() const { return generated() > 0 && computed == length() - 1; }
+};
+
+}  // namespace uhd

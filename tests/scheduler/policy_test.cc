@@ -1,0 +1,62 @@
+#include "scheduler/policy.h"
+
+#include <gtest/gtest.h>
+
+namespace uhd {
+namespace {
+
+Sequence sequence_of(int length, uint64_t order = 0) {
+  Sequence s;
+  s.tokens.assign(static_cast<size_t>(length), 1);
+  s.prompt_length = length;
+  s.order = order;
+  return s;
+}
+
+TEST(Policy, PagesRoundUp) {
+  EXPECT_EQ(pages_for(0, 64), 0);
+  EXPECT_EQ(pages_for(1, 64), 1);
+  EXPECT_EQ(pages_for(64, 64), 1);
+  EXPECT_EQ(pages_for(65, 64), 2);
+}
+
+TEST(Policy, RunsUpToTheFirstSliceNotArrived) {
+  Sequence s = sequence_of(100);
+  s.spans = {{10, 20, true}, {40, 20, false}, {70, 20, true}};
+  EXPECT_EQ(runnable_tokens(s), 40);
+  s.computed = 40;
+  EXPECT_EQ(runnable_tokens(s), 0);
+  s.spans[1].ready = true;
+  EXPECT_EQ(runnable_tokens(s), 60);
+}
+
+TEST(Policy, NothingRunsBeforeAnImageThatOpensThePrompt) {
+  Sequence s = sequence_of(8);
+  s.spans = {{0, 4, false}};
+  EXPECT_EQ(runnable_tokens(s), 0);
+}
+
+TEST(Policy, VictimIsTheYoungestThatIsYoungerAndIdle) {
+  PagePool pool(4);
+  Sequence old = sequence_of(4, 1), middle = sequence_of(4, 2), young = sequence_of(4, 3),
+           busy = sequence_of(4, 4);
+  for (Sequence* s : {&old, &middle, &young, &busy}) s->pages.push_back(pool.take());
+  busy.scheduled = 1;
+  std::vector<Sequence*> running = {&old, &middle, &young, &busy};
+  EXPECT_EQ(choose_victim(running, old), &young);
+  EXPECT_EQ(choose_victim(running, young), nullptr) << "the older never give way to the younger";
+}
+
+TEST(Policy, AdmissionKeepsPromisedPages) {
+  Sequence half_done = sequence_of(128, 1);
+  half_done.phase = Phase::running;
+  std::vector<Sequence*> running = {&half_done};
+  Sequence candidate = sequence_of(64, 2);
+  EXPECT_EQ(promised_pages(running, 64), 2);
+  EXPECT_FALSE(may_admit(candidate, running, 3, 64)) << "64 tokens and the next one need two pages";
+  EXPECT_TRUE(may_admit(candidate, running, 4, 64));
+  EXPECT_TRUE(may_admit(candidate, {}, 0, 64)) << "alone, it is always admitted";
+}
+
+}  // namespace
+}  // namespace uhd

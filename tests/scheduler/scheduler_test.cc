@@ -1,0 +1,165 @@
+#include "scheduler/scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace uhd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr TimePoint kNow{};
+
+SequenceSpec spec(RequestId id, int prompt, int max_tokens = 8) {
+  SequenceSpec s;
+  s.id = id;
+  s.prompt.assign(static_cast<size_t>(prompt), 1);
+  s.max_tokens = max_tokens;
+  return s;
+}
+
+SchedulerOptions small(int pages) {
+  return {.max_running = 4, .max_waiting = 8, .token_budget = 16, .page_size = 4, .pages = pages};
+}
+
+void run(Scheduler& scheduler, const Batch& batch) {
+  scheduler.complete(batch, std::vector<int32_t>(static_cast<size_t>(batch.samples), 7));
+  scheduler.check_integrity();
+}
+
+TEST(Scheduler, PrefillsInChunksWithinTheBudget) {
+  Scheduler scheduler(small(20));
+  scheduler.add(spec(1, 40));
+  std::vector<int> chunks;
+  for (int step = 0; step < 3; ++step) {
+    const Batch batch = scheduler.next(kNow);
+    ASSERT_EQ(batch.items.size(), 1u);
+    chunks.push_back(batch.items[0].count);
+    EXPECT_EQ(batch.items[0].samples, step == 2);
+    run(scheduler, batch);
+  }
+  EXPECT_THAT(chunks, ElementsAre(16, 16, 8));
+  EXPECT_EQ(scheduler.find(1)->generated(), 1);
+}
+
+TEST(Scheduler, DecodesBeforeItPrefills) {
+  Scheduler scheduler(small(40));
+  scheduler.add(spec(1, 4));
+  run(scheduler, scheduler.next(kNow));
+  scheduler.add(spec(2, 40));
+  const Batch batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 2u);
+  EXPECT_EQ(batch.items[0].sequence->id, 1u);
+  EXPECT_EQ(batch.items[0].count, 1);
+  EXPECT_EQ(batch.items[1].count, 15) << "the rest of the budget";
+  run(scheduler, batch);
+}
+
+TEST(Scheduler, PrefillsTextAndEarlySlicesWhileLaterOnesAreEncoded) {
+  Scheduler scheduler(small(40));
+  SequenceSpec s = spec(1, 14);
+  s.spans = {{3, 4, false}, {8, 4, false}};
+  scheduler.add(std::move(s));
+  Batch batch = scheduler.next(kNow);
+  EXPECT_EQ(batch.items[0].count, 3);
+  run(scheduler, batch);
+  EXPECT_THAT(scheduler.next(kNow).items, IsEmpty());
+  scheduler.visual_ready(1, 0);
+  batch = scheduler.next(kNow);
+  EXPECT_EQ(batch.items[0].first, 3);
+  EXPECT_EQ(batch.items[0].count, 5);
+  run(scheduler, batch);
+  scheduler.visual_ready(1, 1);
+  batch = scheduler.next(kNow);
+  EXPECT_EQ(batch.items[0].count, 6);
+  EXPECT_TRUE(batch.items[0].samples);
+  run(scheduler, batch);
+}
+
+TEST(Scheduler, PassesOneThatWaitsForItsFirstSlice) {
+  Scheduler scheduler(small(40));
+  SequenceSpec blocked = spec(1, 8);
+  blocked.spans = {{0, 4, false}};
+  scheduler.add(std::move(blocked));
+  scheduler.add(spec(2, 4));
+  const Batch batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u);
+  EXPECT_EQ(batch.items[0].sequence->id, 2u);
+  run(scheduler, batch);
+}
+
+TEST(Scheduler, NeverPassesOneThatWaitsForPages) {
+  Scheduler scheduler(small(6));
+  scheduler.add(spec(1, 12, 4));
+  run(scheduler, scheduler.next(kNow));
+  scheduler.add(spec(2, 16, 4));
+  scheduler.add(spec(3, 2, 2));
+  const Batch batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u);
+  EXPECT_EQ(batch.items[0].sequence->id, 1u);
+  EXPECT_EQ(scheduler.waiting(), 2);
+  run(scheduler, batch);
+}
+
+TEST(Scheduler, YoungestStartsOverWhenPagesRunOut) {
+  Scheduler scheduler(small(4));
+  scheduler.add(spec(1, 4, 12));
+  scheduler.add(spec(2, 4, 12));
+  bool preempted = false;
+  for (int step = 0; step < 100 && !scheduler.empty(); ++step) {
+    const Batch batch = scheduler.next(kNow);
+    for (RequestId id : batch.preempted) {
+      preempted = true;
+      EXPECT_EQ(id, 2u);
+    }
+    scheduler.complete(batch, std::vector<int32_t>(static_cast<size_t>(batch.samples), 7));
+    for (RequestId id : {1, 2}) {
+      const Sequence* s = scheduler.find(id);
+      if (s != nullptr && s->length() == s->max_length) scheduler.finish(id);
+    }
+    scheduler.check_integrity();
+  }
+  EXPECT_TRUE(preempted);
+  EXPECT_TRUE(scheduler.empty());
+}
+
+TEST(Scheduler, CancelledDuringAStepLeavesWhenItCompletes) {
+  Scheduler scheduler(small(10));
+  scheduler.add(spec(1, 4));
+  const Batch batch = scheduler.next(kNow);
+  scheduler.finish(1);
+  EXPECT_EQ(scheduler.pages().free(), 9) << "the step still writes its page";
+  run(scheduler, batch);
+  EXPECT_TRUE(scheduler.empty());
+  EXPECT_EQ(scheduler.pages().free(), 10);
+}
+
+TEST(Scheduler, ExpiresByTheTimeItIsGiven) {
+  Scheduler scheduler(small(10));
+  SequenceSpec s = spec(1, 4);
+  s.deadline = kNow + std::chrono::seconds(5);
+  scheduler.add(std::move(s));
+  run(scheduler, scheduler.next(kNow));
+  const Batch batch = scheduler.next(kNow + std::chrono::seconds(5));
+  EXPECT_THAT(batch.expired, ElementsAre(1u));
+  EXPECT_TRUE(scheduler.empty());
+}
+
+TEST(Scheduler, RefusesWhatCannotBeQueuedOrHeld) {
+  Scheduler scheduler(small(4));
+  EXPECT_EQ(scheduler.add(spec(1, 16, 1)), Admission::too_long);
+  for (RequestId id = 1; id <= 8; ++id) EXPECT_EQ(scheduler.add(spec(id, 2, 2)), Admission::queued);
+  EXPECT_EQ(scheduler.add(spec(9, 2, 2)), Admission::queue_full);
+}
+
+TEST(Scheduler, RefusesABudgetThatDecodingCouldOverrun) {
+  SchedulerOptions options = small(4);
+  options.token_budget = 3;
+  EXPECT_THROW(Scheduler{options}, Error);
+}
+
+}  // namespace
+}  // namespace uhd
