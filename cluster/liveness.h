@@ -1,0 +1,83 @@
+// Who is lost: pure state machines over events and given times. Threads, sockets and clocks are elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace uhd {
+
+struct LivenessLimits {
+  Duration lost_after = from_seconds(5);
+  Duration job_deadline = from_seconds(60);
+  int strikes = 2;  // overdue jobs in a row after which an encoder must say Hello again
+};
+
+// The leader's view of its encoders. Fed with the control channel's events at the times they happened; asked
+// with tick(now), which reports each thing once.
+class EncoderLiveness {
+ public:
+  using Encoder = uint32_t;
+  using Job = uint64_t;
+
+  explicit EncoderLiveness(LivenessLimits limits) : limits_(limits) {}
+
+  void joined(Encoder encoder, TimePoint at);
+  void heard(Encoder encoder, TimePoint at);  // any message
+  void left(Encoder encoder);
+  void job_sent(Encoder encoder, Job job, TimePoint at);
+  // The encoder answered in time (rows or a failure), or the leader cancelled for reasons of its own.
+  void job_answered(Encoder encoder, Job job);
+  void job_withdrawn(Encoder encoder, Job job);
+
+  struct Overdue {
+    Encoder encoder = 0;
+    Job job = 0;
+    bool operator==(const Overdue&) const = default;
+  };
+  struct Verdict {
+    std::vector<Overdue> overdue;  // cancel there, retry elsewhere
+    std::vector<Encoder> lost;     // quiet for too long: close; forgotten here
+    std::vector<Encoder> stuck;    // too many overdue in a row: close; forgotten here
+    bool empty() const { return overdue.empty() && lost.empty() && stuck.empty(); }
+  };
+  Verdict tick(TimePoint now);
+
+  // The next time at which tick() may have something to say.
+  std::optional<TimePoint> next_deadline() const;
+  size_t encoders() const { return peers_.size(); }
+
+ private:
+  struct Peer {
+    TimePoint heard;
+    int strikes = 0;
+    std::map<Job, TimePoint> jobs;  // sent at
+  };
+  LivenessLimits limits_;
+  std::map<Encoder, Peer> peers_;
+};
+
+// The LLM ranks as one: a step that does not end in time means that one of them is stuck. Also answers
+// whether a real step was finished recently, for readiness.
+class StepLiveness {
+ public:
+  explicit StepLiveness(Duration deadline) : deadline_(deadline) {}
+  void started(uint64_t step, TimePoint at);
+  void finished(TimePoint at);
+  // The step that is overdue, once.
+  std::optional<uint64_t> tick(TimePoint now);
+  std::optional<TimePoint> next_deadline() const;
+  std::optional<TimePoint> last_finished() const { return last_finished_; }
+
+ private:
+  Duration deadline_;
+  uint64_t step_ = 0;
+  std::optional<TimePoint> started_;
+  std::optional<TimePoint> last_finished_;
+};
+
+}  // namespace uhd

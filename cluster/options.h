@@ -1,0 +1,27 @@
+// What the configuration says about the ranks.
+#pragma once
+
+#include <string>
+
+namespace uhd {
+
+struct ClusterOptions {
+  int tensor_parallel = 1;  // LLM ranks: 1, 2, 4, 8 where the model's heads divide
+  int encoders = 0;         // encoder ranks; 0: the LLM ranks encode themselves
+  std::string role =
+      "auto";          // auto: by rank, LLM ranks first | llm | encoder: what this program was launched as
+  std::string leader;  // role encoder in a job of its own: host:port of the leader's control port
+  std::string control_host = "127.0.0.1";  // where the leader listens for encoders
+  int control_port = 0;       // 0: any free port (only encoders of the same job can then find it)
+  std::string secret_file;    // shared by leader and encoders; required unless control_host is loopback
+  std::string link = "auto";  // how visual rows travel: auto | mpi | tcp
+  double heartbeat_s = 1;
+  double lost_after_s = 5;       // an encoder, or a leader, that is quiet for so long is lost
+  double job_deadline_s = 60;    // an encoder that takes longer over one slice is stuck
+  double step_deadline_s = 120;  // LLM ranks that take longer over one step are stuck: the job ends
+};
+
+// Throws Error naming the setting and the value found.
+void check_options(const ClusterOptions& options);
+
+}  // namespace uhd

@@ -1,0 +1,39 @@
+// Rows of visual tokens from one encoder to the leader, one agreed transfer at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "kernels/tensor.h"
+
+namespace uhd {
+
+enum class LinkState : uint8_t { idle, busy, done, failed };
+
+// One end of a link; the leader's end receives, the encoder's sends. Job, rows, width and type are agreed
+// over the control channel first (Encoded, Go), so both ends begin() with equal shape; what arrives is
+// checked against that agreement and its checksum. Whether the values are finite is the leader's to check.
+//
+//   link.begin(job, rows);                         // [rows, width], dense, f32 or bf16
+//   while (link.poll() == LinkState::busy) ...     // from the engine's loop; never blocks
+//
+// The tensor lies in memory that the link's kind can reach (host for MPI and TCP, device for NCCL) and must
+// stay until poll() says done or failed, or the link is destroyed: destruction aborts a transfer and returns
+// only when the memory will not be touched again. A failed link stays failed; a new one comes with the next
+// Hello. Used by one thread: the engine's, which on MPI ranks is the MPI thread.
+class VisualLink {
+ public:
+  virtual ~VisualLink() = default;
+  // Not while busy.
+  virtual void begin(uint64_t job, Tensor rows) = 0;
+  // done is said until the next begin().
+  virtual LinkState poll() = 0;
+  // Why it failed.
+  virtual std::string failure() const = 0;
+};
+
+// The largest transfer either end accepts.
+constexpr size_t kMaxTransferBytes = size_t{256} << 20;
+
+}  // namespace uhd
