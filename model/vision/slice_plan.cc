@@ -1,0 +1,159 @@
+#include "model/vision/slice_plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace uhd {
+namespace {
+
+constexpr int64_t kMaxSide = std::numeric_limits<int32_t>::max();
+constexpr int kMaxScale = 1 << 16;
+constexpr int kMaxSlices = 1 << 16;
+
+struct RealSize {
+  double width, height;
+};
+
+struct Grid {
+  int columns = 1;
+  int rows = 1;
+};
+
+// Every number here is a double where the published code has one: a grid or a side may depend on the last
+// bit.
+class Planner {
+ public:
+  explicit Planner(const SlicingConfig& config) : config_(config) {}
+
+  // The length nearest to (or next below) `length` that `unit` divides; at least one unit.
+  double divisible(double length, double unit) const {
+    const double units = length / unit;
+    const double whole = config_.rounding == SliceRounding::floor ? std::floor(units) : std::nearbyint(units);
+    return std::max(whole * unit, unit);
+  }
+
+  // The size with the shape of (width, height) and an area of about scale²; smaller images are scaled up only
+  // if allowed.
+  Size best_size(RealSize size, bool allow_upscale) const {
+    const double scale = config_.scale;
+    if (size.width * size.height > scale * scale || allow_upscale) {
+      const double aspect = size.width / size.height;
+      size.height = std::trunc(scale / std::sqrt(aspect));
+      size.width = std::trunc(size.height * aspect);
+    }
+    return {static_cast<int64_t>(divisible(size.width, config_.patch)),
+            static_cast<int64_t>(divisible(size.height, config_.patch))};
+  }
+
+  int ideal_slices(RealSize source) const {
+    const double ratio = source.width * source.height / (static_cast<double>(config_.scale) * config_.scale);
+    return static_cast<int>(std::min(std::ceil(ratio), static_cast<double>(config_.max_slices)));
+  }
+
+  // Among the grids of ideal - 1, ideal and ideal + 1 slices, the one whose shape is nearest to the image's
+  // in |log|; the first on ties.
+  Grid best_grid(RealSize source, int ideal) const {
+    const double log_aspect = std::log(source.width / source.height);
+    Grid best;
+    double smallest = std::numeric_limits<double>::infinity();
+    for (int slices = ideal - 1; slices <= std::min(ideal + 1, config_.max_slices); ++slices) {
+      if (slices == 1) continue;
+      for (int columns = 1; columns <= slices; ++columns) {
+        if (slices % columns != 0) continue;
+        const int rows = slices / columns;
+        const double error = std::abs(log_aspect - std::log(static_cast<double>(columns) / rows));
+        if (error < smallest) {
+          smallest = error;
+          best = {columns, rows};
+        }
+      }
+    }
+    return best;
+  }
+
+  // The cell is chosen for one slice, so that every cell keeps nearly the shape the image has there.
+  Size best_cell(RealSize source, Grid grid) const {
+    return best_size({divisible(source.width, grid.columns) / grid.columns,
+                      divisible(source.height, grid.rows) / grid.rows},
+                     true);
+  }
+
+ private:
+  const SlicingConfig& config_;
+};
+
+RealSize real(Size size) { return {static_cast<double>(size.width), static_cast<double>(size.height)}; }
+
+// The longer side becomes `longest`, up as well as down.
+Size prescaled(Size image, int longest) {
+  const auto [width, height] = real(image);
+  if (image.width > image.height) {
+    return {longest, static_cast<int64_t>(height * (longest / width))};
+  }
+  return {static_cast<int64_t>(width * (longest / height)), longest};
+}
+
+void require_usable(const SlicingConfig& config) {
+  require(config.scale >= 1 && config.scale <= kMaxScale, "slicing: scale ", config.scale,
+          " is not within 1 to ", kMaxScale);
+  require(config.patch >= 1 && config.patch <= config.scale, "slicing: patch ", config.patch,
+          " is not within 1 and the scale ", config.scale);
+  require(config.max_slices >= 1 && config.max_slices <= kMaxSlices, "slicing: max_slices ",
+          config.max_slices, " is not within 1 to ", kMaxSlices);
+  require(config.prescale_longest >= 0 && config.prescale_longest <= kMaxScale, "slicing: prescale_longest ",
+          config.prescale_longest, " is not within 0 to ", kMaxScale);
+}
+
+}  // namespace
+
+SlicePlan plan_slices(Size image, const SlicingConfig& config) {
+  require_usable(config);
+  require(image.width >= 1 && image.height >= 1 && image.width <= kMaxSide && image.height <= kMaxSide,
+          "an image of ", image.width, "x", image.height, " cannot be sliced");
+  SlicePlan plan;
+  plan.image = plan.source = image;
+  if (config.kind != SlicingConfig::Kind::adaptive) {
+    plan.overview = {config.scale, config.scale};
+    return plan;
+  }
+  if (config.prescale_longest > 0) {
+    plan.source = prescaled(image, config.prescale_longest);
+    require(plan.source.width >= 1 && plan.source.height >= 1, "an image of ", image.width, "x", image.height,
+            " vanishes when its longest side is scaled to ", config.prescale_longest);
+  }
+  const Planner planner(config);
+  const RealSize source = real(plan.source);
+  const int ideal = planner.ideal_slices(source);
+  plan.overview = planner.best_size(source, ideal <= 1);
+  if (ideal <= 1) return plan;
+  const Grid grid = planner.best_grid(source, ideal);
+  plan.columns = grid.columns;
+  plan.rows = grid.rows;
+  plan.cell = planner.best_cell(source, grid);
+  plan.refined = {plan.cell.width * grid.columns, plan.cell.height * grid.rows};
+  return plan;
+}
+
+int64_t patches_of(Size piece, int patch) { return (piece.width / patch) * (piece.height / patch); }
+
+int64_t total_patches(const SlicePlan& plan, int patch) {
+  return plan.slices() * patches_of(plan.cell, patch) + patches_of(plan.overview, patch);
+}
+
+int tokens_of_piece(const SlicePlan& plan, int index, const ModelConfig& config) {
+  check(index >= 0 && index < plan.pieces(), "piece ", index, " of ", plan.pieces());
+  if (config.projector.kind != ProjectorKind::mlp) return config.projector.queries;
+  check(config.vision.has_value(), "the model has no vision tower");
+  return static_cast<int>(patches_of(plan.piece(index), config.vision->patch));
+}
+
+int visual_tokens(const SlicePlan& plan, const ModelConfig& config) {
+  int tokens = tokens_of_piece(plan, plan.slices(), config);
+  if (plan.slices() > 0) tokens += plan.slices() * tokens_of_piece(plan, 0, config);
+  return tokens;
+}
+
+}  // namespace uhd

@@ -1,0 +1,23 @@
+// Where the reference data lies, and its tables: every file of a documented format is found, whatever its
+// name says beyond the format.
+#pragma once
+
+#include <boost/json/value.hpp>
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+namespace uhd {
+
+// The directory in the environment variable UHD_GOLDENS, else tests/goldens of the source tree.
+std::filesystem::path goldens_directory();
+
+// Files of the folder (relative to the goldens) whose name begins and ends so, sorted; empty when there are
+// none: the caller fails then.
+std::vector<std::filesystem::path> find_goldens(const std::filesystem::path& folder, std::string_view prefix,
+                                                std::string_view suffix);
+
+// JSON Lines, one value a line. Throws Error naming the file and line.
+std::vector<boost::json::value> read_json_lines(const std::filesystem::path& path);
+
+}  // namespace uhd
