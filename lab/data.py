@@ -1,0 +1,102 @@
+"""Training samples: windows of slices full of text and shapes for the vision stage, and whole pages."""
+
+import random
+
+import numpy as np
+from PIL import Image
+
+from . import generate as g
+from . import slicing
+from .targets import Content, View
+
+WINDOW = 12  # patches a side
+
+
+def some_text(rng):
+    what = rng.random()
+    return g.number(rng) if what < 0.5 else g.letters(rng) if what < 0.8 else g.price(rng)
+
+
+def text_size(rng):
+    return rng.randint(15, 18) if rng.random() < 0.55 else rng.randint(14, 27)
+
+
+def text_lines(rng, page):
+    """Lines of words over the whole page, cut by its borders."""
+    size, face, color = text_size(rng), rng.randrange(len(g.FACES)), g.ink(rng)
+    y = rng.uniform(-2, size)
+    while y < page.h + size * 0.5:
+        if rng.random() < 0.5:
+            size, face, color = text_size(rng), rng.randrange(len(g.FACES)), g.ink(rng)
+        x = rng.uniform(-50, 20)
+        while x < page.w:
+            word = g.Word(some_text(rng), round(x), round(y), size, face, color)
+            page.words.append(word)
+            x += g.width(face, size, word.text) + size * rng.uniform(0.35, 2.5)
+        y += size * rng.uniform(1.15, 2.2)
+
+
+def scattered(rng, page, words, shapes):
+    taken = []
+    for _ in range(shapes):
+        g.place_shape(rng, page, taken)
+    for _ in range(words):
+        word = g.Word(some_text(rng), rng.randint(-40, page.w), rng.randint(0, page.h + 8), text_size(rng), rng.randrange(len(g.FACES)), g.ink(rng))
+        if g.clear(g.box(word), taken):
+            taken.append(g.box(word))
+            page.words.append(word)
+    g.decorate(rng, page, taken, 6)
+
+
+def grids(rng):
+    """The patch grid (columns, rows) of a view of a random page."""
+    while True:
+        p = slicing.plan(*g.canvas(rng))
+        w, h = p.cell if p.cell and rng.random() < 0.85 else p.overview
+        if min(w, h) >= WINDOW * 14:
+            return w // 14, h // 14
+
+
+def window(rng, lines):
+    """A picture of 168x168 pixels and its View: part of a slice; lines is the share of windows full of text."""
+    grid = grids(rng)
+    offset = rng.randint(0, grid[0] - WINDOW), rng.randint(0, grid[1] - WINDOW)
+    side = WINDOW * 14
+    what = rng.random()
+    if what < 0.5:
+        fx = fy = 1.0
+    elif what < 0.9:
+        fx = rng.uniform(0.85, 1.7)
+        fy = fx * rng.uniform(0.94, 1.06)
+    else:
+        fx = fy = rng.uniform(0.3, 0.75)
+    page = g.Page(round(side / fx), round(side / fy), g.light(rng))
+    if rng.random() < lines:
+        text_lines(rng, page)
+    elif rng.random() < 0.5:
+        scattered(rng, page, rng.randint(1, 6), rng.randint(0, 1))
+    else:
+        scattered(rng, page, rng.randint(0, 3), rng.randint(1, 7))
+    image = g.draw(page)
+    if image.size != (side, side):
+        image = image.resize((side, side), Image.Resampling.BICUBIC)
+    return image, View(Content(page), (0, 0, page.w, page.h), (side, side), grid, offset)
+
+
+def page_views(page, max_slices=6):
+    """The View of every slice and of the overview of a page."""
+    content = Content(page)
+    return [View(content, rect, size) for rect, size in slicing.views(page.w, page.h, max_slices)]
+
+
+MIX = ("number", "word", "both", "table", "receipt", "count", "relation")
+
+
+def random_page(rng, kinds=MIX, size=None):
+    kind = rng.choice(kinds)
+    return g.make(kind, rng.getrandbits(48), size)
+
+
+def stack_cells(views):
+    char, shape = zip(*(v.cell_targets() for v in views))
+    return np.stack(char), np.stack(shape)

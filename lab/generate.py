@@ -1,0 +1,393 @@
+"""Draws pictures with questions and answers, the same for the same seed.
+
+    python -m lab.generate --seed 1 --kind number --out page.png --answer
+"""
+
+import argparse
+import functools
+import json
+import random
+from dataclasses import dataclass, field
+
+from PIL import Image, ImageDraw, ImageFont
+
+FONTS = "/usr/share/fonts/truetype/"
+FACES = [  # fonts-dejavu-core, fonts-liberation
+    *("dejavu/DejaVu" + f for f in ("Sans", "Sans-Bold", "SansMono", "SansMono-Bold", "Serif", "Serif-Bold")),
+    *("liberation/Liberation" + f for f in ("Sans-Regular", "Sans-Bold", "Serif-Regular", "Serif-Bold")),
+    *("liberation/Liberation" + f for f in ("Mono-Regular", "Mono-Bold", "SansNarrow-Regular", "SansNarrow-Bold")),
+]
+DIGITS, LETTERS = "0123456789", "abcdefghijklmnopqrstuvwxyz"
+SHAPES = ("circle", "square", "triangle")
+COLORS = {
+    "red": (214, 40, 40),
+    "green": (38, 150, 60),
+    "blue": (40, 80, 205),
+    "yellow": (235, 190, 20),
+    "purple": (140, 50, 170),
+}
+WORDS = """apple bread cheese milk coffee tea water sugar salt rice pasta soup fish beef lemon honey butter cream
+juice cake plum grape pear peach onion garlic pepper carrot potato tomato bean corn oats flour jam wine beer soap
+towel brush paper pen book lamp chair table clock radio phone cable plug shirt socks shoes hat glove scarf coat
+river stone cloud storm light green north south east west tiger zebra horse mouse eagle robin whale shark otter
+quick lazy brave calm happy kind proud quiet rapid solid sunny vivid warm young exit open zone echo fox jazz
+kiwi mango quartz violet window yellow yogurt jacket oxygen""".split()
+
+
+@functools.lru_cache(None)
+def font(face, size):
+    return ImageFont.truetype(f"{FONTS}{FACES[face]}.ttf", size)
+
+
+@functools.lru_cache(None)
+def advance(face, size, char):
+    return font(face, size).getlength(char)
+
+
+def width(face, size, text):
+    return sum(advance(face, size, c) for c in text)
+
+
+@dataclass
+class Word:
+    text: str
+    x: float
+    y: float  # of the baseline
+    size: int
+    face: int
+    color: tuple
+
+
+@dataclass
+class Shape:
+    kind: str
+    color: str
+    x: float  # of the centre
+    y: float
+    d: float
+
+
+@dataclass
+class Page:
+    w: int
+    h: int
+    background: tuple
+    words: list = field(default_factory=list)
+    shapes: list = field(default_factory=list)
+    decor: list = field(default_factory=list)  # (ImageDraw method, arguments, keywords)
+    questions: list = field(default_factory=list)  # (question, answer)
+
+
+def draw(page):
+    image = Image.new("RGB", (page.w, page.h), page.background)
+    pen = ImageDraw.Draw(image)
+    for method, args, keywords in page.decor:
+        getattr(pen, method)(args, **keywords)
+    for s in page.shapes:
+        r = s.d / 2
+        color = COLORS[s.color]
+        if s.kind == "circle":
+            pen.ellipse((s.x - r, s.y - r, s.x + r, s.y + r), fill=color)
+        elif s.kind == "square":
+            r *= 0.9
+            pen.rectangle((s.x - r, s.y - r, s.x + r, s.y + r), fill=color)
+        else:
+            pen.polygon([(s.x, s.y - r), (s.x - r, s.y + r), (s.x + r, s.y + r)], fill=color)
+    for word in page.words:
+        pen.text((word.x, word.y), word.text, word.color, font(word.face, word.size), anchor="ls")
+    return image
+
+
+def light(rng):
+    level = rng.randint(225, 255)
+    return tuple(min(255, level + rng.randint(-12, 12)) for _ in range(3))
+
+
+def pastel(rng):
+    return tuple(rng.randint(200, 255) for _ in range(3))
+
+
+def ink(rng):
+    return (rng.randint(0, 40),) * 3 if rng.random() < 0.6 else tuple(rng.randint(0, 110) for _ in range(3))
+
+
+def number(rng, most=5):
+    digits = rng.randint(1, most)
+    return str(rng.randint(10 ** (digits - 1) if digits > 1 else 0, 10**digits - 1))
+
+
+def letters(rng):
+    return rng.choice(WORDS) if rng.random() < 0.5 else "".join(rng.choices(LETTERS, k=rng.randint(3, 7)))
+
+
+def price(rng):
+    return f"{rng.randint(0, 99)}.{rng.randint(0, 99):02d}"
+
+
+def canvas(rng):
+    """A page size: 200x200 to 672x1088 and 1344x336, aspect ratio 1:4 to 4:1."""
+    if rng.random() < 0.3:
+        return rng.choice(((672, 1008), (672, 1088), (1008, 672), (1344, 336), (336, 1344), (672, 672), (336, 336), (200, 200)))
+    ratio = 4 ** rng.uniform(-1, 1)
+    area = rng.uniform(200, 855) ** 2
+    return max(64, round((area * ratio) ** 0.5)), max(64, round((area / ratio) ** 0.5))
+
+
+def box(word):
+    """The word's rectangle, with a little air."""
+    w = width(word.face, word.size, word.text)
+    return word.x - 5, word.y - word.size - 3, word.x + w + 5, word.y + word.size * 0.3 + 3
+
+
+def shape_box(s):
+    r = s.d / 2 + 4
+    return s.x - r, s.y - r, s.x + r, s.y + r
+
+
+def clear(rect, taken):
+    return all(rect[2] < t[0] or t[2] < rect[0] or rect[3] < t[1] or t[3] < rect[1] for t in taken)
+
+
+def decorate(rng, page, taken, most=12):
+    """Colour patches, frames and lines that leave the taken rectangles alone; a patch may lie behind one of them."""
+    for _ in range(rng.randint(0, most)):
+        x, y = rng.randint(-20, page.w), rng.randint(-20, page.h)
+        what = rng.random()
+        if what < 0.3:
+            rect = (x, y, x + rng.randint(15, 260), y + rng.randint(15, 200))
+            if all(clear(rect, [t]) or (rect[0] < t[0] and rect[1] < t[1] and rect[2] > t[2] and rect[3] > t[3]) for t in taken):
+                page.decor.append(("rectangle", rect, {"fill": pastel(rng)}))
+            continue
+        if what < 0.6:
+            rect = (x, y, x + rng.randint(30, 500), y) if rng.random() < 0.6 else (x, y, x, y + rng.randint(30, 500))
+        elif what < 0.8:
+            rect = (x, y, x + rng.randint(20, 300), y + rng.randint(20, 200))
+        else:
+            rect = (x, y, x + rng.randint(20, 400), y + rng.randint(-60, 60))
+            rect = (rect[0], min(rect[1], rect[3]), rect[2], max(rect[1], rect[3]))
+        if not clear(rect, taken):
+            continue
+        color, thick = tuple(rng.randint(60, 220) for _ in range(3)), rng.randint(1, 3)
+        if 0.6 <= what < 0.8:
+            page.decor.append(("rectangle", rect, {"outline": color, "width": thick}))
+        else:
+            page.decor.append(("line", rect, {"fill": color, "width": thick}))
+
+
+def place(rng, page, text, size, taken):
+    """Puts a word where nothing is yet; None when there is no room."""
+    for _ in range(40):
+        word = Word(text, 0, 0, size, rng.randrange(len(FACES)), ink(rng))
+        w = width(word.face, size, text)
+        if w + 8 >= page.w or size * 1.4 + 6 >= page.h:
+            continue
+        word.x = rng.randint(4, int(page.w - w - 4))
+        word.y = rng.randint(size + 2, int(page.h - size * 0.3 - 2))
+        if clear(box(word), taken):
+            taken.append(box(word))
+            page.words.append(word)
+            return word
+    return None
+
+
+def place_shape(rng, page, taken, kind=None, color=None):
+    for _ in range(40):
+        d = rng.randint(24, 44)
+        s = Shape(kind or rng.choice(SHAPES), color or rng.choice(list(COLORS)), 0, 0, d)
+        s.x, s.y = rng.randint(d // 2 + 2, page.w - d // 2 - 2), rng.randint(d // 2 + 2, page.h - d // 2 - 2)
+        if clear(shape_box(s), taken):
+            taken.append(shape_box(s))
+            page.shapes.append(s)
+            return s
+    return None
+
+
+ASK_NUMBER = (
+    "What is the number?",
+    "What number is written in the picture?",
+    "Which number do you see?",
+    "Read the number.",
+)
+ASK_WORD = ("What is the word?", "What word is written in the picture?", "Which word do you see?", "Read the word.")
+
+
+def small_print(rng):
+    return rng.randint(15, 18) if rng.random() < 0.75 else rng.randint(19, 26)
+
+
+def number_page(rng, size=None, shapes=2, words=0):
+    page = Page(*(size or canvas(rng)), light(rng))
+    taken = []
+    target = None
+    while target is None:
+        target = place(rng, page, number(rng), small_print(rng), taken)
+    for _ in range(rng.randint(0, shapes)):
+        place_shape(rng, page, taken)
+    for _ in range(words):
+        place(rng, page, letters(rng), small_print(rng), taken)
+    decorate(rng, page, taken)
+    page.questions = [(rng.choice(ASK_NUMBER), target.text)]
+    if words and len(page.words) == 2:
+        page.questions.append((rng.choice(ASK_WORD), page.words[1].text))
+    return page
+
+
+def word_page(rng, size=None):
+    page = Page(*(size or canvas(rng)), light(rng))
+    taken = []
+    target = None
+    while target is None:
+        target = place(rng, page, letters(rng), small_print(rng), taken)
+    for _ in range(rng.randint(0, 2)):
+        place_shape(rng, page, taken)
+    decorate(rng, page, taken)
+    page.questions = [(rng.choice(ASK_WORD), target.text)]
+    return page
+
+
+def both_page(rng, size=None):
+    page = number_page(rng, size, words=1)
+    rng.shuffle(page.questions)
+    return page
+
+
+def table_page(rng, size=None):
+    page = Page(*(size or canvas(rng)), light(rng))
+    rows = rng.randint(2, min(6, max(2, page.h // 50)))
+    columns = rng.randint(2, min(5, max(2, page.w // 100)))
+    left, top = rng.uniform(4, page.w * 0.12), rng.uniform(4, page.h * 0.15)
+    pitch_x = (page.w - left - 6) / columns * rng.uniform(0.85, 1)
+    pitch_y = (page.h - top - 6) / rows * rng.uniform(0.7, 1)
+    face, color = rng.randrange(len(FACES)), ink(rng)
+    size = min(small_print(rng), int(pitch_y / 1.4))
+    if rng.random() < 0.7:
+        line = {"fill": tuple(rng.randint(60, 200) for _ in range(3)), "width": rng.randint(1, 2)}
+        for r in range(rows + 1):
+            y = top + r * pitch_y
+            page.decor.append(("line", (left, y, left + columns * pitch_x, y), line))
+        for c in range(columns + 1):
+            x = left + c * pitch_x
+            page.decor.append(("line", (x, top, x, top + rows * pitch_y), line))
+    numbers = rng.random() < 0.5
+    for r in range(rows):
+        for c in range(columns):
+            for _ in range(20):
+                text = number(rng) if numbers or rng.random() < 0.5 else letters(rng)
+                if width(face, size, text) < pitch_x - 14:
+                    break
+            else:
+                text = number(rng, 2)
+            y = top + (r + 0.5) * pitch_y + size * 0.36
+            page.words.append(Word(text, left + c * pitch_x + 7, y, size, face, color))
+            page.questions.append((f"What is in row {r + 1}, column {c + 1}?", text))
+    rng.shuffle(page.questions)
+    return page
+
+
+def receipt_page(rng, size=None):
+    page = Page(*(size or canvas(rng)), light(rng))
+    face, color = rng.randrange(len(FACES)), ink(rng)
+    size = small_print(rng)
+    pitch = size * rng.uniform(1.4, 2.4)
+    left = rng.uniform(6, max(8, page.w * 0.3))
+    right = min(page.w - 8, left + rng.uniform(170, 420))
+    lines = max(1, min(rng.randint(2, 9), int((page.h - 16) / pitch) - 1))
+    y = rng.uniform(size + 4, max(size + 5, page.h - pitch * (lines + 0.6)))
+    items = rng.sample([w for w in WORDS if len(w) <= 6], lines)
+    whole = rng.random() < 0.4
+    for label in [*items, "total"]:
+        value = number(rng, 4) if whole else price(rng)
+        if label == "total":
+            page.decor.append(("line", (left, y - pitch * 0.35 - size * 0.36, right, y - pitch * 0.35 - size * 0.36), {"fill": color, "width": 1}))
+            y += pitch * 0.3
+        page.words.append(Word(label, left, y, size, face, color))
+        page.words.append(Word(value, right - width(face, size, value), y, size, face, color))
+        page.questions.append((f"What is the {label}?", value))
+        y += pitch
+    rng.shuffle(page.questions)
+    if rng.random() < 0.6:
+        page.questions.sort(key=lambda q: q[0] != "What is the total?")
+    return page
+
+
+def count_page(rng, size=None):
+    page = Page(*(size or canvas(rng)), light(rng))
+    taken = []
+    combos = [(k, c) for k in SHAPES for c in COLORS]
+    rng.shuffle(combos)
+    room = page.w * page.h // 6000
+    for kind, color in combos[: rng.randint(1, 3)]:
+        for _ in range(rng.randint(1, max(1, min(9, room)))):
+            place_shape(rng, page, taken, kind, color)
+    decorate(rng, page, taken, 4)
+    for kind, color in combos[:4]:
+        n = sum(s.kind == kind and s.color == color for s in page.shapes)
+        if n < 10:
+            page.questions.append((f"How many {color} {kind}s are there?", str(n)))
+    return page
+
+
+def relation_page(rng, size=None):
+    """Two to four different shapes, side by side or one above the other."""
+    page = Page(*(size or canvas(rng)), light(rng))
+    sideways = page.w > page.h if max(page.w, page.h) > 1.6 * min(page.w, page.h) else rng.random() < 0.5
+    length, across = (page.w, page.h) if sideways else (page.h, page.w)
+    n = rng.randint(2, max(2, min(4, length // 80)))
+    combos = rng.sample([(k, c) for k in SHAPES for c in COLORS], n)
+    line = rng.uniform(24, across - 24)
+    for i, (kind, color) in enumerate(combos):
+        d = rng.randint(24, 44)
+        along = (i + rng.uniform(0.35, 0.65)) * length / n
+        side = min(max(line + rng.uniform(-12, 12), d / 2 + 2), across - d / 2 - 2)
+        page.shapes.append(Shape(kind, color, *((along, side) if sideways else (side, along)), d))
+    before, after = ("left of", "right of") if sideways else ("above", "below")
+    for i in range(n - 1):
+        a, b = combos[i], combos[i + 1]
+        page.questions.append((f"What is {before} the {b[1]} {b[0]}?", f"{a[1]} {a[0]}"))
+        page.questions.append((f"What is {after} the {a[1]} {a[0]}?", f"{b[1]} {b[0]}"))
+    decorate(rng, page, [shape_box(s) for s in page.shapes], 4)
+    rng.shuffle(page.questions)
+    return page
+
+
+def demo_page(rng):
+    """The demo's kind: a light 672x1008 page, decorated, with one number in small print anywhere on it."""
+    page = number_page(rng, (672, 1008), shapes=3)
+    page.questions = [(ASK_NUMBER[0], page.questions[0][1])]
+    return page
+
+
+KINDS = {
+    "number": number_page,
+    "word": word_page,
+    "both": both_page,
+    "table": table_page,
+    "receipt": receipt_page,
+    "count": count_page,
+    "relation": relation_page,
+    "demo": demo_page,
+}
+
+
+def make(kind, seed, size=None):
+    """The page of this kind and seed."""
+    rng = random.Random(f"{kind}:{seed}")
+    return KINDS[kind](rng, size) if size else KINDS[kind](rng)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--kind", choices=KINDS, default="demo")
+    parser.add_argument("--out", required=True, help="PNG file to write")
+    parser.add_argument("--answer", action="store_true", help="print the question and answer as JSON")
+    args = parser.parse_args()
+    page = make(args.kind, args.seed)
+    draw(page).save(args.out, optimize=True)
+    if args.answer:
+        question, answer = page.questions[0]
+        print(json.dumps({"image": args.out, "question": question, "answer": answer}))
+
+
+if __name__ == "__main__":
+    main()

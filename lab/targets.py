@@ -1,0 +1,135 @@
+"""Dense targets: which characters and shapes each patch and each visual token of a view should tell of.
+
+A visual token (cell) is asked for "the character with index k in its word" in its upper and its lower half, and for the
+shape whose centre it holds. The sum of fixed random codes for these facts is the token itself that the resampler learns
+to give, so that the language model can be trained on perfect tokens at the same time.
+"""
+
+import numpy as np
+
+from .generate import COLORS, DIGITS, LETTERS, SHAPES, advance
+
+CHARS = DIGITS + LETTERS + "."
+CHAR_ID = {c: i + 1 for i, c in enumerate(CHARS)}  # 0 is none
+INDICES = 8  # characters of a word beyond the eighth are not told apart
+SLOTS = 2 * INDICES  # upper and lower half of the cell
+SHAPE_ID = {(k, c): 1 + i * len(COLORS) + j for i, k in enumerate(SHAPES) for j, c in enumerate(COLORS)}
+SHAPE_COUNT = 1 + len(SHAPE_ID)
+CELLS = 8
+READABLE, UNREADABLE = 11.0, 8.5  # text pixels in the view: asked for above, must be silent below
+SHAPE_SEEN, SHAPE_UNSEEN = 17.0, 13.0
+IGNORE = -1
+
+
+def codes(d):
+    """Fixed token codes: characters [SLOTS, classes, d], shapes [SHAPE_COUNT, d], cell positions [64, d]."""
+    rng = np.random.default_rng(20240318)
+
+    def random(*shape):
+        return rng.standard_normal((*shape, d)).astype(np.float32)
+
+    kinds = random(SLOTS, 3)
+    kind = np.array([0 if c in DIGITS else 1 if c in LETTERS else 2 for c in CHARS])
+    chars = np.zeros((SLOTS, len(CHARS) + 1, d), np.float32)
+    chars[:, 1:] = (0.4 * random(SLOTS)[:, None] + 0.4 * kinds[:, kind] + 0.7 * random(SLOTS, len(CHARS))) * 0.6
+    shapes = np.zeros((SHAPE_COUNT, d), np.float32)
+    form, color = random(len(SHAPES)), random(len(COLORS))
+    shapes[1:] = (0.6 * form[:, None] + 0.6 * color[None] + 0.4 * random(len(SHAPES), len(COLORS))).reshape(-1, d) * 0.8
+    angle = np.arange(CELLS)[:, None] * np.pi * 2 / 3.0 ** (1 + np.arange(d // 4) * 3 / (d // 4))
+    axis = np.concatenate([np.sin(angle), np.cos(angle)], 1).astype(np.float32)
+    position = np.concatenate([np.repeat(axis, CELLS, 0), np.tile(axis, (CELLS, 1))], 1) * 0.35
+    return chars, shapes, position
+
+
+class Content:
+    """The characters and shapes of a page as arrays."""
+
+    def __init__(self, page):
+        x, y, size, char, word = [], [], [], [], []
+        for n, w in enumerate(page.words):
+            left = w.x
+            for c in w.text:
+                step = advance(w.face, w.size, c)
+                x.append(left + step / 2)
+                y.append(w.y - 0.36 * w.size)
+                size.append(w.size)
+                char.append(CHAR_ID[c])
+                word.append(n)
+                left += step
+        self.x, self.y, self.size = np.array(x, float), np.array(y, float), np.array(size, float)
+        self.char, self.word = np.array(char, int), np.array(word, int)
+        self.shape = np.array([SHAPE_ID[s.kind, s.color] for s in page.shapes], int)
+        self.sx, self.sy, self.sd = (np.array([getattr(s, a) for s in page.shapes], float) for a in ("x", "y", "d"))
+
+
+class View:
+    """Targets of one view: a rectangle of the page resized to size pixels, which lie at offset (in patches) of a grid
+    (columns, rows) of patches."""
+
+    def __init__(self, content, rect, size, grid=None, offset=(0, 0)):
+        fx, fy = size[0] / rect[2], size[1] / rect[3]
+        self.patches = size[0] // 14, size[1] // 14
+        self.grid, self.offset = grid or self.patches, offset
+        x, y = (content.x - rect[0]) * fx, (content.y - rect[1]) * fy
+        seen = (x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1])
+        self.x, self.y, self.char = x[seen], y[seen], content.char[seen]
+        self.text_size = content.size[seen] * fy
+        word = content.word[seen]
+        starts = np.flatnonzero(np.r_[True, word[1:] != word[:-1]]) if len(word) else np.zeros(0, int)
+        self.index = np.arange(len(word)) - np.repeat(starts, np.diff(np.r_[starts, len(word)]))
+        x, y = (content.sx - rect[0]) * fx, (content.sy - rect[1]) * fy
+        seen = (x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1])
+        self.sx, self.sy, self.shape, self.sd = x[seen], y[seen], content.shape[seen], content.sd[seen] * min(fx, fy)
+
+    def _cells(self, x, y):
+        u = (x / 14 + self.offset[0]) / self.grid[0] * CELLS
+        v = (y / 14 + self.offset[1]) / self.grid[1] * CELLS
+        return np.floor(v).astype(int) * CELLS + np.floor(u).astype(int), (v % 1 >= 0.5).astype(int)
+
+    def patch_targets(self):
+        """Character [n, 2] and index [n, 2] of the first two characters of each patch, shape [n]; -1: do not ask."""
+        columns, rows = self.patches
+        char = np.zeros((rows * columns, 2), np.int64)
+        index = np.full((rows * columns, 2), IGNORE, np.int64)
+        used = np.zeros(rows * columns, int)
+        where = (self.y // 14).astype(int) * columns + (self.x // 14).astype(int)
+        for i in np.lexsort((self.x, where)):
+            p = where[i]
+            if used[p] < 2 and self.text_size[i] > UNREADABLE:
+                if self.text_size[i] >= READABLE:
+                    char[p, used[p]], index[p, used[p]] = self.char[i], min(self.index[i], INDICES - 1)
+                else:
+                    char[p, used[p]] = IGNORE
+                used[p] += 1
+        return char, index, self._shapes((self.sy // 14).astype(int) * columns + (self.sx // 14).astype(int), rows * columns)
+
+    def _shapes(self, where, count):
+        shape = np.zeros(count, np.int64)
+        for p, s, d in zip(where, self.shape, self.sd):
+            shape[p] = s if d >= SHAPE_SEEN else IGNORE if d >= SHAPE_UNSEEN else shape[p]
+        return shape
+
+    def cell_targets(self):
+        """Character of each slot [64, SLOTS], shape [64]; -1: do not ask."""
+        char = np.zeros((CELLS * CELLS, SLOTS), np.int64)
+        if len(self.x):
+            cell, half = self._cells(self.x, self.y)
+            for c, h, i, k, size in zip(cell, half, self.index, self.char, self.text_size):
+                if i < INDICES and size > UNREADABLE and char[c, h * INDICES + i] <= 0:
+                    char[c, h * INDICES + i] = k if size >= READABLE else IGNORE
+        return char, self._shapes(self._cells(self.sx, self.sy)[0], CELLS * CELLS)
+
+    def whole_cells(self):
+        """Which of the 64 cells lie inside this view altogether."""
+        inside = []
+        for axis in (0, 1):
+            edge = np.arange(CELLS + 1) * self.grid[axis] / CELLS - self.offset[axis]
+            inside.append((edge[:-1] >= -0.01) & (edge[1:] <= self.patches[axis] + 0.01))
+        return (inside[1][:, None] & inside[0][None]).reshape(-1)
+
+
+def tokens(char, shape, code):
+    """The perfect tokens [..., 64, d] of cell targets; what must not be asked counts as absent."""
+    chars, shapes, position = code
+    char, shape = np.maximum(char, 0), np.maximum(shape, 0)
+    return position + shapes[shape] + chars[np.arange(SLOTS), char].sum(-2)
