@@ -1,5 +1,5 @@
 // All tensors of a model by name, over whatever files it was published in: safetensors (one or sharded with
-// an index), PyTorch .bin zip archives. Memory-mapped; nothing is copied.
+// an index), PyTorch .bin zip archives. Memory-mapped; only what lies unaligned or strided is copied.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,8 @@
 namespace uhd {
 
 // Tensors stay valid for the checkpoint's lifetime. Every name, shape, dtype and offset was checked against
-// the file.
+// the file; whatever does not fit is an Error naming file and tensor. Where a directory holds both forms,
+// safetensors are read.
 class Checkpoint {
  public:
   explicit Checkpoint(const std::filesystem::path& directory);
@@ -23,8 +24,13 @@ class Checkpoint {
   const std::filesystem::path& directory() const { return directory_; }
 
  private:
+  void read_all();
+  void read_file(const std::filesystem::path& path);
+  void read_sharded(const std::filesystem::path& index);
+
   std::filesystem::path directory_;
   std::vector<MappedFile> files_;
+  std::vector<std::unique_ptr<std::byte[]>> copies_;
   std::map<std::string, Tensor> tensors_;
 };
 

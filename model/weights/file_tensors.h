@@ -1,0 +1,26 @@
+// What a reader of one weight file gives: its tensors by name, most of them views into the mapped file.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/tensor.h"
+
+namespace uhd {
+
+struct FileTensors {
+  std::map<std::string, Tensor> tensors;
+  std::vector<std::unique_ptr<std::byte[]>> copies;  // of tensors that are not dense or aligned in the file
+};
+
+// The shape, after checking rank and that elements and bytes fit 63 bits; `where` names file and tensor.
+Shape checked_shape(std::span<const int64_t> dims, DType dtype, const std::string& where);
+
+// A dense tensor over `bytes`: in place where they are aligned for the dtype, else copied.
+Tensor tensor_over(std::span<const std::byte> bytes, DType dtype, const Shape& shape, FileTensors& owner);
+
+}  // namespace uhd

@@ -1,0 +1,142 @@
+#include "model/weights/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "tests/model/temporary_directory.h"
+
+namespace uhd {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string little(uint64_t value, int bytes) {
+  return std::string(reinterpret_cast<const char*>(&value), static_cast<size_t>(bytes));
+}
+std::string floats(std::initializer_list<float> values) {
+  return std::string(reinterpret_cast<const char*>(values.begin()), values.size() * 4);
+}
+std::string safetensors(const std::string& header, const std::string& data) {
+  return little(header.size(), 8) + header + data;
+}
+std::string failure_of(const std::filesystem::path& directory) {
+  try {
+    const Checkpoint checkpoint(directory);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+std::string failure_of_header(const std::string& header, const std::string& data) {
+  const TemporaryDirectory directory;
+  directory.write("model.safetensors", safetensors(header, data));
+  return failure_of(directory.path());
+}
+// One F32 tensor "w" of `shape` at `offsets`, in a file of 8 bytes of data.
+std::string failure_of_tensor(const std::string& shape, const std::string& offsets,
+                              const std::string& dtype = "F32") {
+  return failure_of_header(
+      R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}",
+      floats({1, 2}));
+}
+
+TEST(Safetensors, ReadsTensorsAndIgnoresMetadata) {
+  const TemporaryDirectory directory;
+  directory.write("model.safetensors", safetensors(R"({"__metadata__":{"format":"pt"},
+      "b":{"dtype":"F32","shape":[2,1],"data_offsets":[4,12]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}} )",
+                                                   floats({1, 2, 3})));
+  const Checkpoint checkpoint(directory.path());
+  ASSERT_EQ(checkpoint.tensors().size(), 2u);
+  const Tensor* b = checkpoint.find("b");
+  ASSERT_NE(b, nullptr);
+  EXPECT_EQ(b->shape(), (Shape{2, 1}));
+  EXPECT_EQ(b->data<float>()[1], 3.0f);
+  EXPECT_EQ(checkpoint.find("a")->elements(), 1);
+  EXPECT_EQ(checkpoint.find("c"), nullptr);
+}
+
+TEST(Safetensors, CopiesWhatIsNotAligned) {
+  const TemporaryDirectory directory;
+  const std::string header = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                             R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})";
+  directory.write("model.safetensors", safetensors(header, std::string(1, 'x') + floats({4})));
+  const Checkpoint checkpoint(directory.path());
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(checkpoint.find("b")->raw()) % 4, 0u);
+  EXPECT_EQ(checkpoint.find("b")->data<float>()[0], 4.0f);
+}
+
+TEST(Safetensors, RefusesLyingHeaders) {
+  const TemporaryDirectory directory;
+  directory.write("model.safetensors", little(~uint64_t{0}, 8) + "{}");
+  EXPECT_THAT(failure_of(directory.path()), HasSubstr("says its header has"));
+  directory.write("model.safetensors", "{}");
+  EXPECT_THAT(failure_of(directory.path()), HasSubstr("too short"));
+  directory.write("model.safetensors", little(3, 8) + "{}");
+  EXPECT_THAT(failure_of(directory.path()), HasSubstr("says its header has 3 bytes"));
+  EXPECT_THAT(failure_of_header("[1]", ""), HasSubstr("not a JSON object"));
+  EXPECT_THAT(failure_of_header("{\"a\":", ""), HasSubstr("not valid JSON"));
+  EXPECT_THAT(failure_of_header(std::string(100000, '['), ""), HasSubstr("not valid JSON"));
+}
+
+TEST(Safetensors, RefusesLyingTensors) {
+  EXPECT_EQ(failure_of_tensor("[2]", "[0,8]"), "no error");
+  EXPECT_THAT(failure_of_tensor("[3]", "[0,8]"), HasSubstr("tensor w has 8 bytes; its shape needs 12"));
+  EXPECT_THAT(failure_of_tensor("[2]", "[8,16]"), HasSubstr("tensor w lies at bytes 8 to 16 of 8"));
+  EXPECT_THAT(failure_of_tensor("[2]", "[-8,0]"), HasSubstr("tensor w has an offset"));
+  EXPECT_THAT(failure_of_tensor("[2]", "[0,1e30]"), HasSubstr("tensor w has an offset"));
+  EXPECT_THAT(failure_of_tensor("[2]", "[18446744073709551608,16]"), HasSubstr("tensor w lies at"));
+  EXPECT_THAT(failure_of_tensor("[-2]", "[0,8]"), HasSubstr("negative size"));
+  EXPECT_THAT(failure_of_tensor("[4611686018427387904,4]", "[0,8]"), HasSubstr("absurd shape"));
+  EXPECT_THAT(failure_of_tensor("[4611686018427387904,0,4]", "[0,0]"), HasSubstr("absurd shape"));
+  EXPECT_THAT(failure_of_tensor("[1,1,1,1,2]", "[0,8]"), HasSubstr("more than 4"));
+  EXPECT_THAT(failure_of_tensor("[2]", "[0,8]", "F64"), HasSubstr("unsupported dtype 'F64'"));
+  EXPECT_THAT(failure_of_tensor("[1]", "[0,4]"), HasSubstr("4 bytes after the last tensor"));
+  EXPECT_THAT(failure_of_tensor("[1]", "[4,8]"), HasSubstr("4 bytes before tensor w"));
+  EXPECT_THAT(failure_of_tensor("[2]", "[0]"), HasSubstr("data_offsets"));
+  EXPECT_THAT(failure_of_tensor("2", "[0,8]"), HasSubstr("no shape"));
+}
+
+TEST(Safetensors, RefusesOverlapAndDuplicates) {
+  const std::string a = R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
+  const std::string b = R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]})";
+  EXPECT_THAT(failure_of_header("{" + a + "," + b + "}", floats({1, 2})), HasSubstr("b overlaps"));
+  EXPECT_THAT(failure_of_header("{" + a + "," + a + "}", floats({1, 2})), HasSubstr("names a tensor twice"));
+}
+
+TEST(Checkpoint, ReadsShardsByTheirIndex) {
+  const TemporaryDirectory directory;
+  const auto one = [](const std::string& name, float value) {
+    return safetensors("{\"" + name + R"(":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+                       floats({value}));
+  };
+  directory.write("one.safetensors", one("a", 1));
+  directory.write("two.safetensors", one("b", 2));
+  const auto index = [&](const std::string& map) {
+    directory.write("model.safetensors.index.json", R"({"weight_map":)" + map + "}");
+  };
+  index(R"({"a":"one.safetensors","b":"two.safetensors"})");
+  EXPECT_EQ(Checkpoint(directory.path()).find("b")->data<float>()[0], 2.0f);
+  index(R"({"a":"one.safetensors","c":"two.safetensors"})");
+  EXPECT_THAT(failure_of(directory.path()), HasSubstr("tensor c is not in two.safetensors"));
+  index(R"({"a":"../one.safetensors"})");
+  EXPECT_THAT(failure_of(directory.path()), HasSubstr("not the name of a file beside it"));
+  index(R"({"a":"three.safetensors"})");
+  EXPECT_THAT(failure_of(directory.path()), HasSubstr("three.safetensors"));
+  directory.write("two.safetensors", one("a", 2));
+  index(R"({"a":"one.safetensors","b":"two.safetensors"})");
+  EXPECT_THAT(failure_of(directory.path()), HasSubstr("tensor a is in another file"));
+  index("7");
+  EXPECT_THAT(failure_of(directory.path()), HasSubstr("weight_map"));
+}
+
+TEST(Checkpoint, SaysThatThereAreNoWeights) {
+  const TemporaryDirectory directory;
+  EXPECT_THAT(failure_of(directory.path()), HasSubstr("holds no weights"));
+  EXPECT_THAT(failure_of(directory.path() / "absent"), HasSubstr("not a directory"));
+}
+
+}  // namespace
+}  // namespace uhd
