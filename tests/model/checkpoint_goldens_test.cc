@@ -7,7 +7,7 @@
 #include "model/json_file.h"
 #include "model/weights/checkpoint.h"
 #include "model/weights/safetensors.h"
-#include "tests/model/goldens.h"
+#include "tests/support/goldens.h"
 
 namespace uhd {
 namespace {
@@ -61,8 +61,8 @@ float value_of(const Tensor& tensor, int64_t i) {
 TEST(CheckpointGoldens, PyTorchArchivesHoldTheSameWeights) {
   size_t compared = 0;
   size_t archives = 0;
-  for (const auto& directory : golden_files("models", "", "")) {
-    if (golden_files("models/" + directory.filename().string(), "pytorch_model", ".bin").empty()) continue;
+  for (const auto& directory : find_goldens("models", "", "")) {
+    if (find_goldens("models/" + directory.filename().string(), "pytorch_model", ".bin").empty()) continue;
     ++archives;
     const Checkpoint archive(directory);
     EXPECT_FALSE(archive.tensors().empty());
@@ -84,7 +84,7 @@ TEST(CheckpointGoldens, PyTorchArchivesHoldTheSameWeights) {
     }
   }
   EXPECT_TRUE(archives == 0 || compared > 0);
-  EXPECT_FALSE(golden_files("models", "", "").empty());
+  EXPECT_FALSE(find_goldens("models", "", "").empty());
 }
 
 }  // namespace
