@@ -30,6 +30,7 @@ struct RopeScaling {
   double beta_fast = 32;        // yarn
   double beta_slow = 1;
   double attention_factor = 0;  // yarn; 0: 0.1 ln(factor) + 1
+  bool truncate = true;         // yarn: correction range rounded to whole dimensions
 };
 
 struct LanguageConfig {
@@ -62,6 +63,7 @@ struct VisionConfig {
   float norm_eps = 1e-5f;
   Activation activation = Activation::quick_gelu;
   bool class_token = true;  // CLIP; SigLIP has none
+  bool patch_bias = false;  // SigLIP
   bool pre_norm = true;     // CLIP's pre_layrnorm
   bool post_norm = false;   // SigLIP's post_layernorm on the output
   bool bucket_positions =
@@ -83,6 +85,8 @@ struct ProjectorConfig {
   bool sincos_keys =
       false;  // MiniCPM: integer sin-cos positions on keys, none on queries; else a stored table on both
   float norm_eps = 1e-6f;
+  bool stored_in_sequence =
+      false;  // mlp: tensors are `0.` and `2.` (the original layout), else `linear_1.` and `linear_2.`
 };
 
 enum class SliceRounding : uint8_t { floor, nearest_even };
@@ -121,12 +125,16 @@ struct ModelConfig {
   ImageLayout layout;
   std::filesystem::path directory;
   std::filesystem::path vision_directory;  // where the tower's tensors are, if not inside the checkpoint
-  std::string prefix_language, prefix_vision, prefix_projector;  // of tensor names; "" or ends in "."
+  // What comes before "layers.0.", "encoder.layers.0." and the projector's own names; each ends in ".".
+  std::string prefix_language, prefix_vision, prefix_projector;
+  std::string head;  // name of the output head's tensor (absent from the files where embeddings are tied)
 };
 
 // Reads config.json (and preprocessor_config.json, generation_config.json, the tower's config.json). A
 // missing or absurd value is an Error naming file and key: every size is range-checked here, so the code
-// behind can trust it.
-ModelConfig read_model_config(const std::filesystem::path& directory);
+// behind can trust it. vision_tower: where the tower lies when config.json names a place that is not here (a
+// hub name, an absolute path); "" looks inside the directory and beside it.
+ModelConfig read_model_config(const std::filesystem::path& directory,
+                              const std::filesystem::path& vision_tower = {});
 
 }  // namespace uhd

@@ -1,0 +1,47 @@
+// What read_model_config must know of a checkpoint's other files: which tensors there are, where the vision
+// tower lies, and the ids of special tokens.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+
+namespace uhd {
+
+// Names of a checkpoint's tensors from its index or safetensors header, without mapping it; unknown for a
+// single PyTorch archive.
+class TensorNames {
+ public:
+  explicit TensorNames(const std::filesystem::path& directory);
+  bool known() const { return !names_.empty(); }
+  bool any_starts_with(const std::string& prefix) const;
+
+ private:
+  std::set<std::string> names_;
+};
+
+// The folder of the vision tower that a config calls `name`: `configured` when given, else a path relative to
+// the model, else a folder of that name inside or beside the model's. An absolute path or a hub name
+// ("openai/clip-vit-large-patch14-336") counts by its last part only. Empty when there is none.
+std::filesystem::path find_vision_tower(const std::filesystem::path& model, const std::string& name,
+                                        const std::filesystem::path& configured);
+
+// Ids by token text, from tokenizer.json, added_tokens.json or tokenizer_config.json.
+class SpecialTokens {
+ public:
+  SpecialTokens(const std::filesystem::path& directory, int vocabulary);
+  // An unknown token is an Error.
+  int32_t id_of(const std::string& token) const;
+  // The id of "\n" in a byte-level vocabulary.
+  int32_t newline() const;
+
+ private:
+  void add(const std::string& token, int64_t id);
+
+  std::filesystem::path directory_;
+  int vocabulary_;
+  std::map<std::string, int64_t> ids_;
+};
+
+}  // namespace uhd

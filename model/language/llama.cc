@@ -1,0 +1,203 @@
+#include "model/language/llama.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/language/rope_table.h"
+
+namespace uhd {
+
+// Tensors of one forward pass. T tokens, H hidden.
+struct Llama::Step {
+  Tensor hidden;     // [T, H] the residual stream
+  Tensor normed;     // [T, H]
+  Tensor delta;      // [T, H] what the last half-layer adds to the stream
+  Tensor qkv;        // [T, (Hq + 2 Hk) D]
+  Tensor attended;   // [T, Hq D]
+  Tensor gate_up;    // [T, 2 I]
+  Tensor activated;  // [T, I]
+  Tensor positions;
+  Tensor slots;
+  PagedSpans spans;
+};
+
+Llama::Llama(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend, Communicator& group,
+             WeightFormat format, int max_context)
+    : backend_(backend),
+      group_(group),
+      config_(model.language),
+      shard_(shard_of(model.language, group.rank(), group.size())),
+      max_context_(max_context) {
+  require(max_context >= 1 && max_context <= config_.context, "a context of ", max_context,
+          " tokens is outside the model's 1 to ", config_.context);
+  Loader loader(checkpoint, backend, format);
+  const int64_t first_id = std::min(shard_.first_id, config_.vocabulary);
+  const std::string table = model.prefix_language + "embed_tokens.weight";
+  const std::string head = config_.tied ? table : model.head;
+  table_ = loader.table({table, first_id, shard_.real_ids});
+  rope_ = loader.upload(rope_table(config_, max_context), {max_context, 2, config_.head_dim / 2});
+  for (int i = 0; i < config_.layers; ++i) {
+    layers_.push_back(load_layer(model.prefix_language + "layers." + std::to_string(i) + ".", loader));
+  }
+  final_norm_ = loader.vector(model.prefix_language + "norm.weight");
+  const RowRange head_rows{head, first_id, shard_.real_ids};
+  head_ = loader.rows({&head_rows, 1}, shard_.ids);
+}
+
+Llama::Layer Llama::load_layer(const std::string& prefix, Loader& loader) const {
+  const int64_t d = config_.head_dim;
+  const auto qkv = [&](const char* kind) {
+    const std::string at = prefix + "self_attn.";
+    return std::vector<RowRange>{{at + "q_proj." + kind, shard_.first_head * d, shard_.heads * d},
+                                 {at + "k_proj." + kind, shard_.first_kv_head * d, shard_.kv_heads * d},
+                                 {at + "v_proj." + kind, shard_.first_kv_head * d, shard_.kv_heads * d}};
+  };
+  const std::vector<RowRange> gate_up{{prefix + "mlp.gate_proj.weight", shard_.first_unit, shard_.units},
+                                      {prefix + "mlp.up_proj.weight", shard_.first_unit, shard_.units}};
+  Layer layer;
+  layer.input_norm = loader.vector(prefix + "input_layernorm.weight");
+  layer.qkv = loader.rows(qkv("weight"));
+  if (config_.qkv_bias) layer.qkv_bias = loader.vector(qkv("bias"));
+  layer.out = loader.columns(prefix + "self_attn.o_proj.weight", shard_.first_head * d, shard_.heads * d);
+  layer.mlp_norm = loader.vector(prefix + "post_attention_layernorm.weight");
+  layer.gate_up = loader.rows(gate_up);
+  layer.down = loader.columns(prefix + "mlp.down_proj.weight", shard_.first_unit, shard_.units);
+  return layer;
+}
+
+size_t Llama::workspace_bytes(const StepLimits& limits) const {
+  const auto padded = [](int64_t elements, size_t size) {
+    return (static_cast<size_t>(elements) * size + 63) / 64 * 64;
+  };
+  const size_t size = size_of(backend_.activation_dtype());
+  const int64_t t = limits.max_tokens, h = config_.hidden, d = config_.head_dim;
+  const int64_t pages = (limits.max_context + limits.page_size - 1) / limits.page_size;
+  size_t bytes = 3 * padded(t * h, size);                                        // hidden, normed, delta
+  bytes += padded(t * (shard_.heads + 2 * shard_.kv_heads) * d, size);           // qkv
+  bytes += padded(t * shard_.heads * d, size);                                   // attended
+  bytes += padded(t * 2 * shard_.units, size) + padded(t * shard_.units, size);  // gate_up, activated
+  bytes += padded(t * h, size);                                                  // visual rows
+  bytes += padded(int64_t{limits.max_sequences} * h, size);                      // sampled rows
+  bytes += padded(int64_t{limits.max_sequences} * shard_.ids, sizeof(float));    // logits
+  bytes += 5 * padded(t, 4);  // ids, positions, slots, visual
+  bytes += 3 * padded(limits.max_sequences + 1, 4) + padded(int64_t{limits.max_sequences} * pages, 4);
+  return bytes;
+}
+
+void Llama::check_input(const ForwardInput& in, Tensor visual, const KvCache& cache) const {
+  const size_t tokens = in.ids.size();
+  const size_t sequences = in.kv_lengths.size();
+  check(tokens > 0 && in.positions.size() == tokens && in.slots.size() == tokens, "a step of ", tokens,
+        " tokens with ", in.positions.size(), " positions and ", in.slots.size(), " slots");
+  check(in.q_offsets.size() == sequences + 1 && in.q_offsets.front() == 0 &&
+            in.q_offsets.back() == static_cast<int32_t>(tokens) &&
+            std::is_sorted(in.q_offsets.begin(), in.q_offsets.end()),
+        "the offsets of ", sequences, " sequences do not divide ", tokens, " tokens");
+  check(in.max_pages > 0 && in.page_table.size() == sequences * static_cast<size_t>(in.max_pages),
+        "a page table of ", in.page_table.size(), " entries for ", sequences, " sequences");
+  const auto all_within = [](const std::vector<int32_t>& values, int64_t limit) {
+    return std::all_of(values.begin(), values.end(), [&](int32_t v) { return v >= 0 && v < limit; });
+  };
+  check(all_within(in.positions, max_context_), "a position is outside the context of ", max_context_);
+  check(all_within(in.slots, int64_t{cache.pages()} * cache.page_size()), "a slot is outside the KV cache");
+  for (size_t s = 0; s < sequences; ++s) {
+    const int64_t pages = (in.kv_lengths[s] + cache.page_size() - 1) / cache.page_size();
+    check(in.kv_lengths[s] >= in.q_offsets[s + 1] - in.q_offsets[s] && pages <= in.max_pages, "sequence ", s,
+          " of a step has a length of ", in.kv_lengths[s]);
+    for (int64_t p = 0; p < pages; ++p) {
+      const int32_t page = in.page_table[s * static_cast<size_t>(in.max_pages) + static_cast<size_t>(p)];
+      check(page >= 0 && page < cache.pages(), "page ", page, " of a step is outside the KV cache");
+    }
+  }
+  check(in.visual_at.size() == in.visual_rows.size() &&
+            all_within(in.visual_at, static_cast<int64_t>(tokens)) &&
+            all_within(in.visual_rows, visual.empty() ? 0 : visual.rows()),
+        "visual rows of a step are outside its tokens or the store");
+  check(all_within(in.sample_at, static_cast<int64_t>(tokens)), "a sampled token is outside the step");
+}
+
+void Llama::embed(const ForwardInput& in, Tensor visual, Tensor hidden, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  backend_.embed(hidden, table_.view, workspace.put(in.ids), shard_.first_id);
+  group_.all_reduce(hidden);
+  if (in.visual_at.empty()) return;
+  const Tensor rows =
+      workspace.take(hidden.dtype(), {static_cast<int64_t>(in.visual_at.size()), config_.hidden});
+  backend_.gather_rows(rows, visual, workspace.put(in.visual_rows));
+  backend_.scatter_rows(hidden, rows, workspace.put(in.visual_at));
+}
+
+void Llama::attention(const Layer& layer, Step& step, KvLayer pages) {
+  const int64_t t = step.hidden.rows(), d = config_.head_dim;
+  const int64_t hq = shard_.heads, hk = shard_.kv_heads;
+  const Tensor q = step.qkv.slice_columns(0, hq * d).reshaped({t, hq, d});
+  const Tensor k = step.qkv.slice_columns(hq * d, hk * d).reshaped({t, hk, d});
+  const Tensor v = step.qkv.slice_columns((hq + hk) * d, hk * d).reshaped({t, hk, d});
+  backend_.matmul(step.qkv, step.normed, layer.qkv, {.bias = layer.qkv_bias.view});
+  backend_.rope(q, k, step.positions, rope_.view);
+  backend_.store_kv(pages, k, v, step.slots);
+  backend_.paged_attention(step.attended.reshaped({t, hq, d}), q, pages, step.spans,
+                           1.0f / std::sqrt(static_cast<float>(d)));
+  backend_.matmul(step.delta, step.attended, layer.out);
+  group_.all_reduce(step.delta);
+}
+
+void Llama::mlp(const Layer& layer, Step& step) {
+  backend_.matmul(step.gate_up, step.normed, layer.gate_up);
+  backend_.silu_mul(step.activated, step.gate_up);
+  backend_.matmul(step.delta, step.activated, layer.down);
+  group_.all_reduce(step.delta);
+}
+
+Tensor Llama::forward(const ForwardInput& in, Tensor visual, KvCache& cache, Workspace& workspace) {
+  check_input(in, visual, cache);
+  const auto samples = static_cast<int64_t>(in.sample_at.size());
+  Tensor logits;
+  if (samples > 0) logits = workspace.take(DType::f32, {samples, shard_.ids});
+
+  const Workspace::Scope scope(workspace);
+  const DType dtype = backend_.activation_dtype();
+  const auto t = static_cast<int64_t>(in.ids.size());
+  const int64_t h = config_.hidden, d = config_.head_dim;
+  Step step;
+  step.hidden = workspace.take(dtype, {t, h});
+  step.normed = workspace.take(dtype, {t, h});
+  step.delta = workspace.take(dtype, {t, h});
+  step.qkv = workspace.take(dtype, {t, (shard_.heads + 2 * shard_.kv_heads) * d});
+  step.attended = workspace.take(dtype, {t, shard_.heads * d});
+  step.gate_up = workspace.take(dtype, {t, 2 * shard_.units});
+  step.activated = workspace.take(dtype, {t, shard_.units});
+  step.positions = workspace.put(in.positions);
+  step.slots = workspace.put(in.slots);
+  const auto sequences = static_cast<int64_t>(in.kv_lengths.size());
+  step.spans = {workspace.put(in.q_offsets), workspace.put(in.kv_lengths),
+                workspace.put(in.page_table).reshaped({sequences, in.max_pages}), 0, 0};
+  for (size_t s = 0; s < in.kv_lengths.size(); ++s) {
+    step.spans.max_q = std::max(step.spans.max_q, in.q_offsets[s + 1] - in.q_offsets[s]);
+    step.spans.max_kv = std::max(step.spans.max_kv, in.kv_lengths[s]);
+  }
+
+  embed(in, visual, step.hidden, workspace);
+  for (int i = 0; i < config_.layers; ++i) {
+    const Layer& layer = layers_[static_cast<size_t>(i)];
+    if (i == 0) {
+      backend_.rms_norm(step.normed, step.hidden, layer.input_norm.view, config_.norm_eps);
+    } else {
+      backend_.add_rms_norm(step.hidden, step.delta, layer.input_norm.view, step.normed, config_.norm_eps);
+    }
+    if (observer_) observer_("hidden." + std::to_string(i), step.hidden);
+    attention(layer, step, cache.layer(i));
+    backend_.add_rms_norm(step.hidden, step.delta, layer.mlp_norm.view, step.normed, config_.norm_eps);
+    mlp(layer, step);
+  }
+  backend_.add_rms_norm(step.hidden, step.delta, final_norm_.view, step.normed, config_.norm_eps);
+  if (observer_) observer_("final_norm", step.normed);
+  if (samples == 0) return {};
+
+  const Tensor last = workspace.take(dtype, {samples, h});
+  backend_.gather_rows(last, step.normed, workspace.put(in.sample_at));
+  backend_.matmul(logits, last, head_);
+  return logits;
+}
+
+}  // namespace uhd

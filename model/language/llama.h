@@ -1,0 +1,82 @@
+// The language model: Llama, Mistral and Qwen2 in one, tensor-parallel by construction. A rank holds its
+// heads, its part of the MLP and its rows of the vocabulary; a layer has exactly two all-reduces, at its two
+// row-parallel linears.
+#pragma once
+
+#include <vector>
+
+#include "cluster/communicator.h"
+#include "kernels/backend.h"
+#include "kernels/workspace.h"
+#include "model/config.h"
+#include "model/language/forward_input.h"
+#include "model/language/kv_cache.h"
+#include "model/observer.h"
+#include "model/weights/loader.h"
+#include "model/weights/shard.h"
+
+namespace uhd {
+
+// The largest step that a Workspace must hold.
+struct StepLimits {
+  int max_tokens = 512;    // T
+  int max_sequences = 16;  // S, and rows of logits
+  int max_context = 4096;  // tokens of one sequence
+  int page_size = 64;
+};
+
+class Llama {
+ public:
+  // Loads this rank's shard. Backend and communicator are borrowed and must outlive the model. The checkpoint
+  // is not needed afterwards.
+  Llama(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend, Communicator& group,
+        WeightFormat format, int max_context);
+
+  const LanguageShard& shard() const { return shard_; }
+  const LanguageConfig& config() const { return config_; }
+  int max_context() const { return max_context_; }
+
+  // Bytes of workspace that forward takes for the largest step (logits included).
+  size_t workspace_bytes(const StepLimits& limits) const;
+
+  // Every rank of the group calls with the same input. visual: rows [n, H] that input.visual_rows index, may
+  // be empty when there are none. Returns this rank's logits f32 [sample_at.size(), shard().ids], of which
+  // the columns past shard().real_ids are padding; memory of the workspace, valid until the caller's scope
+  // ends. Without sample_at the tensor is empty. Indices are checked against each other before anything runs.
+  Tensor forward(const ForwardInput& input, Tensor visual, KvCache& cache, Workspace& workspace);
+
+  // Stages: "hidden.L" is the input of layer L; "final_norm".
+  void observe(StageObserver observer) { observer_ = std::move(observer); }
+
+ private:
+  struct Layer {
+    DeviceTensor input_norm;
+    Weight qkv;  // [(Hq + 2 Hk) D, H]: this rank's heads
+    DeviceTensor qkv_bias;
+    Weight out;  // [H, Hq D]
+    DeviceTensor mlp_norm;
+    Weight gate_up;  // [2 I, H]
+    Weight down;     // [H, I]
+  };
+  struct Step;
+
+  Layer load_layer(const std::string& prefix, Loader& loader) const;
+  void embed(const ForwardInput& input, Tensor visual, Tensor hidden, Workspace& workspace);
+  void attention(const Layer& layer, Step& step, KvLayer pages);
+  void mlp(const Layer& layer, Step& step);
+  void check_input(const ForwardInput& input, Tensor visual, const KvCache& cache) const;
+
+  Backend& backend_;
+  Communicator& group_;
+  LanguageConfig config_;
+  LanguageShard shard_;
+  int max_context_;
+  DeviceTensor table_;  // embedding rows of this rank
+  DeviceTensor rope_;
+  std::vector<Layer> layers_;
+  DeviceTensor final_norm_;
+  Weight head_;  // [ids, H]
+  StageObserver observer_;
+};
+
+}  // namespace uhd

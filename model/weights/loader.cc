@@ -1,0 +1,143 @@
+#include "model/weights/loader.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace uhd {
+namespace {
+
+// memcpy, because the elements of a mapped file need not be aligned.
+template <class T>
+void append_floats(std::vector<float>& out, Tensor host) {
+  const size_t row_size = static_cast<size_t>(host.row_size());
+  const char* data = static_cast<const char*>(host.raw());
+  for (int64_t r = 0; r < host.rows(); ++r) {
+    const char* row = data + r * host.row_stride() * static_cast<int64_t>(sizeof(T));
+    for (size_t i = 0; i < row_size; ++i) {
+      T value;
+      std::memcpy(&value, row + i * sizeof(T), sizeof(T));
+      out.push_back(static_cast<float>(value));
+    }
+  }
+}
+
+void append(std::vector<float>& out, Tensor host) {
+  switch (host.dtype()) {
+    case DType::f32:
+      return append_floats<float>(out, host);
+    case DType::bf16:
+      return append_floats<bf16>(out, host);
+    case DType::f16:
+      return append_floats<f16>(out, host);
+    default:
+      throw Error(message("a weight of type ", name_of(host.dtype()), " cannot be read"));
+  }
+}
+
+}  // namespace
+
+std::vector<float> floats_of(Tensor host) {
+  std::vector<float> values;
+  values.reserve(static_cast<size_t>(host.elements()));
+  append(values, host);
+  return values;
+}
+
+const Tensor& Loader::tensor(const std::string& name) const {
+  const Tensor* found = checkpoint_.find(name);
+  require(found != nullptr, checkpoint_.directory().string(), ": tensor ", name, " is missing");
+  return *found;
+}
+
+Tensor Loader::matrix_rows(const RowRange& range) const {
+  const Tensor whole = tensor(range.name);
+  check(
+      whole.rank() >= 1 && range.first >= 0 && range.count >= 0 && range.first <= whole.rows() - range.count,
+      "rows ", range.first, " + ", range.count, " of ", range.name);
+  return whole.reshaped({whole.rows(), whole.row_size()}).slice_rows(range.first, range.count);
+}
+
+Weight Loader::rows(std::span<const RowRange> ranges, int64_t padded) {
+  if (ranges.size() == 1 && padded <= ranges[0].count) return backend_.pack(matrix_rows(ranges[0]), format_);
+  int64_t total = 0;
+  const Tensor first = matrix_rows(ranges[0]);
+  bool same_type = true;
+  for (const RowRange& range : ranges) {
+    const Tensor part = matrix_rows(range);
+    check(part.dim(1) == first.dim(1), range.name, " has ", part.dim(1), " columns, not ", first.dim(1));
+    same_type = same_type && part.dtype() == first.dtype();
+    total += range.count;
+  }
+  total = std::max(total, padded);
+  if (!same_type) {
+    std::vector<float> staged;
+    staged.reserve(static_cast<size_t>(total * first.dim(1)));
+    for (const RowRange& range : ranges) append(staged, matrix_rows(range));
+    staged.resize(static_cast<size_t>(total * first.dim(1)));
+    return backend_.pack(Tensor::of(staged.data(), {total, first.dim(1)}), format_);
+  }
+  const size_t row_bytes = static_cast<size_t>(first.dim(1)) * size_of(first.dtype());
+  std::vector<std::byte> staged(static_cast<size_t>(total) * row_bytes);  // zero: the padding rows
+  size_t at = 0;
+  for (const RowRange& range : ranges) {
+    const Tensor part = matrix_rows(range);
+    const size_t bytes = static_cast<size_t>(range.count) * row_bytes;
+    if (bytes > 0) std::memcpy(staged.data() + at, part.raw(), bytes);
+    at += bytes;
+  }
+  return backend_.pack(Tensor(staged.data(), first.dtype(), {total, first.dim(1)}), format_);
+}
+
+Weight Loader::whole(const std::string& name) {
+  const RowRange all{name, 0, tensor(name).rows()};
+  return rows({&all, 1});
+}
+
+Weight Loader::columns(const std::string& name, int64_t first, int64_t count) {
+  return backend_.pack(tensor(name).slice_columns(first, count), format_);
+}
+
+Weight Loader::transposed(const std::string& name) {
+  const Tensor& stored = tensor(name);
+  const int64_t inputs = stored.dim(0), outputs = stored.dim(1);
+  const std::vector<float> values = floats_of(stored);
+  std::vector<float> turned(values.size());
+  for (int64_t i = 0; i < inputs; ++i) {
+    for (int64_t o = 0; o < outputs; ++o) turned[o * inputs + i] = values[i * outputs + o];
+  }
+  return backend_.pack(Tensor::of(turned.data(), {outputs, inputs}), format_);
+}
+
+DeviceTensor Loader::vector(std::span<const RowRange> ranges) {
+  std::vector<float> values;
+  for (const RowRange& range : ranges) append(values, matrix_rows(range));
+  const auto size = static_cast<int64_t>(values.size());
+  return upload(values, {size});
+}
+
+DeviceTensor Loader::vector(const std::string& name) {
+  const RowRange all{name, 0, tensor(name).rows()};
+  return vector({&all, 1});
+}
+
+DeviceTensor Loader::matrix(const std::string& name) {
+  const Tensor& host = tensor(name);
+  return upload(floats_of(host), {host.rows(), host.row_size()});
+}
+
+DeviceTensor Loader::table(const RowRange& range) {
+  const Tensor host = matrix_rows(range);
+  DeviceTensor result{backend_.allocate(std::max<size_t>(host.bytes(), 1)), {}};
+  result.view = result.memory.as(host.dtype(), host.shape());
+  if (host.rows() > 0) backend_.upload(result.view, host);
+  return result;
+}
+
+DeviceTensor Loader::upload(const std::vector<float>& values, Shape shape) {
+  DeviceTensor result{backend_.allocate(std::max<size_t>(values.size() * sizeof(float), 1)), {}};
+  result.view = result.memory.as(DType::f32, shape);
+  if (!values.empty()) backend_.upload(result.view, Tensor::of(values.data(), shape));
+  return result;
+}
+
+}  // namespace uhd

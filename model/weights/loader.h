@@ -1,0 +1,65 @@
+// Tensors of a checkpoint to weights of one rank on one backend. Touches only the rows and columns that the
+// rank holds: the rest of a mapped file stays on disk.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "model/weights/checkpoint.h"
+
+namespace uhd {
+
+// A dense tensor on the device together with its memory.
+struct DeviceTensor {
+  DeviceBuffer memory;
+  Tensor view;
+};
+
+// Rows [first, first + count) of a named tensor.
+struct RowRange {
+  std::string name;
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+// Borrowed references; names are those of the checkpoint. A missing name or a range outside the tensor is an
+// Error; shapes in full were checked before by require_complete.
+class Loader {
+ public:
+  Loader(const Checkpoint& checkpoint, Backend& backend, WeightFormat format)
+      : checkpoint_(checkpoint), backend_(backend), format_(format) {}
+
+  // Ranges one under another as one weight; zero rows below up to `padded` rows. Tensors of more than two
+  // dimensions count as matrices of their rows.
+  Weight rows(std::span<const RowRange> ranges, int64_t padded = 0);
+  Weight whole(const std::string& name);
+  // Columns [first, first + count) of a matrix.
+  Weight columns(const std::string& name, int64_t first, int64_t count);
+  // A matrix stored [inputs, outputs].
+  Weight transposed(const std::string& name);
+
+  // Biases and norms, one after another: f32 [sum of counts].
+  DeviceTensor vector(std::span<const RowRange> ranges);
+  DeviceTensor vector(const std::string& name);
+  // A matrix as f32, dense.
+  DeviceTensor matrix(const std::string& name);
+  // Rows of a matrix in the checkpoint's own type (embedding tables).
+  DeviceTensor table(const RowRange& range);
+
+  DeviceTensor upload(const std::vector<float>& values, Shape shape);
+  const Tensor& tensor(const std::string& name) const;
+
+ private:
+  Tensor matrix_rows(const RowRange& range) const;
+
+  const Checkpoint& checkpoint_;
+  Backend& backend_;
+  WeightFormat format_;
+};
+
+// The elements of a host tensor (f32, bf16, f16) as floats, dense.
+std::vector<float> floats_of(Tensor host);
+
+}  // namespace uhd

@@ -1,0 +1,209 @@
+#include "model/weights/parameters.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "model/weights/shard.h"
+
+namespace uhd {
+namespace {
+
+using Table = std::vector<Parameter>;
+
+void add_linear(Table& table, const std::string& name, int64_t out, int64_t in, bool bias, ShardRule rule) {
+  table.push_back({name + ".weight", {out, in}, rule});
+  if (bias) table.push_back({name + ".bias", {out}, rule == ShardRule::row ? ShardRule::whole : rule});
+}
+
+void add_norm(Table& table, const std::string& name, int64_t width, ShardRule rule = ShardRule::whole) {
+  table.push_back({name + ".weight", {width}, rule});
+  table.push_back({name + ".bias", {width}, rule});
+}
+
+bool ends_with_any(const std::string& name, std::initializer_list<const char*> endings) {
+  return std::any_of(endings.begin(), endings.end(), [&](const char* e) { return name.ends_with(e); });
+}
+
+bool starts_with_any(const std::string& name, std::initializer_list<const char*> beginnings) {
+  return std::any_of(beginnings.begin(), beginnings.end(),
+                     [&](const char* b) { return name.starts_with(b); });
+}
+
+// Buffers that published files carry and that are computed here instead.
+bool is_buffer(const std::string& name) {
+  return ends_with_any(name, {"rotary_emb.inv_freq", "embeddings.position_ids"});
+}
+
+// Parts of a whole CLIP or SigLIP checkpoint that a vision tower does not have.
+bool is_outside_tower(const std::string& name) {
+  return starts_with_any(name, {"text_model.", "vision_model.head."}) ||
+         ends_with_any(name,
+                       {"logit_scale", "logit_bias", "visual_projection.weight", "text_projection.weight"});
+}
+
+std::string text_of(const Shape& shape) {
+  std::string text = "[";
+  for (int i = 0; i < shape.rank(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+void check_file(const Table& expected, const Checkpoint& checkpoint, bool tower_only,
+                const std::set<std::string>& also_allowed, std::vector<std::string>& problems) {
+  std::set<std::string> known;
+  for (const Parameter& p : expected) {
+    known.insert(p.name);
+    const Tensor* found = checkpoint.find(p.name);
+    if (found == nullptr) {
+      // What is never read may have been left out.
+      if (p.rule != ShardRule::unused) problems.push_back("tensor " + p.name + " is missing");
+    } else if (found->shape() != p.shape) {
+      problems.push_back("tensor " + p.name + " has shape " + text_of(found->shape()) + ", not " +
+                         text_of(p.shape));
+    } else if (found->dtype() != DType::f32 && found->dtype() != DType::bf16 &&
+               found->dtype() != DType::f16) {
+      problems.push_back("tensor " + p.name + " has type " + std::string(name_of(found->dtype())) +
+                         ", not f32, bf16 or f16");
+    }
+  }
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    if (known.contains(name) || also_allowed.contains(name) || is_buffer(name)) continue;
+    if (tower_only && is_outside_tower(name)) continue;
+    problems.push_back("tensor " + name + " is not part of this model");
+  }
+}
+
+}  // namespace
+
+Table language_parameters(const ModelConfig& model) {
+  const LanguageConfig& c = model.language;
+  const std::string& prefix = model.prefix_language;
+  const int64_t q = int64_t{c.heads} * c.head_dim;
+  const int64_t kv = int64_t{c.kv_heads} * c.head_dim;
+  Table table;
+  table.push_back({prefix + "embed_tokens.weight", {c.vocabulary, c.hidden}, ShardRule::vocabulary});
+  for (int i = 0; i < c.layers; ++i) {
+    const std::string layer = prefix + "layers." + std::to_string(i) + ".";
+    table.push_back({layer + "input_layernorm.weight", {c.hidden}, ShardRule::whole});
+    add_linear(table, layer + "self_attn.q_proj", q, c.hidden, c.qkv_bias, ShardRule::column);
+    add_linear(table, layer + "self_attn.k_proj", kv, c.hidden, c.qkv_bias, ShardRule::kv_heads);
+    add_linear(table, layer + "self_attn.v_proj", kv, c.hidden, c.qkv_bias, ShardRule::kv_heads);
+    add_linear(table, layer + "self_attn.o_proj", c.hidden, q, false, ShardRule::row);
+    table.push_back({layer + "post_attention_layernorm.weight", {c.hidden}, ShardRule::whole});
+    add_linear(table, layer + "mlp.gate_proj", c.intermediate, c.hidden, false, ShardRule::column);
+    add_linear(table, layer + "mlp.up_proj", c.intermediate, c.hidden, false, ShardRule::column);
+    add_linear(table, layer + "mlp.down_proj", c.hidden, c.intermediate, false, ShardRule::row);
+  }
+  table.push_back({prefix + "norm.weight", {c.hidden}, ShardRule::whole});
+  // Tied: the head is the embedding again; some files repeat it.
+  table.push_back({model.head, {c.vocabulary, c.hidden}, c.tied ? ShardRule::unused : ShardRule::vocabulary});
+  return table;
+}
+
+Table vision_parameters(const ModelConfig& model) {
+  Table table;
+  if (!model.vision) return table;
+  const VisionConfig& c = *model.vision;
+  const std::string& prefix = model.prefix_vision;
+  const std::string embeddings = prefix + "embeddings.";
+  const int64_t grid = c.image / c.patch;
+  if (c.class_token) table.push_back({embeddings + "class_embedding", {c.hidden}, ShardRule::whole});
+  table.push_back({embeddings + "patch_embedding.weight", {c.hidden, 3, c.patch, c.patch}, ShardRule::whole});
+  if (c.patch_bias) table.push_back({embeddings + "patch_embedding.bias", {c.hidden}, ShardRule::whole});
+  table.push_back({embeddings + "position_embedding.weight",
+                   {grid * grid + (c.class_token ? 1 : 0), c.hidden},
+                   ShardRule::whole});
+  if (c.pre_norm) add_norm(table, prefix + "pre_layrnorm", c.hidden);
+  for (int i = 0; i < c.total_layers; ++i) {
+    const std::string layer = prefix + "encoder.layers." + std::to_string(i) + ".";
+    const ShardRule rule = i < c.layers ? ShardRule::whole : ShardRule::unused;
+    add_norm(table, layer + "layer_norm1", c.hidden, rule);
+    for (const char* name : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
+      add_linear(table, layer + "self_attn." + name, c.hidden, c.hidden, true, rule);
+    }
+    add_norm(table, layer + "layer_norm2", c.hidden, rule);
+    add_linear(table, layer + "mlp.fc1", c.intermediate, c.hidden, true, rule);
+    add_linear(table, layer + "mlp.fc2", c.hidden, c.intermediate, true, rule);
+  }
+  add_norm(table, prefix + "post_layernorm", c.hidden, c.post_norm ? ShardRule::whole : ShardRule::unused);
+  return table;
+}
+
+Table projector_parameters(const ModelConfig& model) {
+  Table table;
+  if (!model.vision) return table;
+  const ProjectorConfig& c = model.projector;
+  const std::string& prefix = model.prefix_projector;
+  const int64_t in = model.vision->hidden;
+  const int64_t out = model.language.hidden;
+  if (c.kind == ProjectorKind::mlp) {
+    add_linear(table, prefix + (c.stored_in_sequence ? "0" : "linear_1"), out, in, true, ShardRule::whole);
+    add_linear(table, prefix + (c.stored_in_sequence ? "2" : "linear_2"), out, out, true, ShardRule::whole);
+    return table;
+  }
+  const int64_t width = c.width;
+  table.push_back({prefix + "query", {c.queries, width}, ShardRule::whole});
+  if (!c.sincos_keys) table.push_back({prefix + "pos_embed", {c.queries, width}, ShardRule::whole});
+  table.push_back({prefix + "kv_proj.weight", {width, in}, ShardRule::whole});
+  table.push_back({prefix + "attn.in_proj_weight", {3 * width, width}, ShardRule::whole});
+  table.push_back({prefix + "attn.in_proj_bias", {3 * width}, ShardRule::whole});
+  add_linear(table, prefix + "attn.out_proj", width, width, true, ShardRule::whole);
+  for (const char* name : {"ln_q", "ln_kv", "ln_post"}) add_norm(table, prefix + name, width);
+  table.push_back({prefix + "proj", {width, out}, ShardRule::whole});
+  return table;
+}
+
+std::vector<std::string> problems_of(const ModelConfig& model, const Checkpoint& checkpoint,
+                                     const Checkpoint* tower) {
+  std::vector<std::string> problems;
+  Table own = language_parameters(model);
+  const Table vision = vision_parameters(model);
+  const Table projector = projector_parameters(model);
+  own.insert(own.end(), projector.begin(), projector.end());
+  if (tower == nullptr) own.insert(own.end(), vision.begin(), vision.end());
+  check_file(own, checkpoint, false, {}, problems);
+  if (tower != nullptr) {
+    std::vector<std::string> of_tower;
+    check_file(vision, *tower, true, {}, of_tower);
+    for (const std::string& problem : of_tower) problems.push_back("vision tower: " + problem);
+  }
+  return problems;
+}
+
+void require_complete(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint* tower) {
+  const auto problems = problems_of(model, checkpoint, tower);
+  if (problems.empty()) return;
+  throw Error(message(model.directory.string(), ": ", problems.front(),
+                      problems.size() > 1 ? message(" (and ", problems.size() - 1, " more problems)") : ""));
+}
+
+size_t weight_bytes(const Table& parameters, const LanguageConfig& language, int ranks, WeightFormat format) {
+  const LanguageShard shard = shard_of(language, 0, ranks);
+  const size_t matrix_bytes = format == WeightFormat::f32 ? 4 : 2;
+  size_t bytes = 0;
+  for (const Parameter& p : parameters) {
+    size_t elements = static_cast<size_t>(p.shape.elements());
+    switch (p.rule) {
+      case ShardRule::unused:
+        continue;
+      case ShardRule::whole:
+        break;
+      case ShardRule::column:
+      case ShardRule::row:
+        elements /= static_cast<size_t>(ranks);
+        break;
+      case ShardRule::kv_heads:
+        elements = elements / static_cast<size_t>(language.kv_heads) * static_cast<size_t>(shard.kv_heads);
+        break;
+      case ShardRule::vocabulary:
+        elements = static_cast<size_t>(shard.ids) * static_cast<size_t>(p.shape[1]);
+        // Tied: the same rows once as a table and once packed as the head.
+        if (language.tied) elements *= 2;
+        break;
+    }
+    bytes += elements * (p.shape.rank() > 1 ? matrix_bytes : 4);
+  }
+  return bytes;
+}
+
+}  // namespace uhd
