@@ -2,7 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string_view>
 #include <vector>
+
+#include "model/config.h"
+#include "model/text/chat_template.h"
+#include "model/text/tokenizer.h"
+#include "model/vision/slice_plan.h"
 
 namespace uhd {
 
@@ -14,11 +21,25 @@ struct VisualSpan {
   int piece = 0;  // SlicePlan::piece
   int position = 0;
   int length = 0;
+  bool operator==(const VisualSpan&) const = default;
 };
 
 struct Prompt {
   std::vector<int32_t> ids;
   std::vector<VisualSpan> spans;  // by position
 };
+
+// A conversation: `plans` holds one plan per image part, in order. Text of a turn never becomes a special
+// token or an image, whatever it says. Throws Error when the template refuses the conversation or the numbers
+// of images differ.
+Prompt build_prompt(const std::vector<ChatTurn>& turns, bool add_generation_prompt, const ChatTemplate& chat,
+                    const Tokenizer& tokenizer, const ModelConfig& config, std::span<const SlicePlan> plans);
+
+// The same from text that was rendered already.
+Prompt build_prompt(const ChatText& chat, const Tokenizer& tokenizer, const ModelConfig& config,
+                    std::span<const SlicePlan> plans);
+
+// A raw prompt without images: special tokens written in it become their ids.
+Prompt build_text_prompt(std::string_view text, const Tokenizer& tokenizer);
 
 }  // namespace uhd

@@ -10,24 +10,31 @@
 
 namespace uhd {
 
-// One per running sequence. The deltas joined, with flush(), equal decode() of all ids (up to a stop string).
+// One per running sequence; constant time per id. An increment is given out when the text so far does not end
+// in U+FFFD and still begins with what was given out. The increments joined, with flush(), equal decode() of
+// all ids (up to a stop string).
 class Detokenizer {
  public:
-  Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::string> stop_strings);
+  Detokenizer(const std::shared_ptr<const Tokenizer>& tokenizer, std::vector<std::string> stop_strings,
+              bool skip_special = true);
 
-  // The text that became certain with this id. stopped() after it: a stop string was met, its text is not
-  // emitted.
+  // The text that became certain with this id. stopped() after it: a stop string was met; neither it nor what
+  // follows is given out.
   std::string push(int32_t id);
   bool stopped() const { return stopped_; }
   // The rest, at the end of a sequence.
   std::string flush();
 
  private:
+  std::string release(std::string&& text, bool last);
+
   std::shared_ptr<const Tokenizer> tokenizer_;
+  std::unique_ptr<TextDecoder> decoder_;
   std::vector<std::string> stop_strings_;
-  std::vector<int32_t> ids_;
-  size_t prefix_ = 0;  // ids before this are no longer looked at
-  std::string held_;   // decoded, but may be the start of a stop string
+  std::string pending_;  // settled, but not given out: it ends in U+FFFD
+  std::string ahead_;    // of the decoder's tail, given out already
+  std::string held_;     // certain, but may be the start of a stop string
+  bool broken_ = false;  // the text changed under what was given out: nothing more follows
   bool stopped_ = false;
 };
 

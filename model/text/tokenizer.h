@@ -13,23 +13,50 @@
 
 namespace uhd {
 
+// Bytes [begin, end) of a text.
+struct TextRange {
+  size_t begin = 0;
+  size_t end = 0;
+  bool operator==(const TextRange&) const = default;
+};
+
+// The text of one growing sequence of ids, in constant time per id.
+class TextDecoder {
+ public:
+  virtual ~TextDecoder() = default;
+  // One more id; ids out of range are skipped. Appends to `settled` the text that no later id can change.
+  virtual void push(int32_t id, std::string& settled) = 0;
+  // What would follow the settled text if the sequence ended here: an unfinished character as U+FFFD, or
+  // bytes whose reading depends on what follows. Valid until the next push.
+  virtual std::string_view tail() const = 0;
+};
+
 // Immutable after loading; thread-safe.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
+  // One more than the largest id.
   virtual int vocabulary() const = 0;
   // add_special: the prefix (and suffix) that the checkpoint asks for, such as <s>. Special tokens written in
-  // the text become their ids when parse_special is set, else they are plain text.
-  virtual std::vector<int32_t> encode(std::string_view text, bool add_special, bool parse_special) const = 0;
+  // the text become their ids, except where they touch a `literal` range (ascending, disjoint): text that a
+  // user typed is never a special token. Invalid UTF-8 is read as U+FFFD.
+  virtual std::vector<int32_t> encode_around(std::string_view text, bool add_special,
+                                             std::span<const TextRange> literal) const = 0;
+  // parse_special: special tokens written in the text become their ids, else they are plain text.
+  std::vector<int32_t> encode(std::string_view text, bool add_special, bool parse_special) const;
+  virtual std::unique_ptr<TextDecoder> decoder(bool skip_special) const = 0;
   // UTF-8; ids out of range are skipped; invalid bytes become U+FFFD.
-  virtual std::string decode(std::span<const int32_t> ids, bool skip_special) const = 0;
-  // The raw bytes of one token (may be part of a character); special tokens give their text.
+  std::string decode(std::span<const int32_t> ids, bool skip_special) const;
+  // The raw bytes of one token (may be part of a character); special tokens give their text; "" out of range.
   virtual std::string bytes_of_token(int32_t id) const = 0;
   virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
   virtual bool is_special(int32_t id) const = 0;
+  // What add_special puts before the text.
+  virtual std::span<const int32_t> prefix() const = 0;
 };
 
-// Chooses by the files that are present; a crafted or broken file is an Error naming it.
+// Chooses by the files that are present: `tokenizer.model` when tokenizer_config.json names a Llama tokenizer
+// (or there is no tokenizer.json), else `tokenizer.json`. A crafted or broken file is an Error naming it.
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& directory);
 
 }  // namespace uhd

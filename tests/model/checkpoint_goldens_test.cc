@@ -61,8 +61,9 @@ float value_of(const Tensor& tensor, int64_t i) {
 TEST(CheckpointGoldens, PyTorchArchivesHoldTheSameWeights) {
   size_t compared = 0;
   size_t archives = 0;
-  for (const auto& directory : find_goldens("models", "", "")) {
-    if (find_goldens("models/" + directory.filename().string(), "pytorch_model", ".bin").empty()) continue;
+  for (const auto& entry : std::filesystem::directory_iterator(goldens_directory() / "models")) {
+    const std::filesystem::path& directory = entry.path();
+    if (find_goldens("models" / directory.filename(), "pytorch_model", ".bin").empty()) continue;
     ++archives;
     const Checkpoint archive(directory);
     EXPECT_FALSE(archive.tensors().empty());
@@ -83,8 +84,8 @@ TEST(CheckpointGoldens, PyTorchArchivesHoldTheSameWeights) {
       ++compared;
     }
   }
-  EXPECT_TRUE(archives == 0 || compared > 0);
-  EXPECT_FALSE(find_goldens("models", "", "").empty());
+  EXPECT_GT(archives, 0u);
+  EXPECT_GT(compared, 0u);
 }
 
 }  // namespace
