@@ -1,0 +1,52 @@
+#include <algorithm>
+#include <cmath>
+
+#include "model/vision/vit.h"
+
+namespace uhd {
+namespace {
+
+// torch.arange(start, end, step) in float32: values are formed in double from the single-precision start of
+// each run of eight, except for those after the last full run. Borders and fractions meet exactly for many
+// sizes, so the last bit decides the bucket.
+std::vector<float> single_range(double start, double end, double step) {
+  constexpr int kRun = 8;
+  const auto count = static_cast<int>(std::ceil((end - start) / step));
+  const int full = count / kRun * kRun;
+  std::vector<float> values(static_cast<size_t>(std::max(count, 0)));
+  for (int i = 0; i < count; ++i) {
+    const int first = i / kRun * kRun;
+    const double base = static_cast<float>(start + step * first);
+    values[static_cast<size_t>(i)] =
+        static_cast<float>(i < full ? base + step * (i - first) : start + step * i);
+  }
+  return values;
+}
+
+// The bucket of each of `count` equally spaced fractions: how many borders are not above it.
+std::vector<int32_t> buckets(int count, int side) {
+  const std::vector<float> borders = single_range(1.0 / side, 1.0, 1.0 / side);
+  std::vector<int32_t> result;
+  for (float fraction : single_range(0, 1 - 1e-6, 1.0 / count)) {
+    result.push_back(
+        static_cast<int32_t>(std::upper_bound(borders.begin(), borders.end(), fraction) - borders.begin()));
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<int32_t> bucket_positions(PatchGrid grid, int side) {
+  const auto rows = buckets(grid.rows, side);
+  const auto columns = buckets(grid.columns, side);
+  check(static_cast<int>(rows.size()) == grid.rows && static_cast<int>(columns.size()) == grid.columns,
+        "buckets of a grid of ", grid.rows, "x", grid.columns);
+  std::vector<int32_t> ids;
+  ids.reserve(static_cast<size_t>(grid.patches()));
+  for (int32_t row : rows) {
+    for (int32_t column : columns) ids.push_back(std::min(row, side - 1) * side + std::min(column, side - 1));
+  }
+  return ids;
+}
+
+}  // namespace uhd

@@ -1,0 +1,30 @@
+#include "model/vision/projector.h"
+
+namespace uhd {
+
+Projector::Projector(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
+                     WeightFormat format)
+    : backend_(backend) {
+  Loader loader(checkpoint, backend, format);
+  const std::string first =
+      model.prefix_projector + (model.projector.stored_in_sequence ? "0." : "linear_1.");
+  const std::string second =
+      model.prefix_projector + (model.projector.stored_in_sequence ? "2." : "linear_2.");
+  first_ = loader.whole(first + "weight");
+  first_bias_ = loader.vector(first + "bias");
+  second_ = loader.whole(second + "weight");
+  second_bias_ = loader.vector(second + "bias");
+}
+
+size_t Projector::workspace_bytes(int64_t max_patches, int) const {
+  return static_cast<size_t>(max_patches * first_.n) * size_of(backend_.activation_dtype()) + 64;
+}
+
+void Projector::forward(Tensor out, Tensor features, std::span<const PatchGrid>, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const Tensor middle = workspace.take(backend_.activation_dtype(), {features.rows(), first_.n});
+  backend_.matmul(middle, features, first_, {first_bias_.view, Epilogue::gelu});
+  backend_.matmul(out, middle, second_, {.bias = second_bias_.view});
+}
+
+}  // namespace uhd

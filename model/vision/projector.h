@@ -1,0 +1,22 @@
+// LLaVA-1.5's form: Linear, GELU, Linear on every patch.
+#pragma once
+
+#include "model/vision/resampler.h"
+#include "model/weights/loader.h"
+
+namespace uhd {
+
+class Projector : public Resampler {
+ public:
+  Projector(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend, WeightFormat format);
+  int64_t tokens_of(PatchGrid grid) const override { return grid.patches(); }
+  size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
+  void forward(Tensor out, Tensor features, std::span<const PatchGrid> grids, Workspace& workspace) override;
+
+ private:
+  Backend& backend_;
+  Weight first_, second_;
+  DeviceTensor first_bias_, second_bias_;
+};
+
+}  // namespace uhd

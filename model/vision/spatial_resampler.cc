@@ -1,0 +1,92 @@
+#include "model/vision/spatial_resampler.h"
+
+#include <cmath>
+
+namespace uhd {
+namespace {
+
+constexpr int64_t kMostBins = 12;
+
+}  // namespace
+
+PatchGrid bins_of(PatchGrid grid) {
+  // Listed as (width, height); the published code then reads each pair as (rows, columns).
+  constexpr int kShapes[][2] = {{4, 2}, {3, 2}, {4, 3}, {3, 3}, {2, 4}, {2, 3}, {3, 4}};
+  const double aspect = std::log(static_cast<double>(grid.columns) / grid.rows);
+  double smallest = INFINITY;
+  PatchGrid best;
+  for (const auto& shape : kShapes) {
+    const double distance = std::abs(aspect - std::log(static_cast<double>(shape[0]) / shape[1]));
+    if (distance < smallest) {
+      smallest = distance;
+      best = {shape[0], shape[1]};
+    }
+  }
+  return best;
+}
+
+SpatialResampler::SpatialResampler(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
+                                   WeightFormat format)
+    : backend_(backend),
+      attention_(model, checkpoint, backend, format),
+      side_(static_cast<int>(std::lround(std::sqrt(model.projector.queries)))),
+      table_(Loader(checkpoint, backend, format).matrix(model.prefix_projector + "pos_embed")),
+      positions_(backend, model.projector.width) {}
+
+size_t SpatialResampler::workspace_bytes(int64_t max_patches, int) const {
+  const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));
+  const int64_t samples = attention_.queries() * kMostBins;
+  return static_cast<size_t>(2 * (max_patches + samples) * attention_.width() * size +
+                             2 * (attention_.queries() + 1) * 4 + 8 * 64) +
+         attention_.workspace_bytes(attention_.queries(), samples);
+}
+
+void SpatialResampler::forward(Tensor out, Tensor features, std::span<const PatchGrid> grids,
+                               Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const DType dtype = backend_.activation_dtype();
+  const Tensor value = workspace.take(dtype, {features.rows(), attention_.width()});
+  const Tensor key = workspace.take(dtype, {features.rows(), attention_.width()});
+  attention_.project(value, features);
+  int64_t first = 0, first_out = 0;
+  for (const PatchGrid& grid : grids) {
+    const Tensor positions = positions_.get(grid, [&](Tensor rows) {
+      backend_.interpolate_positions(rows, table_.view, grid.rows, grid.columns);
+    });
+    const Tensor own_value = value.slice_rows(first, grid.patches());
+    const Tensor own_key = key.slice_rows(first, grid.patches());
+    backend_.add(own_key, own_value, positions);
+    // Slice by slice: a slice's samples outnumber its patches, and they are enough rows to fill a matmul.
+    attend_slice(out.slice_rows(first_out, attention_.queries()), own_key, own_value, grid, workspace);
+    first += grid.patches();
+    first_out += attention_.queries();
+  }
+}
+
+void SpatialResampler::attend_slice(Tensor out, Tensor key, Tensor value, PatchGrid grid,
+                                    Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const PatchGrid bins = bins_of(grid);
+  const int64_t windows = attention_.queries();
+  const auto per_window = static_cast<int32_t>(bins.patches());
+  const AlignGrid align{.rows = grid.rows,
+                        .columns = grid.columns,
+                        .window_rows = side_,
+                        .window_columns = side_,
+                        .bin_rows = bins.rows,
+                        .bin_columns = bins.columns};
+  const DType dtype = backend_.activation_dtype();
+  const Tensor keys = workspace.take(dtype, {windows * per_window, attention_.width()});
+  const Tensor values = workspace.take(dtype, {windows * per_window, attention_.width()});
+  backend_.region_align(keys, key, {&align, 1});
+  backend_.region_align(values, value, {&align, 1});
+  std::vector<int32_t> q_offsets, kv_offsets;
+  for (int32_t i = 0; i <= windows; ++i) {
+    q_offsets.push_back(i);
+    kv_offsets.push_back(i * per_window);
+  }
+  attention_.attend(out, keys, values, 1,
+                    {workspace.put(q_offsets), workspace.put(kv_offsets), 1, per_window}, workspace);
+}
+
+}  // namespace uhd
