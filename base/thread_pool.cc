@@ -13,7 +13,7 @@ namespace {
 
 // About 20 µs of spinning: longer than the gap between two operations of a decode step, short enough to give
 // the core away when another process needs it.
-constexpr int kSpins = 2000;
+constexpr int kSpins = 1000;
 
 void pause() {
 #if defined(__x86_64__)
@@ -21,9 +21,9 @@ void pause() {
 #endif
 }
 
-template <class T, class Value>
-void wait_while_equal(const std::atomic<T>& value, Value old) {
-  for (int spin = 0; spin < kSpins; ++spin) {
+// Returns once the value differs from `old`.
+void wait_while_equal(const std::atomic<int>& value, int old, int spins) {
+  for (int spin = 0; spin < spins; ++spin) {
     if (value.load(std::memory_order_acquire) != old) return;
     pause();
   }
@@ -34,6 +34,8 @@ void wait_while_equal(const std::atomic<T>& value, Value old) {
 
 ThreadPool::ThreadPool(int threads) {
   check(threads >= 1 && threads <= 1024, "a thread pool needs 1 to 1024 threads, not ", threads);
+  // With more threads than cores a spinning thread keeps the one it waits for from running.
+  if (threads <= static_cast<int>(std::thread::hardware_concurrency())) spins_ = kSpins;
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
 }
 
@@ -52,34 +54,43 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain, LoopBody body) {
   body_ = &body;
   count_ = count;
   grain_ = grain;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  chunks_ = (count + grain - 1) / grain;
+  done_.store(0, std::memory_order_relaxed);
+  left_.store(chunks_, std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
-  run_chunks(body);
-  for (int left = busy_.load(std::memory_order_acquire); left != 0;
-       left = busy_.load(std::memory_order_acquire)) {
-    wait_while_equal(busy_, left);
+  const int others = static_cast<int>(chunks_ - run_chunks());
+  for (int done = done_.load(std::memory_order_acquire); done != others;
+       done = done_.load(std::memory_order_acquire)) {
+    wait_while_equal(done_, done, spins_);
   }
 }
 
 void ThreadPool::work() {
-  uint32_t seen = 0;
+  int seen = 0;
   for (;;) {
-    wait_while_equal(epoch_, seen);
+    wait_while_equal(epoch_, seen, spins_);
     seen = epoch_.load(std::memory_order_acquire);
     if (stopping_) return;
-    run_chunks(*body_);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    if (const int64_t did = run_chunks(); did != 0) {
+      done_.fetch_add(static_cast<int>(did), std::memory_order_acq_rel);
+      done_.notify_one();
+    }
   }
 }
 
-void ThreadPool::run_chunks(const LoopBody& body) {
-  for (;;) {
-    const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-    if (begin >= count_) return;
-    body(begin, std::min(begin + grain_, count_));
+int64_t ThreadPool::run_chunks() {
+  int64_t did = 0;
+  int64_t left = left_.load(std::memory_order_relaxed);
+  while (left > 0) {
+    if (!left_.compare_exchange_weak(left, left - 1, std::memory_order_acquire, std::memory_order_relaxed))
+      continue;
+    const int64_t begin = (chunks_ - left) * grain_;
+    (*body_)(begin, std::min(begin + grain_, count_));
+    ++did;
+    left = left_.load(std::memory_order_relaxed);
   }
+  return did;
 }
 
 }  // namespace uhd

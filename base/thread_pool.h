@@ -23,8 +23,9 @@ class LoopBody {
 };
 
 // Workers spin briefly for the next loop, then sleep, so that idle ranks and oversubscribed machines lose
-// nothing. The calling thread works too: ThreadPool(1) has no threads of its own. Loops come from one thread
-// at a time.
+// nothing. The calling thread works too and waits only for chunks that a worker has really begun: a worker
+// that wakes late costs nothing. ThreadPool(1) has no threads of its own. Loops come from one thread at a
+// time and do not nest.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
@@ -41,17 +42,21 @@ class ThreadPool {
 
  private:
   void work();
-  void run_chunks(const LoopBody& body);
+  // Takes chunks until none is left; returns how many it did.
+  int64_t run_chunks();
 
   std::vector<std::jthread> workers_;
-  // One loop at a time. `epoch_` announces it; `busy_` counts workers that still may touch its fields.
-  alignas(64) std::atomic<uint32_t> epoch_{0};
-  alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<int> busy_{0};
+  int spins_ = 0;
+  // `left_` counts the chunks nobody has taken. Whoever lowers it owns a chunk, and with it the right to read
+  // the loop's fields below: the loop cannot end before that chunk is counted in `done_`.
+  alignas(64) std::atomic<int64_t> left_{0};
+  alignas(64) std::atomic<int> done_{0};
+  alignas(64) std::atomic<int> epoch_{0};  // grows with each loop: what sleeping workers wait for
+  std::atomic<bool> stopping_{false};
   const LoopBody* body_ = nullptr;
   int64_t count_ = 0;
   int64_t grain_ = 1;
-  std::atomic<bool> stopping_{false};
+  int64_t chunks_ = 0;
 };
 
 }  // namespace uhd

@@ -14,18 +14,11 @@
 #include <span>
 #include <string>
 
+#include "kernels/epilogue.h"
 #include "kernels/tensor.h"
 #include "kernels/weight.h"
 
 namespace uhd {
-
-enum class Epilogue : uint8_t {
-  none,
-  gelu,        // x/2 (1 + erf(x/√2))
-  gelu_tanh,   // the tanh form
-  quick_gelu,  // x σ(1.702 x)
-  add,         // out += result: the residual connection
-};
 
 struct MatmulOptions {
   Tensor bias{};  // f32 [N] or empty
@@ -33,7 +26,8 @@ struct MatmulOptions {
 };
 
 // K and V of one layer: [pages, page, Hk, D] each. How a backend orders the elements inside a page is its own
-// affair (sizes are the same); only store_kv, paged_attention and copy_pages look inside.
+// affair (sizes are the same); only store_kv, paged_attention and copy_pages look inside. The pages' dtype,
+// f32 or bf16, decides how paged_attention forms its products, as WeightFormat does for matmul.
 struct KvLayer {
   Tensor k;
   Tensor v;
@@ -77,6 +71,8 @@ struct BackendOptions {
   std::string kind = "cpu";  // cpu | cuda | auto
   int threads = 0;           // 0: every core this process may use
   std::string isa = "auto";  // CPU only: auto | avx512_bf16 | avx512 | avx2 | scalar
+  // How packed_attention forms its products, where both operands are activations.
+  WeightFormat compute = WeightFormat::bf16;
 };
 
 class Backend {

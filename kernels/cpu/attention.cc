@@ -1,0 +1,326 @@
+// Attention as tasks of up to kQueryRows query rows, which take keys and values in blocks of at most
+// kBlockKeys with a running softmax. Blocks are cut from a segment's first key on, so that a row's result
+// depends on its own segment alone.
+#include "kernels/cpu/attention.h"
+
+#include <cstring>
+#include <limits>
+
+#include "kernels/contracts.h"
+#include "kernels/cpu/backend.h"
+#include "kernels/cpu/kv_pages.h"
+
+namespace uhd::cpu {
+namespace {
+
+constexpr int64_t kMaxHead = 512;
+
+// The running softmax of one task, on its thread's stack.
+class TaskState {
+ public:
+  TaskState(const Table& table, int64_t rows, int64_t d, bool pairs, float scale)
+      : table_(table), d_(d), pairs_(pairs) {
+    const int64_t padded = round_up(d, 16);
+    state_ = {.q = q_,
+              .q_stride = pairs ? padded / 2 : padded,
+              .q_units = pairs ? (d + 1) / 2 : d,
+              .rows = rows,
+              .limit = limit_,
+              .sums = sums_,
+              .maxima = maxima_,
+              .totals = totals_,
+              .scale = scale};
+    std::fill_n(sums_, rows * padded, 0.0f);
+    std::fill_n(maxima_, rows, -std::numeric_limits<float>::infinity());
+    std::fill_n(totals_, rows, 0.0f);
+  }
+
+  // Row r is x [D] and sees keys below limit.
+  void set_row(int64_t r, const float* x, int64_t limit) {
+    limit_[r] = limit;
+    float* to = q_ + r * state_.q_stride;
+    if (!pairs_) {
+      std::memcpy(to, x, static_cast<size_t>(d_) * 4);
+      return;
+    }
+    uint16_t* units = reinterpret_cast<uint16_t*>(to);
+    table_.to_bf16(units, x, d_);
+    if (d_ % 2 != 0) units[d_] = 0;
+  }
+
+  void attend(const KeyBlock& block) {
+    if (pairs_)
+      table_.attend_bf16(state_, block);
+    else
+      table_.attend_f32(state_, block);
+  }
+
+  // A row that saw no key is zero.
+  void finish(int64_t r, float* out) const {
+    const float total = totals_[r];
+    table_.scale(out, sums_ + r * round_up(d_, 16), total == 0.0f ? 0.0f : 1.0f / total, d_);
+  }
+
+ private:
+  const Table& table_;
+  const int64_t d_;
+  const bool pairs_;
+  AttentionState state_;
+  alignas(64) float q_[kQueryRows * kMaxHead];
+  alignas(64) float sums_[kQueryRows * kMaxHead];
+  float maxima_[kQueryRows];
+  float totals_[kQueryRows];
+  int64_t limit_[kQueryRows];
+};
+
+// One block of one head as operands B; key(j), value(j): D elements of T.
+template <class T, class Row>
+void pack_rows(std::byte* to, bool keys, bool pairs, int64_t count, int64_t d, const Row& row) {
+  const int64_t stride = keys ? round_up(count, 16) : round_up(d, 16);
+  std::memset(to, 0,
+              static_cast<size_t>((pairs ? 2 : 4) * (keys ? stride * (pairs ? round_up(d, 2) : d)
+                                                          : stride * round_up(count, 16))));
+  for (int64_t j = 0; j < count; ++j) {
+    const T* x = row(j);
+    for (int64_t i = 0; i < d; ++i) {
+      const int64_t r = keys ? i : j;
+      const int64_t c = keys ? j : i;
+      if (pairs)
+        reinterpret_cast<uint16_t*>(to)[(r / 2 * stride + c) * 2 + r % 2] =
+            bf16(static_cast<float>(x[i])).bits;
+      else
+        reinterpret_cast<float*>(to)[r * stride + c] = static_cast<float>(x[i]);
+    }
+  }
+}
+
+void make_tasks(std::vector<AttentionTask>& tasks, int64_t segment, int64_t rows) {
+  for (int64_t first = 0; first < rows; first += kQueryRows)
+    tasks.push_back({static_cast<int32_t>(segment),
+                     static_cast<int32_t>(std::min<int64_t>(kQueryRows, rows - first)), first});
+}
+
+void check_offsets(const char* operation, Tensor offsets, int64_t rows) {
+  const int32_t* at = offsets.data<int32_t>();
+  const int64_t segments = offsets.dim(0) - 1;
+  bool good = at[0] >= 0 && at[segments] <= rows;
+  for (int64_t s = 0; s < segments; ++s) good = good && at[s] <= at[s + 1];
+  check(good, operation, ": offsets must rise from 0 to at most ", rows);
+}
+
+void check_head(const char* operation, int64_t d) {
+  check(d >= 1 && d <= kMaxHead, operation, ": head size ", d, " is above ", kMaxHead);
+}
+
+// All blocks of a segment that were packed for this call.
+void attend_packed(TaskState& state, const PackedKeys& packed, const std::byte* memory, int64_t segment,
+                   int64_t head, int64_t d, int64_t limit) {
+  const auto& blocks = packed.blocks();
+  for (size_t i = packed.first_block(segment); i < blocks.size() && blocks[i].segment == segment; ++i) {
+    const PackedKeys::Block& b = blocks[i];
+    if (b.first_key >= limit) return;
+    const void* k = memory + packed.k_at(b, head);
+    const void* v = memory + packed.v_at(b, head);
+    state.attend({.k = &k,
+                  .v = &v,
+                  .v_last = nullptr,
+                  .width = b.padded(),
+                  .v_stride = round_up(d, 16),
+                  .keys = std::min<int64_t>(b.keys, limit - b.first_key),
+                  .first_key = b.first_key});
+  }
+}
+
+// Pages of one sequence and head, read in place.
+class PagedKeys {
+ public:
+  PagedKeys(const KvLayer& pages, const PageLayout& layout, const int32_t* page_table, int64_t head)
+      : k_(static_cast<const std::byte*>(pages.k.raw())),
+        v_(static_cast<const std::byte*>(pages.v.raw())),
+        element_(static_cast<int64_t>(size_of(pages.k.dtype()))),
+        layout_(layout),
+        page_table_(page_table),
+        head_(head) {}
+
+  void attend(TaskState& state, int64_t limit) const {
+    const int64_t block = kBlockKeys / layout_.page * layout_.page;
+    for (int64_t first = 0; first < limit; first += block) {
+      const int64_t keys = std::min(block, limit - first);
+      const void* k[kBlockKeys / 16];
+      const void* v[kBlockKeys / 16];
+      for (int64_t j = 0; j < keys; j += layout_.page) {
+        const int64_t page = page_table_[(first + j) / layout_.page];
+        k[j / layout_.page] = k_ + layout_.key_at(page, 0, head_, 0) * element_;
+        v[j / layout_.page] = v_ + layout_.value_at(page, 0, head_, 0) * element_;
+      }
+      // The partner of a last odd key is whatever the page held before; it must not enter a sum.
+      uint32_t last[kMaxHead];
+      const bool odd = layout_.pairs && keys % 2 != 0;
+      if (odd) {
+        const int64_t offset = (first + keys - 1) % layout_.page;
+        const uint32_t* units =
+            static_cast<const uint32_t*>(v[(keys - 1) / layout_.page]) + offset / 2 * layout_.d;
+        for (int64_t i = 0; i < layout_.d; ++i) last[i] = units[i] & 0xffffu;
+      }
+      state.attend({.k = k,
+                    .v = v,
+                    .v_last = odd ? last : nullptr,
+                    .width = layout_.page,
+                    .v_stride = layout_.d,
+                    .keys = keys,
+                    .first_key = first});
+    }
+  }
+
+ private:
+  const std::byte* k_;
+  const std::byte* v_;
+  const int64_t element_;
+  const PageLayout& layout_;
+  const int32_t* page_table_;
+  const int64_t head_;
+};
+
+}  // namespace
+
+void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
+                               int, int, float scale) {
+  contracts::packed_attention(out, q, k, v, q_offsets, kv_offsets);
+  check_offsets("packed_attention", q_offsets, q.rows());
+  check_offsets("packed_attention", kv_offsets, k.rows());
+  const bool pairs = compute_ == WeightFormat::bf16;
+  const int64_t segments = q_offsets.dim(0) - 1;
+  const int64_t heads = q.dim(1);
+  const int64_t d = q.dim(2);
+  check_head("packed_attention", d);
+  const int32_t* q_at = q_offsets.data<int32_t>();
+  const int32_t* kv_at = kv_offsets.data<int32_t>();
+
+  packed_.plan(segments, heads, d, pairs, [&](int64_t s) { return kv_at[s + 1] - kv_at[s]; });
+  std::byte* memory = activations_.take(packed_.bytes());
+  pool_.parallel_for(static_cast<int64_t>(packed_.blocks().size()) * heads, 4,
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t i = begin; i < end; ++i) {
+                         const PackedKeys::Block& b = packed_.blocks()[i / heads];
+                         const int64_t h = i % heads;
+                         const int64_t first = kv_at[b.segment] + b.first_key;
+                         pack_rows<float>(memory + packed_.k_at(b, h), true, pairs, b.keys, d,
+                                          [&](int64_t j) { return k.row<float>(first + j) + h * d; });
+                         pack_rows<float>(memory + packed_.v_at(b, h), false, pairs, b.keys, d,
+                                          [&](int64_t j) { return v.row<float>(first + j) + h * d; });
+                       }
+                     });
+
+  tasks_.clear();
+  for (int64_t s = 0; s < segments; ++s) make_tasks(tasks_, s, q_at[s + 1] - q_at[s]);
+  pool_.parallel_for(static_cast<int64_t>(tasks_.size()) * heads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const AttentionTask& task = tasks_[i % tasks_.size()];
+      const int64_t h = i / static_cast<int64_t>(tasks_.size());
+      const int64_t keys = kv_at[task.segment + 1] - kv_at[task.segment];
+      const int64_t first = q_at[task.segment] + task.first;
+      TaskState state(table_, task.rows, d, pairs, scale);
+      for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, q.row<float>(first + r) + h * d, keys);
+      attend_packed(state, packed_, memory, task.segment, h, d, keys);
+      for (int64_t r = 0; r < task.rows; ++r) state.finish(r, out.row<float>(first + r) + h * d);
+    }
+  });
+}
+
+void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) {
+  contracts::paged_attention(out, q, pages, spans);
+  check_offsets("paged_attention", spans.q_offsets, q.rows());
+  const PageLayout layout(pages.k);
+  const int64_t sequences = spans.q_offsets.dim(0) - 1;
+  const int64_t d = layout.d;
+  check_head("paged_attention", d);
+  const int64_t group = q.dim(1) / layout.heads;
+  const int32_t* q_at = spans.q_offsets.data<int32_t>();
+  const int32_t* lengths = spans.kv_lengths.data<int32_t>();
+  const auto page_row = [&](int64_t s) { return spans.page_table.row<int32_t>(s); };
+  for (int64_t s = 0; s < sequences; ++s) {
+    check(lengths[s] >= q_at[s + 1] - q_at[s] && lengths[s] <= spans.page_table.dim(1) * layout.page,
+          "paged_attention: sequence ", s, " has ", lengths[s], " tokens");
+    for (int64_t j = 0; j * layout.page < lengths[s]; ++j)
+      check(page_row(s)[j] >= 0 && page_row(s)[j] < pages.k.rows(), "paged_attention: page ", page_row(s)[j],
+            " of ", pages.k.rows());
+  }
+
+  std::byte* memory = nullptr;
+  if (!layout.in_place) {
+    packed_.plan(sequences, layout.heads, d, layout.pairs, [&](int64_t s) { return lengths[s]; });
+    memory = activations_.take(packed_.bytes());
+    const auto pack = [&]<class T>(const PackedKeys::Block& b, int64_t h, T) {
+      const auto row = [&](Tensor t) {
+        return [&, t](int64_t j) {
+          const int64_t key = b.first_key + j;
+          return static_cast<const T*>(t.raw()) +
+                 layout.key_at(page_row(b.segment)[key / layout.page], key % layout.page, h, 0);
+        };
+      };
+      pack_rows<T>(memory + packed_.k_at(b, h), true, layout.pairs, b.keys, d, row(pages.k));
+      pack_rows<T>(memory + packed_.v_at(b, h), false, layout.pairs, b.keys, d, row(pages.v));
+    };
+    pool_.parallel_for(static_cast<int64_t>(packed_.blocks().size()) * layout.heads, 1,
+                       [&](int64_t i, int64_t) {
+                         const PackedKeys::Block& b = packed_.blocks()[i / layout.heads];
+                         if (layout.pairs)
+                           pack(b, i % layout.heads, bf16());
+                         else
+                           pack(b, i % layout.heads, float());
+                       });
+  }
+
+  // The query heads that share a key head are rows of one task: token t, head g of the group is row t·group +
+  // g.
+  tasks_.clear();
+  for (int64_t s = 0; s < sequences; ++s) make_tasks(tasks_, s, (q_at[s + 1] - q_at[s]) * group);
+  pool_.parallel_for(static_cast<int64_t>(tasks_.size()) * layout.heads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const AttentionTask& task = tasks_[i % tasks_.size()];
+      const int64_t h = i / static_cast<int64_t>(tasks_.size());
+      const int64_t s = task.segment;
+      const int64_t before = lengths[s] - (q_at[s + 1] - q_at[s]);
+      TaskState state(table_, task.rows, d, layout.pairs, scale);
+      const auto head_row = [&](Tensor t, int64_t r) {
+        return t.row<float>(q_at[s] + (task.first + r) / group) + (h * group + (task.first + r) % group) * d;
+      };
+      const auto limit = [&](int64_t r) { return before + (task.first + r) / group + 1; };
+      for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, head_row(q, r), limit(r));
+      if (layout.in_place)
+        PagedKeys(pages, layout, page_row(s), h).attend(state, limit(task.rows - 1));
+      else
+        attend_packed(state, packed_, memory, s, h, d, limit(task.rows - 1));
+      for (int64_t r = 0; r < task.rows; ++r) state.finish(r, head_row(out, r));
+    }
+  });
+}
+
+void Backend::store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) {
+  contracts::store_kv(pages, k, v, slots);
+  const PageLayout layout(pages.k);
+  const int32_t* at = slots.data<int32_t>();
+  for (int64_t t = 0; t < k.rows(); ++t)
+    check(at[t] >= 0 && at[t] < pages.k.rows() * layout.page, "store_kv: slot ", at[t], " of ",
+          pages.k.rows() * layout.page);
+  const auto store = [&]<class T>(int64_t t, T) {
+    T* keys = pages.k.data<T>();
+    T* values = pages.v.data<T>();
+    const int64_t page = at[t] / layout.page;
+    const int64_t offset = at[t] % layout.page;
+    for (int64_t h = 0; h < layout.heads; ++h) {
+      for (int64_t i = 0; i < layout.d; ++i) {
+        keys[layout.key_at(page, offset, h, i)] = T(k.row<float>(t)[h * layout.d + i]);
+        values[layout.value_at(page, offset, h, i)] = T(v.row<float>(t)[h * layout.d + i]);
+      }
+    }
+  };
+  for_rows(k.rows(), 16 * k.row_size(), [&](int64_t t) {
+    if (layout.pairs)
+      store(t, bf16());
+    else
+      store(t, float());
+  });
+}
+
+}  // namespace uhd::cpu

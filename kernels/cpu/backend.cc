@@ -1,0 +1,47 @@
+#include "kernels/cpu/backend.h"
+
+#include <sched.h>
+
+#include <cstring>
+
+#include "kernels/contracts.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/memory.h"
+
+namespace uhd::cpu {
+namespace {
+
+// The cores this process may use: fewer than the machine's when it is bound, as by mpirun.
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+}  // namespace
+
+Backend::Backend(const BackendOptions& options)
+    : table_(choose_table(options.isa)),
+      compute_(options.compute),
+      pool_(options.threads == 0 ? usable_cores() : options.threads) {}
+
+std::string Backend::description() const {
+  return message("cpu ", table_.name, ", ", pool_.size(), pool_.size() == 1 ? " thread" : " threads");
+}
+
+DeviceBuffer Backend::allocate(size_t bytes) { return DeviceBuffer(*this, allocate_memory(bytes), bytes); }
+
+void Backend::release(void* data, size_t bytes) noexcept { release_memory(data, bytes); }
+
+void Backend::upload(Tensor device, Tensor host) {
+  contracts::upload(device, host);
+  if (host.bytes() != 0) std::memcpy(device.raw(), host.raw(), host.bytes());
+}
+
+void Backend::download(Tensor host, Tensor device) {
+  contracts::download(host, device);
+  if (host.bytes() != 0) std::memcpy(host.raw(), device.raw(), host.bytes());
+}
+
+}  // namespace uhd::cpu

@@ -1,0 +1,117 @@
+// Packing of weights, and matmul as tasks over panels.
+//
+// Packed layout: [N/64][K][64] floats or [N/64][K/2][64][2] bfloat16, N padded to 64 and K to even with
+// zeros. One copy serves every number of rows: it is the order in which the inner loop reads.
+#include <cstring>
+
+#include "kernels/contracts.h"
+#include "kernels/cpu/backend.h"
+
+namespace uhd::cpu {
+namespace {
+
+int64_t panels_of(int64_t n) { return (n + kPanel - 1) / kPanel; }
+int64_t units_of(int64_t k, WeightFormat format) { return format == WeightFormat::f32 ? k : (k + 1) / 2; }
+
+template <class T>
+uint16_t as_bf16(T x) {
+  return bf16(static_cast<float>(x)).bits;
+}
+template <>
+uint16_t as_bf16(bf16 x) {
+  return x.bits;
+}
+
+// Source rows are read a few columns at a time, so that the lines of the panel being written stay in cache.
+template <class T>
+void pack_panel(const T* source, int64_t stride, int64_t columns, int64_t k, WeightFormat format, void* out) {
+  constexpr int64_t kBlock = 64;
+  for (int64_t first = 0; first < k; first += kBlock) {
+    const int64_t last = std::min(first + kBlock, k);
+    for (int64_t c = 0; c < columns; ++c) {
+      const T* row = source + c * stride;
+      if (format == WeightFormat::f32) {
+        float* to = static_cast<float*>(out) + c;
+        for (int64_t i = first; i < last; ++i) to[i * kPanel] = static_cast<float>(row[i]);
+      } else {
+        uint16_t* to = static_cast<uint16_t*>(out) + c * 2;
+        for (int64_t i = first; i < last; ++i) to[i / 2 * kPanel * 2 + i % 2] = as_bf16(row[i]);
+      }
+    }
+  }
+}
+
+void pack_panel(const Tensor& host, int64_t panel, WeightFormat format, void* out) {
+  const int64_t columns = std::min<int64_t>(kPanel, host.dim(0) - panel * kPanel);
+  const auto pack = [&](const auto* rows) {
+    pack_panel(rows + panel * kPanel * host.row_stride(), host.row_stride(), columns, host.dim(1), format,
+               out);
+  };
+  switch (host.dtype()) {
+    case DType::bf16:
+      return pack(host.data<bf16>());
+    case DType::f16:
+      return pack(host.data<f16>());
+    default:
+      return pack(host.data<float>());
+  }
+}
+
+// A task should be long beside the cost of handing it out, and there should be enough of them to balance.
+int64_t panels_a_task(int64_t panels, int threads) { return std::max<int64_t>(1, panels / (threads * 8)); }
+
+// Rows of x that a task takes: their bytes should stay in the second-level cache beside the panel.
+int64_t rows_a_task(int64_t units) { return std::max<int64_t>(48, (384 << 10) / (units * 4) / 48 * 48); }
+
+}  // namespace
+
+Weight Backend::pack(Tensor host, WeightFormat format) {
+  contracts::pack(host);
+  Weight w{format, host.dim(0), host.dim(1), {}};
+  const int64_t panel_bytes = units_of(w.k, format) * kPanel * 4;
+  w.data = allocate(static_cast<size_t>(panels_of(w.n) * panel_bytes));
+  pool_.parallel_for(panels_of(w.n), 1, [&](int64_t panel, int64_t) {
+    pack_panel(host, panel, format, static_cast<std::byte*>(w.data.data()) + panel * panel_bytes);
+  });
+  return w;
+}
+
+void Backend::matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
+  contracts::matmul(out, x, w, options);
+  const int64_t rows = x.rows();
+  const int64_t units = units_of(w.k, w.format);
+  const std::byte* a = static_cast<const std::byte*>(x.raw());
+  int64_t a_stride = x.row_stride();
+  if (w.format == WeightFormat::bf16) {
+    a_stride = (units + 15) / 16 * 16 + 16;  // not a power of two: rows fall into different cache sets
+    std::byte* rounded = activations_.take(static_cast<size_t>(rows * a_stride * 4));
+    for_rows(rows, w.k, [&](int64_t r) {
+      uint16_t* row = reinterpret_cast<uint16_t*>(rounded + r * a_stride * 4);
+      table_.to_bf16(row, x.row<float>(r), w.k);
+      if (w.k % 2 != 0) row[w.k] = 0;
+    });
+    a = rounded;
+  }
+  const auto panel_loop = w.format == WeightFormat::f32 ? table_.panel_f32 : table_.panel_bf16;
+  const int64_t panels = panels_of(w.n);
+  const int64_t row_step = rows_a_task(units);
+  const float* bias = options.bias.empty() ? nullptr : options.bias.data<float>();
+  for (int64_t first = 0; first < rows; first += row_step) {
+    pool_.parallel_for(panels, panels_a_task(panels, pool_.size()), [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) {
+        panel_loop({.out = out.row<float>(first) + p * kPanel,
+                    .out_stride = out.row_stride(),
+                    .x = a + first * a_stride * 4,
+                    .x_stride = a_stride,
+                    .panel = static_cast<const std::byte*>(w.data.data()) + p * units * kPanel * 4,
+                    .units = units,
+                    .rows = std::min(row_step, rows - first),
+                    .columns = std::min<int64_t>(kPanel, w.n - p * kPanel),
+                    .bias = bias == nullptr ? nullptr : bias + p * kPanel,
+                    .epilogue = options.epilogue});
+      }
+    });
+  }
+}
+
+}  // namespace uhd::cpu

@@ -1,0 +1,35 @@
+// Memory that an operation needs for its own duration: grows at the largest shape met, then stays.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/cpu/memory.h"
+
+namespace uhd::cpu {
+
+class Scratch {
+ public:
+  Scratch() = default;
+  ~Scratch() {
+    if (data_ != nullptr) release_memory(data_, bytes_);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  // At least `bytes` bytes, 64-byte aligned; what was there before is lost when it grows.
+  std::byte* take(size_t bytes) {
+    if (bytes > bytes_) {
+      void* larger = allocate_memory(bytes);
+      if (data_ != nullptr) release_memory(data_, bytes_);
+      data_ = larger;
+      bytes_ = bytes;
+    }
+    return static_cast<std::byte*>(data_);
+  }
+
+ private:
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+}  // namespace uhd::cpu

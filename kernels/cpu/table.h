@@ -1,0 +1,86 @@
+// The serial loops of one instruction set, as a table of functions chosen once at run time.
+//
+// Units: matmul and attention form products of 4-byte units, a float or a pair of bfloat16 that are
+// neighbours along the summed dimension; the loops are the same for both. An operand B of [K,N] is stored as
+// [K or K/2 units][columns]; an operand A as rows of units.
+//
+// Every sum over K runs in ascending order in one accumulator per output, so a row's result does not depend
+// on the rows computed beside it, on tiling or on threads.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/epilogue.h"
+
+namespace uhd::cpu {
+
+constexpr int kPanel = 64;       // columns of one panel of packed weights
+constexpr int kBlockKeys = 256;  // keys of one softmax block
+constexpr int kQueryRows = 24;   // query rows that share one pass over keys and values
+
+// out [rows, columns] = x · panel + bias, then the epilogue; columns <= kPanel.
+struct PanelJob {
+  float* out;
+  int64_t out_stride;  // floats
+  const void* x;       // rows of units
+  int64_t x_stride;    // units
+  const void* panel;   // [units][kPanel]
+  int64_t units;
+  int64_t rows;
+  int64_t columns;
+  const float* bias;  // of this panel, or null
+  Epilogue epilogue;
+};
+
+// Keys and values of one softmax block: `blocks` pieces of `width` keys each (the last may be partly used).
+struct KeyBlock {
+  const void* const* k;  // each [D units][width]
+  const void* const* v;  // each [width in units][v_stride]
+  const void*
+      v_last;         // pairs, odd keys: the last row of units, its second halves zero; null where that is so
+  int64_t width;      // a multiple of 16
+  int64_t v_stride;   // units; a multiple of 16, at least D
+  int64_t keys;       // keys in use, <= kBlockKeys
+  int64_t first_key;  // position of the block's first key
+};
+
+// Running softmax of up to kQueryRows rows.
+struct AttentionState {
+  const void* q;     // [rows][q_stride] units
+  int64_t q_stride;  // D in units, rounded up to even
+  int64_t q_units;   // D in units
+  int64_t rows;
+  const int64_t* limit;  // row r sees keys below limit[r]
+  float* sums;           // [rows][v_stride]
+  float* maxima;         // [rows]
+  float* totals;         // [rows]
+  float scale;
+};
+
+struct Table {
+  const char* name;
+  bool native_bf16;  // the processor multiplies bfloat16 itself
+
+  void (*panel_f32)(const PanelJob&);
+  void (*panel_bf16)(const PanelJob&);
+  void (*attend_f32)(const AttentionState&, const KeyBlock&);
+  void (*attend_bf16)(const AttentionState&, const KeyBlock&);
+
+  void (*to_bf16)(uint16_t* out, const float* x, int64_t n);
+  void (*from_bf16)(float* out, const uint16_t* x, int64_t n);
+  void (*rms_norm)(float* out, const float* x, const float* w, int64_t n, float eps);
+  void (*layer_norm)(float* out, const float* x, const float* w, const float* b, int64_t n, float eps);
+  void (*rope)(float* x, const float* cosines, const float* sines, int64_t half);
+  void (*silu_mul)(float* out, const float* gate, const float* up, int64_t n);
+  void (*add)(float* out, const float* a, const float* b, int64_t n);
+  void (*scale)(float* out, const float* x, float factor, int64_t n);
+  // The first largest of n >= 1 values.
+  int64_t (*argmax)(const float* x, int64_t n);
+};
+
+extern const Table kScalarTable;
+extern const Table kAvx2Table;
+extern const Table kAvx512Table;
+extern const Table kAvx512Bf16Table;
+
+}  // namespace uhd::cpu

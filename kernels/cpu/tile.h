@@ -1,0 +1,87 @@
+// The register tile under matmul and attention, over the vector type V of the including file: internal to
+// that file.
+#pragma once
+
+#include <cstdint>
+
+namespace uhd::cpu {
+namespace {
+
+// Products of float units.
+template <class V>
+struct F32Units {
+  using Unit = float;
+  using B = typename V::F;
+  static constexpr int kRows = V::kRowsF32;
+  static constexpr int kPerUnit = 1;
+  static B load(const Unit* p) { return V::load(p); }
+  static B broadcast(const Unit* p) { return V::broadcast(p); }
+  static typename V::F multiply_add(typename V::F sum, B a, B b) { return V::fma(a, b, sum); }
+};
+
+// Products of pairs of bfloat16, summed in float.
+template <class V>
+struct Bf16Units {
+  using Unit = uint32_t;
+  using B = typename V::U;
+  static constexpr int kRows = V::kRowsBf16;
+  static constexpr int kPerUnit = 2;
+  static B load(const Unit* p) { return V::load_units(p); }
+  static B broadcast(const Unit* p) { return V::broadcast_units(p); }
+  static typename V::F multiply_add(typename V::F sum, B a, B b) { return V::dot(sum, a, b); }
+};
+
+// c [rows, vectors · width] = (add ? c : 0) + a · b over `units`. kRows x kVectors accumulators live in
+// registers.
+template <class V, class Units, int kRows, int kVectors>
+inline void register_tile(float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
+                          const typename Units::Unit* b, int64_t b_stride, int64_t units, bool add) {
+  typename V::F sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kVectors; ++j)
+      sum[r][j] = add ? V::load(c + r * c_stride + j * V::kWidth) : V::all(0.0f);
+  for (int64_t u = 0; u < units; ++u) {
+    typename Units::B column[kVectors];
+    for (int j = 0; j < kVectors; ++j) column[j] = Units::load(b + j * V::kWidth);
+    for (int r = 0; r < kRows; ++r) {
+      const typename Units::B row = Units::broadcast(a + r * a_stride + u);
+      for (int j = 0; j < kVectors; ++j) sum[r][j] = Units::multiply_add(sum[r][j], row, column[j]);
+    }
+    b += b_stride;
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kVectors; ++j) V::store(c + r * c_stride + j * V::kWidth, sum[r][j]);
+}
+
+// kRows rows of any number of columns that is a multiple of the vector width.
+template <class V, class Units, int kRows>
+inline void row_strip(float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
+                      const typename Units::Unit* b, int64_t b_stride, int64_t units, int64_t columns,
+                      bool add) {
+  constexpr int kVectors = kRows == 1 ? V::kRowVectors : V::kVectors;
+  int64_t j = 0;
+  for (; j + kVectors * V::kWidth <= columns; j += kVectors * V::kWidth)
+    register_tile<V, Units, kRows, kVectors>(c + j, c_stride, a, a_stride, b + j, b_stride, units, add);
+  for (; j < columns; j += V::kWidth)
+    register_tile<V, Units, kRows, 1>(c + j, c_stride, a, a_stride, b + j, b_stride, units, add);
+}
+
+// Up to Units::kRows rows.
+template <class V, class Units, int kRows = Units::kRows>
+inline void strip(int64_t rows, float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
+                  const typename Units::Unit* b, int64_t b_stride, int64_t units, int64_t columns, bool add) {
+  if (rows == kRows) {
+    row_strip<V, Units, kRows>(c, c_stride, a, a_stride, b, b_stride, units, columns, add);
+  } else if constexpr (kRows > 1) {
+    strip<V, Units, kRows - 1>(rows, c, c_stride, a, a_stride, b, b_stride, units, columns, add);
+  }
+}
+
+// The rows of the next strip when `left` remain: strips of nearly equal height.
+inline int64_t strip_rows(int64_t left, int64_t most) {
+  const int64_t strips = (left + most - 1) / most;
+  return (left + strips - 1) / strips;
+}
+
+}  // namespace
+}  // namespace uhd::cpu
