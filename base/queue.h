@@ -54,6 +54,11 @@ class Queue {
     ready_.notify_all();
   }
 
+  bool closed() const {
+    std::lock_guard lock(mutex_);
+    return closed_;
+  }
+
   size_t size() const {
     std::lock_guard lock(mutex_);
     return items_.size();

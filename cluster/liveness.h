@@ -30,7 +30,7 @@ class EncoderLiveness {
   void heard(Encoder encoder, TimePoint at);  // any message
   void left(Encoder encoder);
   void job_sent(Encoder encoder, Job job, TimePoint at);
-  // The encoder answered in time (rows or a failure), or the leader cancelled for reasons of its own.
+  // Answered: its rows have arrived, or the encoder said that it failed. Withdrawn: the leader cancelled it.
   void job_answered(Encoder encoder, Job job);
   void job_withdrawn(Encoder encoder, Job job);
 

@@ -1,14 +1,15 @@
 // What leader and encoders say to each other on the control channel.
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "base/archive.h"
 #include "base/hash.h"
+#include "cluster/frame.h"
 #include "kernels/dtype.h"
 
 namespace uhd {
@@ -18,23 +19,6 @@ constexpr uint32_t kMaxSliceSide = 1 << 15;
 
 using Nonce = std::vector<uint8_t>;  // 32 bytes
 using Mac = std::vector<uint8_t>;    // 32 bytes, empty where no secret is in use
-
-// The numbers are the frame types on the wire.
-enum class ControlType : uint16_t {
-  challenge = 1,
-  hello,
-  welcome,
-  refused,
-  link_hello,
-  link_ready,
-  encode_job = 16,
-  encoded,
-  encode_failed,
-  go,
-  done,
-  cancel,
-  heartbeat,
-};
 
 // leader -> encoder, first on every connection.
 struct Challenge {
@@ -73,7 +57,7 @@ struct LinkReady {};
 
 // leader -> encoder: one slice.
 struct EncodeJob {
-  uint64_t job = 0;  // never used twice by a leader
+  uint64_t job = 0;  // never used twice by a leader: a retry is a new job
   Fingerprint fingerprint;
   uint32_t width = 0;  // pixels
   uint32_t height = 0;
@@ -115,9 +99,9 @@ using ControlMessage = std::variant<Challenge, Hello, Welcome, Refused, LinkHell
 // The whole frame.
 std::vector<std::byte> encode_message(const ControlMessage& message);
 // Checks every field's range; an unknown type, a length that does not fit or a bad value is an Error.
-ControlMessage decode_message(uint16_t type, std::span<const std::byte> payload);
+ControlMessage decode_message(FrameType type, std::span<const std::byte> payload);
 // The most payload bytes a frame of this type may have; unknown types 0.
-size_t max_payload(uint16_t type);
+size_t max_payload(FrameType type);
 std::string name_of(const ControlMessage& message);
 
 }  // namespace uhd

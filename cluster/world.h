@@ -40,22 +40,21 @@ class World {
   std::unique_ptr<Communicator> tensor_parallel(const Topology& topology);
   std::unique_ptr<PlanChannel> plan_channel(const Topology& topology);
 
-  // Rows between this rank and another rank of the same job; the other end makes its own. Not collective.
-  std::unique_ptr<VisualLink> visual_link(int peer);
+  // The ends of a link for rows between this rank and another of the same job. Not collective, and no MPI is
+  // called before the link is used.
+  std::unique_ptr<VisualLink> visual_sender(int peer) const;
+  std::unique_ptr<VisualLink> visual_receiver(int peer) const;
 
   // A short text from one rank to another, at start: the leader's address to its encoders.
   void send_text(const std::string& text, int peer);
   std::string receive_text(int peer, Duration limit);  // Error after the limit
 
-  // Ends every rank of the job now.
+  // Ends every rank of the job now; from any thread.
   [[noreturn]] void abort(int status);
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
-
-// True if a launcher (mpirun, srun with PMIx) started this process as one of several.
-bool launched_by_mpi();
 
 }  // namespace uhd

@@ -27,3 +27,16 @@ function(uhd_options target)
     target_link_options(${target} PUBLIC -fsanitize=${UHD_SANITIZE})
   endif()
 endfunction()
+
+# uhd_mpi_test(NAME RANKS n COMMAND target args...): a ctest entry that runs a program under mpirun. Unbound and
+# oversubscribed, so that it also runs on machines with fewer cores; the environment lets root run it, as in
+# containers, and quietens leak reports of the MPI library itself.
+function(uhd_mpi_test name)
+  cmake_parse_arguments(ARG "" "RANKS" "COMMAND" ${ARGN})
+  list(POP_FRONT ARG_COMMAND program)
+  add_test(NAME ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+    COMMAND ${MPIEXEC_EXECUTABLE} --bind-to none --oversubscribe --timeout 240 -n ${ARG_RANKS}
+            $<TARGET_FILE:${program}> ${ARG_COMMAND})
+  set_tests_properties(${name} PROPERTIES LABELS "unit;mpi" TIMEOUT 300 PROCESSORS 2
+    ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;PRTE_ALLOW_RUN_AS_ROOT=1;PRTE_ALLOW_RUN_AS_ROOT_CONFIRM=1;ASAN_OPTIONS=detect_leaks=0")
+endfunction()

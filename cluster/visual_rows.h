@@ -1,0 +1,28 @@
+// How rows of visual tokens are written for a link.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/tensor.h"
+
+namespace uhd {
+
+// The payload of a visual_rows frame: job, rows, width, type, then the values row by row.
+constexpr size_t kRowsHeaderBytes = 8 + 4 + 4 + 1;
+
+// The whole frame. `rows` is a dense [rows, width] host tensor of f32 or bf16; anything else is an Error.
+std::vector<std::byte> write_rows(uint64_t job, Tensor rows);
+
+// Copies the values into `rows`, if the payload is of this job and has exactly this shape and type; otherwise
+// throws Error saying what came and what was agreed.
+void read_rows(std::span<const std::byte> payload, uint64_t job, Tensor rows);
+
+// The job a payload is of.
+uint64_t job_of_rows(std::span<const std::byte> payload);
+
+void check_rows(Tensor rows);
+
+}  // namespace uhd

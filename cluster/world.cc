@@ -1,0 +1,181 @@
+#include "cluster/world.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cluster/idle_wait.h"
+#include "cluster/mpi_communicator.h"
+#include "cluster/mpi_group.h"
+#include "cluster/mpi_plan_channel.h"
+#include "cluster/mpi_visual_link.h"
+
+namespace uhd {
+namespace {
+
+constexpr int kTextTag = 1;
+constexpr size_t kMaxText = 1 << 16;
+constexpr size_t kMaxHostName = 256;
+constexpr Duration kLeaveLimit = std::chrono::seconds(10);
+
+std::string own_host() {
+  char name[kMaxHostName] = {};
+  check(gethostname(name, sizeof(name) - 1) == 0, "this host has no name");
+  return name;
+}
+
+std::vector<std::string> everyones_hosts(const MpiGroup& all, const std::string& own) {
+  std::array<char, kMaxHostName> mine{};
+  std::memcpy(mine.data(), own.data(), own.size());
+  std::vector<char> names(kMaxHostName * static_cast<size_t>(all.size()));
+  all.all_gather(names.data(), mine.data(), mine.size());
+  std::vector<std::string> hosts;
+  for (size_t at = 0; at < names.size(); at += kMaxHostName) hosts.emplace_back(names.data() + at);
+  return hosts;
+}
+
+// Ends the process unless destroyed within the limit.
+class LeaveLimit {
+ public:
+  LeaveLimit()
+      : thread_([this](std::stop_token stop) {
+          std::unique_lock lock(mutex_);
+          changed_.wait_for(lock, stop, kLeaveLimit, [] { return false; });
+          if (stop.stop_requested()) return;
+          log_error("MPI does not end; leaving without it");
+          std::fflush(nullptr);
+          std::_Exit(1);
+        }) {}
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::jthread thread_;
+};
+
+// What every rank tells the others about its launch.
+struct LaunchWish {
+  int32_t role = 0;
+  int32_t tensor_parallel = 0;
+  int32_t encoders = 0;
+};
+
+}  // namespace
+
+struct World::State {
+  int rank = 0;
+  int size = 1;
+  std::string host = own_host();
+  std::vector<std::string> hosts;
+  std::optional<MpiGroup> all;   // start-up texts
+  std::optional<MpiGroup> rows;  // visual links
+  std::optional<MpiGroup> llm;   // set by tensor_parallel() on LLM ranks
+  int exceptions = std::uncaught_exceptions();
+};
+
+World::World() : state_(std::make_unique<State>()) {
+  if (launched_by_mpi()) {
+    start_mpi();
+    state_->all = MpiGroup::world();
+    state_->rows = state_->all->duplicate();
+    state_->rank = state_->all->rank();
+    state_->size = state_->all->size();
+    state_->hosts = everyones_hosts(*state_->all, state_->host);
+  } else {
+    state_->hosts = {state_->host};
+  }
+}
+
+World::~World() {
+  if (!state_->all) return;
+  if (std::uncaught_exceptions() > state_->exceptions) abort(1);
+  const LeaveLimit limit;
+  leave_mpi();
+}
+
+int World::rank() const { return state_->rank; }
+int World::size() const { return state_->size; }
+const std::string& World::host() const { return state_->host; }
+const std::vector<std::string>& World::hosts() const { return state_->hosts; }
+
+Topology World::agree_topology(const ClusterOptions& options) {
+  const auto role = role_request(options);
+  if (!state_->all) return make_topology(1, options);
+  const LaunchWish mine{static_cast<int32_t>(role), options.tensor_parallel, options.encoders};
+  std::vector<LaunchWish> wishes(static_cast<size_t>(size()));
+  state_->all->all_gather(wishes.data(), &mine, sizeof(mine));
+  std::vector<RoleRequest> asked;
+  for (size_t r = 0; r < wishes.size(); ++r) {
+    require(
+        wishes[r].tensor_parallel == wishes[0].tensor_parallel && wishes[r].encoders == wishes[0].encoders,
+        "the ranks of this job have different configurations: rank 0 asks for ", wishes[0].tensor_parallel,
+        " LLM and ", wishes[0].encoders, " encoder ranks, rank ", r, " for ", wishes[r].tensor_parallel,
+        " and ", wishes[r].encoders);
+    asked.push_back(static_cast<RoleRequest>(wishes[r].role));
+  }
+  return make_topology(asked, options);
+}
+
+std::unique_ptr<Communicator> World::tensor_parallel(const Topology& topology) {
+  const bool llm = topology.of(rank()).role == Role::llm;
+  if (!state_->all) return llm ? make_single_communicator() : nullptr;
+  const MpiGroup group = state_->all->split(llm ? 1 : 0);
+  if (!llm) return nullptr;
+  state_->llm = group;
+  return group.size() == 1 ? make_single_communicator() : make_mpi_communicator(group);
+}
+
+std::unique_ptr<PlanChannel> World::plan_channel(const Topology& topology) {
+  if (topology.of(rank()).role != Role::llm) return nullptr;
+  if (topology.llm_ranks == 1) return std::move(make_local_plan_channels(1).front());
+  check(state_->llm.has_value(), "tensor_parallel() comes before plan_channel()");
+  return make_mpi_plan_channel(state_->llm->duplicate());
+}
+
+std::unique_ptr<VisualLink> World::visual_sender(int peer) const {
+  check(state_->rows && peer >= 0 && peer < size() && peer != rank(), "there is no link to rank ", peer);
+  return make_mpi_sender(*state_->rows, peer);
+}
+
+std::unique_ptr<VisualLink> World::visual_receiver(int peer) const {
+  check(state_->rows && peer >= 0 && peer < size() && peer != rank(), "there is no link to rank ", peer);
+  return make_mpi_receiver(*state_->rows, peer);
+}
+
+void World::send_text(const std::string& text, int peer) {
+  check(state_->all.has_value() && text.size() <= kMaxText, "this text cannot be sent");
+  state_->all->send(text.data(), text.size(), peer, kTextTag);
+}
+
+std::string World::receive_text(int peer, Duration limit) {
+  check(state_->all.has_value(), "there is no other rank");
+  IdleWait wait;
+  auto bytes = state_->all->probe(peer, kTextTag);
+  while (!bytes) {
+    require(wait.waited() < limit, "rank ", peer, " of this job did not answer");
+    wait.once();
+    bytes = state_->all->probe(peer, kTextTag);
+  }
+  require(*bytes <= kMaxText, "rank ", peer, " sent a text of ", *bytes, " bytes");
+  std::string text(*bytes, '\0');
+  state_->all->receive(text.data(), text.size(), peer, kTextTag);
+  return text;
+}
+
+void World::abort(int status) {
+  std::fflush(nullptr);
+  if (state_->all) abort_mpi(status);
+  std::_Exit(status);
+}
+
+}  // namespace uhd

@@ -1,0 +1,10 @@
+// The one World of a test program under mpirun.
+#pragma once
+
+#include "cluster/world.h"
+
+namespace uhd {
+
+World& test_world();
+
+}  // namespace uhd
