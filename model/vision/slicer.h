@@ -2,7 +2,8 @@
 // leader's image threads; image bytes end here.
 #pragma once
 
-#include <memory>
+#include <string_view>
+#include <vector>
 
 #include "base/hash.h"
 #include "model/vision/image.h"
@@ -16,6 +17,10 @@ struct Slice {
   std::vector<uint8_t> pixels;  // u8 RGB HWC
   Fingerprint fingerprint;      // over pixels, shape and the salt (model, preprocessing, tenant)
 };
+
+// The plan of an image whose header is read; before a pixel is decoded. Throws ImageError where the image has
+// no plan or a piece of it has more patches than the limits allow.
+SlicePlan plan_image(const ImageHeader& header, const SlicingConfig& config, const ImageLimits& limits);
 
 // Every piece of the plan in order: slices row by row, then the overview. An image whose decoded size differs
 // from the plan's is an ImageError.

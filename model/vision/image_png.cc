@@ -1,0 +1,166 @@
+// libpng reports errors by longjmp. Every function that can be jumped out of holds no object with a
+// destructor: buffers and the reader belong to the caller.
+#include <png.h>
+
+#include <csetjmp>
+#include <cstring>
+
+#include "model/vision/image_decoders.h"
+
+namespace uhd {
+namespace {
+
+constexpr std::string_view kSignature("\x89PNG\r\n\x1a\n", 8);
+constexpr size_t kChunkFrame = 12;  // length, type, checksum
+
+uint32_t word_at(std::string_view bytes, size_t at) {
+  return png_get_uint_32(reinterpret_cast<png_const_bytep>(bytes.data() + at));
+}
+
+struct Source {
+  std::string_view rest;
+};
+
+void read_bytes(png_structp png, png_bytep out, size_t length) {
+  auto* source = static_cast<Source*>(png_get_io_ptr(png));
+  if (length > source->rest.size()) png_error(png, "");
+  std::memcpy(out, source->rest.data(), length);
+  source->rest.remove_prefix(length);
+}
+
+[[noreturn]] void fail(png_structp png, png_const_charp) { png_longjmp(png, 1); }
+void ignore(png_structp, png_const_charp) {}
+
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : source{bytes} {
+    png = png_create_read_struct(PNG_LIBPNG_VER_STRING, nullptr, fail, ignore);
+    if (png != nullptr) info = png_create_info_struct(png);
+  }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+  ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
+
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  Source source;
+};
+
+// Rows of 1, 2, 3 or 4 channels (grey, grey and alpha, RGB, RGBA) of 8 bits; grey of 16 bits stays so where
+// the published code has its own rule for it.
+struct Layout {
+  int channels = 0;
+  bool wide_grey = false;
+  bool interlaced = false;
+  size_t row_bytes = 0;
+};
+
+bool start(Reader& reader, Size size, bool reference_compat, Layout& layout) {
+  if (reader.png == nullptr || reader.info == nullptr) return false;
+  png_structp png = reader.png;
+  png_infop info = reader.info;
+  if (setjmp(png_jmpbuf(png)) != 0) return false;
+  png_set_read_fn(png, &reader.source, read_bytes);
+  png_set_user_limits(png, static_cast<png_uint_32>(size.width), static_cast<png_uint_32>(size.height));
+  png_set_chunk_cache_max(png, 16);
+  png_set_chunk_malloc_max(png, 1 << 20);
+  // No chunk but IHDR, PLTE, tRNS, IDAT and IEND is looked into.
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
+  png_read_info(png, info);
+  if (png_get_image_width(png, info) != size.width || png_get_image_height(png, info) != size.height) {
+    return false;
+  }
+  png_set_expand(png);
+  layout.wide_grey = reference_compat && png_get_bit_depth(png, info) == 16 &&
+                     png_get_color_type(png, info) == PNG_COLOR_TYPE_GRAY;
+  if (!layout.wide_grey) png_set_strip_16(png);
+  layout.interlaced = png_set_interlace_handling(png) > 1;
+  png_read_update_info(png, info);
+  layout.channels = png_get_channels(png, info);
+  layout.row_bytes = png_get_rowbytes(png, info);
+  return true;
+}
+
+// PIL reads such files as numbers and clips them.
+void wide_grey_to_rgb(uint8_t* out, const uint8_t* row, int64_t width, int channels) {
+  for (int64_t x = 0; x < width; ++x, row += 2 * channels, out += 3) {
+    std::memset(out, row[0] != 0 ? 255 : row[1], 3);
+  }
+}
+
+void row_to_rgb(uint8_t* out, const uint8_t* row, int64_t width, int channels, bool drop_alpha) {
+  const bool grey = channels < 3;
+  const bool has_alpha = channels % 2 == 0;
+  for (int64_t x = 0; x < width; ++x, row += channels, out += 3) {
+    const uint8_t alpha = has_alpha && !drop_alpha ? row[channels - 1] : 255;
+    for (int c = 0; c < 3; ++c) out[c] = on_white(row[grey ? 0 : c], alpha);
+  }
+}
+
+void convert_row(uint8_t* out, const uint8_t* row, int64_t width, const Layout& layout,
+                 bool reference_compat) {
+  if (layout.wide_grey) return wide_grey_to_rgb(out, row, width, layout.channels);
+  if (layout.channels == 3) {
+    std::memcpy(out, row, static_cast<size_t>(width) * 3);
+    return;
+  }
+  row_to_rgb(out, row, width, layout.channels, reference_compat);
+}
+
+// `rows` are pointers into a buffer of the whole picture where it is interlaced, else one row.
+bool read_rows(Reader& reader, const Layout& layout, uint8_t** rows, Image& image, bool reference_compat) {
+  if (setjmp(png_jmpbuf(reader.png)) != 0) return false;
+  if (layout.interlaced) png_read_image(reader.png, rows);
+  for (int y = 0; y < image.height; ++y) {
+    if (!layout.interlaced) png_read_row(reader.png, rows[0], nullptr);
+    convert_row(&image.pixels[static_cast<size_t>(y) * image.width * 3], rows[layout.interlaced ? y : 0],
+                image.width, layout, reference_compat);
+  }
+  png_read_end(reader.png, nullptr);
+  return true;
+}
+
+// No compressed file is smaller than a 1032nd of its rows: what claims more is lying, and nothing is
+// allocated for it.
+bool can_hold(std::string_view bytes, Size size) {
+  constexpr uint64_t kMostDeflated = 1032;
+  const uint64_t row_bits_at_least = static_cast<uint64_t>(size.width);
+  const uint64_t rows_at_least = (row_bits_at_least / 8 + 1) * static_cast<uint64_t>(size.height);
+  return rows_at_least / kMostDeflated <= bytes.size();
+}
+
+}  // namespace
+
+StoredImage read_png_header(std::string_view bytes) {
+  constexpr size_t kHeaderEnd = 8 + kChunkFrame + 13;
+  if (bytes.size() < kHeaderEnd || word_at(bytes, 8) != 13 || bytes.substr(12, 4) != "IHDR") {
+    throw_damaged("PNG");
+  }
+  StoredImage image{.size = {word_at(bytes, 16), word_at(bytes, 20)}};
+  for (size_t at = kSignature.size(); bytes.size() - at >= kChunkFrame;) {
+    const size_t length = word_at(bytes, at);
+    if (length > bytes.size() - at - kChunkFrame) break;
+    if (bytes.substr(at + 4, 4) == "eXIf") {
+      image.exif = bytes.substr(at + 8, length);
+      break;
+    }
+    at += kChunkFrame + length;
+  }
+  return image;
+}
+
+Image decode_png(std::string_view bytes, Size size, bool reference_compat) {
+  if (!can_hold(bytes, size)) throw_damaged("PNG");
+  Reader reader(bytes);
+  Layout layout;
+  if (!start(reader, size, reference_compat, layout)) throw_damaged("PNG");
+  const size_t buffered_rows = layout.interlaced ? static_cast<size_t>(size.height) : 1;
+  std::vector<uint8_t> buffer(layout.row_bytes * buffered_rows);
+  std::vector<uint8_t*> rows(buffered_rows);
+  for (size_t y = 0; y < buffered_rows; ++y) rows[y] = buffer.data() + y * layout.row_bytes;
+  Image image = blank_image(size);
+  if (!read_rows(reader, layout, rows.data(), image, reference_compat)) throw_damaged("PNG");
+  return image;
+}
+
+}  // namespace uhd

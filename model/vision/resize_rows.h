@@ -1,0 +1,35 @@
+// The two inner loops of the resize, per instruction set. The scalar ones are the definition; the others
+// equal them bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace uhd {
+
+// For each output position along one axis: the inputs it is made of and their weights. A weight is 22-bit
+// fixed point and lies within (−1, 2). It is also kept as high · 256 + low, both 16 bits, for multiply-add
+// instructions of 16 bits: sums of the two halves, put together at the end, are exact.
+struct AxisFilter {
+  static constexpr int kPrecision = 22;
+  static constexpr int kGroup = 4;  // taps of one vector step
+
+  int taps = 0;                  // room per output, a multiple of kGroup; weights past `count` are 0
+  std::vector<int32_t> first;    // [outputs]
+  std::vector<int32_t> count;    // [outputs]
+  std::vector<int32_t> weights;  // [outputs, taps]
+  std::vector<int16_t> halves;   // [outputs, taps / kGroup, {high, low}, kGroup]
+};
+
+struct RowKernels {
+  // out: one RGB pixel per output of the filter. `row` has kRowSlack readable bytes past its end.
+  void (*horizontal)(uint8_t* out, const uint8_t* row, const AxisFilter& filter);
+  // out[i] = the weighted sum of rows[0..count)[i] for output `index` of the filter; `bytes` of each.
+  void (*vertical)(uint8_t* out, const uint8_t* const* rows, const AxisFilter& filter, int index, int bytes);
+};
+
+const RowKernels& scalar_row_kernels();
+// Null where this processor has none.
+const RowKernels* avx2_row_kernels();
+
+}  // namespace uhd
