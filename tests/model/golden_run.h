@@ -1,0 +1,42 @@
+// Runs a language model over one prompt on any number of ranks (threads of this process), with small pages in
+// an order of their own and prefill in chunks.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/language/forward_input.h"
+#include "tests/model/golden_model.h"
+
+namespace uhd {
+
+// Ids with kVisualToken where a visual row stands; the rows in the same order.
+struct EmbeddedPrompt {
+  std::vector<int32_t> ids;
+  std::vector<float> visual;  // [visual tokens, H]
+};
+
+struct RunOptions {
+  int ranks = 1;
+  WeightFormat format = WeightFormat::f32;
+  int steps = 32;
+  int chunk = 100;  // tokens of a prefill step
+  int page_size = 16;
+  int tail = 1;                      // logits of so many last prompt positions
+  std::vector<int32_t> forced = {};  // fed instead of the chosen ids
+  bool stages = false;
+};
+
+struct RunResult {
+  std::vector<int32_t> ids;                          // chosen at each step
+  std::vector<float> tail_logits;                    // [tail, V]
+  std::vector<std::vector<float>> logits;            // [steps][V]
+  std::map<std::string, std::vector<float>> stages;  // whole prompt [T, H], of rank 0
+  size_t all_reduces = 0;                            // of one rank, in the first step
+};
+
+RunResult run_language_model(const GoldenModel& model, const EmbeddedPrompt& prompt,
+                             const RunOptions& options);
+
+}  // namespace uhd

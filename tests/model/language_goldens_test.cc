@@ -1,0 +1,138 @@
+// The language model against the reference: hidden states, logits, greedy ids, in f32 and bf16, on 1, 2 and 4
+// ranks.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/weights/parameters.h"
+#include "tests/model/golden_run.h"
+
+namespace uhd {
+namespace {
+
+constexpr Tolerance kLogitsF32{1e-3};
+constexpr Tolerance kHiddenF32{1e-3};
+constexpr Tolerance kLogitsBf16{0.8, 0.035};
+constexpr double kClearMargin = 0.5;
+
+struct Case {
+  std::filesystem::path folder;
+  Golden golden;
+  std::string name() const { return folder.filename().string() + "/" + golden.name; }
+};
+
+std::vector<Case> text_cases() {
+  std::vector<Case> cases;
+  for (const auto& folder : golden_model_folders()) {
+    for (Golden& golden : goldens_of(folder, "golden_text")) cases.push_back({folder, std::move(golden)});
+  }
+  return cases;
+}
+
+// The first columns: a layout may pad its vocabulary.
+std::vector<float> first_columns(std::span<const float> rows, size_t width, size_t kept) {
+  std::vector<float> result;
+  for (size_t at = 0; at + width <= rows.size(); at += width) {
+    result.insert(result.end(), rows.begin() + static_cast<int64_t>(at),
+                  rows.begin() + static_cast<int64_t>(at + kept));
+  }
+  return result;
+}
+
+// The last `rows` rows of [n, width].
+std::span<const float> last_rows(const std::vector<float>& values, size_t rows, size_t width) {
+  const size_t count = std::min(values.size(), rows * width);
+  return std::span(values).subspan(values.size() - count);
+}
+
+void compare_first_logits(const Case& c, const GoldenModel& model, const RunResult& run,
+                          const Tolerance& tolerance) {
+  const auto wanted = c.golden.tensor("greedy_logits_first8");
+  ASSERT_TRUE(wanted.found());
+  const auto rows = static_cast<size_t>(wanted.shape[0]), width = static_cast<size_t>(wanted.shape[1]);
+  std::vector<float> found;
+  for (size_t i = 0; i < rows; ++i) {
+    const auto kept =
+        first_columns(run.logits.at(i), static_cast<size_t>(model.config.language.vocabulary), width);
+    found.insert(found.end(), kept.begin(), kept.end());
+  }
+  expect_close(found, wanted.values, tolerance, c.name() + " first logits");
+}
+
+TEST(LanguageGoldens, AreFound) { ASSERT_FALSE(text_cases().empty()) << "no golden_text under models/"; }
+
+TEST(LanguageGoldens, EveryCheckpointIsComplete) {
+  ASSERT_FALSE(golden_model_folders().empty());
+  for (const auto& folder : golden_model_folders()) {
+    SCOPED_TRACE(folder.string());
+    const GoldenModel model(folder);
+    EXPECT_THAT(problems_of(model.config, model.checkpoint, model.tower_only.get()), testing::IsEmpty());
+  }
+}
+
+TEST(LanguageGoldens, StagesAndLogitsInF32) {
+  for (const Case& c : text_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model(c.folder);
+    const auto wanted_tail = c.golden.tensor_names("logits_last");
+    const int tail = wanted_tail.empty() ? 1 : static_cast<int>(c.golden.tensor(wanted_tail[0]).shape[0]);
+    const auto run = run_language_model(model, {c.golden.ids("input_ids"), {}},
+                                        {.steps = 8, .tail = tail, .stages = true});
+    compare_first_logits(c, model, run, kLogitsF32);
+    for (const auto& name : wanted_tail) {
+      const auto wanted = c.golden.tensor(name);
+      expect_close(first_columns(run.tail_logits, static_cast<size_t>(model.config.language.vocabulary),
+                                 static_cast<size_t>(wanted.shape[1])),
+                   wanted.values, kLogitsF32, c.name() + " " + name);
+    }
+    // "hidden.3.last24": stage and rows.
+    for (const char* prefix : {"hidden.", "final_norm."}) {
+      for (const auto& name : c.golden.tensor_names(prefix)) {
+        const std::string stage = name.substr(0, name.rfind(".last"));
+        const auto wanted = c.golden.tensor(name);
+        ASSERT_TRUE(run.stages.contains(stage)) << stage;
+        expect_close(last_rows(run.stages.at(stage), static_cast<size_t>(wanted.shape[0]),
+                               static_cast<size_t>(wanted.shape[1])),
+                     wanted.values, kHiddenF32, c.name() + " " + name);
+      }
+    }
+  }
+}
+
+class LanguageGoldensOnRanks : public testing::TestWithParam<int> {};
+
+TEST_P(LanguageGoldensOnRanks, GreedyIdsAreExactInF32) {
+  for (const Case& c : text_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model(c.folder);
+    const auto wanted = c.golden.ids("greedy_ids");
+    const auto run = run_language_model(
+        model, {c.golden.ids("input_ids"), {}},
+        {.ranks = GetParam(), .steps = static_cast<int>(wanted.size()), .chunk = 17, .page_size = 8});
+    EXPECT_EQ(run.ids, wanted);
+    compare_first_logits(c, model, run, kLogitsF32);
+    EXPECT_EQ(run.all_reduces, 2 * static_cast<size_t>(model.config.language.layers) + 1);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, LanguageGoldensOnRanks, testing::Values(1, 2, 4));
+
+TEST(LanguageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
+  for (const Case& c : text_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model(c.folder);
+    const auto wanted = c.golden.ids("greedy_ids");
+    const auto margins = c.golden.numbers("margins");
+    const auto run = run_language_model(
+        model, {c.golden.ids("input_ids"), {}},
+        {.format = WeightFormat::bf16, .steps = static_cast<int>(wanted.size()), .forced = wanted});
+    compare_first_logits(c, model, run, kLogitsBf16);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      if (margins[i] > kClearMargin) {
+        EXPECT_EQ(run.ids[i], wanted[i]) << "step " << i;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace uhd
