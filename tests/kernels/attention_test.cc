@@ -1,0 +1,216 @@
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "tests/kernels/support.h"
+
+namespace uhd {
+namespace {
+
+constexpr double kTolerance[] = {2e-5,
+                                 1.2e-2};  // of f32 and of bf16, whose probabilities are rounded as well
+
+class Attention : public Operations {
+ protected:
+  // Segment s has queries[s] rows and keys[s] keys.
+  void compare_packed(const std::vector<int32_t>& queries, const std::vector<int32_t>& keys, int64_t heads,
+                      int64_t d, WeightFormat format) {
+    SCOPED_TRACE(testing::Message() << heads << " heads of " << d
+                                    << (format == WeightFormat::f32 ? " f32" : " bf16"));
+    const std::vector<int32_t> q_at = offsets(queries);
+    const std::vector<int32_t> kv_at = offsets(keys);
+    const Rows q({q_at.back(), heads, d}, 11);
+    const Rows k({kv_at.back(), heads, d}, 5);
+    const Rows v({kv_at.back(), heads, d}, 3);
+    Rows out({q_at.back(), heads, d}, 7);
+    const float scale = 1.0f / std::sqrt(static_cast<float>(d));
+    make(format)->packed_attention(out, q, k, v, indices(q_at), indices(kv_at),
+                                   *std::max_element(queries.begin(), queries.end()),
+                                   *std::max_element(keys.begin(), keys.end()), scale);
+    reference::Values want;
+    for (size_t s = 0; s < queries.size(); ++s)
+      for (int32_t row = q_at[s]; row < q_at[s + 1]; ++row)
+        for (int64_t h = 0; h < heads; ++h)
+          append(want, reference::attention_row(q, row, h, k, v, kv_at[s], keys[s], h, scale, format));
+    expect_close(out, want, kTolerance[static_cast<int>(format)]);
+    EXPECT_TRUE(out.untouched());
+  }
+
+  static std::vector<int32_t> offsets(const std::vector<int32_t>& lengths) {
+    std::vector<int32_t> at(lengths.size() + 1, 0);
+    std::partial_sum(lengths.begin(), lengths.end(), at.begin() + 1);
+    return at;
+  }
+  static void append(reference::Values& to, const reference::Values& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  }
+};
+
+// Sequences whose tokens lie on shuffled pages of one cache, with the same keys and values kept dense.
+class Sequences {
+ public:
+  Sequences(Backend& backend, const std::vector<int32_t>& lengths, int64_t page, int64_t kv_heads, int64_t d,
+            DType dtype)
+      : backend_(backend), lengths_(lengths), page_(page) {
+    int64_t tokens = 0;
+    for (int32_t n : lengths) {
+      first_.push_back(tokens);
+      tokens += n;
+      max_pages_ = std::max(max_pages_, (n + page - 1) / page);
+    }
+    const int64_t pages = max_pages_ * static_cast<int64_t>(lengths.size()) + 1;
+    k_ = std::make_unique<Rows>(Shape{tokens, kv_heads, d}, 3);
+    v_ = std::make_unique<Rows>(Shape{tokens, kv_heads, d}, 1);
+    const size_t bytes = static_cast<size_t>(pages * page * kv_heads * d) * size_of(dtype);
+    k_memory_ = backend.allocate(bytes);
+    v_memory_ = backend.allocate(bytes);
+    const Shape shape{pages, page, kv_heads, d};
+    layer_ = {k_memory_.as(dtype, shape), v_memory_.as(dtype, shape)};
+    std::memset(layer_.k.raw(), 0xff, bytes);  // NaN: what a page held before must not matter
+    std::memset(layer_.v.raw(), 0xff, bytes);
+    std::vector<int32_t> order(pages);
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), std::mt19937(7));
+    table_.assign(order.begin(), order.begin() + max_pages_ * static_cast<int64_t>(lengths.size()));
+    for (size_t s = 0; s < lengths.size(); ++s)
+      for (int64_t j = 0; j < lengths[s]; ++j)
+        slots_.push_back(static_cast<int32_t>(table_[s * max_pages_ + j / page] * page + j % page));
+    backend.store_kv(layer_, *k_, *v_, indices(slots_));
+  }
+
+  // The last counts[s] tokens of each sequence ask.
+  void attend(Tensor out, Tensor q, const std::vector<int32_t>& q_offsets, float scale) {
+    const PagedSpans spans{
+        .q_offsets = indices(q_offsets),
+        .kv_lengths = indices(lengths_),
+        .page_table = Tensor::of(table_.data(), {static_cast<int64_t>(lengths_.size()), max_pages_}),
+        .max_q = 0,
+        .max_kv = *std::max_element(lengths_.begin(), lengths_.end())};
+    backend_.paged_attention(out, q, layer_, spans, scale);
+  }
+
+  reference::Values want(Tensor q, const std::vector<int32_t>& q_offsets, float scale) const {
+    reference::Values all;
+    const int64_t group = q.dim(1) / k_->tensor().dim(1);
+    const WeightFormat format = layer_.k.dtype() == DType::f32 ? WeightFormat::f32 : WeightFormat::bf16;
+    for (size_t s = 0; s < lengths_.size(); ++s) {
+      const int32_t count = q_offsets[s + 1] - q_offsets[s];
+      for (int32_t row = 0; row < count; ++row) {
+        for (int64_t h = 0; h < q.dim(1); ++h) {
+          const reference::Values one =
+              reference::attention_row(q, q_offsets[s] + row, h, *k_, *v_, first_[s],
+                                       lengths_[s] - count + row + 1, h / group, scale, format);
+          all.insert(all.end(), one.begin(), one.end());
+        }
+      }
+    }
+    return all;
+  }
+
+  KvLayer layer() const { return layer_; }
+
+ private:
+  Backend& backend_;
+  std::vector<int32_t> lengths_;
+  int64_t page_;
+  int64_t max_pages_ = 1;
+  std::vector<int64_t> first_;
+  std::unique_ptr<Rows> k_;
+  std::unique_ptr<Rows> v_;
+  DeviceBuffer k_memory_;
+  DeviceBuffer v_memory_;
+  KvLayer layer_;
+  std::vector<int32_t> table_;
+  std::vector<int32_t> slots_;
+};
+
+TEST_P(Attention, PackedEqualsTheReferenceOverRaggedSegments) {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+    for (const int64_t d : {32, 64, 72, 128, 7, 1}) {
+      compare_packed({5, 1, 0, 17}, {9, 1, 4, 33}, 3, d, format);
+    }
+    compare_packed({25, 50}, {255, 257}, 1, 64, format);
+    compare_packed({3}, {600}, 2, 72, format);
+  }
+}
+
+TEST_P(Attention, PackedSegmentWithoutKeysIsZero) {
+  const std::vector<int32_t> q_at = {0, 2, 3};
+  const std::vector<int32_t> kv_at = {0, 0, 4};
+  const Rows q({3, 2, 16});
+  const Rows k({4, 2, 16});
+  Rows out({3, 2, 16});
+  backend_->packed_attention(out, q, k, k, indices(q_at), indices(kv_at), 2, 4, 0.25f);
+  for (int64_t i = 0; i < 64; ++i) EXPECT_EQ(out.at(i / 32, i % 32), 0.0f);
+  EXPECT_NE(out.at(2, 0), 0.0f);
+}
+
+TEST_P(Attention, PagedEqualsTheReference) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const int64_t page : {1, 7, 16, 48, 64, 300}) {
+      for (const auto& [heads, kv_heads, d] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{
+               {4, 4, 64}, {8, 2, 32}, {7, 1, 128}, {3, 1, 20}}) {
+        SCOPED_TRACE(testing::Message() << name_of(dtype) << " page " << page << " heads " << heads << "/"
+                                        << kv_heads << " of " << d);
+        // Decode, whole prompts, a chunk in the middle of one, and one token more than a softmax block.
+        Sequences sequences(*backend_, {1, 33, 70, 257, 64}, page, kv_heads, d, dtype);
+        const std::vector<int32_t> q_offsets = {0, 1, 2, 32, 33, 97};
+        const Rows q({97, heads, d}, 9);
+        Rows out({97, heads, d}, 2);
+        const float scale = 0.2f;
+        sequences.attend(out, q, q_offsets, scale);
+        expect_close(out, sequences.want(q, q_offsets, scale), kTolerance[dtype == DType::f32 ? 0 : 1]);
+        EXPECT_TRUE(out.untouched());
+      }
+    }
+  }
+}
+
+TEST_P(Attention, PagedRowIsTheSameBitsAloneAndInAChunk) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    const int64_t kLength = 300;
+    Sequences whole(*backend_, {kLength, 41}, 64, 2, 64, dtype);
+    const Rows q({kLength + 41, 4, 64});
+    Rows out({kLength + 41, 4, 64});
+    whole.attend(out, q, {0, kLength, kLength + 41}, 0.125f);
+    for (const int32_t count : {1, 2, 37}) {
+      Rows part({count + 1, 4, 64});
+      Rows some({count + 1, 4, 64});
+      std::memcpy(some.tensor().raw(), q.tensor().slice_rows(kLength - count, count).raw(), count * 1024);
+      std::memcpy(some.tensor().slice_rows(count, 1).raw(), q.tensor().slice_rows(kLength + 40, 1).raw(),
+                  1024);
+      whole.attend(part, some, {0, count, count + 1}, 0.125f);
+      EXPECT_EQ(std::memcmp(part.tensor().raw(), out.tensor().slice_rows(kLength - count, count).raw(),
+                            count * 1024),
+                0);
+      EXPECT_EQ(std::memcmp(part.tensor().slice_rows(count, 1).raw(),
+                            out.tensor().slice_rows(kLength + 40, 1).raw(), 1024),
+                0);
+    }
+  }
+}
+
+TEST_P(Attention, CopiesWholePages) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    Sequences sequences(*backend_, {48}, 16, 2, 32, dtype);
+    const KvLayer layer = sequences.layer();
+    const size_t bytes = static_cast<size_t>(layer.k.row_size()) * size_of(dtype);
+    const auto page = [&](Tensor t, int64_t i) {
+      return std::string(static_cast<char*>(t.slice_rows(i, 1).raw()), bytes);
+    };
+    const std::string k0 = page(layer.k, 0), v0 = page(layer.v, 0), k2 = page(layer.k, 2);
+    const std::string v1 = page(layer.v, 1);
+    backend_->copy_pages(layer, indices({0, 2}), indices({3, 2}));
+    EXPECT_EQ(page(layer.k, 3), k0);
+    EXPECT_EQ(page(layer.v, 3), v0);
+    EXPECT_EQ(page(layer.k, 0), k0);
+    EXPECT_EQ(page(layer.k, 2), k2);
+    EXPECT_EQ(page(layer.v, 1), v1);
+    EXPECT_THROW(backend_->copy_pages(layer, indices({0}), indices({4})), Error);
+  }
+}
+
+UHD_FOR_EVERY_BACKEND(Attention);
+
+}  // namespace
+}  // namespace uhd

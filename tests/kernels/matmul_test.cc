@@ -1,0 +1,103 @@
+#include <cstring>
+
+#include "tests/kernels/support.h"
+
+namespace uhd {
+namespace {
+
+class Matmul : public Operations {
+ protected:
+  void compare(int64_t t, int64_t k, int64_t n, WeightFormat format, bool with_bias, Epilogue epilogue,
+               double tolerance = 2e-5) {
+    SCOPED_TRACE(testing::Message() << t << "x" << k << "x" << n
+                                    << (format == WeightFormat::f32 ? " f32" : " bf16") << " epilogue "
+                                    << static_cast<int>(epilogue));
+    const Rows x({t, k}, 5);
+    const Rows w({n, k}, 3, 0.3f);
+    const Rows bias({n});
+    Rows out({t, n}, 7);
+    const reference::Values before = out.values();
+    const Weight weight = backend_->pack(w, format);
+    backend_->matmul(out, x, weight, {.bias = with_bias ? bias.tensor() : Tensor(), .epilogue = epilogue});
+    backend_->synchronize();
+    expect_close(out, reference::matmul(x, w, with_bias ? bias.tensor() : Tensor(), epilogue, format, before),
+                 tolerance);
+    EXPECT_TRUE(out.untouched());
+  }
+};
+
+TEST_P(Matmul, EqualsTheReferenceAtOddSizes) {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+    for (const int64_t t : {1, 2, 3, 5, 6, 7, 13, 49}) {
+      compare(t, 1, 1, format, false, Epilogue::none);
+      compare(t, 7, 65, format, true, Epilogue::none);
+      compare(t, 131, 63, format, true, Epilogue::none);
+      compare(t, 64, 130, format, false, Epilogue::none);
+    }
+    compare(0, 16, 16, format, true, Epilogue::none);
+    compare(101, 257, 193, format, true, Epilogue::none);
+  }
+}
+
+TEST_P(Matmul, AppliesEveryEpilogueAfterTheBias) {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+    for (const Epilogue e :
+         {Epilogue::gelu, Epilogue::gelu_tanh, Epilogue::quick_gelu, Epilogue::add, Epilogue::none}) {
+      compare(3, 33, 71, format, true, e);
+      compare(9, 18, 64, format, false, e);
+    }
+  }
+}
+
+TEST_P(Matmul, GivesARowTheSameBitsWhateverStandsBesideIt) {
+  constexpr int64_t kRows = 103;
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+    const Rows x({kRows, 1027});
+    const Rows w({97, 1027});
+    const Rows bias({97});
+    const Weight weight = backend_->pack(w, format);
+    const MatmulOptions options{.bias = bias, .epilogue = Epilogue::gelu};
+    Rows all({kRows, 97});
+    backend_->matmul(all, x, weight, options);
+    for (const int64_t count : {1, 2, 5, 7, 20, 50}) {
+      Rows some({count, 97});
+      for (const int64_t first : {int64_t{0}, int64_t{3}, kRows - count}) {
+        backend_->matmul(some, x.tensor().slice_rows(first, count), weight, options);
+        EXPECT_EQ(
+            std::memcmp(some.tensor().raw(), all.tensor().slice_rows(first, count).raw(), count * 97 * 4), 0)
+            << count << " rows from " << first;
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, PacksEverySourceTypeAndShardsOfALargerMatrix) {
+  const Rows whole({70, 40});
+  std::vector<bf16> as_bf16;
+  std::vector<f16> as_f16;
+  for (double v : whole.values()) {
+    as_bf16.push_back(bf16(static_cast<float>(v)));
+    as_f16.push_back(f16(static_cast<float>(v)));
+  }
+  const Rows x({4, 19});
+  for (const Tensor& source :
+       {whole.tensor(), Tensor::of(as_bf16.data(), {70, 40}), Tensor::of(as_f16.data(), {70, 40})}) {
+    // Columns 11..30 and rows 3..69: what one rank of several keeps.
+    const Tensor shard = source.slice_rows(3, 66).slice_columns(11, 19);
+    for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+      Rows out({4, 66});
+      backend_->matmul(out, x, backend_->pack(shard, format));
+      expect_close(out, reference::matmul(x, shard, {}, Epilogue::none, format, {}), 2e-5);
+    }
+  }
+}
+
+TEST_P(Matmul, KeepsLongSumsInFloat) {
+  compare(2, 4099, 70, WeightFormat::f32, false, Epilogue::none, 2e-4);
+  compare(2, 4099, 70, WeightFormat::bf16, false, Epilogue::none, 2e-4);
+}
+
+UHD_FOR_EVERY_BACKEND(Matmul);
+
+}  // namespace
+}  // namespace uhd

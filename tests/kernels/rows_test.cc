@@ -1,0 +1,234 @@
+#include <cmath>
+
+#include "kernels/math.h"
+#include "tests/kernels/support.h"
+
+namespace uhd {
+namespace {
+
+using RowOperations = Operations;
+
+const std::vector<Shape> kShapes = {{1, 1}, {3, 7}, {5, 64}, {2, 65}, {37, 131}, {0, 8}};
+
+TEST_P(RowOperations, RmsNorm) {
+  for (const Shape& shape : kShapes) {
+    const Rows x(shape, 3);
+    const Rows w({shape[1]});
+    Rows out(shape, 2);
+    backend_->rms_norm(out, x, w, 1e-6f);
+    expect_close(out, reference::rms_norm(x, w, 1e-6f), 2e-6);
+    EXPECT_TRUE(out.untouched());
+  }
+}
+
+TEST_P(RowOperations, AddRmsNormKeepsTheSum) {
+  for (const Shape& shape : kShapes) {
+    Rows residual(shape, 4);
+    const Rows x(shape, 3);
+    const Rows w({shape[1]});
+    Rows out(shape, 2);
+    const reference::Values sum = reference::add(residual, x);
+    backend_->add_rms_norm(residual, x, w, out, 1e-5f);
+    expect_close(residual, sum, 1e-7);
+    expect_close(out, reference::rms_norm(residual, w, 1e-5f), 2e-6);
+    EXPECT_TRUE(out.untouched() && residual.untouched());
+  }
+}
+
+TEST_P(RowOperations, LayerNorm) {
+  for (const Shape& shape : kShapes) {
+    Rows x(shape, 3);
+    for (int64_t r = 0; r < shape[0]; ++r)
+      for (int64_t i = 0; i < shape[1]; ++i)
+        x.at(r, i) += 5.0f;  // a mean beside which the deviation is small
+    const Rows w({shape[1]});
+    const Rows b({shape[1]});
+    Rows out(shape, 2);
+    backend_->layer_norm(out, x, w, b, 1e-5f);
+    expect_close(out, reference::layer_norm(x, w, b, 1e-5f), 1e-5);
+    EXPECT_TRUE(out.untouched());
+  }
+}
+
+TEST_P(RowOperations, Rope) {
+  for (const int64_t d : {2, 6, 64, 128}) {
+    const std::vector<int32_t> positions = {3, 0, 18, 7, 7};
+    Rows table({19, 2, d / 2});
+    Rows q({5, 3, d}, 4);
+    Rows k({5, 1, d}, 2);
+    const reference::Values want_q = reference::rope(q, positions, table);
+    const reference::Values want_k = reference::rope(k, positions, table);
+    backend_->rope(q, k, indices(positions), table);
+    expect_close(q, want_q, 2e-6);
+    expect_close(k, want_k, 2e-6);
+    EXPECT_TRUE(q.untouched() && k.untouched());
+  }
+}
+
+TEST_P(RowOperations, SiluMul) {
+  for (const int64_t n : {1, 31, 64, 129}) {
+    const Rows gate_up({7, 2 * n}, 3, 4.0f);
+    Rows out({7, n}, 5);
+    backend_->silu_mul(out, gate_up);
+    expect_close(out, reference::silu_mul(gate_up), 2e-6);
+    EXPECT_TRUE(out.untouched());
+  }
+}
+
+TEST_P(RowOperations, AddTakesOneRowForAll) {
+  for (const Shape& shape : kShapes) {
+    const Rows a(shape, 3);
+    const Rows b(shape, 1);
+    const Rows one({1, shape[1]});
+    Rows out(shape, 2);
+    backend_->add(out, a, b);
+    expect_close(out, reference::add(a, b), 1e-7);
+    backend_->add(out, a, one);
+    expect_close(out, reference::add(a, one), 1e-7);
+    EXPECT_TRUE(out.untouched());
+  }
+}
+
+TEST_P(RowOperations, GatherScatterAndAddRows) {
+  const Rows x({9, 13}, 2);
+  const std::vector<int32_t> at = {8, 0, 3, 5};
+  Rows out({4, 13}, 3);
+  backend_->gather_rows(out, x, indices(at));
+  Rows target({9, 13}, 4);
+  Rows sum({4, 13}, 1);
+  const reference::Values before = target.values();
+  const reference::Values sum_before = sum.values();
+  backend_->scatter_rows(target, out, indices(at));
+  backend_->add_rows(sum, x, indices(at));
+  reference::Values want_gather, want_sum, want_scatter = before;
+  for (size_t i = 0; i < at.size(); ++i) {
+    for (int64_t c = 0; c < 13; ++c) {
+      const double value = reference::element(x, at[i], c);
+      want_gather.push_back(value);
+      want_sum.push_back(sum_before[i * 13 + c] + value);
+      want_scatter[at[i] * 13 + c] = value;
+    }
+  }
+  expect_close(out, want_gather, 0);
+  expect_close(target, want_scatter, 0);
+  expect_close(sum, want_sum, 1e-7);
+  EXPECT_TRUE(out.untouched() && target.untouched() && sum.untouched());
+  for (const int32_t bad : {-1, 9}) {
+    EXPECT_THROW(backend_->gather_rows(out, x, indices({0, bad, 0, 0})), Error);
+    EXPECT_THROW(backend_->scatter_rows(target, out, indices({0, bad, 1, 2})), Error);
+    EXPECT_THROW(backend_->add_rows(sum, x, indices({0, bad, 0, 0})), Error);
+  }
+}
+
+TEST_P(RowOperations, EmbedGivesZeroRowsToIdsOfOtherShards) {
+  const Rows table({11, 21}, 3);
+  std::vector<bf16> as_bf16;
+  std::vector<f16> as_f16;
+  for (double v : table.values()) {
+    as_bf16.push_back(bf16(static_cast<float>(v)));
+    as_f16.push_back(f16(static_cast<float>(v)));
+  }
+  const std::vector<int32_t> ids = {20, 30, 19, 31, 0, 25};
+  for (const Tensor& t :
+       {table.tensor(), Tensor::of(as_bf16.data(), {11, 21}), Tensor::of(as_f16.data(), {11, 21})}) {
+    Rows out({6, 21}, 2);
+    backend_->embed(out, t, indices(ids), 20);
+    expect_close(out, reference::embed(t, ids, 20), 0);
+    EXPECT_TRUE(out.untouched());
+  }
+}
+
+TEST_P(RowOperations, ArgmaxTakesTheFirstLargest) {
+  for (const int64_t n : {1, 2, 15, 17, 64, 1001}) {
+    Rows logits({3, n}, 5);
+    for (int64_t r = 0; r < 3; ++r) {
+      const int64_t best = (r * 7 + n - 1) % n;
+      for (int64_t i = 0; i < n; ++i) logits.at(r, i) = std::min(logits.at(r, i), 8.0f);
+      for (int64_t i = best; i < n; i += 9) logits.at(r, i) = 9.0f;
+    }
+    std::vector<int32_t> ids(3);
+    Rows values({3});
+    backend_->argmax(indices(ids), values, logits);
+    for (int64_t r = 0; r < 3; ++r) {
+      EXPECT_EQ(ids[r], (r * 7 + n - 1) % n) << n;
+      EXPECT_EQ(values.at(r, 0), 9.0f);
+    }
+  }
+  Rows lowest({1, 5});
+  for (int64_t i = 0; i < 5; ++i) lowest.at(0, i) = -INFINITY;
+  std::vector<int32_t> ids(1, 7);
+  Rows values({1});
+  backend_->argmax(indices(ids), values, lowest);
+  EXPECT_EQ(ids[0], 0);
+}
+
+TEST_P(RowOperations, CastsBetweenFloats) {
+  Rows x({3, 35}, 2);
+  x.at(0, 0) = 65520.0f;     // to f16: past the largest, infinity
+  x.at(0, 1) = 1.00390625f;  // to bf16: a tie, to even
+  x.at(0, 2) = -0.0f;
+  std::vector<bf16> half_b(105);
+  std::vector<f16> half_f(105);
+  const Tensor b = Tensor::of(half_b.data(), {3, 35});
+  const Tensor f = Tensor::of(half_f.data(), {3, 35});
+  backend_->cast(b, x);
+  backend_->cast(f, x);
+  for (int64_t r = 0; r < 3; ++r) {
+    for (int64_t i = 0; i < 35; ++i) {
+      EXPECT_EQ(half_b[r * 35 + i].bits, bf16(x.at(r, i)).bits);
+      EXPECT_EQ(half_f[r * 35 + i].bits, f16(x.at(r, i)).bits);
+    }
+  }
+  Rows back({3, 35}, 1);
+  backend_->cast(back, b);
+  for (int64_t i = 0; i < 35; ++i) EXPECT_EQ(back.at(2, i), static_cast<float>(half_b[70 + i]));
+  backend_->cast(back, f);
+  for (int64_t i = 0; i < 35; ++i) EXPECT_EQ(back.at(2, i), static_cast<float>(half_f[70 + i]));
+  std::vector<f16> again(105);
+  backend_->cast(Tensor::of(again.data(), {3, 35}), b);
+  EXPECT_EQ(again[40].bits, f16(static_cast<float>(half_b[40])).bits);
+  EXPECT_TRUE(back.untouched());
+}
+
+TEST_P(RowOperations, ActivationsMatchTheSharedScalarFunctions) {
+  // An identity matrix hands each value to the epilogue unchanged.
+  constexpr int64_t kCount = 4096;
+  const std::vector<float> one = {1.0f};
+  const Weight identity = backend_->pack(Tensor::of(one.data(), {1, 1}), WeightFormat::f32);
+  Rows x({kCount, 1});
+  for (int64_t i = 0; i < kCount; ++i) x.at(i, 0) = -24.0f + 48.0f * static_cast<float>(i) / kCount;
+  x.at(0, 0) = -1e30f;
+  x.at(1, 0) = 1e30f;
+  x.at(2, 0) = -100.0f;
+  x.at(3, 0) = 100.0f;
+  Rows out({kCount, 1});
+  const std::vector<std::pair<Epilogue, float (*)(float)>> functions = {
+      {Epilogue::gelu, gelu}, {Epilogue::gelu_tanh, gelu_tanh}, {Epilogue::quick_gelu, quick_gelu}};
+  for (const auto& [epilogue, function] : functions) {
+    if (epilogue == Epilogue::gelu_tanh) x.at(0, 0) = x.at(2, 0);  // the cube of the first overflows
+    backend_->matmul(out, x, identity, {.epilogue = epilogue});
+    for (int64_t i = 0; i < kCount; ++i) {
+      const double want = function(x.at(i, 0));
+      ASSERT_LE(std::abs(out.at(i, 0) - want), 1e-6 * (1 + std::abs(want))) << x.at(i, 0);
+    }
+  }
+}
+
+TEST_P(RowOperations, NanStaysNan) {
+  Rows x({2, 40});
+  x.at(1, 17) = NAN;
+  const Rows w({40});
+  Rows out({2, 40});
+  backend_->rms_norm(out, x, w, 1e-6f);
+  EXPECT_TRUE(std::isnan(out.at(1, 3)));
+  EXPECT_FALSE(std::isnan(out.at(0, 3)));
+  Rows product({2, 20});
+  backend_->silu_mul(product, x);
+  EXPECT_TRUE(std::isnan(product.at(1, 17)));
+  EXPECT_FALSE(std::isnan(product.at(1, 16)));
+}
+
+UHD_FOR_EVERY_BACKEND(RowOperations);
+
+}  // namespace
+}  // namespace uhd

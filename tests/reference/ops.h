@@ -1,0 +1,35 @@
+// Every operation of Backend in naive double precision: the definition that all backends are tested against.
+// Inputs are host tensors, rows may be spaced; results are dense, row-major.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace uhd::reference {
+
+using Values = std::vector<double>;
+
+double element(Tensor t, int64_t row, int64_t column);  // column within the row, whatever its rank
+
+// x and w rounded to bfloat16 first when format is bf16. `before` is what out held, for Epilogue::add.
+Values matmul(Tensor x, Tensor w, Tensor bias, Epilogue epilogue, WeightFormat format, const Values& before);
+Values embed(Tensor table, std::span<const int32_t> ids, int64_t first_id);
+Values rms_norm(Tensor x, Tensor w, double eps);
+Values layer_norm(Tensor x, Tensor w, Tensor b, double eps);
+Values rope(Tensor x, std::span<const int32_t> positions, Tensor table);
+Values silu_mul(Tensor gate_up);
+Values add(Tensor a, Tensor b);
+
+// One query row over the first `keys` rows of k and v from row `first`, head h of q's heads and kv_head of
+// k's. Operands are rounded to bfloat16 first when format is bf16.
+Values attention_row(Tensor q, int64_t row, int64_t h, Tensor k, Tensor v, int64_t first, int64_t keys,
+                     int64_t kv_head, double scale, WeightFormat format);
+
+Values patchify(std::span<const uint8_t> pixels, std::span<const PixelSlice> slices, int patch,
+                const PatchNormalisation& normalisation);
+Values interpolate_positions(Tensor table, int h, int w);
+Values region_align(Tensor x, const AlignGrid& grid);
+
+}  // namespace uhd::reference
