@@ -1,0 +1,79 @@
+// Vectors of eight floats: AVX2 and FMA. Included by one .cc only; everything is internal to it.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace uhd::cpu {
+namespace {
+
+struct V {
+  using F = __m256;
+  using U = __m256i;
+  static constexpr int kWidth = 8;
+  static constexpr bool kNativeBf16 = false;
+  // Sixteen registers: 12 sums, 2 columns and a broadcast; pairs need two more for their halves.
+  static constexpr int kRowsF32 = 6;
+  static constexpr int kRowsBf16 = 4;
+  static constexpr int kVectors = 2;
+  static constexpr int kRowVectors = 8;
+
+  static F load(const float* p) { return _mm256_loadu_ps(p); }
+  static F load(const float* p, int64_t n) { return _mm256_maskload_ps(p, first(n)); }
+  static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
+  static void store(float* p, F x, int64_t n) { _mm256_maskstore_ps(p, first(n), x); }
+  static U load_units(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static F broadcast(const float* p) { return _mm256_broadcast_ss(p); }
+  static U broadcast_units(const uint32_t* p) { return _mm256_set1_epi32(static_cast<int>(*p)); }
+  static F all(float x) { return _mm256_set1_ps(x); }
+  static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static F max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F min(F a, F b) { return _mm256_min_ps(a, b); }
+  static F zero_where_less(F x, F bound, F value) {
+    return _mm256_and_ps(value, _mm256_cmp_ps(x, bound, _CMP_NLT_UQ));
+  }
+  static F round(F x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static F times_power_of_two(F x, F n) {
+    const U exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+  }
+  static float sum(F x) {
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+  }
+  static float largest(F x) {
+    __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_max_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
+  }
+  static F dot(F sum, U a, U b) { return fma(high(a), high(b), fma(low(a), low(b), sum)); }
+  static void store_bf16(uint16_t* p, F x) {
+    const U u = _mm256_castps_si256(x);
+    const U odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    const U up = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);
+    const U nan = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
+    const U is_nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    const U r = _mm256_srli_epi32(_mm256_blendv_epi8(up, nan, is_nan), 16);
+    const U packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(r, r), 0x08);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+  }
+  static F load_bf16(const uint16_t* p) {
+    const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+  }
+
+ private:
+  static U first(int64_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static F low(U pair) { return _mm256_castsi256_ps(_mm256_slli_epi32(pair, 16)); }
+  static F high(U pair) {
+    return _mm256_castsi256_ps(_mm256_and_si256(pair, _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
+  }
+};
+
+}  // namespace
+}  // namespace uhd::cpu

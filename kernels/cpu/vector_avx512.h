@@ -1,0 +1,79 @@
+// Vectors of sixteen floats: AVX-512 F, BW, DQ, VL. Included by one .cc only; everything is internal to it.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace uhd::cpu {
+namespace {
+
+struct V {
+  using F = __m512;
+  using U = __m512i;
+  static constexpr int kWidth = 16;
+#if defined(__AVX512BF16__)
+  static constexpr bool kNativeBf16 = true;
+  static constexpr int kRowsBf16 = 6;
+#else
+  static constexpr bool kNativeBf16 = false;
+  static constexpr int kRowsBf16 = 4;
+#endif
+  // Six rows of four vectors: 24 sums, 4 columns and a broadcast in 32 registers.
+  static constexpr int kRowsF32 = 6;
+  static constexpr int kVectors = 4;
+  static constexpr int kRowVectors = 4;
+
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static F load(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
+  static void store(float* p, F x, int64_t n) { _mm512_mask_storeu_ps(p, first(n), x); }
+  static U load_units(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static F broadcast(const float* p) { return _mm512_set1_ps(*p); }
+  static U broadcast_units(const uint32_t* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
+  static F all(float x) { return _mm512_set1_ps(x); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F min(F a, F b) { return _mm512_min_ps(a, b); }
+  static F zero_where_less(F x, F bound, F value) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ), value);
+  }
+  static F round(F x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static F times_power_of_two(F x, F n) { return _mm512_scalef_ps(x, n); }
+  static float sum(F x) { return _mm512_reduce_add_ps(x); }
+  static float largest(F x) { return _mm512_reduce_max_ps(x); }
+  static F dot(F sum, U a, U b) {
+#if defined(__AVX512BF16__)
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+#else
+    return fma(high(a), high(b), fma(low(a), low(b), sum));
+#endif
+  }
+  static void store_bf16(uint16_t* p, F x) {
+#if defined(__AVX512BF16__)
+    const __m256i r = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
+#else
+    const U u = _mm512_castps_si512(x);
+    const U odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const U up = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+    const U nan = _mm512_or_si512(u, _mm512_set1_epi32(0x400000));
+    const __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    const __m256i r = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(up, is_nan, nan), 16));
+#endif
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), r);
+  }
+  static F load_bf16(const uint16_t* p) {
+    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+  }
+
+ private:
+  static __mmask16 first(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+  [[maybe_unused]] static F low(U pair) { return _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16)); }
+  [[maybe_unused]] static F high(U pair) {
+    return _mm512_castsi512_ps(_mm512_and_si512(pair, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+  }
+};
+
+}  // namespace
+}  // namespace uhd::cpu
