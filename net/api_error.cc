@@ -1,0 +1,54 @@
+#include "net/api_error.h"
+
+#include <boost/json.hpp>
+#include <cmath>
+
+namespace uhd {
+namespace {
+
+std::string_view type_of(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "service_unavailable_error";
+    default:
+      return status < 500 ? "invalid_request_error" : "server_error";
+  }
+}
+
+boost::json::value text_or_null(const std::string& text) {
+  if (text.empty()) return nullptr;
+  return boost::json::string(text);
+}
+
+}  // namespace
+
+ApiError api_error(const Failure& failure) {
+  return {failure.status, failure.message, "", failure.code, failure.retry_after_s};
+}
+
+std::string error_json(const ApiError& error) {
+  return boost::json::serialize(
+      boost::json::object{{"error", boost::json::object{{"message", error.message},
+                                                        {"type", type_of(error.status)},
+                                                        {"param", text_or_null(error.param)},
+                                                        {"code", text_or_null(error.code)}}}});
+}
+
+HttpResponse error_response(const ApiError& error) {
+  HttpResponse response{.status = error.status, .body = error_json(error)};
+  if (error.status == 429 || error.status == 503) {
+    const double wait = std::max(1.0, std::ceil(error.retry_after_s));
+    response.headers.emplace_back("Retry-After", std::to_string(static_cast<int64_t>(wait)));
+  }
+  return response;
+}
+
+}  // namespace uhd

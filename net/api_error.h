@@ -1,0 +1,23 @@
+// An error in OpenAI's form.
+#pragma once
+
+#include <string>
+
+#include "net/http.h"
+#include "scheduler/request.h"
+
+namespace uhd {
+
+struct ApiError {
+  int status = 400;
+  std::string message;
+  std::string param;  // the field, "messages[0].content"; empty: null
+  std::string code;   // short and stable; empty: null
+  double retry_after_s = 0;
+};
+
+ApiError api_error(const Failure& failure);
+std::string error_json(const ApiError& error);  // {"error": {...}}
+HttpResponse error_response(const ApiError& error);
+
+}  // namespace uhd

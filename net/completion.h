@@ -1,0 +1,53 @@
+// A completion on its way: submits the requests of a call, and turns their events into what the client reads.
+// Belongs to one session; only the sink that start() hands to the engine runs on another thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "net/openai.h"
+
+namespace uhd {
+
+struct ChoiceEvent {
+  size_t choice = 0;
+  TokenEvent event;
+};
+
+class Completion {
+ public:
+  // `ticket` is released with the completion: it counts the client's running requests.
+  Completion(Engine& engine, Call call, std::string id, int64_t created, std::shared_ptr<void> ticket);
+  // Cancels what still runs.
+  ~Completion();
+
+  // Upper bound of the number of events of all choices.
+  size_t most_events() const { return most_events_; }
+  // Submits every choice. The sink is called on the engine's thread and must not block. On refusal nothing is
+  // left running, and the error is returned.
+  std::optional<ApiError> start(const std::function<void(ChoiceEvent&&)>& sink);
+
+  bool streams() const { return streams_; }
+  // Server-sent events to write now; empty when not streaming.
+  std::string take(ChoiceEvent&& event) { return writer_.take(event.choice, std::move(event.event)); }
+  bool finished() const { return writer_.finished(); }
+  bool begun() const { return writer_.begun(); }
+  // Of a finished completion of which nothing was streamed yet: the answer, or the failure.
+  HttpResponse response() const;
+  const std::optional<ApiError>& failure() const { return writer_.failure(); }
+  Usage usage() const { return writer_.usage(); }
+
+ private:
+  Engine& engine_;
+  const bool streams_;
+  const size_t most_events_;
+  ReplyWriter writer_;
+  std::vector<Request> requests_;
+  std::vector<RequestId> running_;
+  std::shared_ptr<void> ticket_;
+};
+
+}  // namespace uhd

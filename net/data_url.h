@@ -1,0 +1,22 @@
+// Image parts of a message to bytes: data URLs with base64, nothing else. A URL is never fetched.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "net/api_error.h"
+
+namespace uhd {
+
+// Standard alphabet, padding optional, nothing else between: empty when the text is not base64.
+std::optional<std::string> decode_base64(std::string_view text);
+
+// The bytes of "data:image/png;base64,..." when they begin as a JPEG, PNG or WebP file does (whatever the
+// media type claims) and are at most max_bytes, which is checked before anything is decoded. The error has no
+// param.
+std::variant<std::string, ApiError> decode_image_url(std::string_view url, int64_t max_bytes);
+
+}  // namespace uhd

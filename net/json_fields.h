@@ -1,0 +1,50 @@
+// Typed, range-checked look at the fields of a JSON object. For the .cc files of net/ only: it includes
+// Boost.JSON. A field that is absent or null is empty; a wrong one is thrown as ApiError naming the field,
+// and caught where the parse began (openai_request.cc).
+#pragma once
+
+#include <boost/json.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "net/api_error.h"
+
+namespace uhd {
+
+struct NumberRange {
+  double min;
+  double max;
+  bool above_min = false;  // min itself is out
+};
+
+class Fields {
+ public:
+  // `path` names the object in errors: "" or "messages[0].".
+  Fields(const boost::json::object& object, std::string path) : object_(object), path_(std::move(path)) {}
+
+  std::string path(std::string_view name) const { return path_ + std::string(name); }
+  const boost::json::value* find(std::string_view name) const;  // null when absent or JSON null
+  std::optional<bool> boolean(std::string_view name) const;
+  std::optional<double> number(std::string_view name, NumberRange range) const;
+  std::optional<int64_t> integer(std::string_view name, int64_t min, int64_t max) const;
+  std::optional<std::string_view> string(std::string_view name) const;
+  const boost::json::object* object(std::string_view name) const;
+  const boost::json::array* array(std::string_view name) const;
+
+ private:
+  const boost::json::object& object_;
+  std::string path_;
+};
+
+[[noreturn]] void throw_bad_field(const std::string& path, std::string_view wanted,
+                                  const boost::json::value& found);
+[[noreturn]] void throw_unsupported(const std::string& path, std::string_view text);
+
+// The checks behind Fields, for elements of arrays.
+int64_t to_integer(const boost::json::value& v, const std::string& path, int64_t min, int64_t max);
+double to_number(const boost::json::value& v, const std::string& path, NumberRange range);
+std::string_view to_text(const boost::json::value& v, const std::string& path);
+
+}  // namespace uhd

@@ -1,0 +1,88 @@
+// OpenAI's JSON to requests, and events back to OpenAI's JSON. No sockets, clocks or engine: text in, values
+// out, so that every rule of the API is a plain test.
+//
+// Beyond OpenAI's fields: top_k, min_p, repetition_penalty, min_tokens, ignore_eos, stop_token_ids,
+// add_generation_prompt. Fields that are not known are ignored, as OpenAI-compatible servers do; known ones
+// that ask for what this server cannot do are refused.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "engine/engine.h"
+#include "net/api_error.h"
+#include "net/options.h"
+#include "scheduler/request.h"
+
+namespace uhd {
+
+enum class Endpoint : uint8_t { chat, completions };
+
+// One call of /v1/chat/completions or /v1/completions. Choice i is requests[i]; the n choices of one prompt
+// stand together.
+struct Call {
+  Endpoint endpoint = Endpoint::chat;
+  std::string model;
+  std::vector<Request> requests;
+  int n = 1;
+  bool stream = false;
+  bool include_usage = false;
+  bool logprobs = false;
+};
+
+// `random_seed` is used when the call gives no seed. Tenant, deadline and trace id are left to the caller.
+std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
+                                        const NetOptions& limits, uint64_t random_seed);
+
+struct TokenizeCall {
+  std::string text;
+  bool add_special = true;
+};
+std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body);
+std::variant<std::vector<int32_t>, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model);
+
+std::string model_json(const ModelInfo& model, int64_t created);
+std::string models_json(const ModelInfo& model, int64_t created);
+
+// Gathers the events of a call's choices; gives server-sent events as they come, or one body at the end.
+class ReplyWriter {
+ public:
+  ReplyWriter(const Call& call, std::string id, int64_t created);
+
+  // Takes the next event of a choice. Streaming: the frames to send now (may be empty). Else empty.
+  std::string take(size_t choice, TokenEvent&& event);
+
+  // Every choice has ended, or one has failed.
+  bool finished() const { return failure_.has_value() || ended_ == choices_.size(); }
+  const std::optional<ApiError>& failure() const { return failure_; }
+  bool begun() const { return begun_; }  // a frame other than an error was given out
+  std::string body() const;              // not streaming, finished, no failure
+  Usage usage() const;                   // summed over prompts and choices
+
+ private:
+  struct Choice {
+    bool begun = false;
+    std::string text;
+    std::vector<TokenLogprob> logprobs;
+    FinishReason finish = FinishReason::none;
+    Usage usage;
+  };
+  std::string stream_frames(size_t index, const TokenEvent& event);
+
+  const Endpoint endpoint_;
+  const bool stream_;
+  const bool include_usage_;
+  const bool logprobs_;
+  const int n_;
+  const std::string model_;
+  const std::string id_;
+  const int64_t created_;
+  std::vector<Choice> choices_;
+  size_t ended_ = 0;
+  bool begun_ = false;
+  std::optional<ApiError> failure_;
+};
+
+}  // namespace uhd

@@ -1,0 +1,56 @@
+#include "net/data_url.h"
+
+#include <gtest/gtest.h>
+
+namespace uhd {
+namespace {
+
+std::string error_code(std::string_view url, int64_t limit = 1000) {
+  const auto result = decode_image_url(url, limit);
+  return std::holds_alternative<ApiError>(result) ? std::get<ApiError>(result).code : "none";
+}
+
+TEST(DataUrl, DecodesBase64WithAndWithoutPadding) {
+  EXPECT_EQ(decode_base64("aGVsbG8="), "hello");
+  EXPECT_EQ(decode_base64("aGVsbG8"), "hello");
+  EXPECT_EQ(decode_base64("aGVsbA=="), "hell");
+  EXPECT_EQ(decode_base64(""), "");
+}
+
+TEST(DataUrl, RefusesWhatIsNotBase64) {
+  EXPECT_FALSE(decode_base64("aGVs\nbG8="));
+  EXPECT_FALSE(decode_base64("aGVsbG8-"));
+  EXPECT_FALSE(decode_base64("a"));
+  EXPECT_FALSE(decode_base64("a==="));
+  EXPECT_FALSE(decode_base64("aG=sbG8="));
+}
+
+TEST(DataUrl, TakesImagesByTheirFirstBytes) {
+  const auto png = decode_image_url("data:image/png;base64,iVBORw0KGgo=", 1000);
+  ASSERT_TRUE(std::holds_alternative<std::string>(png));
+  EXPECT_EQ(std::get<std::string>(png), "\x89PNG\r\n\x1A\n");
+  EXPECT_EQ(error_code("DATA:image/jpeg;charset=x;BASE64,/9j/4AAQ"), "none");
+  EXPECT_EQ(error_code("data:image/webp;base64,UklGRgAAAABXRUJQ"), "none");
+  EXPECT_EQ(error_code("data:image/gif;base64,/9j/4AAQ"), "none") << "bytes count, not the claimed type";
+}
+
+TEST(DataUrl, RefusesOtherUrlsAndOtherFiles) {
+  EXPECT_EQ(error_code("https://example.org/a.png"), "invalid_image_url");
+  EXPECT_EQ(error_code("file:///etc/passwd"), "invalid_image_url");
+  EXPECT_EQ(error_code(""), "invalid_image_url");
+  EXPECT_EQ(error_code("data:"), "invalid_image_url");
+  EXPECT_EQ(error_code("data:,"), "invalid_image_url");
+  EXPECT_EQ(error_code("data:text/plain;base64,aGVsbG8="), "invalid_image_url");
+  EXPECT_EQ(error_code("data:image/png,rawdata"), "invalid_image_url");
+  EXPECT_EQ(error_code("data:image/png;base64,!!!!"), "invalid_image_url");
+  EXPECT_EQ(error_code("data:image/gif;base64,R0lGODlh"), "unsupported_image");
+  EXPECT_EQ(error_code("data:image/svg+xml;base64,PHN2Zz4="), "unsupported_image");
+  EXPECT_EQ(error_code("data:image/png;base64,"), "unsupported_image");
+}
+
+TEST(DataUrl, RefusesLargeImagesBeforeDecoding) {
+  EXPECT_EQ(error_code("data:image/png;base64," + std::string(4000, '!')), "image_too_large");
+}
+
+}  // namespace
+}  // namespace uhd

@@ -1,0 +1,116 @@
+// An Engine without a model: answers every request with fixed words from its own thread, so that the HTTP
+// side is tested alone. The last message's (or the prompt's) text chooses what happens:
+//   "wait..."  one word, then nothing until the request is cancelled
+//   "fail"     an error event before any text
+//   "late"     one word, then an error event
+//   "busy"     refused with 429
+//   "many"     a thousand words
+//   else       the words "Hello", " wörld", "!"
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace uhd {
+
+class FakeEngine final : public Engine {
+ public:
+  ~FakeEngine() override {
+    for (const auto& [id, state] : states_) cancel(id);
+    for (std::thread& t : threads_) t.join();
+  }
+
+  const ModelInfo& model() const override { return info; }
+
+  std::variant<Accepted, Failure> submit(Request request, TokenSink sink) override {
+    const std::string text =
+        request.messages.empty() ? request.prompt.value_or("ids") : request.messages.back().parts.back().text;
+    if (text == "busy") return Failure{429, "queue_full", "The queue is full.", 2.5};
+    std::lock_guard lock(mutex_);
+    const RequestId id = next_++;
+    states_[id] = false;
+    seen_.push_back(std::move(request));
+    threads_.emplace_back([this, id, text, sink = std::move(sink)] { answer(id, text, sink); });
+    return Accepted{id, 5, 2, 10};
+  }
+
+  void cancel(RequestId id) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (states_.contains(id)) states_[id] = true;
+    }
+    changed_.notify_all();
+  }
+
+  EngineStats stats() const override { return {.readiness = readiness}; }
+  std::string metrics_text() const override { return "uhd_fake 1\n"; }
+  void drain() override {}
+  bool idle() const override { return true; }
+  std::vector<int32_t> tokenize(const std::string& text, bool) const override {
+    return {text.begin(), text.end()};
+  }
+  std::string detokenize(const std::vector<int32_t>& ids) const override { return {ids.begin(), ids.end()}; }
+
+  // Waits until as many requests have been cancelled.
+  void wait_for_cancelled(int count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return cancelled_ >= count; });
+  }
+  std::vector<Request> seen() const {
+    std::lock_guard lock(mutex_);
+    return seen_;
+  }
+
+  ModelInfo info{"fake", "llava-uhd-v1", true, 2048, 1000};
+  std::atomic<Readiness> readiness{Readiness::ready};
+
+ private:
+  void answer(RequestId id, const std::string& text, const TokenSink& sink) {
+    Usage usage{.prompt_tokens = 5, .image_tokens = 2};
+    const auto say = [&](std::string word) {
+      ++usage.completion_tokens;
+      TokenEvent event{.request = id, .text = std::move(word), .ids = {7}};
+      event.logprobs.push_back({7, event.text, -0.5f, {{event.text, -0.5f}, {"\xff", -1.5f}}});
+      sink(std::move(event));
+    };
+    const auto end = [&](FinishReason finish, std::optional<Failure> failure = std::nullopt) {
+      usage.images.push_back({672, 1008, 2, 3, 6, 448, 1});
+      usage.times.ttft = 0.25;
+      sink({.request = id, .finish = finish, .usage = usage, .failure = std::move(failure)});
+    };
+    if (text == "fail") return end(FinishReason::error, Failure{400, "bad_image", "The image is broken."});
+    if (text.starts_with("wait") || text == "late") {
+      say("First");
+      if (text == "late") return end(FinishReason::error, Failure{500, "lost", "A rank is gone."});
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return states_[id]; });
+      lock.unlock();
+      end(FinishReason::cancelled);
+      lock.lock();
+      ++cancelled_;
+      changed_.notify_all();
+      return;
+    }
+    if (text == "many") {
+      for (int i = 0; i < 1000; ++i) say("word ");
+      return end(FinishReason::length);
+    }
+    for (const char* word : {"Hello", " wörld", "!"}) say(word);
+    end(FinishReason::stop);
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  RequestId next_ = 1;
+  int cancelled_ = 0;
+  std::map<RequestId, bool> states_;  // id -> cancelled
+  std::vector<Request> seen_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace uhd

@@ -1,0 +1,269 @@
+// Every field of the API, right and wrong: a wrong one is a 400 that names the field.
+#include <gtest/gtest.h>
+
+#include "net/openai.h"
+
+namespace uhd {
+namespace {
+
+const ModelInfo kModel{"fake", "llava-uhd-v1", true, 2048, 1000};
+const NetOptions kLimits{.max_choices = 4, .max_messages = 3, .max_images = 2, .max_image_bytes = 100};
+constexpr std::string_view kPng = "data:image/png;base64,iVBORw0KGgo=";
+
+std::variant<Call, ApiError> chat(const std::string& body, const ModelInfo& model = kModel) {
+  return parse_call(Endpoint::chat, body, model, kLimits, 99);
+}
+std::variant<Call, ApiError> completions(const std::string& body) {
+  return parse_call(Endpoint::completions, body, kModel, kLimits, 99);
+}
+std::string with(const std::string& fields) {
+  return R"({"model":"fake","messages":[{"role":"user","content":"hi"}],)" + fields + "}";
+}
+Call good(const std::variant<Call, ApiError>& result) {
+  if (const auto* error = std::get_if<ApiError>(&result)) ADD_FAILURE() << error->message;
+  return std::holds_alternative<Call>(result) ? std::get<Call>(result) : Call{.requests = {Request()}};
+}
+ApiError bad(const std::variant<Call, ApiError>& result) {
+  EXPECT_TRUE(std::holds_alternative<ApiError>(result)) << "was taken as a good call";
+  return std::holds_alternative<ApiError>(result) ? std::get<ApiError>(result) : ApiError{};
+}
+
+TEST(OpenAiRequest, TakesAPlainChat) {
+  const Call call = good(chat(with(R"("temperature":0)")));
+  ASSERT_EQ(call.requests.size(), 1u);
+  const Request& r = call.requests[0];
+  ASSERT_EQ(r.messages.size(), 1u);
+  EXPECT_EQ(r.messages[0].role, "user");
+  EXPECT_EQ(r.messages[0].parts[0].text, "hi");
+  EXPECT_EQ(r.sampling.temperature, 0);
+  EXPECT_EQ(r.sampling.seed, 99u);
+  EXPECT_EQ(r.stop.max_tokens, 0);
+  EXPECT_FALSE(call.stream);
+}
+
+TEST(OpenAiRequest, TakesEveryField) {
+  const Call call = good(chat(with(
+      R"("temperature":1.5,"top_p":0.5,"top_k":40,"min_p":0.1,"repetition_penalty":1.2,"presence_penalty":-1,
+         "frequency_penalty":2,"seed":-5,"stop":["a","b"],"stop_token_ids":[3],"logprobs":true,"top_logprobs":4,
+         "logit_bias":{"7":-100,"8":1.5},"n":3,"stream":true,"stream_options":{"include_usage":true},
+         "ignore_eos":true,"min_tokens":2,"max_tokens":9,"max_completion_tokens":10,"user":"u",
+         "response_format":{"type":"text"},"tools":[],"unknown":{"x":[1]},"top_a":null)")));
+  ASSERT_EQ(call.requests.size(), 3u);
+  const Request& r = call.requests[2];
+  EXPECT_FLOAT_EQ(r.sampling.temperature, 1.5f);
+  EXPECT_FLOAT_EQ(r.sampling.top_p, 0.5f);
+  EXPECT_EQ(r.sampling.top_k, 40);
+  EXPECT_FLOAT_EQ(r.sampling.min_p, 0.1f);
+  EXPECT_FLOAT_EQ(r.sampling.repetition_penalty, 1.2f);
+  EXPECT_FLOAT_EQ(r.sampling.presence_penalty, -1);
+  EXPECT_FLOAT_EQ(r.sampling.frequency_penalty, 2);
+  EXPECT_EQ(r.sampling.seed, static_cast<uint64_t>(-5) + 2);
+  EXPECT_EQ(r.sampling.logprobs, 4);
+  EXPECT_EQ(r.sampling.logit_bias, (std::map<int32_t, float>{{7, -100}, {8, 1.5f}}));
+  EXPECT_EQ(r.stop.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(r.stop.stop_ids, std::vector<int32_t>{3});
+  EXPECT_EQ(r.stop.max_tokens, 10);
+  EXPECT_EQ(r.stop.min_tokens, 2);
+  EXPECT_TRUE(r.stop.ignore_eos);
+  EXPECT_TRUE(call.stream);
+  EXPECT_TRUE(call.include_usage);
+  EXPECT_TRUE(call.logprobs);
+}
+
+TEST(OpenAiRequest, TakesTextAndImagesInOrder) {
+  const Call call = good(chat(R"({"messages":[{"role":"developer","content":"s"},{"role":"user","content":[
+      {"type":"text","text":"a"},{"type":"image_url","image_url":{"url":")" +
+                              std::string(kPng) + R"(","detail":"high"}},{"type":"text","text":"b"}]}]})"));
+  const auto& messages = call.requests[0].messages;
+  EXPECT_EQ(messages[0].role, "system");
+  ASSERT_EQ(messages[1].parts.size(), 3u);
+  EXPECT_EQ(messages[1].parts[0].text, "a");
+  ASSERT_NE(messages[1].parts[1].image, nullptr);
+  EXPECT_EQ(messages[1].parts[1].image->substr(1, 3), "PNG");
+  EXPECT_EQ(messages[1].parts[2].text, "b");
+}
+
+TEST(OpenAiRequest, TakesEveryFormOfPrompt) {
+  EXPECT_EQ(good(completions(R"({"prompt":"x"})")).requests[0].prompt, "x");
+  EXPECT_EQ(good(completions(R"({"prompt":"x"})")).requests[0].stop.max_tokens, 16);
+  EXPECT_EQ(good(completions(R"({"prompt":["x","y"],"n":2})")).requests.size(), 4u);
+  EXPECT_EQ(good(completions(R"({"prompt":["x","y"],"n":2})")).requests[2].prompt, "y");
+  EXPECT_EQ(good(completions(R"({"prompt":[1,2.0,3]})")).requests[0].prompt_ids,
+            (std::vector<int32_t>{1, 2, 3}));
+  EXPECT_EQ(good(completions(R"({"prompt":[[1],[2,3]]})")).requests[1].prompt_ids,
+            (std::vector<int32_t>{2, 3}));
+}
+
+TEST(OpenAiRequest, UnknownModelIs404) {
+  const ApiError error = bad(chat(R"({"model":"gpt-4o","messages":[{"role":"user","content":"x"}]})"));
+  EXPECT_EQ(error.status, 404);
+  EXPECT_EQ(error.code, "model_not_found");
+  EXPECT_EQ(error.param, "model");
+}
+
+TEST(OpenAiRequest, ImageForATextModelIsRefused) {
+  ModelInfo text = kModel;
+  text.vision = false;
+  const std::string body =
+      R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:,"}}]}]})";
+  EXPECT_EQ(bad(chat(body, text)).code, "image_not_supported");
+}
+
+struct BadCase {
+  std::string name;
+  std::string body;
+  std::string param;
+  Endpoint endpoint = Endpoint::chat;
+  int status = 400;
+};
+void PrintTo(const BadCase& c, std::ostream* out) { *out << c.body.substr(0, 200); }
+
+std::string user_part(const std::string& part) {
+  return R"({"messages":[{"role":"user","content":[)" + part + "]}]}";
+}
+
+std::vector<BadCase> bad_cases() {
+  std::vector<BadCase> cases{
+      {"NotJson", "{", ""},
+      {"Empty", "", ""},
+      {"Nan", with(R"("temperature":NaN)"), ""},
+      {"TwoValues", "{} {}", ""},
+      {"TooDeep", std::string(1000, '[') + std::string(1000, ']'), ""},
+      {"ArrayBody", "[]", ""},
+      {"InvalidUtf8", "{\"model\":\"\xff\"}", ""},
+      {"ModelNotText", with(R"("model":3)"), "model"},
+      {"NoMessages", "{}", "messages"},
+      {"MessagesEmpty", R"({"messages":[]})", "messages"},
+      {"MessagesText", R"({"messages":"hi"})", "messages"},
+      {"MessageNumber", R"({"messages":[3]})", "messages[0]"},
+      {"TooManyMessages",
+       R"({"messages":[{"role":"user","content":""},{"role":"user","content":""},{"role":"user","content":""},{"role":"user","content":""}]})",
+       "messages"},
+      {"NoRole", R"({"messages":[{"content":"x"}]})", "messages[0].role"},
+      {"RoleNumber", R"({"messages":[{"role":1,"content":"x"}]})", "messages[0].role"},
+      {"RoleUnknown", R"({"messages":[{"role":"root","content":"x"}]})", "messages[0].role"},
+      {"RoleTool", R"({"messages":[{"role":"tool","content":"x"}]})", "messages[0].role"},
+      {"NoContent", R"({"messages":[{"role":"user"}]})", "messages[0].content"},
+      {"ContentNumber", R"({"messages":[{"role":"user","content":5}]})", "messages[0].content"},
+      {"PartText", user_part(R"("x")"), "messages[0].content[0]"},
+      {"PartNoType", user_part("{}"), "messages[0].content[0].type"},
+      {"PartAudio", user_part(R"({"type":"input_audio"})"), "messages[0].content[0].type"},
+      {"PartTextMissing", user_part(R"({"type":"text"})"), "messages[0].content[0].text"},
+      {"PartTextNumber", user_part(R"({"type":"text","text":1})"), "messages[0].content[0].text"},
+      {"ImageMissing", user_part(R"({"type":"image_url"})"), "messages[0].content[0].image_url"},
+      {"ImageNumber", user_part(R"({"type":"image_url","image_url":1})"), "messages[0].content[0].image_url"},
+      {"ImageUrlMissing", user_part(R"({"type":"image_url","image_url":{}})"),
+       "messages[0].content[0].image_url.url"},
+      {"ImageUrlNumber", user_part(R"({"type":"image_url","image_url":{"url":2}})"),
+       "messages[0].content[0].image_url.url"},
+      {"ImageHttp", user_part(R"({"type":"image_url","image_url":{"url":"http://127.0.0.1/a.png"}})"),
+       "messages[0].content[0].image_url.url"},
+      {"ImageTooLarge",
+       user_part(R"({"type":"image_url","image_url":{"url":"data:image/png;base64,)" + std::string(400, 'A') +
+                 R"("}})"),
+       "messages[0].content[0].image_url.url", Endpoint::chat, 413},
+      {"ImageOfAssistant",
+       R"({"messages":[{"role":"assistant","content":[{"type":"image_url","image_url":{"url":"data:,"}}]}]})",
+       "messages[0].content[0].image_url"},
+      {"StopNumber", with(R"("stop":1)"), "stop"},
+      {"StopEmpty", with(R"("stop":"")"), "stop"},
+      {"StopInner", with(R"("stop":["a",1])"), "stop[1]"},
+      {"StopMany", with(R"("stop":["a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a"])"),
+       "stop"},
+      {"StopLong", with(R"("stop":")" + std::string(2000, 'x') + "\""), "stop"},
+      {"StopIdLarge", with(R"("stop_token_ids":[1000])"), "stop_token_ids[0]"},
+      {"TopLogprobsAlone", with(R"("top_logprobs":3)"), "top_logprobs"},
+      {"LogprobsNumber", with(R"("logprobs":3)"), "logprobs"},
+      {"BiasArray", with(R"("logit_bias":[])"), "logit_bias"},
+      {"BiasKey", with(R"("logit_bias":{"x":1})"), "logit_bias.x"},
+      {"BiasNegativeKey", with(R"("logit_bias":{"-1":1})"), "logit_bias.-1"},
+      {"BiasLargeKey", with(R"("logit_bias":{"1000":1})"), "logit_bias.1000"},
+      {"BiasValue", with(R"("logit_bias":{"1":101})"), "logit_bias.1"},
+      {"StreamText", with(R"("stream":"yes")"), "stream"},
+      {"StreamOptionsAlone", with(R"("stream_options":{"include_usage":true})"), "stream_options"},
+      {"StreamOptionsText", with(R"("stream":true,"stream_options":"x")"), "stream_options"},
+      {"IncludeUsageText", with(R"("stream":true,"stream_options":{"include_usage":1})"),
+       "stream_options.include_usage"},
+      {"MinAboveMax", with(R"("min_tokens":5,"max_tokens":4)"), "min_tokens"},
+      {"UserNumber", with(R"("user":1)"), "user"},
+      {"Tools", with(R"("tools":[{}])"), "tools"},
+      {"Functions", with(R"("functions":[{}])"), "functions"},
+      {"ResponseFormat", with(R"("response_format":{"type":"json_object"})"), "response_format"},
+      {"ResponseFormatText", with(R"("response_format":"json")"), "response_format"},
+      {"PromptMissing", "{}", "prompt", Endpoint::completions},
+      {"PromptNumber", R"({"prompt":1})", "prompt", Endpoint::completions},
+      {"PromptEmptyList", R"({"prompt":[]})", "prompt", Endpoint::completions},
+      {"PromptMixed", R"({"prompt":["a",1]})", "prompt[1]", Endpoint::completions},
+      {"PromptNegativeId", R"({"prompt":[1,-1]})", "prompt[1]", Endpoint::completions},
+      {"PromptLargeId", R"({"prompt":[1000]})", "prompt[0]", Endpoint::completions},
+      {"PromptEmptyIds", R"({"prompt":[[1],[]]})", "prompt[1]", Endpoint::completions},
+      {"PromptTooMany", R"({"prompt":["a","b","c"],"n":2})", "prompt", Endpoint::completions},
+      {"Echo", R"({"prompt":"a","echo":true})", "echo", Endpoint::completions},
+      {"Suffix", R"({"prompt":"a","suffix":"b"})", "suffix", Endpoint::completions},
+      {"BestOf", R"({"prompt":"a","best_of":2})", "best_of", Endpoint::completions},
+      {"LegacyLogprobs", R"({"prompt":"a","logprobs":21})", "logprobs", Endpoint::completions},
+  };
+  // Every number, with every way to be wrong.
+  struct Number {
+    std::string name;
+    std::vector<std::string> outside;
+  };
+  const std::vector<Number> numbers{
+      {"temperature", {"-0.1", "2.1"}},
+      {"top_p", {"0", "1.1", "-1"}},
+      {"min_p", {"-0.1", "1.1"}},
+      {"repetition_penalty", {"0", "-1", "101"}},
+      {"presence_penalty", {"-2.1", "2.1"}},
+      {"frequency_penalty", {"-2.1", "2.1"}},
+      {"top_k", {"-2", "0.5", "2147483648"}},
+      {"seed", {"0.5", "18446744073709551615"}},
+      {"max_tokens", {"0", "-1", "1.5", "2147483648"}},
+      {"max_completion_tokens", {"0", "-1", "1.5", "2147483648"}},
+      {"min_tokens", {"-1", "1.5", "2147483648"}},
+      {"n", {"0", "-1", "1.5", "5"}},
+      {"top_logprobs", {"-1", "1.5", "21"}},
+  };
+  for (const Number& number : numbers) {
+    std::vector<std::string> wrong = number.outside;
+    wrong.insert(wrong.end(), {"1e300", "-1e300", "99999999999999999999999", "\"1\"", "true", "[]", "{}"});
+    for (size_t i = 0; i < wrong.size(); ++i) {
+      cases.push_back(
+          {number.name + "_" + std::to_string(i), with("\"" + number.name + "\":" + wrong[i]), number.name});
+    }
+  }
+  return cases;
+}
+
+class OpenAiBadRequest : public testing::TestWithParam<BadCase> {};
+
+TEST_P(OpenAiBadRequest, IsRefusedNamingTheField) {
+  const BadCase& c = GetParam();
+  const ApiError error = bad(parse_call(c.endpoint, c.body, kModel, kLimits, 1));
+  EXPECT_EQ(error.status, c.status);
+  EXPECT_EQ(error.param, c.param) << error.message;
+  EXPECT_FALSE(error.code.empty());
+  EXPECT_FALSE(error.message.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Body, OpenAiBadRequest, testing::ValuesIn(bad_cases()),
+                         [](const auto& c) { return c.param.name; });
+
+TEST(OpenAiRequest, HugeExponentIsRefused) {
+  EXPECT_EQ(bad(chat(with(R"("temperature":1e999999)"))).status, 400);
+}
+
+TEST(OpenAiRequest, TooManyImagesAreRefused) {
+  const std::string image = R"({"type":"image_url","image_url":{"url":")" + std::string(kPng) + R"("}})";
+  EXPECT_EQ(good(chat(user_part(image + "," + image))).requests.size(), 1u);
+  EXPECT_EQ(bad(chat(user_part(image + "," + image + "," + image))).code, "too_many_images");
+}
+
+TEST(OpenAiRequest, DetokenizeChecksItsIds) {
+  EXPECT_EQ(std::get<std::vector<int32_t>>(parse_detokenize(R"({"tokens":[1,2]})", kModel)).size(), 2u);
+  EXPECT_EQ(std::get<ApiError>(parse_detokenize(R"({"tokens":[1,2000]})", kModel)).param, "tokens[1]");
+  EXPECT_EQ(std::get<ApiError>(parse_detokenize("{}", kModel)).param, "tokens");
+  EXPECT_EQ(std::get<ApiError>(parse_tokenize(R"({"prompt":5})")).param, "prompt");
+}
+
+}  // namespace
+}  // namespace uhd

@@ -1,0 +1,158 @@
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+
+#include "net/openai.h"
+
+namespace uhd {
+namespace {
+
+namespace json = boost::json;
+
+Call call_of(Endpoint endpoint, size_t choices, bool stream) {
+  Call call{.endpoint = endpoint,
+            .model = "fake",
+            .n = static_cast<int>(choices),
+            .stream = stream,
+            .include_usage = stream};
+  call.requests.resize(choices);
+  return call;
+}
+TokenEvent word(std::string text) { return {.text = std::move(text)}; }
+TokenEvent last(FinishReason finish) {
+  Usage usage{.prompt_tokens = 7, .completion_tokens = 3, .image_tokens = 4, .cached_tokens = 1};
+  usage.images.push_back({672, 1008, 2, 3, 6, 448, 1});
+  usage.times.ttft = 0.5;
+  return {.finish = finish, .usage = usage};
+}
+// The data of each frame; the last one must be [DONE].
+std::vector<json::value> frames_of(std::string_view text, bool done) {
+  std::vector<json::value> frames;
+  while (!text.empty()) {
+    EXPECT_TRUE(text.starts_with("data: "));
+    const size_t end = text.find("\n\n");
+    const std::string_view data = text.substr(6, end - 6);
+    text.remove_prefix(end + 2);
+    if (data == "[DONE]") {
+      EXPECT_TRUE(done && text.empty());
+      return frames;
+    }
+    frames.push_back(json::parse(data));
+  }
+  EXPECT_FALSE(done);
+  return frames;
+}
+
+TEST(ReplyWriter, GathersOneBody) {
+  ReplyWriter writer(call_of(Endpoint::chat, 1, false), "id1", 5);
+  EXPECT_EQ(writer.take(0, word("Hello")), "");
+  EXPECT_EQ(writer.take(0, word(" you")), "");
+  EXPECT_FALSE(writer.finished());
+  writer.take(0, last(FinishReason::stop));
+  ASSERT_TRUE(writer.finished());
+  const json::value body = json::parse(writer.body());
+  EXPECT_EQ(body.at("object"), "chat.completion");
+  EXPECT_EQ(body.at("id"), "id1");
+  const json::value& choice = body.at("choices").at(0);
+  EXPECT_EQ(choice.at("message").at("content"), "Hello you");
+  EXPECT_EQ(choice.at("message").at("role"), "assistant");
+  EXPECT_EQ(choice.at("finish_reason"), "stop");
+  EXPECT_EQ(body.at("usage").at("total_tokens"), 10);
+  EXPECT_EQ(body.at("usage").at("prompt_tokens_details").at("image_tokens"), 4);
+  EXPECT_EQ(body.at("uhd").at("images").at(0).at("grid"), (json::array{2, 3}));
+  EXPECT_EQ(body.at("uhd").at("times").at("ttft"), 0.5);
+}
+
+TEST(ReplyWriter, StreamsChatChunksThenUsageThenDone) {
+  ReplyWriter writer(call_of(Endpoint::chat, 1, true), "id1", 5);
+  const auto first = frames_of(writer.take(0, word("Hé")), false);
+  ASSERT_EQ(first.size(), 2u);
+  EXPECT_EQ(first[0].at("choices").at(0).at("delta").at("role"), "assistant");
+  EXPECT_EQ(first[1].at("choices").at(0).at("delta").at("content"), "Hé");
+  EXPECT_TRUE(first[1].at("usage").is_null());
+  const auto rest = frames_of(writer.take(0, last(FinishReason::length)), true);
+  ASSERT_EQ(rest.size(), 2u);
+  EXPECT_EQ(rest[0].at("choices").at(0).at("finish_reason"), "length");
+  EXPECT_TRUE(rest[1].at("choices").as_array().empty());
+  EXPECT_EQ(rest[1].at("usage").at("completion_tokens"), 3);
+  EXPECT_EQ(rest[1].at("uhd").at("images").at(0).at("slices"), 6);
+}
+
+TEST(ReplyWriter, CountsThePromptOfSeveralChoicesOnce) {
+  ReplyWriter writer(call_of(Endpoint::completions, 2, false), "id1", 5);
+  writer.take(1, word("b"));
+  writer.take(0, word("a"));
+  writer.take(1, last(FinishReason::stop));
+  EXPECT_FALSE(writer.finished());
+  writer.take(0, last(FinishReason::stop));
+  const json::value body = json::parse(writer.body());
+  EXPECT_EQ(body.at("choices").at(0).at("text"), "a");
+  EXPECT_EQ(body.at("choices").at(1).at("text"), "b");
+  EXPECT_EQ(body.at("usage").at("prompt_tokens"), 7);
+  EXPECT_EQ(body.at("usage").at("completion_tokens"), 6);
+}
+
+TEST(ReplyWriter, GivesLogprobsInBothForms) {
+  for (const Endpoint endpoint : {Endpoint::chat, Endpoint::completions}) {
+    Call call = call_of(endpoint, 1, false);
+    call.logprobs = true;
+    ReplyWriter writer(call, "id1", 5);
+    TokenEvent event = word("é");
+    event.logprobs.push_back({4, "\xC3", -0.25f, {{"\xC3", -0.25f}}});
+    event.logprobs.push_back({5, "\xA9", -0.5f, {}});
+    writer.take(0, std::move(event));
+    writer.take(0, last(FinishReason::stop));
+    const json::value body = json::parse(writer.body());
+    const json::value& logprobs = body.at("choices").at(0).at("logprobs");
+    if (endpoint == Endpoint::chat) {
+      EXPECT_EQ(logprobs.at("content").at(0).at("bytes"), (json::array{0xC3}));
+      EXPECT_EQ(logprobs.at("content").at(0).at("token"), "\xEF\xBF\xBD");
+      EXPECT_EQ(logprobs.at("content").at(0).at("top_logprobs").at(0).at("logprob"), -0.25);
+    } else {
+      EXPECT_EQ(logprobs.at("token_logprobs").at(1), -0.5);
+      EXPECT_EQ(logprobs.at("text_offset").at(1), 1);
+    }
+  }
+}
+
+TEST(ReplyWriter, AFailureBeforeTextIsNotStreamed) {
+  ReplyWriter writer(call_of(Endpoint::chat, 1, true), "id1", 5);
+  TokenEvent event{.finish = FinishReason::error, .failure = Failure{400, "bad_image", "Broken."}};
+  EXPECT_EQ(writer.take(0, std::move(event)), "");
+  ASSERT_TRUE(writer.finished());
+  EXPECT_FALSE(writer.begun());
+  EXPECT_EQ(writer.failure()->status, 400);
+}
+
+TEST(ReplyWriter, AFailureInsideAStreamEndsItWithAnError) {
+  ReplyWriter writer(call_of(Endpoint::chat, 1, true), "id1", 5);
+  writer.take(0, word("a"));
+  TokenEvent event{.finish = FinishReason::error, .failure = Failure{500, "lost", "A rank is gone."}};
+  const auto frames = frames_of(writer.take(0, std::move(event)), true);
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(frames[0].at("error").at("message"), "A rank is gone.");
+}
+
+TEST(ReplyWriter, TextIsAlwaysValidUtf8) {
+  ReplyWriter writer(call_of(Endpoint::chat, 1, false), "id1", 5);
+  writer.take(0, word("a\xFF\xC0\xAF\xED\xA0\x80z"));
+  writer.take(0, last(FinishReason::stop));
+  const json::value body = json::parse(writer.body());
+  const std::string bad = "\xEF\xBF\xBD";
+  EXPECT_EQ(body.at("choices").at(0).at("message").at("content"),
+            "a" + bad + bad + bad + bad + bad + bad + "z");
+}
+
+TEST(ApiErrors, RefusalsThatPassCarryRetryAfter) {
+  const HttpResponse busy = error_response({429, "Full.", "", "queue_full", 2.5});
+  ASSERT_EQ(busy.headers.size(), 1u);
+  EXPECT_EQ(busy.headers[0], (std::pair<std::string, std::string>("Retry-After", "3")));
+  EXPECT_TRUE(error_response({400, "No.", "x", "y"}).headers.empty());
+  const json::value body = json::parse(error_json({400, "No.", "x", ""}));
+  EXPECT_EQ(body.at("error").at("param"), "x");
+  EXPECT_TRUE(body.at("error").at("code").is_null());
+  EXPECT_EQ(body.at("error").at("type"), "invalid_request_error");
+}
+
+}  // namespace
+}  // namespace uhd

@@ -1,0 +1,39 @@
+// A socket that says exactly what a test tells it to. Blocking, with a limit on every wait.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace uhd {
+
+class RawClient {
+ public:
+  explicit RawClient(int port);
+  ~RawClient();
+  RawClient(const RawClient&) = delete;
+  RawClient& operator=(const RawClient&) = delete;
+
+  bool send(std::string_view bytes);  // false when the server has closed
+  // Reads until `mark` has come; what came up to and with it. Shorter at the end of the connection.
+  std::string read_until(std::string_view mark);
+  std::string read_all();  // until the server closes
+  // One response with a Content-Length, or chunked (decoded): the header and the body.
+  struct Response {
+    int status = 0;
+    std::string header;
+    std::string body;
+  };
+  Response read_response();
+  void leave();  // close, as a client that loses interest
+
+ private:
+  bool fill();
+  int socket_ = -1;
+  std::string held_;
+};
+
+// "POST path HTTP/1.1" with host, length and the body; `extra` header lines end in \r\n each.
+std::string post(const std::string& path, const std::string& body, const std::string& extra = "");
+std::string get(const std::string& path, const std::string& extra = "");
+
+}  // namespace uhd
