@@ -138,8 +138,11 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
 
   asio::awaitable<void> run() {
     try {
-      while (!last_ && co_await wait_for_request()) {
-        if (!co_await serve_request()) break;
+      while (!last_) {
+        const bool came = co_await wait_for_request();
+        if (!came) break;
+        const bool more = co_await serve_request();
+        if (!more) break;
       }
       co_await linger();
     } catch (const std::exception& e) {
@@ -170,14 +173,14 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     const auto header = co_await http::async_read_header(stream_, buffer_, parser, kTuple);
     Counted answering(context_.answering, 1);
     HttpRequest request = take_header(parser);
-    if (std::get<0>(header)) co_return co_await refuse_broken(std::get<0>(header), request);
+    if (std::get<0>(header)) co_return co_await refuse_broken(std::get<0>(header), request, began);
 
     version_ = parser.get().version();
     keep_alive_ = parser.get().keep_alive() && !last_;
     Counted<int64_t> held(context_.api.metrics().body_bytes, 0);
     if (auto refused = early_refusal(parser, request, held)) {
-      if (!parser.is_done()) keep_alive_ = false;
       linger_ = !parser.is_done();
+      keep_alive_ = keep_alive_ && !linger_;
       co_return co_await respond(request, *refused, began);
     }
     if (!parser.is_done()) {
@@ -187,7 +190,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
       }
       stream_.expires_after(from_seconds(options_.body_timeout_s));
       const auto body = co_await http::async_read(stream_, buffer_, parser, kTuple);
-      if (std::get<0>(body)) co_return co_await refuse_broken(std::get<0>(body), request);
+      if (std::get<0>(body)) co_return co_await refuse_broken(std::get<0>(body), request, began);
     }
     request.body = std::move(parser.get().body());
     held.set(static_cast<int64_t>(request.body.size()));
@@ -232,26 +235,26 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     }
   }
 
-  // What could not be read as a request. A client that left or fell silent gets no answer.
-  asio::awaitable<bool> refuse_broken(beast::error_code why, const HttpRequest& request) {
-    keep_alive_ = false;
-    linger_ = true;
+  // The answer to what could not be read as a request; empty for a client that left or fell silent.
+  std::optional<HttpResponse> answer_to(beast::error_code why) const {
     if (why == http::error::body_limit) {
-      co_return co_await respond(
-          request,
-          error_response({413, message("The body is larger than ", options_.max_body_bytes, " bytes."), "",
-                          "request_too_large"}));
+      return error_response({413, message("The body is larger than ", options_.max_body_bytes, " bytes."), "",
+                             "request_too_large"});
     }
     if (why == http::error::header_limit || why == http::error::buffer_overflow) {
-      co_return co_await respond(request,
-                                 error_response({431, "The header is too large.", "", "header_too_large"}));
+      return error_response({431, "The header is too large.", "", "header_too_large"});
     }
     const bool malformed = why.category() == make_error_code(http::error::end_of_stream).category() &&
                            why != http::error::end_of_stream && why != http::error::partial_message;
-    if (malformed) {
-      co_return co_await respond(request, error_response({400, "This is not valid HTTP.", "", "bad_http"}));
-    }
-    linger_ = false;
+    if (malformed) return error_response({400, "This is not valid HTTP.", "", "bad_http"});
+    return std::nullopt;
+  }
+
+  asio::awaitable<bool> refuse_broken(beast::error_code why, const HttpRequest& request, TimePoint began) {
+    const std::optional<HttpResponse> answer = answer_to(why);
+    keep_alive_ = false;
+    linger_ = answer.has_value();
+    if (answer) co_await respond(request, *answer, began);
     co_return false;
   }
 
@@ -273,8 +276,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     }
   }
 
-  asio::awaitable<bool> respond(const HttpRequest& request, const HttpResponse& response,
-                                TimePoint began = Clock::now()) {
+  asio::awaitable<bool> respond(const HttpRequest& request, const HttpResponse& response, TimePoint began) {
     if (last_ || context_.draining) keep_alive_ = false;
     http::response<http::empty_body> head(static_cast<http::status>(response.status), version_);
     set_common(head, request);
@@ -314,7 +316,10 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
         to->channel.close();
       }
     });
-    if (refused) co_return co_await respond(request, error_response(*refused), began);
+    if (refused) {
+      const HttpResponse response = error_response(*refused);
+      co_return co_await respond(request, response, began);
+    }
 
     bool written = false;
     co_await (pump(request, completion, *events, written, began) || watch(*events));
@@ -352,7 +357,8 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
       if (begun) {
         finish(request, 200, began);
       } else {
-        co_await respond(request, completion.response(), began);
+        const HttpResponse response = completion.response();
+        co_await respond(request, response, began);
       }
       written = true;
     } catch (const std::exception& e) {
