@@ -1,0 +1,76 @@
+#include "model/text/detokenizer.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/text/utf8.h"
+
+namespace uhd {
+
+Detokenizer::Detokenizer(const std::shared_ptr<const Tokenizer>& tokenizer,
+                         std::vector<std::string> stop_strings, bool skip_special)
+    : tokenizer_(tokenizer),
+      decoder_(tokenizer->decoder(skip_special)),
+      stop_strings_(std::move(stop_strings)) {
+  std::erase(stop_strings_, "");
+}
+
+std::string Detokenizer::push(int32_t id) {
+  if (stopped_) return "";
+  std::string settled;
+  decoder_->push(id, settled);
+  if (broken_) return "";
+  if (!settled.empty()) {
+    if (!settled.starts_with(ahead_)) {
+      broken_ = true;
+      return "";
+    }
+    pending_.append(settled, ahead_.size(), std::string::npos);
+    ahead_.clear();
+  }
+  const std::string_view tail = decoder_->tail();
+  if ((tail.empty() ? std::string_view(pending_) : tail).ends_with(kReplacement)) return "";
+  std::string text = std::move(pending_);
+  pending_.clear();
+  if (tail.size() > ahead_.size()) {
+    text += tail.substr(ahead_.size());
+    ahead_ = tail;
+  }
+  return release(std::move(text), false);
+}
+
+std::string Detokenizer::flush() {
+  if (stopped_) return "";
+  const std::string_view tail = decoder_->tail();
+  std::string rest;
+  if (!broken_ && tail.starts_with(ahead_)) {
+    rest = pending_;
+    rest += tail.substr(ahead_.size());
+  }
+  pending_.clear();
+  broken_ = true;
+  return release(std::move(rest), true);
+}
+
+// Gives out what cannot be part of a stop string any more.
+std::string Detokenizer::release(std::string&& text, bool last) {
+  held_ += text;
+  size_t cut = std::string::npos;
+  for (const std::string& stop : stop_strings_) cut = std::min(cut, held_.find(stop));
+  if (cut != std::string::npos) {
+    stopped_ = true;
+    held_.resize(cut);
+    return std::move(held_);
+  }
+  size_t keep = 0;
+  for (const std::string& stop : stop_strings_) {
+    for (size_t length = std::min(stop.size() - 1, held_.size()); length > keep && !last; --length) {
+      if (held_.ends_with(std::string_view(stop).substr(0, length))) keep = length;
+    }
+  }
+  std::string out = held_.substr(0, held_.size() - keep);
+  held_.erase(0, held_.size() - keep);
+  return out;
+}
+
+}  // namespace uhd

@@ -1,0 +1,27 @@
+// The `normalizer` of a tokenizer.json: what is done to a text before it is split into words.
+#pragma once
+
+#include <boost/json/value.hpp>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace uhd {
+
+// Immutable; thread-safe.
+class Normalizer {
+ public:
+  Normalizer() = default;  // changes nothing
+  // NFC, NFD, NFKC, NFKD, Prepend, Replace, Lowercase, Strip, StripAccents and Sequence; another is an Error.
+  Normalizer(const boost::json::value& json, const std::string& where);
+  std::string apply(std::string_view text) const;
+  bool empty() const { return steps_.empty(); }
+
+ private:
+  using Step = std::function<std::string(std::string)>;
+  void add(const boost::json::value& json, const std::string& where, int depth);
+  std::vector<Step> steps_;
+};
+
+}  // namespace uhd

@@ -1,0 +1,25 @@
+// SentencePiece `tokenizer.model` with the behaviour of Hugging Face's LlamaTokenizer: added tokens are cut
+// out first; `legacy` of tokenizer_config.json decides whether text after one gets a space before it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "model/text/tokenizer.h"
+
+namespace uhd {
+
+// Reads tokenizer.model, and where present tokenizer_config.json, added_tokens.json, special_tokens_map.json.
+std::shared_ptr<const Tokenizer> load_sentencepiece_tokenizer(const std::filesystem::path& directory);
+
+struct SentencePieceOptions {
+  bool legacy = true;
+  bool add_bos = true;
+  bool add_eos = false;
+};
+// From the bytes of a tokenizer.model alone; `name` stands in errors.
+std::shared_ptr<const Tokenizer> make_sentencepiece_tokenizer(const std::string& model,
+                                                              const SentencePieceOptions& options,
+                                                              const std::string& name);
+
+}  // namespace uhd

@@ -1,0 +1,273 @@
+#include "model/text/tokenizer_json.h"
+
+#include <boost/json.hpp>
+#include <deque>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "model/json_file.h"
+#include "model/text/added_tokens.h"
+#include "model/text/bpe.h"
+#include "model/text/normalizer.h"
+#include "model/text/pre_tokenizer.h"
+#include "model/text/token_decoder.h"
+#include "model/text/utf8.h"
+
+namespace uhd {
+namespace {
+
+constexpr size_t kMaxFileBytes = size_t{256} << 20;
+constexpr int64_t kMaxId = 10'000'000;
+
+struct Affixes {
+  std::vector<int32_t> prefix;
+  std::vector<int32_t> suffix;
+};
+
+class JsonTokenizer final : public Tokenizer {
+ public:
+  JsonTokenizer(const boost::json::value& json, const std::string& where)
+      : model_(required(json, "model", where), where + ": model") {
+    if (const auto* step = json_member(json, "normalizer"))
+      normalizer_ = Normalizer(*step, where + ": normalizer");
+    if (const auto* step = json_member(json, "pre_tokenizer")) {
+      pre_tokenizer_ = PreTokenizer(*step, where + ": pre_tokenizer");
+    }
+    const auto* decoder = json_member(json, "decoder");
+    decoder_rules_ =
+        read_decoder_rules(decoder == nullptr ? boost::json::value(nullptr) : *decoder, where + ": decoder");
+    for (const auto& [token, id] : model_.vocabulary()) place(id).text = token;
+    read_added(json, where);
+    if (const auto* step = json_member(json, "post_processor")) {
+      read_post_processor(*step, where + ": post_processor", 0);
+    }
+  }
+
+  // Replaces what the post-processor adds before a text.
+  void set_prefix(std::vector<int32_t> prefix) { affixes_.prefix = std::move(prefix); }
+
+  int vocabulary() const override { return static_cast<int>(tokens_.size()); }
+
+  std::vector<int32_t> encode_around(std::string_view given, bool add_special,
+                                     std::span<const TextRange> literal) const override {
+    std::vector<int32_t> ids;
+    if (add_special) ids = affixes_.prefix;
+    std::string repaired;
+    const std::string_view text = is_utf8(given) ? given : std::string_view(repaired = repair_utf8(given));
+    for (const TextPiece& piece : raw_finder_.split(text, literal)) {
+      if (piece.token != nullptr) {
+        ids.push_back(piece.token->id);
+      } else {
+        encode_plain(text, piece.range, literal, ids);
+      }
+    }
+    if (add_special) ids.insert(ids.end(), affixes_.suffix.begin(), affixes_.suffix.end());
+    return ids;
+  }
+
+  std::unique_ptr<TextDecoder> decoder(bool skip_special) const override;
+
+  std::string bytes_of_token(int32_t id) const override {
+    const Token* token = find(id);
+    if (token == nullptr) return "";
+    if (token->added) return token->text;
+    std::string text;
+    if (decoder_rules_.byte_level) {
+      for (size_t at = 0; at < token->text.size();) {
+        const CodePoint c = utf8_at(token->text, at);
+        const int byte = byte_level_byte(c.value);
+        if (byte < 0) return token->text;
+        text.push_back(static_cast<char>(byte));
+        at += c.bytes;
+      }
+      return text;
+    }
+    if (decoder_rules_.byte_fallback && token->text.size() == 6 && token->text.starts_with("<0x")) {
+      return std::string(1, static_cast<char>(std::stoi(token->text.substr(3, 2), nullptr, 16)));
+    }
+    DecoderRules plain = decoder_rules_;
+    plain.drop_first_space = false;
+    plain.strip_count = 0;
+    TokenTextStream(plain).push(token->text, text);
+    return text;
+  }
+  std::optional<int32_t> id_of(std::string_view token) const override {
+    for (const AddedToken& added : added_) {
+      if (added.content == token) return added.id;
+    }
+    return model_.id_of(token);
+  }
+  bool is_special(int32_t id) const override {
+    const Token* token = find(id);
+    return token != nullptr && token->special;
+  }
+  std::span<const int32_t> prefix() const override { return affixes_.prefix; }
+
+ private:
+  friend class JsonDecoder;
+  struct Token {
+    std::string text;
+    bool added = false;
+    bool special = false;
+    bool present = false;
+  };
+
+  static const boost::json::value& required(const boost::json::value& json, std::string_view key,
+                                            const std::string& where) {
+    const auto* member = json_member(json, key);
+    require(member != nullptr, where, " has no ", key);
+    return *member;
+  }
+
+  Token& place(int32_t id) {
+    if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(static_cast<size_t>(id) + 1);
+    tokens_[id].present = true;
+    return tokens_[id];
+  }
+  const Token* find(int32_t id) const {
+    return id >= 0 && static_cast<size_t>(id) < tokens_.size() && tokens_[id].present ? &tokens_[id]
+                                                                                      : nullptr;
+  }
+
+  void read_added(const boost::json::value& json, const std::string& where) {
+    const auto* list = json_member(json, "added_tokens");
+    if (list == nullptr) return;
+    require(list->is_array(), where, ": added_tokens must be an array");
+    for (const auto& entry : list->get_array()) {
+      const int64_t id = json_int(entry, "id", -1, where + ": added_tokens");
+      require(id >= 0 && id < kMaxId, where, ": an added token has the id ", id);
+      added_.push_back(read_added_token(entry, static_cast<int32_t>(id), where + ": added_tokens"));
+      const AddedToken& token = added_.back();
+      Token& known = place(token.id);
+      known.text = token.content;
+      known.added = true;
+      known.special = token.special;
+      if (token.normalized && !normalizer_.empty()) {
+        normalized_finder_.add(token, normalizer_.apply(token.content));
+        has_normalized_ = true;
+      } else {
+        raw_finder_.add(token, token.content);
+      }
+    }
+  }
+
+  // TemplateProcessing gives the ids around a text; the others add none.
+  void read_post_processor(const boost::json::value& json, const std::string& where, int depth) {
+    const std::string type = json_string(json, "type", "", where);
+    if (type == "Sequence") {
+      const auto* list = json_member(json, "processors");
+      require(depth < 8 && list != nullptr && list->is_array(), where, ": a Sequence without processors");
+      for (const auto& step : list->get_array()) read_post_processor(step, where, depth + 1);
+    } else if (type == "TemplateProcessing") {
+      const auto& single = required(json, "single", where);
+      require(single.is_array(), where, ": single must be an array");
+      bool before = true;
+      for (const auto& item : single.get_array()) {
+        const auto* special = json_member(item, "SpecialToken");
+        if (special == nullptr) {
+          before = false;
+          continue;
+        }
+        const std::string content = json_string(*special, "id", "", where);
+        const auto id = id_of(content);
+        require(id.has_value(), where, ": the token '", content, "' is not known");
+        (before ? affixes_.prefix : affixes_.suffix).push_back(*id);
+      }
+    } else {
+      require(type == "ByteLevel", where, ": '", type, "' is not supported");
+    }
+  }
+
+  void encode_plain(std::string_view text, TextRange range, std::span<const TextRange> literal,
+                    std::vector<int32_t>& ids) const {
+    const bool first = range.begin == 0;
+    const std::string normal = normalizer_.apply(text.substr(range.begin, range.end - range.begin));
+    if (!has_normalized_) return encode_words(normal, first, ids);
+    // Places in the normalised text are not those of the text: where any of it was typed, all of it counts
+    // so.
+    const TextRange all{0, normal.size()};
+    bool typed = false;
+    for (const TextRange& one : literal) typed = typed || (one.begin < range.end && range.begin < one.end);
+    for (const TextPiece& piece : normalized_finder_.split(normal, {&all, typed ? size_t{1} : size_t{0}})) {
+      if (piece.token != nullptr) {
+        ids.push_back(piece.token->id);
+      } else {
+        encode_words(normal.substr(piece.range.begin, piece.range.end - piece.range.begin),
+                     first && piece.range.begin == 0, ids);
+      }
+    }
+  }
+
+  void encode_words(std::string text, bool first, std::vector<int32_t>& ids) const {
+    for (const std::string& word : pre_tokenizer_.split(std::move(text), first)) model_.encode(word, ids);
+  }
+
+  Bpe model_;
+  Normalizer normalizer_;
+  PreTokenizer pre_tokenizer_;
+  DecoderRules decoder_rules_;
+  std::deque<AddedToken> added_;  // addresses stay
+  AddedTokenFinder raw_finder_;
+  AddedTokenFinder normalized_finder_;
+  bool has_normalized_ = false;
+  std::vector<Token> tokens_;  // by id
+  Affixes affixes_;
+};
+
+class JsonDecoder final : public TextDecoder {
+ public:
+  JsonDecoder(const JsonTokenizer& tokenizer, bool skip_special)
+      : tokenizer_(tokenizer), stream_(tokenizer.decoder_rules_), skip_special_(skip_special) {}
+  void push(int32_t id, std::string& settled) override {
+    const auto* token = tokenizer_.find(id);
+    if (token == nullptr || (token->special && skip_special_)) return;
+    stream_.push(token->text, settled);
+  }
+  std::string_view tail() const override { return stream_.tail(); }
+
+ private:
+  const JsonTokenizer& tokenizer_;
+  TokenTextStream stream_;
+  bool skip_special_;
+};
+
+std::unique_ptr<TextDecoder> JsonTokenizer::decoder(bool skip_special) const {
+  return std::make_unique<JsonDecoder>(*this, skip_special);
+}
+
+std::shared_ptr<JsonTokenizer> parse(std::string_view text, const std::string& name) {
+  const boost::json::value json = parse_json(text, name);
+  require(json.is_object(), name, " is not a JSON object");
+  return std::make_shared<JsonTokenizer>(json, name);
+}
+
+// A token of tokenizer_config.json: a string, or an object with its content.
+std::string content_of(const boost::json::value& config, std::string_view key, const std::string& name) {
+  const auto* token = json_member(config, key);
+  if (token == nullptr) return "";
+  return token->is_object() ? json_string(*token, "content", "", name) : json_string(config, key, "", name);
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesystem::path& directory) {
+  const auto path = directory / "tokenizer.json";
+  const auto tokenizer = parse(read_text_file(path, kMaxFileBytes), path.string());
+  const auto config_path = directory / "tokenizer_config.json";
+  if (!std::filesystem::exists(config_path)) return tokenizer;
+  const boost::json::value config = read_json_file(config_path);
+  const std::string name = config_path.string();
+  const bool llama = json_string(config, "tokenizer_class", "", name).starts_with("Llama");
+  if (llama && json_member(config, "add_bos_token") != nullptr) {
+    const auto bos = tokenizer->id_of(content_of(config, "bos_token", name));
+    const bool add = json_bool(config, "add_bos_token", true, name) && bos.has_value();
+    tokenizer->set_prefix(add ? std::vector<int32_t>{*bos} : std::vector<int32_t>{});
+  }
+  return tokenizer;
+}
+
+std::shared_ptr<const Tokenizer> make_tokenizer_json(std::string_view json, const std::string& name) {
+  return parse(json, name);
+}
+
+}  // namespace uhd

@@ -1,0 +1,48 @@
+// UTF-8: stepping through it, repairing it, and reading it from bytes that come one at a time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace uhd {
+
+inline constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
+
+// Bytes of the character that begins at `at`: 1 to 4; 0 when no valid character begins there.
+size_t utf8_length(std::string_view text, size_t at);
+// The character at `at` of valid text, and its bytes.
+struct CodePoint {
+  uint32_t value = 0;
+  size_t bytes = 0;
+};
+CodePoint utf8_at(std::string_view text, size_t at);
+void append_utf8(std::string& out, uint32_t code_point);
+bool is_utf8(std::string_view text);
+// How many of the bytes at `at`, at most to the end of the text, could be the beginning of a valid character
+// (Unicode's maximal subpart); at least 1.
+size_t utf8_subpart(std::string_view text, size_t at);
+// Invalid bytes become U+FFFD, one per maximal subpart.
+std::string repair_utf8(std::string_view text);
+
+// How many U+FFFD stand for an invalid sequence.
+enum class Replacement : uint8_t { per_subpart, per_byte };
+
+// Bytes to valid text, as soon as each character is complete.
+class Utf8Stream {
+ public:
+  explicit Utf8Stream(Replacement replacement) : replacement_(replacement) {}
+  void push(std::string_view bytes, std::string& settled);
+  // No continuation comes: what is unfinished becomes U+FFFD.
+  void finish(std::string& settled);
+  std::string_view tail() const { return tail_; }
+
+ private:
+  void replace(size_t bytes, std::string& out) const;
+
+  Replacement replacement_;
+  std::string unfinished_;  // at most 3 bytes: the beginning of a character
+  std::string tail_;
+};
+
+}  // namespace uhd
