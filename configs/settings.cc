@@ -1,0 +1,227 @@
+#include "configs/settings.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <sstream>
+
+#include "base/error.h"
+
+namespace uhd {
+namespace {
+
+constexpr double kMany = std::numeric_limits<int32_t>::max();
+constexpr double kManyBytes = 1e15;
+constexpr double kDay = 86400;
+
+// The whole text as a number, or nothing.
+template <class T>
+bool parse_number(std::string_view text, T& value) {
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return failed == std::errc() && end == text.data() + text.size();
+}
+
+// Takes a unit of bytes off the text: its factor, 1 without one.
+int64_t take_unit(std::string_view& text) {
+  for (const auto& [unit, factor] :
+       {std::pair<std::string_view, int64_t>{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}}) {
+    if (text.ends_with(unit)) {
+      text.remove_suffix(unit.size());
+      return factor;
+    }
+  }
+  return 1;
+}
+
+std::string number_text(double v) {
+  std::ostringstream out;
+  out.precision(15);
+  out << v;
+  return out.str();
+}
+
+std::string value_text(bool v) { return v ? "true" : "false"; }
+std::string value_text(int v) { return std::to_string(v); }
+std::string value_text(int64_t v) { return std::to_string(v); }
+std::string value_text(uint64_t v) { return std::to_string(v); }
+std::string value_text(double v) { return number_text(v); }
+std::string value_text(const std::string& v) { return v; }
+std::string value_text(const std::filesystem::path& v) { return v.string(); }
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0]++;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+bool Setting::is_text() const {
+  return std::holds_alternative<std::string*>(place) || std::holds_alternative<std::filesystem::path*>(place);
+}
+
+std::string Setting::wanted() const {
+  if (std::holds_alternative<bool*>(place)) return "true or false";
+  if (is_text()) {
+    if (choices.empty()) return "text";
+    std::string list = "one of";
+    for (const std::string& choice : choices) list += (list == "one of" ? " " : ", ") + choice;
+    return list;
+  }
+  const bool whole = !std::holds_alternative<double*>(place);
+  return message(whole ? "a whole number" : "a number", " from ", number_text(min), " to ", number_text(max));
+}
+
+std::string Setting::text() const {
+  return std::visit([](const auto* value) { return value_text(*value); }, place);
+}
+
+bool Setting::set(const std::string& value) const {
+  if (bool* const* flag = std::get_if<bool*>(&place)) {
+    if (value != "true" && value != "false") return false;
+    **flag = value == "true";
+    return true;
+  }
+  if (is_text()) {
+    if (!choices.empty() && std::find(choices.begin(), choices.end(), value) == choices.end()) return false;
+    if (std::string* const* text = std::get_if<std::string*>(&place)) **text = value;
+    if (std::filesystem::path* const* path = std::get_if<std::filesystem::path*>(&place)) **path = value;
+    return true;
+  }
+  std::string_view digits = value;
+  const int64_t unit = name.ends_with("_bytes") ? take_unit(digits) : 1;
+  return std::visit(
+      [&](auto* to) {
+        using T = std::remove_pointer_t<decltype(to)>;
+        if constexpr (std::is_same_v<T, double>) {
+          double v = 0;
+          if (!parse_number(digits, v) || !std::isfinite(v) || v < min || v > max) return false;
+          *to = v;
+          return true;
+        } else if constexpr (std::is_same_v<T, uint64_t>) {
+          return parse_number(digits, *to);
+        } else if constexpr (std::is_same_v<T, int> || std::is_same_v<T, int64_t>) {
+          int64_t v = 0;
+          if (!parse_number(digits, v)) return false;
+          if (static_cast<double>(v) * static_cast<double>(unit) < min ||
+              static_cast<double>(v) * static_cast<double>(unit) > max) {
+            return false;
+          }
+          *to = static_cast<T>(v * unit);
+          return true;
+        } else {
+          return false;
+        }
+      },
+      place);
+}
+
+std::vector<Setting> settings_of(ServerConfig& c) {
+  EngineOptions& e = c.engine;
+  ImageOptions& i = e.image;
+  return {
+      {"model.path", &e.model, "checkpoint directory"},
+      {"model.name", &e.model_name, "name that clients use; empty: the directory's"},
+      {"model.dtype", &e.dtype, "of the weights", 0, 0, {"auto", "bf16", "f32"}},
+
+      {"net.host", &c.net.host, "address to listen on"},
+      {"net.port", &c.net.port, "port to listen on; 0: any free one", 0, 65535},
+      {"net.threads", &c.net.threads, "I/O threads", 1, 64},
+      {"net.api_keys_file", &c.net.api_keys_file, "file with one API key a line; empty: none are asked"},
+      {"net.cors_origin", &c.net.cors_origin, "Access-Control-Allow-Origin; empty: not sent"},
+      {"net.max_header_bytes", &c.net.max_header_bytes, "of a request", 256, 1 << 20},
+      {"net.max_body_bytes", &c.net.max_body_bytes, "of a request", 1, 1 << 30},
+      {"net.max_total_body_bytes", &c.net.max_total_body_bytes, "of all requests in hand", 1, kManyBytes},
+      {"net.max_connections", &c.net.max_connections, "open at once", 1, 1000000},
+      {"net.max_requests_per_client", &c.net.max_requests_per_client, "running at once, by key or address", 1,
+       kMany},
+      {"net.max_choices", &c.net.max_choices, "answers of one call (prompts times n)", 1, 128},
+      {"net.max_messages", &c.net.max_messages, "of one call", 1, 100000},
+      {"net.idle_timeout_s", &c.net.idle_timeout_s, "between requests of a connection", 0.01, kDay},
+      {"net.header_timeout_s", &c.net.header_timeout_s, "to receive a header", 0.01, kDay},
+      {"net.body_timeout_s", &c.net.body_timeout_s, "to receive a body", 0.01, kDay},
+      {"net.write_timeout_s", &c.net.write_timeout_s, "for one write to a client", 0.01, kDay},
+      {"net.request_timeout_s", &c.net.request_timeout_s, "for one request; 0: no limit", 0, kDay},
+      {"net.drain_timeout_s", &c.net.drain_timeout_s, "for running requests after SIGTERM", 0, kDay},
+
+      {"llm.tensor_parallel", &c.cluster.tensor_parallel, "LLM ranks", 1, 64},
+      {"encoders.count", &c.cluster.encoders, "encoder ranks; 0: the LLM ranks encode", 0, 4096},
+      {"encoders.batch_patches", &e.encode.batch_patches, "patches of one forward pass", 1, 1 << 20},
+      {"encoders.retries", &e.encode.retries, "of one slice after its first try", 0, 100},
+      {"encoders.wait_s", &e.encode.no_encoder_wait_s, "image requests fail after so long without an encoder",
+       0, kDay},
+
+      {"cluster.role",
+       &c.cluster.role,
+       "what this process is; auto: by rank",
+       0,
+       0,
+       {"auto", "llm", "encoder"}},
+      {"cluster.leader", &c.cluster.leader, "host:port of the leader, for encoders of a job of their own"},
+      {"cluster.control_host", &c.cluster.control_host, "where the leader listens for encoders"},
+      {"cluster.control_port", &c.cluster.control_port, "port of it; 0: any free one", 0, 65535},
+      {"cluster.secret_file", &c.cluster.secret_file, "shared by leader and encoders"},
+      {"cluster.link", &c.cluster.link, "how visual tokens travel", 0, 0, {"auto", "mpi", "tcp"}},
+      {"cluster.heartbeat_s", &c.cluster.heartbeat_s, "between heartbeats", 0.01, kDay},
+      {"cluster.lost_after_s", &c.cluster.lost_after_s, "a silent peer is lost", 0.01, kDay},
+      {"cluster.job_deadline_s", &c.cluster.job_deadline_s, "an encoder that takes longer is stuck", 0.01,
+       kDay},
+      {"cluster.step_deadline_s", &c.cluster.step_deadline_s, "LLM ranks that take longer are stuck", 0.01,
+       kDay},
+
+      {"engine.max_running", &e.max_running, "sequences in one step", 1, 65536},
+      {"engine.max_waiting", &e.max_waiting, "requests beyond those running; more get 429", 0, kMany},
+      {"engine.token_budget", &e.token_budget, "rows of one step", 1, 1 << 20},
+      {"engine.page_size", &e.page_size, "tokens of one KV page", 1, 4096},
+      {"engine.kv_memory_bytes", &e.kv_memory_bytes, "per LLM rank; 0: a share of what is free", 0,
+       kManyBytes},
+      {"engine.context_length", &e.context_length, "0: the model's, or what the KV memory holds", 0, kMany},
+      {"engine.visual_cache_bytes", &e.visual_cache_bytes, "encoded slices kept, per LLM rank", 0,
+       kManyBytes},
+      {"engine.share_caches", &e.share_caches, "between API keys"},
+      {"engine.ready_within_s", &e.ready_within_s, "/ready asks for a step so recent", 0.1, kDay},
+      {"engine.seed", &e.seed, "of requests that name none; 0: drawn at start", 0, 18446744073709551615.0},
+
+      {"backend.kind", &e.backend.kind, "device of the ranks", 0, 0, {"cpu", "cuda", "auto"}},
+      {"backend.threads", &e.backend.threads, "per rank; 0: every core this process may use", 0, 4096},
+      {"backend.isa",
+       &e.backend.isa,
+       "CPU instructions",
+       0,
+       0,
+       {"auto", "avx512_bf16", "avx512", "avx2", "scalar"}},
+
+      {"image.max_bytes", &i.limits.max_bytes, "of one encoded image", 1, 1 << 30},
+      {"image.max_pixels", &i.limits.max_pixels, "of one image", 1, 1e10},
+      {"image.max_side", &i.limits.max_side, "pixels", 1, 1 << 20},
+      {"image.max_aspect", &i.limits.max_aspect, "longer side over shorter", 1, 1e6},
+      {"image.max_piece_patches", &i.limits.max_piece_patches, "of one slice or overview", 1, 1 << 20},
+      {"image.max_images", &i.max_images, "of one request", 0, 1024},
+      {"image.threads", &i.threads, "that decode and cut images", 1, 256},
+      {"image.reference_compat", &i.reference_compat, "treat EXIF and alpha as the published code does"},
+      {"image.max_slices", &i.max_slices, "0: the checkpoint's", 0, 64},
+      {"image.prescale_longest", &i.prescale_longest, "pixels; -1: the checkpoint's; 0: off", -1, 65536},
+
+      {"log.level", &c.log.level, "least level shown", 0, 0, {"debug", "info", "warning", "error"}},
+  };
+}
+
+std::string nearest_name(std::string_view name, const std::vector<Setting>& settings) {
+  const auto nearest =
+      std::min_element(settings.begin(), settings.end(), [&](const Setting& a, const Setting& b) {
+        return edit_distance(name, a.name) < edit_distance(name, b.name);
+      });
+  return nearest->name;
+}
+
+}  // namespace uhd
