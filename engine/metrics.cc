@@ -1,0 +1,159 @@
+#include "engine/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+namespace uhd {
+
+namespace {
+
+using prometheus::Counter;
+using prometheus::Gauge;
+using prometheus::Histogram;
+
+const Histogram::BucketBoundaries kSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                                              0.5,   1,      2.5,   5,    10,    25,   50,  100};
+const Histogram::BucketBoundaries kCounts = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
+
+std::string name_of(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::cancelled:
+      return "cancelled";
+    case FinishReason::error:
+      return "error";
+    case FinishReason::none:
+      break;
+  }
+  return "none";
+}
+
+}  // namespace
+
+struct Metrics::Series {
+  explicit Series(const std::string& model) : labels{{"model", model}} {}
+
+  prometheus::Labels labels;
+  mutable prometheus::Registry registry;
+
+  prometheus::Family<Counter>& counters(const std::string& name, const std::string& help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Labels(labels).Register(registry);
+  }
+  Counter& counter(const std::string& name, const std::string& help) { return counters(name, help).Add({}); }
+  Gauge& gauge(const std::string& name, const std::string& help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Labels(labels).Register(registry).Add({});
+  }
+  Histogram& histogram(const std::string& name, const std::string& help,
+                       const Histogram::BucketBoundaries& buckets) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Labels(labels).Register(registry).Add({},
+                                                                                                    buckets);
+  }
+
+  Counter& accepted = counter("uhd_requests_accepted_total", "Requests taken in");
+  prometheus::Family<Counter>& refused =
+      counters("uhd_requests_refused_total", "Requests refused before any work, by reason");
+  prometheus::Family<Counter>& finished =
+      counters("uhd_requests_finished_total", "Requests ended, by finish reason");
+  prometheus::Family<Counter>& failed =
+      counters("uhd_requests_failed_total", "Requests ended by an error, by code");
+  Histogram& ttft = histogram("uhd_ttft_seconds", "Submission to first token", kSeconds);
+  Histogram& tpot = histogram("uhd_tpot_seconds", "Time between two tokens of a request", kSeconds);
+  Histogram& queue = histogram("uhd_queue_seconds", "Submission to first scheduled", kSeconds);
+  Histogram& preprocess =
+      histogram("uhd_preprocess_seconds", "Decoding and cutting a request's images", kSeconds);
+  Histogram& encode = histogram("uhd_encode_seconds", "First slice sent to last slice back", kSeconds);
+  Histogram& total = histogram("uhd_request_seconds", "Submission to last event", kSeconds);
+  Counter& prompt_tokens = counter("uhd_prompt_tokens_total", "Tokens of finished prompts");
+  Counter& image_tokens = counter("uhd_image_tokens_total", "Of them, visual tokens and separators");
+  Counter& prefill_tokens = counter("uhd_prefill_tokens_total", "Prompt tokens computed");
+  Counter& decode_tokens = counter("uhd_decode_tokens_total", "Tokens computed one at a time");
+  Counter& completion_tokens = counter("uhd_completion_tokens_total", "Tokens of finished answers");
+  Counter& steps = counter("uhd_steps_total", "Steps of the language model");
+  Histogram& step_seconds = histogram("uhd_step_seconds", "Duration of one step", kSeconds);
+  Histogram& batch = histogram("uhd_batch_sequences", "Sequences in one step", kCounts);
+  Histogram& batch_tokens = histogram("uhd_batch_tokens", "Tokens in one step", kCounts);
+  Counter& preempted = counter("uhd_preemptions_total", "Sequences that gave their pages back");
+  Counter& slices_encoded = counter("uhd_slices_encoded_total", "Slices sent to encoders");
+  Counter& slices_cached = counter("uhd_slices_cached_total", "Slices answered without encoding");
+  Histogram& slice_seconds = histogram("uhd_slice_seconds", "One slice sent to its rows here", kSeconds);
+  Counter& slices_failed = counter("uhd_slices_failed_total", "Slices that no encoder could encode");
+  Counter& slices_retried = counter("uhd_slices_retried_total", "Slices tried on another encoder");
+  Counter& encoders_lost = counter("uhd_encoders_lost_total", "Encoders that left");
+
+  Gauge& running = gauge("uhd_running_sequences", "Sequences admitted");
+  Gauge& waiting = gauge("uhd_waiting_requests", "Requests not yet admitted");
+  Gauge& free_pages = gauge("uhd_kv_pages_free", "KV pages nobody holds");
+  Gauge& total_pages = gauge("uhd_kv_pages", "KV pages");
+  Gauge& encoders = gauge("uhd_encoders", "Encoders at work");
+  Gauge& slices_queued = gauge("uhd_slices_queued", "Slices not yet sent to an encoder");
+  Gauge& ready = gauge("uhd_ready", "1 if the ranks answered a step recently");
+};
+
+Metrics::Metrics(const std::string& model) : series_(std::make_unique<Series>(model)) {}
+Metrics::~Metrics() = default;
+
+void Metrics::accepted() { series_->accepted.Increment(); }
+
+void Metrics::refused(const std::string& code) { series_->refused.Add({{"code", code}}).Increment(); }
+
+void Metrics::finished(FinishReason reason, const Usage& usage, const std::string& failure_code) {
+  Series& s = *series_;
+  s.finished.Add({{"reason", name_of(reason)}}).Increment();
+  if (!failure_code.empty()) s.failed.Add({{"code", failure_code}}).Increment();
+  s.prompt_tokens.Increment(usage.prompt_tokens);
+  s.image_tokens.Increment(usage.image_tokens);
+  s.completion_tokens.Increment(usage.completion_tokens);
+  if (usage.times.ttft > 0) {
+    s.ttft.Observe(usage.times.ttft);
+    s.queue.Observe(usage.times.queue);
+  }
+  if (!usage.images.empty()) {
+    s.preprocess.Observe(usage.times.preprocess);
+    s.encode.Observe(usage.times.encode);
+  }
+  s.total.Observe(usage.times.total);
+}
+
+void Metrics::token_gap(double seconds) { series_->tpot.Observe(seconds); }
+
+void Metrics::step(int prefill_tokens, int decode_tokens, int sequences, double seconds) {
+  Series& s = *series_;
+  s.steps.Increment();
+  s.prefill_tokens.Increment(prefill_tokens);
+  s.decode_tokens.Increment(decode_tokens);
+  s.step_seconds.Observe(seconds);
+  s.batch.Observe(sequences);
+  s.batch_tokens.Observe(prefill_tokens + decode_tokens);
+}
+
+void Metrics::preempted(int sequences) { series_->preempted.Increment(sequences); }
+
+void Metrics::slices(int encoded_anew, int cached) {
+  series_->slices_encoded.Increment(encoded_anew);
+  series_->slices_cached.Increment(cached);
+}
+
+void Metrics::slice_encoded(double seconds) { series_->slice_seconds.Observe(seconds); }
+void Metrics::slice_failed() { series_->slices_failed.Increment(); }
+void Metrics::slices_retried(double count) { series_->slices_retried.Increment(count); }
+void Metrics::encoder_lost() { series_->encoders_lost.Increment(); }
+
+std::string Metrics::text(const Gauges& gauges) const {
+  const Series& s = *series_;
+  s.running.Set(gauges.running);
+  s.waiting.Set(gauges.waiting);
+  s.free_pages.Set(gauges.free_pages);
+  s.total_pages.Set(gauges.total_pages);
+  s.encoders.Set(gauges.encoders);
+  s.slices_queued.Set(gauges.slices_queued);
+  s.ready.Set(gauges.ready ? 1 : 0);
+  return prometheus::TextSerializer().Serialize(s.registry.Collect());
+}
+
+}  // namespace uhd

@@ -1,0 +1,48 @@
+// Counters and histograms of the engine, as Prometheus text. prometheus-cpp stays behind this header.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "scheduler/request.h"
+
+namespace uhd {
+
+// Values that are read when the page is asked for.
+struct Gauges {
+  int running = 0;
+  int waiting = 0;
+  int free_pages = 0;
+  int total_pages = 0;
+  int encoders = 0;
+  int slices_queued = 0;
+  bool ready = false;
+};
+
+// Thread-safe.
+class Metrics {
+ public:
+  explicit Metrics(const std::string& model);
+  ~Metrics();
+
+  void accepted();
+  void refused(const std::string& code);
+  // The request's last event.
+  void finished(FinishReason reason, const Usage& usage, const std::string& failure_code);
+  void token_gap(double seconds);  // between two tokens of one request
+  void step(int prefill_tokens, int decode_tokens, int sequences, double seconds);
+  void preempted(int sequences);
+  void slices(int encoded_anew, int cached);
+  void slice_encoded(double seconds);  // first sent to rows here
+  void slice_failed();
+  void slices_retried(double count);
+  void encoder_lost();
+
+  std::string text(const Gauges& gauges) const;
+
+ private:
+  struct Series;
+  std::unique_ptr<Series> series_;
+};
+
+}  // namespace uhd

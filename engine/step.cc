@@ -1,0 +1,88 @@
+#include "engine/step.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/prompt.h"
+
+namespace uhd {
+
+namespace {
+
+void clear(ForwardInput& input) {
+  for (auto* v : {&input.ids, &input.positions, &input.slots, &input.q_offsets, &input.kv_lengths,
+                  &input.page_table, &input.visual_at, &input.visual_rows, &input.sample_at}) {
+    v->clear();
+  }
+  input.max_pages = 0;
+}
+
+int pages_in_use(const BatchItem& item, int page_size) {
+  return (item.first + item.count + page_size - 1) / page_size;
+}
+
+void add_tokens(ForwardInput& input, const BatchItem& item, int page_size) {
+  const Sequence& sequence = *item.sequence;
+  for (int position = item.first; position < item.first + item.count; ++position) {
+    input.ids.push_back(sequence.tokens[static_cast<size_t>(position)]);
+    input.positions.push_back(position);
+    const int32_t page = sequence.pages[static_cast<size_t>(position / page_size)].page();
+    input.slots.push_back(page * page_size + position % page_size);
+  }
+}
+
+void add_visual_rows(ForwardInput& input, const BatchItem& item, int first_token,
+                     const VisualRowsOf& rows_of) {
+  const Sequence& sequence = *item.sequence;
+  for (size_t i = 0; i < sequence.spans.size(); ++i) {
+    const SequenceSpan& span = sequence.spans[i];
+    const int begin = std::max(span.position, item.first);
+    const int end = std::min(span.position + span.length, item.first + item.count);
+    if (begin >= end) continue;
+    const std::span<const int32_t> rows = rows_of(sequence.id, static_cast<int>(i));
+    check(rows.size() == static_cast<size_t>(span.length), "a visual span of ", span.length, " tokens has ",
+          rows.size(), " rows");
+    for (int position = begin; position < end; ++position) {
+      input.visual_at.push_back(first_token + position - item.first);
+      input.visual_rows.push_back(rows[static_cast<size_t>(position - span.position)]);
+    }
+  }
+}
+
+}  // namespace
+
+void build_forward_input(ForwardInput& input, const Batch& batch, int page_size,
+                         const VisualRowsOf& rows_of) {
+  clear(input);
+  for (const BatchItem& item : batch.items) {
+    input.max_pages = std::max(input.max_pages, pages_in_use(item, page_size));
+  }
+  input.q_offsets.push_back(0);
+  for (const BatchItem& item : batch.items) {
+    const int first_token = input.q_offsets.back();
+    add_tokens(input, item, page_size);
+    add_visual_rows(input, item, first_token, rows_of);
+    input.q_offsets.push_back(first_token + item.count);
+    input.kv_lengths.push_back(item.first + item.count);
+    for (int i = 0; i < input.max_pages; ++i) {
+      const bool used = i < pages_in_use(item, page_size);
+      input.page_table.push_back(used ? item.sequence->pages[static_cast<size_t>(i)].page() : 0);
+    }
+    if (item.samples) input.sample_at.push_back(first_token + item.count - 1);
+  }
+}
+
+ForwardInput probe_input(int32_t page, int page_size) {
+  ForwardInput input;
+  input.ids = {0};
+  input.positions = {0};
+  input.slots = {page * page_size};
+  input.q_offsets = {0, 1};
+  input.kv_lengths = {1};
+  input.page_table = {page};
+  input.max_pages = 1;
+  input.sample_at = {0};
+  return input;
+}
+
+}  // namespace uhd

@@ -1,0 +1,52 @@
+// Everything an LLM rank must know to take part in one step. The leader makes it; the others only carry it
+// out.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/archive.h"
+#include "model/language/forward_input.h"
+#include "scheduler/batch.h"
+
+namespace uhd {
+
+enum class StepKind : uint8_t {
+  compute,  // place visual rows, then run the forward pass if it has tokens
+  stop,     // the leader ends: leave the loop
+};
+
+// One slice's rows, broadcast by the leader at the start of the step: row i goes to store row rows[i].
+struct Placement {
+  std::vector<int32_t> rows;
+};
+
+struct StepPlan {
+  uint64_t number = 0;
+  StepKind kind = StepKind::compute;
+  std::vector<Placement> placements;
+  ForwardInput input;
+};
+
+template <class Archive>
+void serialize(Archive& archive, Placement& x) {
+  archive(x.rows);
+}
+template <class Archive>
+void serialize(Archive& archive, StepPlan& x) {
+  archive(x.number, x.kind, x.placements, x.input);
+}
+
+// The seam between scheduler and model: who does how many tokens, as arrays a kernel can read. rows_of(id,
+// span) gives the visual store's rows of one span of a sequence. `input` is reused, so that its vectors keep
+// their memory.
+using VisualRowsOf = std::function<std::span<const int32_t>(RequestId, int span)>;
+void build_forward_input(ForwardInput& input, const Batch& batch, int page_size, const VisualRowsOf& rows_of);
+
+// One token on a page of its own that no sequence holds: the smallest real step, to see that all ranks
+// answer.
+ForwardInput probe_input(int32_t page, int page_size);
+
+}  // namespace uhd
