@@ -28,6 +28,7 @@ struct StepPlan {
   StepKind kind = StepKind::compute;
   std::vector<Placement> placements;
   ForwardInput input;
+  bool greedy = true;  // every sampling sequence takes its largest logit
 };
 
 template <class Archive>
@@ -36,7 +37,7 @@ void serialize(Archive& archive, Placement& x) {
 }
 template <class Archive>
 void serialize(Archive& archive, StepPlan& x) {
-  archive(x.number, x.kind, x.placements, x.input);
+  archive(x.number, x.kind, x.placements, x.input, x.greedy);
 }
 
 // The seam between scheduler and model: who does how many tokens, as arrays a kernel can read. rows_of(id,
