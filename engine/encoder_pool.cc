@@ -32,7 +32,7 @@ void EncoderPool::left(EncoderId encoder, const std::string& reason, TimePoint n
     try_again(land(flights_.find(*job)), encoder, message("the encoder was lost: ", reason));
   }
   encoders_.erase(encoder);
-  if (encoders_.empty() && !queue_.empty()) empty_since_ = now;
+  if (encoders_.empty() && !queue_.empty() && !empty_since_) empty_since_ = now;
 }
 
 std::vector<EncoderPool::Send> EncoderPool::dispatch(TimePoint now) {

@@ -1,0 +1,65 @@
+// Encoder ranks as the leader sees them: slices out over the control channel, rows back over one link each.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+
+#include "cluster/control_server.h"
+#include "cluster/visual_link.h"
+#include "engine/metrics.h"
+#include "engine/slice_encoders.h"
+
+namespace uhd {
+
+class RemoteEncoders final : public SliceEncoders {
+ public:
+  // References are borrowed.
+  RemoteEncoders(ControlServer& server, RowBuffers& buffers, EncoderPoolLimits limits, Metrics& metrics)
+      : server_(server),
+        buffers_(buffers),
+        metrics_(metrics),
+        pool_(limits),
+        job_deadline_s_(seconds(limits.liveness.job_deadline)) {}
+
+  void add(SliceJob job, TimePoint now) override { pool_.add(std::move(job), now); }
+  bool cancel(const Fingerprint& fingerprint) override { return pool_.cancel(fingerprint); }
+  std::vector<EncodedSlice> poll(TimePoint now) override;
+  std::optional<TimePoint> next_poll(TimePoint now) const override;
+  int encoders() const override { return static_cast<int>(pool_.encoders()); }
+  int queued() const override { return static_cast<int>(pool_.queued()); }
+
+ private:
+  // Rows that an encoder has ready; transfers of one link go one after another.
+  struct Transfer {
+    JobId job = 0;
+    Fingerprint fingerprint;
+    int rows = 0;
+  };
+  struct Peer {
+    std::unique_ptr<VisualLink> link;
+    std::deque<Transfer> waiting;
+    std::optional<Transfer> current;
+    StagedRows rows;  // of the current transfer; outlives the link's use of it
+  };
+  void handle(ServerEvent& event);
+  void left(EncoderId encoder, const std::string& reason, TimePoint now);
+  void encoded(EncoderId encoder, const Encoded& what, TimePoint now);
+  void advance(EncoderId encoder, Peer& peer, TimePoint now);
+  void finish_transfer(EncoderId encoder, Peer& peer, TimePoint now);
+  void obey(const EncoderPool::Verdict& verdict);
+  void send_slices(TimePoint now);
+  void collect();
+
+  ControlServer& server_;
+  RowBuffers& buffers_;
+  Metrics& metrics_;
+  EncoderPool pool_;
+  std::map<EncoderId, Peer> peers_;
+  std::map<Fingerprint, StagedRows> arrived_;  // until their outcome is told
+  std::vector<EncodedSlice> ended_;
+  double job_deadline_s_;
+  int64_t retries_seen_ = 0;
+};
+
+}  // namespace uhd
