@@ -1,6 +1,7 @@
 #include "engine/encoder_pool.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "scheduler/scheduler.h"
 
 namespace uhd {
 

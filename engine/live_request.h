@@ -11,7 +11,7 @@
 #include "engine/intake.h"
 #include "model/language/sampler.h"
 #include "model/text/detokenizer.h"
-#include "scheduler/sequence.h"
+#include "scheduler/scheduler.h"
 
 namespace uhd {
 
@@ -36,6 +36,7 @@ class LiveRequest {
   const Request& request() const { return request_; }
   const std::vector<VisualSpan>& spans() const { return spans_; }
   std::vector<PlannedImage>& images() { return images_; }
+  const std::vector<PlannedImage>& images() const { return images_; }
   const std::shared_ptr<std::atomic<bool>>& abandoned() const { return abandoned_; }
   Moments& moments() { return moments_; }
   void cached_slice(int image) { ++usage_.images[static_cast<size_t>(image)].cached_slices; }

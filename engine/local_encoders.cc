@@ -10,9 +10,9 @@ bool LocalEncoders::cancel(const Fingerprint& fingerprint) {
   return std::erase_if(queue_, [&](const SliceJob& j) { return j.slice->fingerprint == fingerprint; }) > 0;
 }
 
-std::vector<EncodedSlice> LocalEncoders::poll(TimePoint now) {
+std::vector<EncodedSlice> LocalEncoders::poll(TimePoint now, bool gently) {
   if (queue_.empty()) return {};
-  const std::vector<SliceJob> batch = take_batch();
+  const std::vector<SliceJob> batch = take_batch(gently ? 1 : batch_patches_);
   std::vector<const Slice*> slices;
   int rows = 0;
   for (const SliceJob& job : batch) {
@@ -47,10 +47,10 @@ std::optional<TimePoint> LocalEncoders::next_poll(TimePoint now) const {
   return queue_.empty() ? std::nullopt : std::optional(now);
 }
 
-std::vector<SliceJob> LocalEncoders::take_batch() {
+std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches) {
   std::vector<const Slice*> waiting;
   for (const SliceJob& job : queue_) waiting.push_back(job.slice.get());
-  const std::vector<size_t> chosen = choose_batch(waiting, batch_patches_, patch_);
+  const std::vector<size_t> chosen = choose_batch(waiting, patches, patch_);
   std::vector<SliceJob> batch;
   for (size_t i : chosen) batch.push_back(std::move(queue_[i]));
   std::erase_if(queue_, [](const SliceJob& job) { return job.slice == nullptr; });

@@ -15,13 +15,13 @@ class LocalEncoders final : public SliceEncoders {
 
   void add(SliceJob job, TimePoint now) override;
   bool cancel(const Fingerprint& fingerprint) override;
-  std::vector<EncodedSlice> poll(TimePoint now) override;
+  std::vector<EncodedSlice> poll(TimePoint now, bool gently) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
   int encoders() const override { return 1; }
   int queued() const override { return static_cast<int>(queue_.size()); }
 
  private:
-  std::vector<SliceJob> take_batch();
+  std::vector<SliceJob> take_batch(int64_t patches);
   EncodedSlice finished(const SliceJob& job, Tensor rows, TimePoint started);
 
   EncodeSlices encode_;

@@ -13,7 +13,7 @@ constexpr Duration kTransferPoll = std::chrono::microseconds(200);
 
 }  // namespace
 
-std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now) {
+std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
   for (ServerEvent& event : server_.poll()) handle(event);
   std::vector<EncoderId> ids;
   for (const auto& [id, peer] : peers_) ids.push_back(id);

@@ -24,7 +24,7 @@ class RemoteEncoders final : public SliceEncoders {
 
   void add(SliceJob job, TimePoint now) override { pool_.add(std::move(job), now); }
   bool cancel(const Fingerprint& fingerprint) override { return pool_.cancel(fingerprint); }
-  std::vector<EncodedSlice> poll(TimePoint now) override;
+  std::vector<EncodedSlice> poll(TimePoint now, bool gently) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
   int encoders() const override { return static_cast<int>(pool_.encoders()); }
   int queued() const override { return static_cast<int>(pool_.queued()); }

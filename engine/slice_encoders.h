@@ -36,8 +36,9 @@ class SliceEncoders {
   virtual void add(SliceJob job, TimePoint now) = 0;
   // True: it had not started and is gone.
   virtual bool cancel(const Fingerprint& fingerprint) = 0;
-  // Does a bounded piece of work and tells what ended since the last call.
-  virtual std::vector<EncodedSlice> poll(TimePoint now) = 0;
+  // Does a bounded piece of work and tells what ended since the last call. gently: sequences are running, so
+  // the piece should be small.
+  virtual std::vector<EncodedSlice> poll(TimePoint now, bool gently) = 0;
   // When poll() should be called again at the latest, though nobody woke the engine.
   virtual std::optional<TimePoint> next_poll(TimePoint now) const = 0;
   virtual int encoders() const = 0;

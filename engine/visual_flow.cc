@@ -35,8 +35,8 @@ void VisualFlow::drop(RequestId request) {
   wanted_.erase(found);
 }
 
-VisualFlow::Progress VisualFlow::poll(TimePoint now) {
-  for (EncodedSlice& slice : encoders_.poll(now)) {
+VisualFlow::Progress VisualFlow::poll(TimePoint now, bool gently) {
+  for (EncodedSlice& slice : encoders_.poll(now, gently)) {
     if (slice.ok) {
       take_encoded(std::move(slice));
     } else {

@@ -44,7 +44,7 @@ class VisualFlow {
     std::vector<Ready> ready;  // readable in the next step
     std::vector<Failed> failed;
   };
-  Progress poll(TimePoint now);
+  Progress poll(TimePoint now, bool gently);
 
   // Rows that arrived and that the next plan must place: fills `placements`, and gives the rows themselves.
   // After the step: placed().

@@ -1,0 +1,146 @@
+#include "engine/encoder_worker.h"
+
+#include "base/log.h"
+
+namespace uhd {
+
+namespace {
+
+constexpr Duration kIdleWait = std::chrono::milliseconds(50);
+constexpr Duration kTransferWait = std::chrono::microseconds(200);
+
+}  // namespace
+
+void EncoderWorker::run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    const bool busy = !queue_.empty();
+    const Duration wait = busy ? Duration::zero() : sending_ != 0 ? kTransferWait : kIdleWait;
+    for (ClientEvent& event : leader_.poll(wait)) handle(event);
+    advance_link();
+    if (!queue_.empty()) encode_batch();
+    leader_.set_outstanding(static_cast<uint32_t>(queue_.size() + ready_.size()));
+    const bool may_give_up = options_.give_up_after > Duration::zero() && lost_since_;
+    if (may_give_up && Clock::now() - *lost_since_ >= options_.give_up_after) return;
+  }
+}
+
+void EncoderWorker::handle(ClientEvent& event) {
+  if (auto* joined = std::get_if<LeaderJoined>(&event.what)) {
+    forget_everything();
+    link_ = std::move(joined->link);
+    lost_since_.reset();
+    log_info("joined the leader", "encoder", joined->encoder);
+  } else if (auto* job = std::get_if<EncodeJob>(&event.what)) {
+    queue_.push_back({job->job,
+                      {static_cast<int>(job->width), static_cast<int>(job->height), std::move(job->pixels),
+                       job->fingerprint}});
+  } else if (auto* go = std::get_if<Go>(&event.what)) {
+    go_.push_back(go->job);
+  } else if (auto* done = std::get_if<Done>(&event.what)) {
+    drop(done->job);
+  } else if (auto* cancel = std::get_if<Cancel>(&event.what)) {
+    drop(cancel->job);
+  } else if (auto* lost = std::get_if<LeaderLost>(&event.what)) {
+    log_warning("lost the leader", "reason", lost->reason);
+    lost_since_ = event.at;
+    forget_everything();
+  } else if (auto* refused = std::get_if<LeaderRefused>(&event.what)) {
+    throw Error(message("the leader refuses this encoder: ", refused->reason));
+  }
+}
+
+void EncoderWorker::forget_everything() {
+  link_.reset();  // first: it may be reading rows
+  sending_ = 0;
+  queue_.clear();
+  go_.clear();
+  for (auto& [job, rows] : ready_) buffers_.give_back(std::move(rows));
+  ready_.clear();
+}
+
+void EncoderWorker::drop(uint64_t job) {
+  std::erase_if(queue_, [&](const Job& j) { return j.id == job; });
+  if (sending_ == job) {  // a transfer under way finishes, then the rows go
+    cancelled_while_sending_ = true;
+    return;
+  }
+  std::erase(go_, job);
+  const auto rows = ready_.find(job);
+  if (rows == ready_.end()) return;
+  buffers_.give_back(std::move(rows->second));
+  ready_.erase(rows);
+}
+
+void EncoderWorker::encode_batch() {
+  std::vector<const Slice*> waiting;
+  for (const Job& job : queue_) waiting.push_back(&job.slice);
+  const std::vector<size_t> chosen = choose_batch(waiting, options_.batch_patches, options_.patch);
+  std::vector<const Slice*> slices;
+  std::vector<int> rows;
+  int total = 0;
+  const TimePoint start = Clock::now();
+  std::string reason;
+  Tensor all;
+  try {
+    for (size_t i : chosen) {
+      slices.push_back(waiting[i]);
+      rows.push_back(rows_of_(*waiting[i]));
+      total += rows.back();
+    }
+    const DType dtype = buffers_.backend().activation_dtype();
+    const size_t bytes = static_cast<size_t>(total) * static_cast<size_t>(buffers_.width()) * size_of(dtype);
+    if (batch_rows_.bytes() < bytes) batch_rows_ = buffers_.backend().allocate(bytes);
+    all = batch_rows_.as(dtype, {total, buffers_.width()});
+    encode_(slices, all);
+  } catch (const std::exception& e) {
+    log_error("encoding failed", "slices", chosen.size(), "reason", e.what());
+    reason = e.what();
+  }
+  const double took = seconds(Clock::now() - start);
+  int64_t first = 0;
+  for (size_t n = 0; n < chosen.size(); ++n) {
+    const Job& job = queue_[chosen[n]];
+    if (!reason.empty()) {
+      leader_.send(EncodeFailed{job.id, reason});
+      continue;
+    }
+    announce(job, all.slice_rows(first, rows[n]), took);
+    first += rows[n];
+  }
+  for (size_t n = chosen.size(); n-- > 0;)
+    queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(chosen[n]));
+}
+
+void EncoderWorker::announce(const Job& job, Tensor rows, double seconds) {
+  StagedRows staged = buffers_.take(static_cast<int>(rows.rows()));
+  buffers_.backend().cast(staged.rows, rows);
+  Encoded encoded;
+  encoded.job = job.id;
+  encoded.rows = static_cast<uint32_t>(rows.rows());
+  encoded.width = static_cast<uint32_t>(rows.row_size());
+  encoded.dtype = rows.dtype();
+  encoded.seconds = static_cast<float>(seconds);
+  ready_[job.id] = std::move(staged);
+  leader_.send(encoded);
+}
+
+void EncoderWorker::advance_link() {
+  if (sending_ != 0) {
+    const LinkState state = link_->poll();
+    if (state == LinkState::busy) return;
+    const uint64_t job = std::exchange(sending_, 0);
+    // A failed link ends with the connection; the leader tries elsewhere.
+    if (std::exchange(cancelled_while_sending_, false)) drop(job);
+    if (state == LinkState::failed) return;
+  }
+  while (!go_.empty() && sending_ == 0 && link_ != nullptr) {
+    const uint64_t job = go_.front();
+    go_.pop_front();
+    const auto rows = ready_.find(job);
+    if (rows == ready_.end()) continue;
+    link_->begin(job, rows->second.rows);
+    sending_ = job;
+  }
+}
+
+}  // namespace uhd

@@ -1,0 +1,67 @@
+// The loop of an encoder rank: takes slices, batches those of equal shape, encodes, announces, and sends the
+// rows when the leader says go.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <unordered_map>
+
+#include "cluster/control_client.h"
+#include "engine/row_buffers.h"
+#include "engine/slice_encoders.h"
+
+namespace uhd {
+
+struct EncoderWorkerOptions {
+  int64_t batch_patches = 4096;
+  int patch = 14;
+  // How long to try to reach a leader that was lost before giving up; zero: for ever.
+  Duration give_up_after = Duration::zero();
+};
+
+// Used by one thread, which on MPI ranks is the MPI thread. References are borrowed.
+class EncoderWorker {
+ public:
+  EncoderWorker(ControlClient& leader, EncodeSlices encode, std::function<int(const Slice&)> rows_of,
+                RowBuffers& buffers, EncoderWorkerOptions options)
+      : leader_(leader),
+        encode_(std::move(encode)),
+        rows_of_(std::move(rows_of)),
+        buffers_(buffers),
+        options_(options) {}
+
+  // Until asked to stop, or a leader was lost and stayed away. A leader that refuses this encoder is an Error
+  // with its reason.
+  void run(const std::stop_token& stop);
+
+ private:
+  struct Job {
+    uint64_t id = 0;
+    Slice slice;
+  };
+  void handle(ClientEvent& event);
+  void forget_everything();
+  void drop(uint64_t job);
+  void encode_batch();
+  void announce(const Job& job, Tensor rows, double seconds);
+  void advance_link();
+
+  ControlClient& leader_;
+  EncodeSlices encode_;
+  std::function<int(const Slice&)> rows_of_;
+  RowBuffers& buffers_;
+  EncoderWorkerOptions options_;
+  std::deque<Job> queue_;
+  std::unordered_map<uint64_t, StagedRows> ready_;  // encoded, kept until Done or Cancel
+  std::deque<uint64_t> go_;                         // to be sent, in order
+  uint64_t sending_ = 0;                            // 0: none
+  bool cancelled_while_sending_ = false;
+  DeviceBuffer batch_rows_;
+  std::unique_ptr<VisualLink> link_;  // after the memory that it may be reading
+  std::optional<TimePoint> lost_since_;
+};
+
+}  // namespace uhd

@@ -1,0 +1,404 @@
+#include "engine/leader_loop.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/log.h"
+
+namespace uhd {
+
+namespace {
+
+constexpr Duration kBusyWait = std::chrono::milliseconds(20);
+
+SchedulerOptions scheduler_options(const LeaderParts& parts) {
+  SchedulerOptions options;
+  options.max_running = parts.options.max_running;
+  // The engine bounds its requests itself, running and waiting together.
+  options.max_waiting = parts.options.max_running + parts.options.max_waiting;
+  options.token_budget = parts.options.token_budget;
+  options.page_size = parts.options.page_size;
+  options.pages = parts.sizes.pages;
+  return options;
+}
+
+uint64_t mixed(uint64_t seed, uint64_t id) {
+  uint64_t x = seed + 0x9e3779b97f4a7c15ull * id;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+Failure lost_ranks() {
+  return {500, "engine_failed", "the model's ranks were lost; the answer is incomplete", 0};
+}
+
+}  // namespace
+
+LeaderLoop::LeaderLoop(LeaderParts parts)
+    : parts_(std::move(parts)),
+      scheduler_(scheduler_options(parts_)),
+      images_(parts_.config.vision ? parts_.options.image.threads : 1, parts_.options.image,
+              parts_.config.slicing,
+              [mailbox = parts_.mailbox](CutImage cut) { mailbox->post(std::move(cut)); }),
+      watchdog_(from_seconds(parts_.step_deadline_s), [this](uint64_t step) {
+        const Lock lock(streams_);
+        fail(message("step ", step, " did not end in time"));
+      }) {
+  {
+    Lock lock(streams_);
+    last_step_ = Clock::now() - std::chrono::hours(1);
+    probe_if_due(lock);
+    publish();
+  }
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+LeaderLoop::~LeaderLoop() {
+  thread_.request_stop();
+  parts_.mailbox->wake();
+  thread_.join();
+}
+
+std::variant<Accepted, Failure> LeaderLoop::submit(Request request, TokenSink sink) {
+  if (auto failure = take_place()) {
+    parts_.metrics->refused(failure->code);
+    return *failure;
+  }
+  auto planned = parts_.intake->plan(request);
+  if (auto* failure = std::get_if<Failure>(&planned)) {
+    --live_count_;
+    parts_.metrics->refused(failure->code);
+    return *failure;
+  }
+  auto& plan = std::get<PlannedRequest>(planned);
+  const RequestId id = ++last_id_;
+  if (request.sampling.seed == 0) request.sampling.seed = mixed(parts_.options.seed, id);
+  const Accepted accepted{id, static_cast<int>(plan.prompt.ids.size()), plan.image_tokens, plan.max_tokens};
+  auto live = std::make_unique<LiveRequest>(id, std::move(request), std::move(plan), std::move(sink),
+                                            parts_.tokenizer, parts_.config.language.eos_ids);
+  std::vector<ImageTask> tasks;
+  start_images(*live, tasks);
+  if (!parts_.mailbox->post(std::move(live))) {
+    --live_count_;
+    return Failure{503, "engine_stalled", "the server's ranks do not answer", 5};
+  }
+  for (ImageTask& task : tasks) images_.add(std::move(task));
+  parts_.metrics->accepted();
+  return accepted;
+}
+
+EngineStats LeaderLoop::stats() const {
+  EngineStats stats;
+  stats.running = running_;
+  stats.waiting = std::max(0, live_count_ - running_);
+  stats.free_pages = free_pages_;
+  stats.total_pages = parts_.sizes.pages;
+  if (failed_ || !watchdog_.answered_within(from_seconds(parts_.options.ready_within_s))) {
+    stats.readiness = Readiness::stalled;
+  } else if (draining_) {
+    stats.readiness = Readiness::draining;
+  } else if (parts_.config.vision && encoders_ == 0) {
+    stats.readiness = Readiness::text_only;
+  } else {
+    stats.readiness = Readiness::ready;
+  }
+  return stats;
+}
+
+std::string LeaderLoop::metrics_text() const {
+  const EngineStats now = stats();
+  const bool ready = now.readiness == Readiness::ready || now.readiness == Readiness::text_only;
+  return parts_.metrics->text(
+      {now.running, now.waiting, now.free_pages, now.total_pages, encoders_, slices_queued_, ready});
+}
+
+std::vector<int32_t> LeaderLoop::tokenize(const std::string& text, bool add_special) const {
+  return parts_.tokenizer->encode(text, add_special, true);
+}
+
+std::string LeaderLoop::detokenize(const std::vector<int32_t>& ids) const {
+  return parts_.tokenizer->decode(ids, false);
+}
+
+// A place among the requests that run or wait; given back when the request ends.
+std::optional<Failure> LeaderLoop::take_place() {
+  if (failed_) return Failure{503, "engine_stalled", "the server's ranks do not answer", 5};
+  if (draining_) return Failure{503, "draining", "the server is shutting down", 5};
+  const int places = parts_.options.max_running + parts_.options.max_waiting;
+  if (live_count_.fetch_add(1) < places) return std::nullopt;
+  --live_count_;
+  const double rounds = 1.0 + static_cast<double>(parts_.options.max_waiting) / parts_.options.max_running;
+  const double wait = std::clamp(std::ceil(usual_seconds_ * rounds / 4), 1.0, 60.0);
+  return Failure{429, "queue_full", "too many requests are waiting", wait};
+}
+
+void LeaderLoop::start_images(const LiveRequest& request, std::vector<ImageTask>& tasks) const {
+  // Length first: no identity and tenant together spell another pair.
+  const std::string tenant = parts_.options.share_caches ? "" : request.request().tenant;
+  const std::string salt = message(parts_.identity.size(), ':', parts_.identity, tenant);
+  for (size_t i = 0; i < request.images().size(); ++i) {
+    const PlannedImage& image = request.images()[i];
+    tasks.push_back({request.id(), static_cast<int>(i), image.bytes, image.plan, salt, request.abandoned()});
+  }
+}
+
+void LeaderLoop::run(const std::stop_token& stop) {
+  Lock lock(streams_);
+  try {
+    while (!stop.stop_requested() && !failed_) {
+      take_mail();
+      advance_images();
+      const bool worked = step(lock);
+      publish();
+      if (!worked) {
+        lock.unlock();
+        wait();
+        lock.lock();
+      }
+    }
+    if (failed_) return;
+    parts_.mailbox->close();
+    take_mail();
+    end_all(FinishReason::cancelled, std::nullopt);
+    plan_ = {};
+    plan_.kind = StepKind::stop;
+    plan_bytes_.clear();
+    Writer{plan_bytes_}(plan_);
+    parts_.plans->send(plan_bytes_);
+  } catch (const std::exception& e) {
+    if (!lock.owns_lock()) lock.lock();
+    fail(e.what());
+  }
+}
+
+void LeaderLoop::take_mail() {
+  for (Mail& mail : parts_.mailbox->take()) {
+    if (auto* request = std::get_if<std::unique_ptr<LiveRequest>>(&mail)) {
+      arrive(std::move(*request));
+    } else if (auto* cancelled = std::get_if<CancelRequest>(&mail)) {
+      end(cancelled->id, FinishReason::cancelled, std::nullopt);
+    } else {
+      image_cut(std::move(std::get<CutImage>(mail)));
+    }
+  }
+}
+
+void LeaderLoop::arrive(std::unique_ptr<LiveRequest> request) {
+  const RequestId id = request->id();
+  const Admission admission = scheduler_.add(request->take_spec());
+  Live& live = live_[id];
+  live.request = std::move(request);
+  live.images_to_cut = live.request->images().size();
+  live.cut.resize(live.images_to_cut);
+  if (admission != Admission::queued) {
+    end(id, FinishReason::error, Failure{429, "queue_full", "too many requests are waiting", 1});
+  }
+}
+
+void LeaderLoop::image_cut(CutImage cut) {
+  const auto found = live_.find(cut.request);
+  if (found == live_.end()) return;
+  if (auto* failure = std::get_if<Failure>(&cut.result)) {
+    end(cut.request, FinishReason::error, std::move(*failure));
+    return;
+  }
+  Live& live = found->second;
+  const auto image = static_cast<size_t>(cut.image);
+  live.cut[image] = std::get<std::vector<Slice>>(std::move(cut.result));
+  live.request->images()[image].bytes.reset();
+  if (--live.images_to_cut > 0) return;
+  Moments& moments = live.request->moments();
+  moments.preprocess = seconds(Clock::now() - moments.submitted);
+  want_slices(live);
+}
+
+void LeaderLoop::want_slices(Live& live) {
+  std::vector<SliceJob> jobs;
+  for (const VisualSpan& span : live.request->spans()) {
+    Slice& slice = live.cut[static_cast<size_t>(span.image)].at(static_cast<size_t>(span.piece));
+    const int64_t patches = patches_of({slice.width, slice.height}, parts_.config.slicing.patch);
+    jobs.push_back({std::make_shared<const Slice>(std::move(slice)), span.length, patches});
+  }
+  live.cut.clear();
+  parts_.visual->want(live.request->id(), std::move(jobs), Clock::now());
+}
+
+void LeaderLoop::advance_images() {
+  if (parts_.visual == nullptr) return;
+  const TimePoint now = Clock::now();
+  const VisualFlow::Progress progress = parts_.visual->poll(now, scheduler_.running() > 0);
+  for (const VisualFlow::Ready& ready : progress.ready) {
+    const auto found = live_.find(ready.request);
+    if (found == live_.end()) continue;
+    LiveRequest& request = *found->second.request;
+    scheduler_.visual_ready(ready.request, ready.span);
+    if (ready.cached) {
+      request.cached_slice(request.spans()[static_cast<size_t>(ready.span)].image);
+      continue;
+    }
+    Moments& moments = request.moments();
+    moments.first_sent = std::min(moments.first_sent.value_or(ready.first_sent), ready.first_sent);
+    moments.last_encoded = Clock::now();
+  }
+  for (const VisualFlow::Failed& failed : progress.failed) {
+    end(failed.request, FinishReason::error, failed.failure);
+  }
+}
+
+bool LeaderLoop::step(Lock& lock) {
+  const TimePoint now = Clock::now();
+  const Batch batch = scheduler_.next(now);
+  note_schedule(batch, now);
+  const bool placing = parts_.visual != nullptr && parts_.visual->has_placements();
+  if (batch.items.empty() && !placing) return probe_if_due(lock);
+  make_plan(batch);
+  std::vector<Tensor> pieces;
+  if (placing) pieces = parts_.visual->take_placements(plan_.placements);
+  const std::vector<SampledToken> tokens = carry_out(pieces, lock);
+  if (placing) parts_.visual->placed();
+  if (!batch.items.empty()) deliver(batch, tokens, seconds(Clock::now() - now));
+  return true;
+}
+
+bool LeaderLoop::probe_if_due(Lock& lock) {
+  if (Clock::now() - last_step_ < from_seconds(parts_.options.ready_within_s / 3)) return false;
+  plan_.placements.clear();
+  plan_.input = probe_input(parts_.sizes.pages, parts_.options.page_size);
+  plan_.greedy = true;
+  carry_out({}, lock);
+  return true;
+}
+
+void LeaderLoop::note_schedule(const Batch& batch, TimePoint now) {
+  for (RequestId id : batch.expired) {
+    end(id, FinishReason::error, Failure{503, "deadline_exceeded", "the request's deadline has passed", 1});
+  }
+  for (RequestId id : batch.admitted) {
+    Moments& moments = live_.at(id).request->moments();
+    if (!moments.scheduled) moments.scheduled = now;
+  }
+  if (!batch.preempted.empty()) parts_.metrics->preempted(static_cast<int>(batch.preempted.size()));
+}
+
+void LeaderLoop::make_plan(const Batch& batch) {
+  plan_.placements.clear();
+  build_forward_input(plan_.input, batch, parts_.options.page_size,
+                      [this](RequestId id, int span) { return parts_.visual->rows_of(id, span); });
+  rows_.clear();
+  plan_.greedy = true;
+  for (const BatchItem& item : batch.items) {
+    if (!item.samples) continue;
+    rows_.push_back(live_.at(item.sequence->id).request->sample_row(*item.sequence));
+    plan_.greedy = plan_.greedy && rows_.back().plain_greedy();
+  }
+}
+
+std::vector<SampledToken> LeaderLoop::carry_out(std::span<const Tensor> pieces, Lock& lock) {
+  plan_.number = ++step_number_;
+  plan_.kind = StepKind::compute;
+  plan_bytes_.clear();
+  Writer{plan_bytes_}(plan_);
+  watchdog_.started(plan_.number);
+  lock.unlock();
+  parts_.plans->send(plan_bytes_);
+  std::vector<SampledToken> tokens = parts_.worker->run(plan_, pieces, rows_);
+  lock.lock();
+  check(!failed_, "the step ended after its deadline");
+  watchdog_.finished();
+  last_step_ = Clock::now();
+  return tokens;
+}
+
+void LeaderLoop::deliver(const Batch& batch, const std::vector<SampledToken>& tokens, double step_seconds) {
+  const TimePoint now = Clock::now();
+  int decoding = 0;
+  std::vector<RequestId> sampled;
+  for (const BatchItem& item : batch.items) {
+    decoding += item.sequence->decoding() ? 1 : 0;
+    if (item.samples) sampled.push_back(item.sequence->id);
+  }
+  parts_.metrics->step(batch.tokens - decoding, decoding, static_cast<int>(batch.items.size()), step_seconds);
+  std::vector<int32_t> ids;
+  for (const SampledToken& token : tokens) ids.push_back(token.id);
+  scheduler_.complete(batch, ids);
+  for (size_t i = 0; i < sampled.size(); ++i) {
+    LiveRequest& request = *live_.at(sampled[i]).request;
+    if (request.moments().last_token) parts_.metrics->token_gap(seconds(now - *request.moments().last_token));
+    if (request.token(tokens[i], now) != FinishReason::none) retire(sampled[i]);
+  }
+}
+
+void LeaderLoop::wait() {
+  const TimePoint now = Clock::now();
+  TimePoint until = last_step_ + from_seconds(parts_.options.ready_within_s / 3);
+  if (!live_.empty()) until = std::min(until, now + kBusyWait);  // deadlines are the scheduler's to see
+  if (parts_.visual != nullptr) {
+    if (const auto next = parts_.visual->next_poll(now)) until = std::min(until, *next);
+  }
+  parts_.mailbox->wait_until(until);
+}
+
+void LeaderLoop::publish() {
+  running_ = scheduler_.running();
+  free_pages_ = scheduler_.pages().free();
+  if (parts_.encoders != nullptr) {
+    encoders_ = parts_.encoders->encoders();
+    slices_queued_ = parts_.encoders->queued();
+  }
+}
+
+void LeaderLoop::end(RequestId id, FinishReason reason, std::optional<Failure> failure) {
+  const auto found = live_.find(id);
+  if (found == live_.end()) return;
+  found->second.request->end(reason, std::move(failure), Clock::now());
+  retire(id);
+}
+
+// The request has sent its last event: everything it held is free.
+void LeaderLoop::retire(RequestId id) {
+  scheduler_.finish(id);
+  if (parts_.visual != nullptr) parts_.visual->drop(id);
+  const auto found = live_.find(id);
+  const LiveRequest& request = *found->second.request;
+  const Usage& usage = request.usage();
+  parts_.metrics->finished(request.finish(), usage, request.failure_code());
+  log_info("request ended", "id", id, "trace", request.request().trace_id, "finish",
+           static_cast<int>(request.finish()), "failure", request.failure_code(), "prompt",
+           usage.prompt_tokens, "tokens", usage.completion_tokens, "ttft", usage.times.ttft, "total",
+           usage.times.total);
+  if (request.finish() == FinishReason::stop || request.finish() == FinishReason::length) {
+    usual_seconds_ = 0.9 * usual_seconds_ + 0.1 * usage.times.total;
+  }
+  live_.erase(found);
+  --live_count_;
+}
+
+void LeaderLoop::end_all(FinishReason reason, const std::optional<Failure>& failure) {
+  std::vector<RequestId> ids;
+  for (const auto& [id, live] : live_) ids.push_back(id);
+  std::sort(ids.begin(), ids.end());
+  for (RequestId id : ids) end(id, reason, failure);
+}
+
+// Ranks are lost: nothing more can be computed. Every stream ends with an error. streams_ is held.
+void LeaderLoop::fail(const std::string& reason) {
+  if (failed_.exchange(true)) return;
+  log_error("the engine stops", "reason", reason);
+  parts_.mailbox->close();
+  for (Mail& mail : parts_.mailbox->take()) {
+    auto* request = std::get_if<std::unique_ptr<LiveRequest>>(&mail);
+    if (request == nullptr) continue;
+    (*request)->end(FinishReason::error, lost_ranks(), Clock::now());
+    --live_count_;
+  }
+  for (auto& [id, live] : live_) {
+    live.request->end(FinishReason::error, lost_ranks(), Clock::now());
+    parts_.metrics->finished(FinishReason::error, live.request->usage(), live.request->failure_code());
+    --live_count_;
+  }
+  // The step under way may still look at its sequences: they stay, only their listeners are gone.
+  if (parts_.on_lost) parts_.on_lost();
+}
+
+}  // namespace uhd

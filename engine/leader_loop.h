@@ -1,0 +1,120 @@
+// The leader's loop: requests in, steps out to all LLM ranks, tokens back to their listeners.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "cluster/plan_channel.h"
+#include "cluster/watchdog.h"
+#include "engine/engine.h"
+#include "engine/llm_worker.h"
+#include "engine/mailbox.h"
+#include "engine/metrics.h"
+#include "engine/visual_flow.h"
+#include "scheduler/scheduler.h"
+
+namespace uhd {
+
+// What a leader is made of; members are released from the last to the first.
+struct LeaderParts {
+  std::shared_ptr<void> ranks;  // followers and encoders that are threads of this process
+  std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>();
+  EngineOptions options;
+  double step_deadline_s = 120;
+  ModelConfig config;
+  ModelInfo info;
+  std::string identity;  // of checkpoint and preprocessing: part of every cache key
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<Intake> intake;
+  std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Communicator> group;
+  std::unique_ptr<PlanChannel> plans;
+  std::unique_ptr<LlmWorker> worker;
+  WorkerSizes sizes;
+  std::unique_ptr<ControlServer> server;  // null without encoder ranks
+  std::unique_ptr<RowBuffers> buffers;    // these three: null without vision
+  std::unique_ptr<SliceEncoders> encoders;
+  std::unique_ptr<VisualFlow> visual;
+  std::function<void()> on_lost;  // after the streams were ended because ranks are lost; may be empty
+};
+
+class LeaderLoop final : public Engine {
+ public:
+  // Runs a first step on all ranks; a rank that does not answer is an Error.
+  explicit LeaderLoop(LeaderParts parts);
+  // Ends running requests as cancelled and tells the other LLM ranks to stop.
+  ~LeaderLoop() override;
+
+  const ModelInfo& model() const override { return parts_.info; }
+  std::variant<Accepted, Failure> submit(Request request, TokenSink sink) override;
+  void cancel(RequestId id) override { parts_.mailbox->post(CancelRequest{id}); }
+  EngineStats stats() const override;
+  std::string metrics_text() const override;
+  void drain() override { draining_ = true; }
+  bool idle() const override { return live_count_ == 0; }
+  std::vector<int32_t> tokenize(const std::string& text, bool add_special) const override;
+  std::string detokenize(const std::vector<int32_t>& ids) const override;
+
+ private:
+  // Images of a request that are being cut.
+  struct Live {
+    std::unique_ptr<LiveRequest> request;
+    std::vector<std::vector<Slice>> cut;  // by image, until all are there
+    size_t images_to_cut = 0;
+  };
+  using Lock = std::unique_lock<std::mutex>;
+
+  std::optional<Failure> take_place();
+  void start_images(const LiveRequest& request, std::vector<ImageTask>& tasks) const;
+
+  void run(const std::stop_token& stop);
+  void take_mail();
+  void arrive(std::unique_ptr<LiveRequest> request);
+  void image_cut(CutImage cut);
+  void want_slices(Live& live);
+  void advance_images();
+  bool step(Lock& lock);
+  bool probe_if_due(Lock& lock);
+  void note_schedule(const Batch& batch, TimePoint now);
+  void make_plan(const Batch& batch);
+  std::vector<SampledToken> carry_out(std::span<const Tensor> pieces, Lock& lock);
+  void deliver(const Batch& batch, const std::vector<SampledToken>& tokens, double step_seconds);
+  void wait();
+  void publish();
+
+  void end(RequestId id, FinishReason reason, std::optional<Failure> failure);
+  void retire(RequestId id);
+  void end_all(FinishReason reason, const std::optional<Failure>& failure);
+  void fail(const std::string& reason);
+
+  LeaderParts parts_;
+  Scheduler scheduler_;
+  ImageWorkers images_;
+
+  // Held by the engine's thread except while a step runs; else by the watchdog, when that step never ends.
+  std::mutex streams_;
+  std::unordered_map<RequestId, Live> live_;
+
+  StepPlan plan_;
+  std::vector<std::byte> plan_bytes_;
+  std::vector<SampleRow> rows_;
+  uint64_t step_number_ = 0;
+  TimePoint last_step_;
+
+  std::atomic<uint64_t> last_id_{0};
+  std::atomic<int> live_count_{0};  // accepted and not ended
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> failed_{false};
+  std::atomic<int> running_{0}, free_pages_{0}, encoders_{0}, slices_queued_{0};
+  std::atomic<double> usual_seconds_{1};  // of a request: what Retry-After is made of
+
+  Watchdog watchdog_;
+  std::jthread thread_;
+};
+
+}  // namespace uhd
