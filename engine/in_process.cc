@@ -1,0 +1,148 @@
+#include "engine/in_process.h"
+
+#include <future>
+#include <thread>
+
+#include "base/log.h"
+#include "cluster/local_communicator.h"
+#include "cluster/rendezvous.h"
+#include "engine/rank.h"
+
+namespace uhd {
+
+namespace {
+
+// Runs body(stop) on a thread of its own and keeps what it throws before it calls `started`.
+class RankThread {
+ public:
+  template <class Body>
+  RankThread(std::string name, Body body)
+      : thread_([this, name = std::move(name), body = std::move(body)](const std::stop_token& stop) mutable {
+          bool started = false;
+          try {
+            body(stop, [&] {
+              started = true;
+              started_.set_value();
+            });
+          } catch (const std::exception& e) {
+            log_error("a rank ended", "rank", name, "reason", e.what());
+            if (!started) started_.set_exception(std::current_exception());
+          }
+        }) {}
+  void wait_started() { started_.get_future().get(); }
+  void end() {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  std::promise<void> started_;
+  std::jthread thread_;
+};
+
+class Encoders final : public EncoderThreads {
+ public:
+  ~Encoders() override {
+    for (int i = 0; i < count(); ++i) end(i);
+  }
+  void add(std::unique_ptr<RankThread> thread) { threads_.push_back(std::move(thread)); }
+  int count() const override { return static_cast<int>(threads_.size()); }
+  void end(int encoder) override { threads_.at(static_cast<size_t>(encoder))->end(); }
+
+ private:
+  std::vector<std::unique_ptr<RankThread>> threads_;
+};
+
+// Keeps the followers' threads; they end when the leader says stop, or when its communicator is gone.
+struct Ranks {
+  std::vector<std::unique_ptr<RankThread>> followers;
+  std::shared_ptr<Encoders> encoders;
+};
+
+std::unique_ptr<RankThread> start_follower(int index, const SharedFiles& files, const EngineOptions& options,
+                                           std::unique_ptr<Communicator> group,
+                                           std::unique_ptr<PlanChannel> plans) {
+  return std::make_unique<RankThread>(message("llm", index),
+                                      [files, options, group = std::move(group), plans = std::move(plans)](
+                                          const std::stop_token&, const auto& started) mutable {
+                                        // What a follower holds goes with its thread, so that a leader
+                                        // waiting for it fails at once.
+                                        const auto own_group = std::move(group);
+                                        const auto own_plans = std::move(plans);
+                                        const LlmRank rank = make_llm_rank(*files, options, *own_group);
+                                        started();
+                                        rank.worker->follow(*own_plans);
+                                      });
+}
+
+std::unique_ptr<RankThread> start_encoder(int index, const SharedFiles& files, const EngineOptions& options,
+                                          const ControlHub& hub) {
+  const auto hub_secret = hub.secret;
+  const int port = hub.server->port();
+  return std::make_unique<RankThread>(
+      message("encoder", index),
+      [files, options, hub_secret, port](const std::stop_token& stop, const auto& started) {
+        const std::unique_ptr<Backend> backend = make_backend(options.backend);
+        ControlClientOptions client_options;
+        client_options.leader = message("127.0.0.1:", port);
+        client_options.secret = hub_secret;
+        client_options.hello = encoder_hello(*files, *backend);
+        ControlClient client(std::move(client_options));
+        started();
+        run_encoder(*files, options, *backend, client, Duration::zero(), stop);
+      });
+}
+
+ControlHub open_hub(const ModelFiles& files, const ClusterOptions& cluster,
+                    const std::shared_ptr<Mailbox>& mailbox) {
+  ControlServerOptions options;
+  options.model = files.identity;
+  options.heartbeat_s = cluster.heartbeat_s;
+  options.lost_after_s = cluster.lost_after_s;
+  options.wake = [mailbox] { mailbox->wake(); };
+  ControlHub hub;
+  hub.server = std::make_unique<ControlServer>(std::move(options));
+  return hub;
+}
+
+void wait_for_encoders(const Engine& engine) {
+  const TimePoint limit = Clock::now() + std::chrono::seconds(60);
+  while (engine.stats().readiness == Readiness::text_only && Clock::now() < limit) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+}  // namespace
+
+InProcessEngine start_in_process(const EngineOptions& options, const ClusterOptions& cluster) {
+  check_options(cluster);
+  const SharedFiles files = std::make_shared<const ModelFiles>(open_model(options));
+  require(cluster.encoders == 0 || files->config.vision, "this model has no vision tower: set encoders to 0");
+  auto groups = make_local_communicators(cluster.tensor_parallel);
+  auto plans = make_local_plan_channels(cluster.tensor_parallel);
+  const auto ranks = std::make_shared<Ranks>();
+  LeaderParts parts;
+  parts.ranks = ranks;
+  for (int i = 1; i < cluster.tensor_parallel; ++i) {
+    const auto at = static_cast<size_t>(i);
+    ranks->followers.push_back(
+        start_follower(i, files, options, std::move(groups[at]), std::move(plans[at])));
+  }
+  parts.group = std::move(groups[0]);
+  parts.plans = std::move(plans[0]);
+  LlmRank rank = make_llm_rank(*files, options, *parts.group);
+  for (auto& follower : ranks->followers) follower->wait_started();
+  ControlHub hub;
+  if (cluster.encoders > 0) {
+    hub = open_hub(*files, cluster, parts.mailbox);
+    ranks->encoders = std::make_shared<Encoders>();
+    for (int i = 0; i < cluster.encoders; ++i) ranks->encoders->add(start_encoder(i, files, options, hub));
+  }
+  const auto encoders = ranks->encoders;
+  make_leader(parts, files, options, cluster, std::move(rank), std::move(hub.server));
+  InProcessEngine started{std::make_unique<LeaderLoop>(std::move(parts)), encoders};
+  if (encoders != nullptr) wait_for_encoders(*started.engine);
+  return started;
+}
+
+}  // namespace uhd

@@ -1,0 +1,25 @@
+// All ranks as threads of one process.
+#pragma once
+
+#include <memory>
+
+#include "engine/leader.h"
+
+namespace uhd {
+
+// The encoders of such an engine; tests end one to see what happens. Must not be used after the engine.
+class EncoderThreads {
+ public:
+  virtual ~EncoderThreads() = default;
+  virtual int count() const = 0;
+  // Its connection is closed wherever it is; returns when its thread has ended.
+  virtual void end(int encoder) = 0;
+};
+
+struct InProcessEngine {
+  std::unique_ptr<Engine> engine;
+  std::shared_ptr<EncoderThreads> encoders;  // null without any
+};
+InProcessEngine start_in_process(const EngineOptions& options, const ClusterOptions& cluster);
+
+}  // namespace uhd

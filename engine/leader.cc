@@ -1,0 +1,85 @@
+#include "engine/leader.h"
+
+#include <thread>
+
+#include "base/log.h"
+#include "cluster/rendezvous.h"
+#include "cluster/world.h"
+#include "engine/in_process.h"
+#include "engine/rank.h"
+
+namespace uhd {
+
+namespace {
+
+// After the streams were ended with an error: time for them to reach their clients.
+constexpr Duration kLastWords = std::chrono::seconds(1);
+// In one job an encoder's leader does not come back: its end is the job's end.
+constexpr Duration kLeaderGone = std::chrono::seconds(2);
+
+void serve_encoder(World& world, const Topology& topology, const EngineOptions& options,
+                   const ClusterOptions& cluster) {
+  const ModelFiles files = open_model(options);
+  const std::unique_ptr<Backend> backend = make_backend(options.backend);
+  const auto client = open_control_client(world, topology, cluster, encoder_hello(files, *backend), {});
+  run_encoder(files, options, *backend, *client, topology.leader >= 0 ? kLeaderGone : Duration::zero(), {});
+}
+
+void serve_leader(World& world, const Topology& topology, const EngineOptions& options,
+                  const ClusterOptions& cluster, LeaderParts parts,
+                  const std::function<void(Engine&)>& serve) {
+  const auto files = std::make_shared<const ModelFiles>(open_model(options));
+  require(topology.encoder_ranks == 0 || files->config.vision,
+          "this model has no vision tower: set encoders to 0");
+  ControlHub hub;
+  const bool expects_encoders = topology.encoder_ranks > 0 || cluster.control_port > 0;
+  if (expects_encoders && files->config.vision) {
+    hub = open_control_server(world, topology, cluster, files->identity,
+                              [mailbox = parts.mailbox] { mailbox->wake(); });
+  }
+  LlmRank rank = make_llm_rank(*files, options, *parts.group);
+  make_leader(parts, files, options, cluster, std::move(rank), std::move(hub.server));
+  if (world.size() > 1) {
+    // A lost rank ends the job: what runs it starts it again.
+    parts.on_lost = [&world] {
+      std::thread([&world] {
+        std::this_thread::sleep_for(kLastWords);
+        world.abort(1);
+      }).detach();
+    };
+  }
+  LeaderLoop engine(std::move(parts));
+  serve(engine);
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> make_engine(const EngineOptions& options, const ClusterOptions& cluster) {
+  return start_in_process(options, cluster).engine;
+}
+
+void run_rank(World& world, const EngineOptions& options, const ClusterOptions& cluster,
+              const std::function<void(Engine&)>& serve) {
+  const Topology topology = world.agree_topology(cluster);
+  init_log(LogLevel::info, topology.name_of(world.rank()));
+  const bool one_process = world.size() == 1 && topology.llm_ranks == 1;
+  if (one_process && (topology.encoder_threads > 0 || cluster.control_port == 0)) {
+    serve(*make_engine(options, cluster));
+    return;
+  }
+  LeaderParts parts;
+  parts.group = world.tensor_parallel(topology);
+  parts.plans = world.plan_channel(topology);
+  const Place place = topology.of(world.rank());
+  if (place.role == Role::encoder) {
+    serve_encoder(world, topology, options, cluster);
+  } else if (place.index == 0) {
+    serve_leader(world, topology, options, cluster, std::move(parts), serve);
+  } else {
+    const ModelFiles files = open_model(options);
+    const LlmRank rank = make_llm_rank(files, options, *parts.group);
+    rank.worker->follow(*parts.plans);
+  }
+}
+
+}  // namespace uhd

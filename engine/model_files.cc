@@ -1,0 +1,63 @@
+#include "engine/model_files.h"
+
+#include "base/hash.h"
+#include "model/weights/parameters.h"
+
+namespace uhd {
+
+namespace {
+
+void override_slicing(SlicingConfig& slicing, const ImageOptions& options) {
+  if (options.max_slices > 0) slicing.max_slices = options.max_slices;
+  if (options.prescale_longest >= 0) slicing.prescale_longest = options.prescale_longest;
+}
+
+WeightFormat weight_format(const std::string& dtype, const ModelFiles& files) {
+  if (dtype == "f32") return WeightFormat::f32;
+  if (dtype == "bf16") return WeightFormat::bf16;
+  require(dtype == "auto", "dtype is \"", dtype, "\", but must be auto, bf16 or f32");
+  const Tensor* table = files.checkpoint.find(files.config.prefix_language + "embed_tokens.weight");
+  return table != nullptr && table->dtype() == DType::f32 ? WeightFormat::f32 : WeightFormat::bf16;
+}
+
+// Names, types, shapes and some bytes of every tensor: reading all of a large checkpoint would take too long,
+// and this is about honest mistakes.
+void describe(const Checkpoint& checkpoint, std::string& text) {
+  constexpr size_t kBytesLookedAt = 64;
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    text += name;
+    text += name_of(tensor.dtype());
+    for (int i = 0; i < tensor.rank(); ++i) text += message(' ', tensor.dim(i));
+    text.append(static_cast<const char*>(tensor.raw()), std::min(kBytesLookedAt, tensor.bytes()));
+  }
+}
+
+std::string identity_of(const ModelFiles& files, const EngineOptions& options) {
+  std::string text;
+  describe(files.checkpoint, text);
+  if (files.tower) describe(*files.tower, text);
+  const SlicingConfig& slicing = files.config.slicing;
+  text += message(" slices ", slicing.max_slices, ' ', slicing.prescale_longest, ' ', slicing.scale,
+                  options.image.reference_compat ? " compat " : " ",
+                  files.format == WeightFormat::f32 ? "f32" : "bf16");
+  return fingerprint({bytes_of(text)}).hex();
+}
+
+}  // namespace
+
+ModelFiles open_model(const EngineOptions& options) {
+  require(!options.model.empty(), "no model is given: set engine.model to a checkpoint directory");
+  ModelConfig config = read_model_config(options.model);
+  override_slicing(config.slicing, options.image);
+  ModelFiles files{std::move(config), Checkpoint(options.model), std::nullopt, WeightFormat::bf16, ""};
+  if (files.config.vision && !files.config.vision_directory.empty() &&
+      files.config.vision_directory != files.config.directory) {
+    files.tower.emplace(files.config.vision_directory);
+  }
+  require_complete(files.config, files.checkpoint, files.tower ? &*files.tower : nullptr);
+  files.format = weight_format(options.dtype, files);
+  files.identity = identity_of(files, options);
+  return files;
+}
+
+}  // namespace uhd

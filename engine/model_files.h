@@ -1,0 +1,28 @@
+// A checkpoint opened for the ranks of this process: config, files, and what names both.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "engine/options.h"
+#include "model/config.h"
+#include "model/weights/checkpoint.h"
+
+namespace uhd {
+
+// Immutable; shared by the ranks of one process.
+struct ModelFiles {
+  ModelConfig config;  // with the options' overrides of slicing
+  Checkpoint checkpoint;
+  std::optional<Checkpoint> tower;  // where the vision tower lies elsewhere
+  WeightFormat format = WeightFormat::bf16;
+  std::string identity;  // equal on ranks that would compute the same rows: of files and preprocessing
+
+  const Checkpoint& vision_checkpoint() const { return tower ? *tower : checkpoint; }
+  DType kv_dtype() const { return format == WeightFormat::f32 ? DType::f32 : DType::bf16; }
+};
+
+// A checkpoint that is not complete, or an option that it cannot follow, is an Error.
+ModelFiles open_model(const EngineOptions& options);
+
+}  // namespace uhd

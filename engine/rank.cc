@@ -1,0 +1,174 @@
+#include "engine/rank.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "engine/local_encoders.h"
+#include "engine/memory.h"
+#include "engine/remote_encoders.h"
+#include "model/vision/slice_plan.h"
+
+namespace uhd {
+
+namespace {
+
+std::string family_name(Family family) {
+  switch (family) {
+    case Family::llava_uhd_v1:
+      return "llava-uhd-v1";
+    case Family::llava_15:
+      return "llava-1.5";
+    case Family::minicpmv_26:
+      return "minicpm-v-2.6";
+    case Family::text:
+      break;
+  }
+  return "text";
+}
+
+int64_t pages_of_context(int context, int page_size) { return (context + page_size - 1) / page_size; }
+
+// Pages that this rank can hold: of the memory given, or of half of what is free, shared with the other ranks
+// of the group (they may be on this host); never more than all sequences at full length would use.
+int wanted_pages(const ModelFiles& files, const EngineOptions& options, const LanguageShard& shard,
+                 int context) {
+  const LanguageConfig& language = files.config.language;
+  const auto page_bytes = static_cast<int64_t>(KvCache::bytes_per_page(
+      language.layers, shard.kv_heads, language.head_dim, options.page_size, files.kv_dtype()));
+  const int64_t bytes =
+      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : available_memory() / 2 / shard.size;
+  const int64_t most = pages_of_context(context, options.page_size) * options.max_running;
+  return static_cast<int>(std::min({bytes / page_bytes, most, int64_t{1} << 24}));
+}
+
+// The smallest number that any rank of the group names.
+int agreed_minimum(Backend& backend, Communicator& group, int32_t mine) {
+  if (group.size() == 1) return mine;
+  const DeviceBuffer memory = backend.allocate(sizeof(int32_t) * static_cast<size_t>(group.size() + 1));
+  const Tensor all = memory.as(DType::i32, {group.size()});
+  const Tensor own(static_cast<int32_t*>(memory.data()) + group.size(), DType::i32, {1});
+  backend.upload(own, Tensor::of(&mine, {1}));
+  group.all_gather(all, own);
+  std::vector<int32_t> values(static_cast<size_t>(group.size()));
+  backend.download(Tensor::of(values.data(), {group.size()}), all);
+  return *std::min_element(values.begin(), values.end());
+}
+
+int visual_rows(const ModelFiles& files, const EngineOptions& options, int context, DType activation) {
+  if (!files.config.vision) return 0;
+  const int64_t row_bytes = int64_t{files.config.language.hidden} * static_cast<int64_t>(size_of(activation));
+  const int64_t rows = options.visual_cache_bytes / row_bytes;
+  // Any one request must fit, or it would wait for ever.
+  return static_cast<int>(std::clamp<int64_t>(rows, context, int64_t{1} << 30));
+}
+
+}  // namespace
+
+int max_piece_rows(const ModelConfig& config, const ImageOptions& options) {
+  if (!config.vision) return 0;
+  if (config.projector.queries > 0) return config.projector.queries;
+  return static_cast<int>(options.limits.max_piece_patches);
+}
+
+LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Communicator& group) {
+  const LanguageConfig& language = files.config.language;
+  require(options.max_running > 0 && options.max_waiting >= 0 && options.page_size > 0 &&
+              options.token_budget > 0,
+          "max_running, page_size and token_budget must be positive");
+  require(options.context_length >= 0 && options.context_length <= language.context, "context_length is ",
+          options.context_length, ", but the model holds ", language.context);
+  int context = options.context_length > 0 ? options.context_length : language.context;
+  LlmRank rank;
+  rank.backend = make_backend(options.backend);
+  auto llama =
+      std::make_unique<Llama>(files.config, files.checkpoint, *rank.backend, group, files.format, context);
+  rank.sizes.pages =
+      agreed_minimum(*rank.backend, group, wanted_pages(files, options, llama->shard(), context));
+  require(rank.sizes.pages > 0, "the KV memory does not hold one page: give more kv_memory");
+  const int64_t held = int64_t{rank.sizes.pages} * options.page_size;
+  require(options.context_length <= held, "a context of ", options.context_length,
+          " tokens needs more KV memory: it holds ", held);
+  context = static_cast<int>(std::min<int64_t>(context, held));
+  rank.sizes.step = {options.token_budget, options.max_running, context, options.page_size};
+  rank.sizes.visual_rows = visual_rows(files, options, context, rank.backend->activation_dtype());
+  rank.sizes.max_piece_rows = max_piece_rows(files.config, options.image);
+  rank.sizes.kv = files.kv_dtype();
+  rank.worker =
+      std::make_unique<LlmWorker>(std::move(llama), *rank.backend, group, language.vocabulary, rank.sizes);
+  return rank;
+}
+
+SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
+  EncoderLimits limits;
+  limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);
+  auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
+                                                 backend, files.format, limits);
+  SliceEncoder slices;
+  slices.encode = [encoder](std::span<const Slice* const> batch, Tensor rows) {
+    std::vector<SliceView> views;
+    for (const Slice* slice : batch) views.push_back({slice->width, slice->height, slice->pixels});
+    encoder->encode(rows, views);
+  };
+  slices.rows_of = [encoder](const Slice& slice) {
+    return static_cast<int>(encoder->tokens_of(slice.width, slice.height));
+  };
+  return slices;
+}
+
+void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptions& options,
+                 const ClusterOptions& cluster, LlmRank rank, std::unique_ptr<ControlServer> server) {
+  const ModelConfig& config = files->config;
+  parts.options = options;
+  parts.step_deadline_s = cluster.step_deadline_s;
+  parts.config = config;
+  parts.identity = files->identity;
+  parts.sizes = rank.sizes;
+  parts.info = {options.model_name.empty() ? config.name : options.model_name, family_name(config.family),
+                config.vision.has_value(), rank.sizes.step.max_context, config.language.vocabulary};
+  parts.tokenizer = load_tokenizer(options.model);
+  parts.intake =
+      std::make_unique<Intake>(config, parts.tokenizer, load_chat_template(options.model), options.image,
+                               IntakeLimits{rank.sizes.step.max_context, rank.sizes.visual_rows});
+  parts.metrics = std::make_unique<Metrics>(parts.info.id);
+  parts.backend = std::move(rank.backend);
+  parts.worker = std::move(rank.worker);
+  parts.server = std::move(server);
+  if (!config.vision) return;
+  parts.buffers =
+      std::make_unique<RowBuffers>(*parts.backend, rank.sizes.max_piece_rows, config.language.hidden);
+  if (parts.server != nullptr) {
+    EncoderPoolLimits limits;
+    limits.retries = options.encode.retries;
+    limits.no_encoder_wait = from_seconds(options.encode.no_encoder_wait_s);
+    limits.liveness.lost_after = from_seconds(cluster.lost_after_s);
+    limits.liveness.job_deadline = from_seconds(cluster.job_deadline_s);
+    parts.encoders = std::make_unique<RemoteEncoders>(*parts.server, *parts.buffers, limits, *parts.metrics);
+  } else {
+    parts.encoders =
+        std::make_unique<LocalEncoders>(make_slice_encoder(*files, options, *parts.backend).encode,
+                                        *parts.buffers, options.encode.batch_patches, config.slicing.patch);
+  }
+  parts.visual =
+      std::make_unique<VisualFlow>(rank.sizes.visual_rows, *parts.encoders, *parts.buffers, *parts.metrics);
+}
+
+Hello encoder_hello(const ModelFiles& files, const Backend& backend) {
+  constexpr uint32_t kSlicesAtOnce = 16;
+  Hello hello;
+  hello.model = files.identity;
+  hello.backend = backend.description();
+  hello.capacity = kSlicesAtOnce;
+  return hello;
+}
+
+void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend,
+                 ControlClient& leader, Duration give_up_after, const std::stop_token& stop) {
+  require(files.config.vision.has_value(), "this model has no vision tower: it needs no encoder ranks");
+  const SliceEncoder slices = make_slice_encoder(files, options, backend);
+  RowBuffers buffers(backend, max_piece_rows(files.config, options.image), files.config.language.hidden);
+  EncoderWorker worker(leader, slices.encode, slices.rows_of, buffers,
+                       {options.encode.batch_patches, files.config.slicing.patch, give_up_after});
+  worker.run(stop);
+}
+
+}  // namespace uhd

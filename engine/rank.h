@@ -1,0 +1,50 @@
+// One rank put together from the checkpoint and the options: the same pieces whether ranks are processes or
+// threads.
+#pragma once
+
+#include <memory>
+
+#include "cluster/control_client.h"
+#include "cluster/control_server.h"
+#include "cluster/options.h"
+#include "engine/encoder_worker.h"
+#include "engine/leader_loop.h"
+#include "engine/model_files.h"
+#include "model/vision/vision_encoder.h"
+
+namespace uhd {
+
+using SharedFiles = std::shared_ptr<const ModelFiles>;
+
+// Rows of the largest slice that the options allow.
+int max_piece_rows(const ModelConfig& config, const ImageOptions& options);
+
+// Loads this rank's shard and sizes its memory. Collective over the group: all ranks agree on the number of
+// pages.
+struct LlmRank {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<LlmWorker> worker;
+  WorkerSizes sizes;
+};
+LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Communicator& group);
+
+// The vision tower behind the function that encoders call. `rows_of` gives the rows that a slice becomes.
+struct SliceEncoder {
+  EncodeSlices encode;
+  std::function<int(const Slice&)> rows_of;
+};
+SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend);
+
+// Everything of the leader but the ranks behind it: fills the parts after ranks, mailbox, group and plans are
+// set. `server`: where encoder ranks report; null: the leader encodes itself.
+void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptions& options,
+                 const ClusterOptions& cluster, LlmRank rank, std::unique_ptr<ControlServer> server);
+
+// What an encoder says of itself when it joins.
+Hello encoder_hello(const ModelFiles& files, const Backend& backend);
+
+// The whole life of an encoder rank.
+void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend,
+                 ControlClient& leader, Duration give_up_after, const std::stop_token& stop);
+
+}  // namespace uhd
