@@ -1,0 +1,24 @@
+// What this machine can do at most, measured in the same run as what is compared with it.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/thread_pool.h"
+
+namespace uhd {
+
+struct Roofs {
+  double read_bytes = 0;  // a second, from memory
+  double bf16_flops = 0;  // a second; 0 where the processor does not multiply bfloat16
+  double f32_flops = 0;
+};
+
+// With the pool's threads, on the instruction set of that name.
+Roofs measure_roofs(ThreadPool& pool, const std::string& isa);
+
+// Seconds of one call: the 5th percentile of many, so that what other processes take is left out. With one
+// thread it is the thread's own processor time, with more the clock on the wall.
+double best_seconds(int threads, const std::function<void()>& call, double budget_s = 0.4);
+
+}  // namespace uhd
