@@ -1,7 +1,6 @@
 #include "model/vision/resize.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -9,60 +8,6 @@
 
 namespace uhd {
 namespace {
-
-double cubic(double x) {
-  constexpr double a = -0.5;
-  x = std::abs(x);
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0.0;
-}
-
-int32_t fixed_point(double weight) {
-  return static_cast<int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << AxisFilter::kPrecision));
-}
-
-void split_weights(AxisFilter& filter) {
-  constexpr int kGroup = AxisFilter::kGroup;
-  filter.halves.resize(filter.weights.size() * 2);
-  for (size_t i = 0; i < filter.weights.size(); ++i) {
-    int16_t* group = &filter.halves[i / kGroup * 2 * kGroup];
-    group[i % kGroup] = static_cast<int16_t>(filter.weights[i] >> 8);
-    group[kGroup + i % kGroup] = static_cast<int16_t>(filter.weights[i] & 255);
-  }
-}
-
-// Weights of outputs [begin, begin + outputs) of `in` pixels resized to `out`.
-AxisFilter make_filter(int in, int64_t out, int begin, int outputs) {
-  const double scale = static_cast<double>(in) / out;
-  const double stretch = std::max(scale, 1.0);
-  const double support = 2.0 * stretch;
-  AxisFilter filter;
-  const int room = static_cast<int>(std::ceil(support)) * 2 + 1;
-  filter.taps = (std::min(room, in) + AxisFilter::kGroup - 1) / AxisFilter::kGroup * AxisFilter::kGroup;
-  filter.first.resize(outputs);
-  filter.count.resize(outputs);
-  filter.weights.resize(static_cast<size_t>(outputs) * filter.taps);
-  std::vector<double> exact(filter.taps);
-  for (int x = 0; x < outputs; ++x) {
-    const double centre = (begin + x + 0.5) * scale;
-    const int first = std::max(static_cast<int>(centre - support + 0.5), 0);
-    const int count = std::min(static_cast<int>(centre + support + 0.5), in) - first;
-    double sum = 0;
-    for (int i = 0; i < count; ++i) {
-      exact[i] = cubic((i + first - centre + 0.5) * (1.0 / stretch));
-      sum += exact[i];
-    }
-    for (int i = 0; i < count; ++i) {
-      filter.weights[static_cast<size_t>(x) * filter.taps + i] =
-          fixed_point(sum != 0.0 ? exact[i] / sum : exact[i]);
-    }
-    filter.first[x] = first;
-    filter.count[x] = count;
-  }
-  split_weights(filter);
-  return filter;
-}
 
 // Columns of the source that one pass needs.
 struct Columns {
@@ -158,8 +103,8 @@ std::vector<uint8_t> resize_bicubic_window(const RowSource& source, Size full, c
   const bool horizontal_last = !same_width && vertical_first(source, full);
   AxisFilter horizontal, vertical;
   Columns columns{window.x, window.width};
-  if (!same_width) horizontal = make_filter(source.width, full.width, window.x, window.width);
-  if (!same_height) vertical = make_filter(source.height, full.height, window.y, window.height);
+  if (!same_width) horizontal = make_axis_filter(source.width, full.width, window.x, window.width);
+  if (!same_height) vertical = make_axis_filter(source.height, full.height, window.y, window.height);
   if (horizontal_last) columns = crop_inputs(horizontal);
   const int capacity = same_height ? 1 : *std::max_element(vertical.count.begin(), vertical.count.end());
   RowRing ring(source, same_width || horizontal_last ? nullptr : &horizontal, columns, capacity, kernels);

@@ -21,6 +21,10 @@ struct AxisFilter {
   std::vector<int16_t> halves;   // [outputs, taps / kGroup, {high, low}, kGroup]
 };
 
+// Of outputs [begin, begin + outputs) of `in` pixels resized to `out`: the bicubic of a = −0.5, stretched
+// where the axis shrinks.
+AxisFilter make_axis_filter(int in, int64_t out, int begin, int outputs);
+
 struct RowKernels {
   // out: one RGB pixel per output of the filter. `row` has kRowSlack readable bytes past its end.
   void (*horizontal)(uint8_t* out, const uint8_t* row, const AxisFilter& filter);
