@@ -1,7 +1,6 @@
 // Errors: one exception type, and one check that says where it failed.
 #pragma once
 
-#include <source_location>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -27,10 +26,10 @@ std::string message(const Parts&... parts) {
 // check(x > 0, "x is ", x): throws Error with the parts, and file and line, unless the condition holds.
 template <class... Parts>
 struct check {
-  explicit check(bool condition, const Parts&... parts,
-                 std::source_location at = std::source_location::current()) {
+  explicit check(bool condition, const Parts&... parts, const char* file = __builtin_FILE(),
+                 int line = __builtin_LINE()) {
     if (!condition) [[unlikely]] {
-      throw Error(message(parts..., " (", at.file_name(), ":", at.line(), ")"));
+      throw Error(message(parts..., " (", file, ":", line, ")"));
     }
   }
 };
