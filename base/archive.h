@@ -31,9 +31,8 @@ class Writer {
 
  private:
   void append(const void* data, size_t bytes) {
-    const size_t at = out_.size();
-    out_.resize(at + bytes);
-    if (bytes > 0) std::memcpy(out_.data() + at, data, bytes);
+    const auto* begin = static_cast<const std::byte*>(data);
+    out_.insert(out_.end(), begin, begin + bytes);
   }
   template <Plain T>
   void put(const T& v) {

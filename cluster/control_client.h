@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cluster/messages.h"
+#include "cluster/network.h"
 #include "cluster/visual_link.h"
 
 namespace uhd {
@@ -58,6 +59,8 @@ struct ClientEvent {
 class ControlClient {
  public:
   explicit ControlClient(ControlClientOptions options);
+  ControlClient(ControlClientOptions options,
+                std::unique_ptr<Network> network);  // for tests: a simulated one
   ~ControlClient();
   ControlClient(const ControlClient&) = delete;
   ControlClient& operator=(const ControlClient&) = delete;

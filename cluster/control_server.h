@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cluster/messages.h"
+#include "cluster/network.h"
 #include "cluster/visual_link.h"
 
 namespace uhd {
@@ -51,6 +52,8 @@ class ControlServer {
  public:
   // Listens when it returns. A port that cannot be bound is an Error that names it.
   explicit ControlServer(ControlServerOptions options);
+  ControlServer(ControlServerOptions options,
+                std::unique_ptr<Network> network);  // for tests: a simulated one
   // Closes every connection. Links handed out by EncoderJoined outlive it safely, failed.
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;

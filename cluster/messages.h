@@ -102,6 +102,5 @@ std::vector<std::byte> encode_message(const ControlMessage& message);
 ControlMessage decode_message(FrameType type, std::span<const std::byte> payload);
 // The most payload bytes a frame of this type may have; unknown types 0.
 size_t max_payload(FrameType type);
-std::string name_of(const ControlMessage& message);
 
 }  // namespace uhd

@@ -1,0 +1,80 @@
+#include "cluster/liveness.h"
+
+#include <algorithm>
+
+namespace uhd {
+
+void EncoderLiveness::joined(Encoder encoder, TimePoint at) { peers_[encoder] = Peer{.heard = at}; }
+
+void EncoderLiveness::heard(Encoder encoder, TimePoint at) {
+  if (const auto peer = peers_.find(encoder); peer != peers_.end()) {
+    peer->second.heard = std::max(peer->second.heard, at);
+  }
+}
+
+void EncoderLiveness::left(Encoder encoder) { peers_.erase(encoder); }
+
+void EncoderLiveness::job_sent(Encoder encoder, Job job, TimePoint at) {
+  if (const auto peer = peers_.find(encoder); peer != peers_.end()) peer->second.jobs[job] = at;
+}
+
+void EncoderLiveness::job_answered(Encoder encoder, Job job) {
+  const auto peer = peers_.find(encoder);
+  if (peer != peers_.end() && peer->second.jobs.erase(job) > 0) peer->second.strikes = 0;
+}
+
+void EncoderLiveness::job_withdrawn(Encoder encoder, Job job) {
+  if (const auto peer = peers_.find(encoder); peer != peers_.end()) peer->second.jobs.erase(job);
+}
+
+EncoderLiveness::Verdict EncoderLiveness::tick(TimePoint now) {
+  Verdict verdict;
+  for (auto& [encoder, peer] : peers_) {
+    if (now - peer.heard >= limits_.lost_after) {
+      verdict.lost.push_back(encoder);
+      continue;
+    }
+    const auto late = [&](const auto& job) { return now - job.second >= limits_.job_deadline; };
+    for (const auto& job : peer.jobs) {
+      if (late(job)) verdict.overdue.push_back({encoder, job.first});
+    }
+    peer.strikes += static_cast<int>(std::erase_if(peer.jobs, late));
+    if (peer.strikes >= limits_.strikes) verdict.stuck.push_back(encoder);
+  }
+  for (Encoder encoder : verdict.lost) peers_.erase(encoder);
+  for (Encoder encoder : verdict.stuck) peers_.erase(encoder);
+  return verdict;
+}
+
+std::optional<TimePoint> EncoderLiveness::next_deadline() const {
+  std::optional<TimePoint> next;
+  const auto take = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
+  for (const auto& [encoder, peer] : peers_) {
+    take(peer.heard + limits_.lost_after);
+    for (const auto& [job, sent] : peer.jobs) take(sent + limits_.job_deadline);
+  }
+  return next;
+}
+
+void StepLiveness::started(uint64_t step, TimePoint at) {
+  step_ = step;
+  started_ = at;
+}
+
+void StepLiveness::finished(TimePoint at) {
+  started_.reset();
+  last_finished_ = at;
+}
+
+std::optional<uint64_t> StepLiveness::tick(TimePoint now) {
+  if (!started_ || now - *started_ < deadline_) return std::nullopt;
+  started_.reset();
+  return step_;
+}
+
+std::optional<TimePoint> StepLiveness::next_deadline() const {
+  if (!started_) return std::nullopt;
+  return *started_ + deadline_;
+}
+
+}  // namespace uhd

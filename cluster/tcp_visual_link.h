@@ -1,0 +1,46 @@
+// Rows over a TCP connection of their own: between any two processes, or threads of one.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/frame.h"
+#include "cluster/visual_link.h"
+
+namespace uhd {
+
+// What a link and the network's thread share; outlives neither's need of it. Thread-safe.
+class LinkPort {
+ public:
+  using Send = std::function<void(std::vector<std::byte> frame)>;
+
+  // For the network's thread. `send` may be empty at the receiving end.
+  void open(Send send);
+  // Connection::Handler::limit: rows are acceptable while they are awaited, and of the agreed size.
+  int64_t limit(FrameType type) const;
+  void arrived(std::vector<std::byte> payload);
+  // The connection is gone; `send` is not called after it returns. The first reason stays.
+  void fail(const std::string& reason);
+
+  // For the link.
+  void expect(size_t payload_bytes);
+  std::optional<std::vector<std::byte>> take();
+  bool send(std::vector<std::byte> frame);
+  std::optional<std::string> failure() const;
+
+ private:
+  mutable std::mutex mutex_;
+  Send send_;
+  size_t expected_bytes_ = 0;
+  std::optional<std::vector<std::byte>> payload_;
+  std::optional<std::string> failure_;
+};
+
+std::unique_ptr<VisualLink> make_tcp_sender(std::shared_ptr<LinkPort> port);
+std::unique_ptr<VisualLink> make_tcp_receiver(std::shared_ptr<LinkPort> port);
+
+}  // namespace uhd

@@ -1,0 +1,96 @@
+// Leader and encoder as the control channel's tests need them.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cluster/control_client.h"
+#include "cluster/control_server.h"
+
+namespace uhd {
+
+inline Hello hello_for(const std::string& model) {
+  Hello hello;
+  hello.model = model;
+  hello.backend = "cpu";
+  hello.host = "here";
+  return hello;
+}
+
+inline EncodeJob job_of(uint64_t job) {
+  EncodeJob m;
+  m.job = job;
+  m.fingerprint = {job, 7};
+  m.width = 28;
+  m.height = 14;
+  m.pixels.assign(28 * 14 * 3, static_cast<uint8_t>(job));
+  m.deadline_ms = 1000;
+  return m;
+}
+
+// Takes events one at a time, in order. `more` fetches new ones: polls a server or client, or turns a
+// simulation.
+template <class Event>
+class Events {
+ public:
+  explicit Events(std::function<std::vector<Event>()> more) : more_(std::move(more)) {}
+
+  // The next event, which must be of this kind; nothing comes: a failure and an empty result.
+  template <class What>
+  std::optional<What> next(int attempts = 1) {
+    for (int i = 0; i < attempts && pending_.empty(); ++i) fetch();
+    if (pending_.empty()) {
+      ADD_FAILURE() << "no event came";
+      return std::nullopt;
+    }
+    last_ = std::move(pending_.front());
+    pending_.pop_front();
+    What* what = std::get_if<What>(&last_->what);
+    if (what == nullptr) {
+      ADD_FAILURE() << "an event of kind " << last_->what.index() << " came";
+      return std::nullopt;
+    }
+    return std::move(*what);
+  }
+  // As next(), passing over heartbeats and whatever else is of other kinds.
+  template <class What>
+  std::optional<What> find(int attempts = 1) {
+    for (int i = 0; i < attempts; ++i) {
+      if (pending_.empty()) fetch();
+      while (!pending_.empty()) {
+        last_ = std::move(pending_.front());
+        pending_.pop_front();
+        if (What* what = std::get_if<What>(&last_->what)) return std::move(*what);
+      }
+    }
+    ADD_FAILURE() << "no such event came";
+    return std::nullopt;
+  }
+  bool none() {
+    fetch();
+    return pending_.empty();
+  }
+  // The event that next() or find() gave last.
+  const Event& last() const { return *last_; }
+
+ private:
+  void fetch() {
+    auto events = more_();
+    pending_.insert(pending_.end(), std::make_move_iterator(events.begin()),
+                    std::make_move_iterator(events.end()));
+  }
+
+  std::function<std::vector<Event>()> more_;
+  std::deque<Event> pending_;
+  std::optional<Event> last_;
+};
+
+}  // namespace uhd

@@ -1,0 +1,202 @@
+// The control channel and its links over real sockets on loopback; the rows of the protocol are tested in
+// control_channel_test.cc on a simulated network.
+#include <thread>
+
+#include "base/error.h"
+#include "cluster/rendezvous.h"
+#include "cluster/secret.h"
+#include "tests/cluster/control_fixture.h"
+
+namespace uhd {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+constexpr int kAttempts = 600;  // of up to 100 ms: the most a test waits for an event
+
+struct Leader {
+  explicit Leader(const std::string& secret, int port = 0) : server(options(secret, port)) {}
+  static ControlServerOptions options(const std::string& secret, int port) {
+    ControlServerOptions o;
+    o.secret = secret;
+    o.port = port;
+    o.model = "m";
+    return o;
+  }
+  std::string address() const { return message("127.0.0.1:", server.port()); }
+
+  ControlServer server;
+  Events<ServerEvent> events{[this] {
+    auto found = server.poll();
+    if (found.empty()) std::this_thread::sleep_for(1ms);
+    return found;
+  }};
+  template <class What>
+  std::optional<What> find() {
+    return events.find<What>(kAttempts * 100);
+  }
+};
+
+struct Encoder {
+  Encoder(const std::string& leader, const std::string& secret) : client(options(leader, secret)) {}
+  static ControlClientOptions options(const std::string& leader, const std::string& secret) {
+    ControlClientOptions o;
+    o.leader = leader;
+    o.secret = secret;
+    o.hello = hello_for("m");
+    return o;
+  }
+
+  ControlClient client;
+  Events<ClientEvent> events{[this] { return client.poll(100ms); }};
+  template <class What>
+  std::optional<What> find() {
+    return events.find<What>(kAttempts);
+  }
+};
+
+LinkState ended(VisualLink& link) {
+  while (link.poll() == LinkState::busy) std::this_thread::yield();
+  return link.poll();
+}
+
+TEST(ControlTcp, ASliceGoesOutAndItsRowsComeBack) {
+  Leader leader("a shared secret!");
+  Encoder encoder(leader.address(), "a shared secret!");
+  auto joined = leader.find<EncoderJoined>();
+  ASSERT_TRUE(joined);
+  EXPECT_EQ(joined->hello.backend, "cpu");
+  const EncoderId id = leader.events.last().encoder;
+  auto met = encoder.find<LeaderJoined>();
+  ASSERT_TRUE(met);
+  EXPECT_EQ(met->encoder, id);
+
+  for (uint64_t job = 1; job <= 20; ++job) {
+    leader.server.send(id, job_of(job));
+    const auto got = encoder.find<EncodeJob>();
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->pixels, job_of(job).pixels);
+    EXPECT_EQ(got->fingerprint, job_of(job).fingerprint);
+
+    encoder.client.send(Encoded{job, 64, 1024, DType::f32, 0.5f});
+    const auto encoded = leader.find<Encoded>();
+    ASSERT_TRUE(encoded);
+    std::vector<float> rows(64 * 1024);
+    joined->link->begin(job, Tensor::of(rows.data(), {encoded->rows, encoded->width}));
+    leader.server.send(id, Go{job});
+
+    ASSERT_TRUE(encoder.find<Go>());
+    std::vector<float> made(64 * 1024, static_cast<float>(job));
+    met->link->begin(job, Tensor::of(made.data(), {64, 1024}));
+    EXPECT_EQ(ended(*met->link), LinkState::done);
+    EXPECT_EQ(ended(*joined->link), LinkState::done) << joined->link->failure();
+    EXPECT_EQ(rows, made);
+    leader.server.send(id, Done{job});
+    EXPECT_EQ(encoder.find<Done>()->job, job);
+  }
+}
+
+TEST(ControlTcp, AnEncoderFindsALeaderThatStartsAgain) {
+  auto leader = std::make_unique<Leader>("");
+  const int port = leader->server.port();
+  Encoder encoder(leader->address(), "");
+  ASSERT_TRUE(leader->find<EncoderJoined>());
+  ASSERT_TRUE(encoder.find<LeaderJoined>());
+  leader.reset();
+  ASSERT_TRUE(encoder.find<LeaderLost>());
+  leader = std::make_unique<Leader>("", port);
+  EXPECT_TRUE(leader->find<EncoderJoined>());
+  EXPECT_TRUE(encoder.find<LeaderJoined>());
+}
+
+TEST(ControlTcp, AnEncoderThatEndsLeavesAndFailsItsLink) {
+  Leader leader("");
+  std::optional<EncoderJoined> joined;
+  {
+    Encoder encoder(leader.address(), "");
+    joined = leader.find<EncoderJoined>();
+    ASSERT_TRUE(joined);
+    std::vector<float> rows(6);
+    joined->link->begin(1, Tensor::of(rows.data(), {2, 3}));
+    EXPECT_EQ(joined->link->poll(), LinkState::busy);
+  }
+  ASSERT_TRUE(leader.find<EncoderLeft>());
+  EXPECT_EQ(ended(*joined->link), LinkState::failed);
+}
+
+TEST(ControlTcp, LinksOutliveTheirServerAndClient) {
+  std::unique_ptr<VisualLink> receiver;
+  std::unique_ptr<VisualLink> sender;
+  {
+    Leader leader("");
+    Encoder encoder(leader.address(), "");
+    receiver = std::move(leader.find<EncoderJoined>()->link);
+    sender = std::move(encoder.find<LeaderJoined>()->link);
+  }
+  std::vector<float> rows(6);
+  sender->begin(1, Tensor::of(rows.data(), {2, 3}));
+  EXPECT_EQ(sender->poll(), LinkState::failed);
+  EXPECT_EQ(receiver->poll(), LinkState::failed);
+  EXPECT_NE(receiver->failure(), "");
+}
+
+TEST(ControlTcp, AWrongSecretIsToldToTheEncoder) {
+  Leader leader("a shared secret!");
+  Encoder encoder(leader.address(), "another secret!!");
+  const auto refused = encoder.find<LeaderRefused>();
+  ASSERT_TRUE(refused);
+  EXPECT_THAT(refused->reason, HasSubstr("secret"));
+}
+
+TEST(ControlTcp, APortInUseIsAnErrorThatNamesIt) {
+  const Leader leader("");
+  try {
+    const Leader second("", leader.server.port());
+    FAIL() << "two servers on one port";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr(leader.address()));
+  }
+}
+
+TEST(ControlTcp, OtherHostsNeedASecret) {
+  ControlServerOptions o;
+  o.host = "0.0.0.0";
+  EXPECT_THROW(ControlServer{std::move(o)}, Error);
+  ControlServerOptions with_secret;
+  with_secret.host = "0.0.0.0";
+  with_secret.secret = "a shared secret!";
+  EXPECT_GT(ControlServer(std::move(with_secret)).port(), 0);
+}
+
+TEST(ControlTcp, OneProcessNeedsNoSettings) {
+  World world;
+  ClusterOptions options;
+  options.encoders = 2;
+  const Topology topology = world.agree_topology(options);
+  EXPECT_EQ(topology.encoder_threads, 2);
+  EXPECT_TRUE(uses_encoders(topology, options));
+  ControlHub hub = open_control_server(world, topology, options, "m", {});
+  EXPECT_NE(hub.secret, "");
+  std::vector<std::unique_ptr<ControlClient>> clients;
+  for (int i = 0; i < 2; ++i) clients.push_back(open_local_client(hub, hello_for("m"), {}));
+  Events<ServerEvent> events([&] {
+    std::this_thread::sleep_for(1ms);
+    return hub.server->poll();
+  });
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(events.find<EncoderJoined>(kAttempts * 100));
+}
+
+TEST(ControlTcp, AddressesAreReadAndWritten) {
+  EXPECT_EQ(parse_address("host:7000").host, "host");
+  EXPECT_EQ(parse_address("[::1]:7000").host, "::1");
+  EXPECT_EQ(parse_address("[::1]:7000").port, 7000);
+  EXPECT_EQ(format_address({"::1", 80}), "[::1]:80");
+  EXPECT_EQ(format_address({"host", 80}), "host:80");
+  for (const char* bad : {"", "host", "host:", ":80", "host:0", "host:65536", "host:8x", "host:-1"}) {
+    EXPECT_THROW(parse_address(bad), Error) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace uhd
