@@ -57,8 +57,6 @@ const uint32_t* as_units(float* scores, uint32_t* units, int64_t n, Bf16Units<V>
   return units;
 }
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // s += softmax(q · k) · v over one block, for up to Units::kRows rows from `first`.
 template <class V, class Units>
 void attend_strip(const AttentionState& s, int64_t first, int64_t rows, const KeyBlock& block) {

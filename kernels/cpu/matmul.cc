@@ -60,9 +60,6 @@ void pack_panel(const Tensor& host, int64_t panel, WeightFormat format, void* ou
 // A task should be long beside the cost of handing it out, and there should be enough of them to balance.
 int64_t panels_a_task(int64_t panels, int threads) { return std::max<int64_t>(1, panels / (threads * 8)); }
 
-// Rows of x that a task takes: their bytes should stay in the second-level cache beside the panel.
-int64_t rows_a_task(int64_t units) { return std::max<int64_t>(48, (384 << 10) / (units * 4) / 48 * 48); }
-
 }  // namespace
 
 Weight Backend::pack(Tensor host, WeightFormat format) {
@@ -94,24 +91,24 @@ void Backend::matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions&
   }
   const auto panel_loop = w.format == WeightFormat::f32 ? table_.panel_f32 : table_.panel_bf16;
   const int64_t panels = panels_of(w.n);
-  const int64_t row_step = rows_a_task(units);
   const float* bias = options.bias.empty() ? nullptr : options.bias.data<float>();
-  for (int64_t first = 0; first < rows; first += row_step) {
-    pool_.parallel_for(panels, panels_a_task(panels, pool_.size()), [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p) {
+  // Row chunks of a panel follow one another, so that the panel comes from memory once.
+  pool_.parallel_for(panels, panels_a_task(panels, pool_.size()), [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      for (int64_t first = 0; first < rows; first += kPanelRows) {
         panel_loop({.out = out.row<float>(first) + p * kPanel,
                     .out_stride = out.row_stride(),
                     .x = a + first * a_stride * 4,
                     .x_stride = a_stride,
                     .panel = static_cast<const std::byte*>(w.data.data()) + p * units * kPanel * 4,
                     .units = units,
-                    .rows = std::min(row_step, rows - first),
+                    .rows = std::min<int64_t>(kPanelRows, rows - first),
                     .columns = std::min<int64_t>(kPanel, w.n - p * kPanel),
                     .bias = bias == nullptr ? nullptr : bias + p * kPanel,
                     .epilogue = options.epilogue});
       }
-    });
-  }
+    }
+  });
 }
 
 }  // namespace uhd::cpu

@@ -40,19 +40,49 @@ void finish_row(float* out, const float* sums, const PanelJob& job) {
   }
 }
 
+// Few rows: memory is the limit, and with more than one strip it would idle while the later ones reuse a
+// block. So each strip asks for its share of the next block; the panels follow one another in memory.
+constexpr int64_t kFewRows = 48;
+constexpr int64_t kFewUnits = 64;  // 16 KiB of the panel
+// Many rows: processing is the limit; a block of the panel stays in the second-level cache for all of them.
+constexpr int64_t kManyUnits = 512;
+
+template <class V, class Units>
+void one_strip(const PanelJob& job, float* sums, int64_t row, int64_t rows, int64_t first, int64_t units,
+               int ahead, int64_t ahead_line) {
+  using Unit = typename Units::Unit;
+  const Unit* x = static_cast<const Unit*>(job.x) + row * job.x_stride + first;
+  const Unit* b = static_cast<const Unit*>(job.panel) + first * kPanel;
+  const Unit* next = b + units * kPanel + ahead_line * kLine;
+  const int64_t columns = (job.columns + V::kWidth - 1) / V::kWidth * V::kWidth;
+  float* c = sums + row * kPanel;
+  if (ahead == 2)
+    strip<V, Units, 2>(rows, c, kPanel, x, job.x_stride, b, kPanel, units, columns, first > 0, next);
+  else if (ahead == 1)
+    strip<V, Units, 1>(rows, c, kPanel, x, job.x_stride, b, kPanel, units, columns, first > 0, next);
+  else
+    strip<V, Units, 0>(rows, c, kPanel, x, job.x_stride, b, kPanel, units, columns, first > 0);
+}
+
 template <class V, class Units>
 void panel(const PanelJob& job) {
-  using Unit = typename Units::Unit;
-  alignas(64) float sums[Units::kRows][kPanel];
-  const Unit* x = static_cast<const Unit*>(job.x);
-  const int64_t columns = (job.columns + V::kWidth - 1) / V::kWidth * V::kWidth;
-  for (int64_t row = 0; row < job.rows;) {
-    const int64_t rows = strip_rows(job.rows - row, Units::kRows);
-    strip<V, Units>(rows, sums[0], kPanel, x + row * job.x_stride, job.x_stride,
-                    static_cast<const Unit*>(job.panel), kPanel, job.units, columns, false);
-    for (int64_t r = 0; r < rows; ++r) finish_row<V>(job.out + (row + r) * job.out_stride, sums[r], job);
-    row += rows;
+  alignas(64) float sums[kPanelRows * kPanel];
+  const int64_t strips = (job.rows + Units::kRows - 1) / Units::kRows;
+  const bool few = strips > 1 && job.rows <= kFewRows;
+  const int64_t block = strips == 1 ? job.units : few ? kFewUnits : kManyUnits;
+  for (int64_t first = 0; first < job.units; first += block) {
+    const int64_t units = smaller(block, job.units - first);
+    int64_t line = 0;
+    for (int64_t row = 0; row < job.rows;) {
+      const int64_t rows = strip_rows(job.rows - row, Units::kRows);
+      // Four lines a row of the block, shared among the strips.
+      const int ahead = !few || line == 4 ? 0 : strips == 2 || (strips == 3 && line == 0) ? 2 : 1;
+      one_strip<V, Units>(job, sums, row, rows, first, units, ahead, line);
+      line += ahead;
+      row += rows;
+    }
   }
+  for (int64_t r = 0; r < job.rows; ++r) finish_row<V>(job.out + r * job.out_stride, sums + r * kPanel, job);
 }
 
 }  // namespace

@@ -15,10 +15,12 @@
 namespace uhd::cpu {
 
 constexpr int kPanel = 64;       // columns of one panel of packed weights
+constexpr int kPanelRows = 288;  // most rows of one PanelJob
 constexpr int kBlockKeys = 256;  // keys of one softmax block
 constexpr int kQueryRows = 24;   // query rows that share one pass over keys and values
 
-// out [rows, columns] = x · panel + bias, then the epilogue; columns <= kPanel.
+// out [rows, columns] = x · panel + bias, then the epilogue; rows <= kPanelRows, columns <=
+// kPanel. A little past the panel's end is prefetched.
 struct PanelJob {
   float* out;
   int64_t out_stride;  // floats

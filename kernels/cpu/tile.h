@@ -7,6 +7,8 @@
 namespace uhd::cpu {
 namespace {
 
+constexpr int kLine = 16;  // units in a cache line
+
 // Products of float units.
 template <class V>
 struct F32Units {
@@ -32,15 +34,20 @@ struct Bf16Units {
 };
 
 // c [rows, vectors · width] = (add ? c : 0) + a · b over `units`. kRows x kVectors accumulators live in
-// registers.
-template <class V, class Units, int kRows, int kVectors>
+// registers. kAhead vectors of each row of b at `ahead` are asked from memory on the way.
+template <class V, class Units, int kRows, int kVectors, int kAhead = 0>
 inline void register_tile(float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
-                          const typename Units::Unit* b, int64_t b_stride, int64_t units, bool add) {
+                          const typename Units::Unit* b, int64_t b_stride, int64_t units, bool add,
+                          const typename Units::Unit* ahead = nullptr) {
   typename V::F sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int j = 0; j < kVectors; ++j)
       sum[r][j] = add ? V::load(c + r * c_stride + j * V::kWidth) : V::all(0.0f);
   for (int64_t u = 0; u < units; ++u) {
+    if constexpr (kAhead > 0) {
+      for (int j = 0; j < kAhead; ++j) __builtin_prefetch(ahead + j * kLine);
+      ahead += b_stride;
+    }
     typename Units::B column[kVectors];
     for (int j = 0; j < kVectors; ++j) column[j] = Units::load(b + j * V::kWidth);
     for (int r = 0; r < kRows; ++r) {
@@ -53,13 +60,21 @@ inline void register_tile(float* c, int64_t c_stride, const typename Units::Unit
     for (int j = 0; j < kVectors; ++j) V::store(c + r * c_stride + j * V::kWidth, sum[r][j]);
 }
 
-// kRows rows of any number of columns that is a multiple of the vector width.
-template <class V, class Units, int kRows>
+// kRows rows of any number of columns that is a multiple of the vector width. kAhead counts cache lines of a
+// row of b.
+template <class V, class Units, int kRows, int kAhead>
 inline void row_strip(float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
                       const typename Units::Unit* b, int64_t b_stride, int64_t units, int64_t columns,
-                      bool add) {
+                      bool add, const typename Units::Unit* ahead) {
   constexpr int kVectors = kRows == 1 ? V::kRowVectors : V::kVectors;
   int64_t j = 0;
+  if constexpr (kAhead > 0) {  // the first tile asks for all
+    if (columns >= kVectors * V::kWidth) {
+      register_tile<V, Units, kRows, kVectors, kAhead>(c, c_stride, a, a_stride, b, b_stride, units, add,
+                                                       ahead);
+      j = kVectors * V::kWidth;
+    }
+  }
   for (; j + kVectors * V::kWidth <= columns; j += kVectors * V::kWidth)
     register_tile<V, Units, kRows, kVectors>(c + j, c_stride, a, a_stride, b + j, b_stride, units, add);
   for (; j < columns; j += V::kWidth)
@@ -67,15 +82,19 @@ inline void row_strip(float* c, int64_t c_stride, const typename Units::Unit* a,
 }
 
 // Up to Units::kRows rows.
-template <class V, class Units, int kRows = Units::kRows>
+template <class V, class Units, int kAhead = 0, int kRows = Units::kRows>
 inline void strip(int64_t rows, float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
-                  const typename Units::Unit* b, int64_t b_stride, int64_t units, int64_t columns, bool add) {
+                  const typename Units::Unit* b, int64_t b_stride, int64_t units, int64_t columns, bool add,
+                  const typename Units::Unit* ahead = nullptr) {
   if (rows == kRows) {
-    row_strip<V, Units, kRows>(c, c_stride, a, a_stride, b, b_stride, units, columns, add);
+    row_strip<V, Units, kRows, kAhead>(c, c_stride, a, a_stride, b, b_stride, units, columns, add, ahead);
   } else if constexpr (kRows > 1) {
-    strip<V, Units, kRows - 1>(rows, c, c_stride, a, a_stride, b, b_stride, units, columns, add);
+    strip<V, Units, kAhead, kRows - 1>(rows, c, c_stride, a, a_stride, b, b_stride, units, columns, add,
+                                       ahead);
   }
 }
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // The rows of the next strip when `left` remain: strips of nearly equal height.
 inline int64_t strip_rows(int64_t left, int64_t most) {
