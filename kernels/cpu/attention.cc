@@ -73,24 +73,68 @@ class TaskState {
   int64_t limit_[kQueryRows];
 };
 
-// One block of one head as operands B; key(j), value(j): D elements of T.
-template <class T, class Row>
-void pack_rows(std::byte* to, bool keys, bool pairs, int64_t count, int64_t d, const Row& row) {
-  const int64_t stride = keys ? round_up(count, 16) : round_up(d, 16);
-  std::memset(to, 0,
-              static_cast<size_t>((pairs ? 2 : 4) * (keys ? stride * (pairs ? round_up(d, 2) : d)
-                                                          : stride * round_up(count, 16))));
-  for (int64_t j = 0; j < count; ++j) {
-    const T* x = row(j);
-    for (int64_t i = 0; i < d; ++i) {
-      const int64_t r = keys ? i : j;
-      const int64_t c = keys ? j : i;
-      if (pairs)
-        reinterpret_cast<uint16_t*>(to)[(r / 2 * stride + c) * 2 + r % 2] =
-            bf16(static_cast<float>(x[i])).bits;
+// Elements of one key or value as units in `to`, an odd last half filled with zero.
+void to_units(const Table& table, uint32_t* to, const float* x, int64_t d, bool pairs) {
+  if (!pairs) {
+    std::memcpy(to, x, static_cast<size_t>(d) * 4);
+    return;
+  }
+  uint16_t* halves = reinterpret_cast<uint16_t*>(to);
+  table.to_bf16(halves, x, d);
+  if (d % 2 != 0) halves[d] = 0;
+}
+void to_units(const Table&, uint32_t* to, const bf16* x, int64_t d, bool) {
+  to[(d - 1) / 2] = 0;
+  std::memcpy(to, x, static_cast<size_t>(d) * 2);
+}
+
+constexpr int64_t kTogether = 16;  // keys transposed at a time: one cache line of units
+
+// Keys of one block and head as operand B [D units][keys, padded]: row(j) is key j.
+template <class Row>
+void pack_keys(const Table& table, std::byte* to, bool pairs, int64_t keys, int64_t d, const Row& row) {
+  uint32_t together[kTogether][kMaxHead];
+  const int64_t units = pairs ? (d + 1) / 2 : d;
+  const int64_t stride = round_up(keys, kTogether);
+  for (int64_t first = 0; first < keys; first += kTogether) {
+    for (int64_t j = 0; j < kTogether; ++j) {
+      if (first + j < keys)
+        to_units(table, together[j], row(first + j), d, pairs);
       else
-        reinterpret_cast<float*>(to)[r * stride + c] = static_cast<float>(x[i]);
+        std::fill_n(together[j], units, 0u);
     }
+    uint32_t* out = reinterpret_cast<uint32_t*>(to) + first;
+    for (int64_t u = 0; u < units; ++u)
+      for (int64_t j = 0; j < kTogether; ++j) out[u * stride + j] = together[j][u];
+  }
+}
+
+// Values of one block and head as operand B [keys in units][D, padded].
+template <class Row>
+void pack_values(const Table& table, std::byte* to, bool pairs, int64_t keys, int64_t d, const Row& row) {
+  const int64_t stride = round_up(d, 16);
+  const int64_t padded = round_up(keys, kTogether);
+  uint32_t* out = reinterpret_cast<uint32_t*>(to);
+  if (!pairs) {
+    for (int64_t j = 0; j < padded; ++j) {
+      std::fill_n(out + j * stride, stride, 0u);
+      if (j < keys) to_units(table, out + j * stride, row(j), d, false);
+    }
+    return;
+  }
+  uint32_t two[2][kMaxHead / 2 + 1] = {};
+  for (int64_t j = 0; j < padded; j += 2) {
+    for (int64_t i = 0; i < 2; ++i) {
+      if (j + i < keys)
+        to_units(table, two[i], row(j + i), d, true);
+      else
+        std::fill_n(two[i], (d + 1) / 2, 0u);
+    }
+    const uint16_t* even = reinterpret_cast<const uint16_t*>(two[0]);
+    const uint16_t* odd = reinterpret_cast<const uint16_t*>(two[1]);
+    uint32_t* line = out + j / 2 * stride;
+    for (int64_t i = 0; i < d; ++i) line[i] = even[i] | static_cast<uint32_t>(odd[i]) << 16;
+    std::fill_n(line + d, stride - d, 0u);
   }
 }
 
@@ -204,10 +248,10 @@ void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor 
                          const PackedKeys::Block& b = packed_.blocks()[i / heads];
                          const int64_t h = i % heads;
                          const int64_t first = kv_at[b.segment] + b.first_key;
-                         pack_rows<float>(memory + packed_.k_at(b, h), true, pairs, b.keys, d,
-                                          [&](int64_t j) { return k.row<float>(first + j) + h * d; });
-                         pack_rows<float>(memory + packed_.v_at(b, h), false, pairs, b.keys, d,
-                                          [&](int64_t j) { return v.row<float>(first + j) + h * d; });
+                         pack_keys(table_, memory + packed_.k_at(b, h), pairs, b.keys, d,
+                                   [&](int64_t j) { return k.row<float>(first + j) + h * d; });
+                         pack_values(table_, memory + packed_.v_at(b, h), pairs, b.keys, d,
+                                     [&](int64_t j) { return v.row<float>(first + j) + h * d; });
                        }
                      });
 
@@ -258,8 +302,8 @@ void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSp
                  layout.key_at(page_row(b.segment)[key / layout.page], key % layout.page, h, 0);
         };
       };
-      pack_rows<T>(memory + packed_.k_at(b, h), true, layout.pairs, b.keys, d, row(pages.k));
-      pack_rows<T>(memory + packed_.v_at(b, h), false, layout.pairs, b.keys, d, row(pages.v));
+      pack_keys(table_, memory + packed_.k_at(b, h), layout.pairs, b.keys, d, row(pages.k));
+      pack_values(table_, memory + packed_.v_at(b, h), layout.pairs, b.keys, d, row(pages.v));
     };
     pool_.parallel_for(static_cast<int64_t>(packed_.blocks().size()) * layout.heads, 1,
                        [&](int64_t i, int64_t) {
@@ -304,15 +348,18 @@ void Backend::store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) {
     check(at[t] >= 0 && at[t] < pages.k.rows() * layout.page, "store_kv: slot ", at[t], " of ",
           pages.k.rows() * layout.page);
   const auto store = [&]<class T>(int64_t t, T) {
-    T* keys = pages.k.data<T>();
-    T* values = pages.v.data<T>();
     const int64_t page = at[t] / layout.page;
     const int64_t offset = at[t] % layout.page;
     for (int64_t h = 0; h < layout.heads; ++h) {
-      for (int64_t i = 0; i < layout.d; ++i) {
-        keys[layout.key_at(page, offset, h, i)] = T(k.row<float>(t)[h * layout.d + i]);
-        values[layout.value_at(page, offset, h, i)] = T(v.row<float>(t)[h * layout.d + i]);
-      }
+      const float* key = k.row<float>(t) + h * layout.d;
+      const float* value = v.row<float>(t) + h * layout.d;
+      T* keys = static_cast<T*>(pages.k.raw()) + layout.key_at(page, offset, h, 0);
+      T* values = static_cast<T*>(pages.v.raw()) + layout.value_at(page, offset, h, 0);
+      const int64_t n = layout.in_place && layout.pairs ? 2 : 1;
+      const int64_t key_step = layout.in_place ? layout.page * n : n;  // from one unit of D to the next
+      for (int64_t i = 0; i < layout.d; i += n)
+        for (int64_t j = 0; j < n; ++j) keys[i / n * key_step + j] = T(key[i + j]);
+      for (int64_t i = 0; i < layout.d; ++i) values[i * n] = T(value[i]);
     }
   };
   for_rows(k.rows(), 16 * k.row_size(), [&](int64_t t) {

@@ -42,7 +42,7 @@ void finish_row(float* out, const float* sums, const PanelJob& job) {
 
 // Few rows: memory is the limit, and with more than one strip it would idle while the later ones reuse a
 // block. So each strip asks for its share of the next block; the panels follow one another in memory.
-constexpr int64_t kFewRows = 48;
+constexpr int64_t kFewRows = 128;
 constexpr int64_t kFewUnits = 64;  // 16 KiB of the panel
 // Many rows: processing is the limit; a block of the panel stays in the second-level cache for all of them.
 constexpr int64_t kManyUnits = 512;
