@@ -39,6 +39,10 @@ Prompt build_prompt(const std::vector<ChatTurn>& turns, bool add_generation_prom
 Prompt build_prompt(const ChatText& chat, const Tokenizer& tokenizer, const ModelConfig& config,
                     std::span<const SlicePlan> plans);
 
+// The ids of the text before, between and after the images, each tokenised on its own as LLaVA does; the
+// first begins with the tokenizer's prefix.
+std::vector<std::vector<int32_t>> encode_around_images(const ChatText& chat, const Tokenizer& tokenizer);
+
 // A raw prompt without images: special tokens written in it become their ids.
 Prompt build_text_prompt(std::string_view text, const Tokenizer& tokenizer);
 

@@ -1,0 +1,59 @@
+// The tree of a parsed chat template.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/text/jinja_value.h"
+
+namespace uhd::jinja {
+
+enum class Kind : uint8_t {
+  // Expressions. Children in the order of writing; a missing part is null.
+  constant,     // value
+  name,         // text
+  attribute,    // .text of child 0
+  item,         // child 0 [child 1]
+  slice,        // child 0 [child 1 : child 2 : child 3]
+  call,         // child 0 (children 1.. , keywords)
+  filter,       // child 0 | text(children 1.., keywords)
+  test,         // child 0 is text(children 1..)
+  unary,        // text is - + or not
+  binary,       // text is + - ~ * / // % **
+  compare,      // text is == != < > <= >= in or "not in"
+  logic_and,    // child 0 and child 1
+  logic_or,     // child 0 or child 1
+  conditional,  // child 0 if child 1 else child 2
+  list,
+  dict,  // key, value, key, value, ...
+  // Statements.
+  body,       // children in order
+  text,       // value
+  output,     // {{ child 0 }}
+  if_else,    // condition, body, condition, body, ..., [body of else]
+  for_loop,   // names: targets; children: iterable, filter or null, body, else body or null
+  set,        // names: one target, or several to unpack, or {namespace, attribute}; child 0: value
+  set_block,  // names: target; child 0: body
+  macro,      // text: name; names: parameters; children: body, then defaults of the last parameters
+  leave,      // break
+  next,       // continue
+};
+
+struct Node;
+using NodePtr = std::unique_ptr<Node>;
+
+struct Node {
+  Kind kind;
+  int line = 0;
+  int depth = 1;  // of the tree below; limited by the parser, so recursion over it is safe
+  std::string text;
+  Value value;
+  bool on_namespace = false;  // set: names are {namespace, attribute}
+  std::vector<std::string> names;
+  std::vector<NodePtr> children;
+  std::vector<std::pair<std::string, NodePtr>> keywords;
+};
+
+}  // namespace uhd::jinja
