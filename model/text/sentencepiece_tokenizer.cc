@@ -216,7 +216,7 @@ std::unique_ptr<TextDecoder> SentencePieceTokenizer::decoder(bool skip_special) 
   return std::make_unique<SentencePieceDecoder>(*this, skip_special);
 }
 
-// Added tokens of all three files, the later of tokenizer_config.json winning.
+// Added tokens of all three files.
 std::deque<AddedToken> read_added_tokens(const std::filesystem::path& directory,
                                          const boost::json::value& config, const std::string& config_name) {
   std::map<int32_t, AddedToken> tokens;
