@@ -6,28 +6,30 @@
 namespace uhd {
 namespace {
 
-// torch.arange(start, end, step) in float32: values are formed in double from the single-precision start of
-// each run of eight, except for those after the last full run. Borders and fractions meet exactly for many
-// sizes, so the last bit decides the bucket.
+// torch.arange(start, end, step) in float32 on a processor with 8 lanes: values are formed in double from the
+// single-precision start of each run of eight, and directly after the last pair of full runs. Borders and
+// fractions meet exactly for many sizes, so the last bit decides the bucket.
 std::vector<float> single_range(double start, double end, double step) {
   constexpr int kRun = 8;
   const auto count = static_cast<int>(std::ceil((end - start) / step));
-  const int full = count / kRun * kRun;
+  const int in_runs = count / (2 * kRun) * (2 * kRun);
   std::vector<float> values(static_cast<size_t>(std::max(count, 0)));
   for (int i = 0; i < count; ++i) {
     const int first = i / kRun * kRun;
     const double base = static_cast<float>(start + step * first);
     values[static_cast<size_t>(i)] =
-        static_cast<float>(i < full ? base + step * (i - first) : start + step * i);
+        static_cast<float>(i < in_runs ? base + step * (i - first) : start + step * i);
   }
   return values;
 }
 
-// The bucket of each of `count` equally spaced fractions: how many borders are not above it.
+// The bucket of each of `count` equally spaced fractions: how many borders are not above it. The published
+// code divides by a tensor, so the step between fractions is rounded to single precision; that between
+// borders is not.
 std::vector<int32_t> buckets(int count, int side) {
   const std::vector<float> borders = single_range(1.0 / side, 1.0, 1.0 / side);
   std::vector<int32_t> result;
-  for (float fraction : single_range(0, 1 - 1e-6, 1.0 / count)) {
+  for (float fraction : single_range(0, 1 - 1e-6, 1.0f / static_cast<float>(count))) {
     result.push_back(
         static_cast<int32_t>(std::upper_bound(borders.begin(), borders.end(), fraction) - borders.begin()));
   }

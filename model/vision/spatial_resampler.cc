@@ -10,7 +10,7 @@ constexpr int64_t kMostBins = 12;
 }  // namespace
 
 PatchGrid bins_of(PatchGrid grid) {
-  // Listed as (width, height); the published code then reads each pair as (rows, columns).
+  // (columns, rows)
   constexpr int kShapes[][2] = {{4, 2}, {3, 2}, {4, 3}, {3, 3}, {2, 4}, {2, 3}, {3, 4}};
   const double aspect = std::log(static_cast<double>(grid.columns) / grid.rows);
   double smallest = INFINITY;
@@ -19,7 +19,7 @@ PatchGrid bins_of(PatchGrid grid) {
     const double distance = std::abs(aspect - std::log(static_cast<double>(shape[0]) / shape[1]));
     if (distance < smallest) {
       smallest = distance;
-      best = {shape[0], shape[1]};
+      best = {shape[1], shape[0]};
     }
   }
   return best;

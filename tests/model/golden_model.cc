@@ -104,6 +104,19 @@ std::vector<Golden> read_goldens(const fs::path& folder, const std::string& pref
 std::vector<fs::path> golden_model_folders() { return model_folders(true); }
 std::vector<fs::path> golden_tower_folders() { return model_folders(false); }
 
+void GoldenModel::take_tower_of_same_weights() {
+  if (!tower_only) return;
+  for (const fs::path& other : golden_model_folders()) {
+    if (other == config.directory || stem_of(other) != stem_of(config.directory)) continue;
+    const ModelConfig of_other = read_model_config(other);
+    if (!of_other.vision || of_other.vision_directory != of_other.directory) continue;
+    tower_only = std::make_unique<Checkpoint>(other);
+    config.vision_directory = other;
+    config.prefix_vision = of_other.prefix_vision;
+    return;
+  }
+}
+
 std::vector<Golden> goldens_of(const fs::path& folder, const std::string& prefix) {
   auto own = read_goldens(folder, prefix);
   if (!own.empty()) return own;
@@ -152,6 +165,8 @@ std::vector<float> host_floats(Backend& backend, Tensor rows) {
   return values;
 }
 
-std::unique_ptr<Backend> test_backend() { return make_backend({.threads = 1}); }
+std::unique_ptr<Backend> test_backend(WeightFormat format) {
+  return make_backend({.threads = 1, .compute = format});
+}
 
 }  // namespace uhd

@@ -49,7 +49,7 @@ class Rank {
         options_(options),
         group_(group),
         result_(result),
-        backend_(test_backend()),
+        backend_(test_backend(options.format)),
         context_(static_cast<int>(prompt.ids.size()) + options.steps + 1),
         llama_(model.config, model.checkpoint, *backend_, group_, options.format, context_),
         placement_{options.page_size, (context_ + options.page_size - 1) / options.page_size},

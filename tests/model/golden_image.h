@@ -1,0 +1,33 @@
+// The pictures of a golden_image_* file, cut as the model cuts them, and the prompt with their visual tokens.
+#pragma once
+
+#include "model/vision/slicer.h"
+#include "model/vision/vision_encoder.h"
+#include "tests/model/golden_run.h"
+
+namespace uhd {
+
+// All pieces of all pictures: of each, the slices row by row and then the overview. `golden_index` of a piece
+// is what the file's tensor names and layout use: the order in which pieces stand in the prompt.
+struct GoldenPiece {
+  std::string
+      name;  // "slice0", "overview"; "0", "1", ... where the file counts pieces; "" for one whole picture
+  Slice slice;
+};
+
+// In the order in which the pieces stand in the prompt.
+std::vector<GoldenPiece> cut_golden_images(const GoldenModel& model, const Golden& golden);
+
+// The prompt with `rows` (all pieces' visual tokens, in prompt order) at the places that the file says.
+EmbeddedPrompt golden_prompt(const GoldenModel& model, const Golden& golden, std::vector<float> rows);
+
+std::vector<SliceView> views_of(const std::vector<GoldenPiece>& pieces);
+
+// The tower's features and the compression layer's tokens of one piece.
+struct PieceResult {
+  std::vector<float> features;
+  std::vector<float> tokens;
+};
+PieceResult run_piece(Backend& backend, VisionEncoder& encoder, const GoldenModel& model, const Slice& slice);
+
+}  // namespace uhd

@@ -1,0 +1,179 @@
+// Pictures through slices, tower, compression layer and language model, against the reference.
+#include <gtest/gtest.h>
+
+#include "tests/model/golden_image.h"
+
+namespace uhd {
+namespace {
+
+constexpr Tolerance kVisionF32{2e-4};
+constexpr Tolerance kTowerBf16{0.25, 0.015};
+constexpr Tolerance kLayerBf16{0.35, 0.025};
+constexpr Tolerance kLogitsF32{1e-3};
+constexpr Tolerance kLogitsBf16{0.8, 0.035};
+constexpr double kClearMargin = 0.5;
+
+struct Case {
+  std::filesystem::path folder;
+  Golden golden;
+  std::string name() const { return folder.filename().string() + "/" + golden.name; }
+};
+
+std::vector<Case> image_cases() {
+  std::vector<Case> cases;
+  for (const auto& folder : golden_model_folders()) {
+    for (Golden& golden : goldens_of(folder, "golden_image")) cases.push_back({folder, std::move(golden)});
+  }
+  return cases;
+}
+
+GoldenModel model_of(const Case& c) {
+  GoldenModel model(c.folder);
+  model.take_tower_of_same_weights();
+  return model;
+}
+
+// The rows of all pieces in prompt order, encoded together.
+std::vector<float> visual_rows(const GoldenModel& model, const std::vector<GoldenPiece>& pieces,
+                               WeightFormat format) {
+  const auto backend = test_backend(format);
+  VisionEncoder encoder(model.config, model.checkpoint, model.tower(), *backend, format);
+  const VisualTokens tokens = encoder.encode(views_of(pieces));
+  return host_floats(*backend, tokens.rows);
+}
+
+void compare_logits(const Case& c, const GoldenModel& model, const RunResult& run,
+                    const Tolerance& tolerance) {
+  const auto wanted = c.golden.tensor("greedy_logits_first8");
+  ASSERT_TRUE(wanted.found());
+  const auto width = static_cast<size_t>(wanted.shape[1]);
+  ASSERT_LE(width, static_cast<size_t>(model.config.language.vocabulary));
+  std::vector<float> found;
+  for (size_t i = 0; i < static_cast<size_t>(wanted.shape[0]); ++i) {
+    const auto& row = run.logits.at(i);
+    found.insert(found.end(), row.begin(), row.begin() + static_cast<int64_t>(width));
+  }
+  expect_close(found, wanted.values, tolerance, c.name() + " first logits");
+}
+
+TEST(ImageGoldens, AreFound) { ASSERT_FALSE(image_cases().empty()) << "no golden_image_* under models/"; }
+
+TEST(ImageGoldens, GridsAndSeparatorsAreTheModels) {
+  for (const Case& c : image_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model = model_of(c);
+    const auto& object = c.golden.json.as_object();
+    const auto* sizes = object.if_contains("patches_hw");
+    if (sizes == nullptr) sizes = object.if_contains("tgt_sizes_hw");
+    const auto pieces = cut_golden_images(model, c.golden);
+    if (sizes != nullptr) {
+      ASSERT_EQ(pieces.size(), sizes->as_array().size());
+      for (size_t i = 0; i < pieces.size(); ++i) {
+        const auto& wanted = sizes->as_array()[i].as_array();
+        EXPECT_EQ(pieces[i].slice.height / model.config.vision->patch, wanted[0].to_number<int>());
+        EXPECT_EQ(pieces[i].slice.width / model.config.vision->patch, wanted[1].to_number<int>());
+      }
+    }
+    if (const auto* separators = object.if_contains("sep_tokens")) {
+      const auto* grid = object.if_contains("grid");
+      const size_t columns = grid->is_null() ? 1 : grid->as_array()[0].to_number<size_t>();
+      for (size_t i = 0; i < separators->as_array().size(); ++i) {
+        const bool row_ends = (i + 1) % columns == 0;
+        EXPECT_EQ(row_ends ? model.config.layout.row_separator : model.config.layout.column_separator,
+                  std::vector<int32_t>{separators->as_array()[i].to_number<int32_t>()});
+      }
+    }
+  }
+}
+
+class ImageGoldensIn : public testing::TestWithParam<WeightFormat> {};
+
+TEST_P(ImageGoldensIn, FeaturesAndVisualTokens) {
+  const bool exact = GetParam() == WeightFormat::f32;
+  for (const Case& c : image_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model = model_of(c);
+    const auto backend = test_backend(GetParam());
+    VisionEncoder encoder(model.config, model.checkpoint, model.tower(), *backend, GetParam());
+    for (const GoldenPiece& piece : cut_golden_images(model, c.golden)) {
+      const std::string dot = piece.name.empty() ? "" : "." + piece.name;
+      Golden::Values tower, layer;
+      for (const char* prefix : {"vit", "vpm"}) {
+        if (auto values = c.golden.tensor(prefix + dot); values.found()) tower = values;
+      }
+      for (const char* prefix : {"proj", "resampler"}) {
+        if (auto values = c.golden.tensor(prefix + dot); values.found()) layer = values;
+      }
+      if (!tower.found() && !layer.found()) continue;
+      const PieceResult found = run_piece(*backend, encoder, model, piece.slice);
+      if (tower.found()) {
+        expect_close(found.features, tower.values, exact ? kVisionF32 : kTowerBf16,
+                     c.name() + " tower" + dot);
+      }
+      if (layer.found()) {
+        expect_close(found.tokens, layer.values, exact ? kVisionF32 : kLayerBf16, c.name() + " layer" + dot);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, ImageGoldensIn, testing::Values(WeightFormat::f32, WeightFormat::bf16));
+
+TEST(ImageGoldens, PackingDoesNotChangeAPiece) {
+  for (const Case& c : image_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model = model_of(c);
+    const auto pieces = cut_golden_images(model, c.golden);
+    const auto together = visual_rows(model, pieces, WeightFormat::f32);
+    std::vector<float> alone;
+    for (const GoldenPiece& piece : pieces) {
+      const auto rows = visual_rows(model, {piece}, WeightFormat::f32);
+      alone.insert(alone.end(), rows.begin(), rows.end());
+    }
+    expect_close(together, alone, {3e-6}, c.name() + " together and alone");
+  }
+}
+
+class ImageGoldensOnRanks : public testing::TestWithParam<int> {};
+
+TEST_P(ImageGoldensOnRanks, GreedyIdsAreExactInF32) {
+  for (const Case& c : image_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model = model_of(c);
+    const auto rows = visual_rows(model, cut_golden_images(model, c.golden), WeightFormat::f32);
+    const auto prompt = golden_prompt(model, c.golden, rows);
+    EXPECT_EQ(prompt.ids.size(), c.golden.json.at("embeds_len").to_number<size_t>());
+    const auto wanted = c.golden.ids("greedy_ids");
+    const auto run = run_language_model(
+        model, prompt,
+        {.ranks = GetParam(), .steps = static_cast<int>(wanted.size()), .chunk = 190, .page_size = 64});
+    EXPECT_EQ(run.ids, wanted);
+    compare_logits(c, model, run, kLogitsF32);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, ImageGoldensOnRanks, testing::Values(1, 2, 4));
+
+TEST(ImageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
+  for (const Case& c : image_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model = model_of(c);
+    const auto rows = visual_rows(model, cut_golden_images(model, c.golden), WeightFormat::bf16);
+    const auto wanted = c.golden.ids("greedy_ids");
+    const auto margins = c.golden.numbers("margins");
+    const auto run = run_language_model(model, golden_prompt(model, c.golden, rows),
+                                        {.format = WeightFormat::bf16,
+                                         .steps = static_cast<int>(wanted.size()),
+                                         .chunk = 512,
+                                         .forced = wanted});
+    compare_logits(c, model, run, kLogitsBf16);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      if (margins[i] > kClearMargin) {
+        EXPECT_EQ(run.ids[i], wanted[i]) << "step " << i;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace uhd

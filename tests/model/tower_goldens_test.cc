@@ -1,0 +1,155 @@
+// The vision tower and the compression layers against the reference, stage by stage.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "model/config_parts.h"
+#include "model/vision/vision_encoder.h"
+#include "tests/model/golden_model.h"
+
+namespace uhd {
+namespace {
+
+constexpr Tolerance kTowerF32{2e-4};
+constexpr Tolerance kLayerF32{2e-4};
+constexpr Tolerance kTowerBf16{0.25, 0.015};
+constexpr Tolerance kLayerBf16{0.35, 0.025};
+
+// "in.29x19" -> 29 rows, 19 columns
+PatchGrid grid_in(const std::string& name) {
+  PatchGrid grid;
+  const std::string size = name.substr(name.find('.') + 1);
+  EXPECT_EQ(std::sscanf(size.c_str(), "%dx%d", &grid.rows, &grid.columns), 2) << name;
+  return grid;
+}
+
+// A bare CLIP with every layer running.
+ModelConfig tower_config(const std::filesystem::path& folder) {
+  const ConfigObject json = ConfigObject::read_required(folder / "config.json");
+  ModelConfig model;
+  model.directory = folder;
+  model.vision = read_vision_config(json.has("vision_config") ? json.object("vision_config") : json, -1);
+  model.prefix_vision = "vision_model.";
+  return model;
+}
+
+// Pixels [3, h, w] to patches [P, 3·p·p].
+std::vector<float> patches_of_pixels(const Golden::Values& pixels, int p) {
+  const int64_t h = pixels.shape[1], w = pixels.shape[2];
+  std::vector<float> patches;
+  for (int64_t row = 0; row < h / p; ++row) {
+    for (int64_t column = 0; column < w / p; ++column) {
+      for (int64_t c = 0; c < 3; ++c) {
+        for (int64_t y = 0; y < p; ++y) {
+          const float* line = pixels.values.data() + (c * h + row * p + y) * w + column * p;
+          patches.insert(patches.end(), line, line + p);
+        }
+      }
+    }
+  }
+  return patches;
+}
+
+TEST(TowerGoldens, StagesOfClip) {
+  size_t compared = 0;
+  for (const auto& folder : golden_tower_folders()) {
+    for (const Golden& golden : goldens_of(folder, "golden_stages")) {
+      for (WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+        const ModelConfig model = tower_config(folder);
+        const Checkpoint checkpoint(folder);
+        const auto backend = test_backend(format);
+        Vit vit(model, checkpoint, *backend, format);
+        vit.observe([&](const std::string& stage, Tensor rows) {
+          const auto wanted = golden.tensor(stage);
+          if (!wanted.found()) return;
+          expect_close(host_floats(*backend, rows), wanted.values,
+                       format == WeightFormat::f32 ? kTowerF32 : kTowerBf16, golden.name + " " + stage);
+          ++compared;
+        });
+        const auto pixels = golden.tensor("pixel_values");
+        ASSERT_TRUE(pixels.found());
+        const int p = model.vision->patch;
+        const auto values = patches_of_pixels(pixels, p);
+        const PatchGrid grid{static_cast<int>(pixels.shape[1]) / p, static_cast<int>(pixels.shape[2]) / p};
+        Workspace workspace(*backend, vit.workspace_bytes(grid.patches(), 1) + values.size() * 8 + 1024);
+        const Tensor patches = workspace.take(DType::f32, {grid.patches(), int64_t{3} * p * p});
+        const Tensor out = workspace.take(DType::f32, {grid.patches(), model.vision->hidden});
+        backend->upload(patches, Tensor::of(values.data(), patches.shape()));
+        vit.forward(out, patches, {&grid, 1}, workspace);
+      }
+    }
+  }
+  EXPECT_GE(compared, 6u) << "no golden_stages with stages of a tower under models/";
+}
+
+TEST(TowerGoldens, InterpolatedPositionsOfClip) {
+  size_t compared = 0;
+  for (const auto& folder : golden_tower_folders()) {
+    for (const Golden& golden : goldens_of(folder, "golden_posemb")) {
+      const ModelConfig model = tower_config(folder);
+      const Checkpoint checkpoint(folder);
+      const auto backend = test_backend(WeightFormat::f32);
+      Vit vit(model, checkpoint, *backend, WeightFormat::f32);
+      for (const auto& name : golden.tensor_names("pos.")) {
+        const auto wanted = golden.tensor(name);
+        const auto found = host_floats(*backend, vit.positions_of(grid_in(name)));
+        // Row 0 is the class token's.
+        expect_close(found, std::span(wanted.values).subspan(static_cast<size_t>(wanted.shape[1])), kTowerF32,
+                     golden.name + " " + name);
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GE(compared, 1u) << "no golden_posemb under models/";
+}
+
+TEST(TowerGoldens, BucketPositions) {
+  size_t compared = 0;
+  for (const auto& folder : golden_model_folders()) {
+    for (const Golden& golden : goldens_of(folder, "golden_resampler")) {
+      for (const auto& name : golden.tensor_names("posids.")) {
+        const GoldenModel model(folder);
+        const auto wanted = golden.tensor(name);
+        const auto ids =
+            bucket_positions(grid_in(name), model.config.vision->image / model.config.vision->patch);
+        expect_close(std::vector<float>(ids.begin(), ids.end()), wanted.values, {0},
+                     golden.name + " " + name);
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GE(compared, 1u) << "no posids in a golden_resampler under models/";
+}
+
+TEST(TowerGoldens, CompressionLayers) {
+  size_t compared = 0;
+  for (const auto& folder : golden_model_folders()) {
+    for (const Golden& golden : goldens_of(folder, "golden_resampler")) {
+      const GoldenModel model(folder);
+      for (WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+        const auto backend = test_backend(format);
+        const auto layer = make_resampler(model.config, model.checkpoint, *backend, format);
+        for (const auto& name : golden.tensor_names("in.")) {
+          const PatchGrid grid = grid_in(name);
+          const auto in = golden.tensor(name);
+          const auto wanted = golden.tensor("out." + name.substr(3));
+          ASSERT_TRUE(wanted.found()) << name;
+          Workspace workspace(*backend, layer->workspace_bytes(grid.patches(), 1) +
+                                            (in.values.size() + wanted.values.size()) * 4 + 1024);
+          const Tensor features = workspace.take(DType::f32, in.shape);
+          const Tensor out = workspace.take(DType::f32, wanted.shape);
+          backend->upload(features, Tensor::of(in.values.data(), in.shape));
+          layer->forward(out, features, {&grid, 1}, workspace);
+          expect_close(
+              host_floats(*backend, out), wanted.values, format == WeightFormat::f32 ? kLayerF32 : kLayerBf16,
+              folder.filename().string() + " " + name + (format == WeightFormat::f32 ? "" : " bf16"));
+          ++compared;
+        }
+      }
+    }
+  }
+  EXPECT_GE(compared, 2u) << "no golden_resampler under models/";
+}
+
+}  // namespace
+}  // namespace uhd
