@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "uhd " UHD_VERSION);
   app.set_help_all_flag("--help-all", "Help of every subcommand");
   app.footer("Each subcommand's --help ends with examples.");
+  uhd::add_check_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -1,0 +1,162 @@
+// uhd check: does a model directory hold everything that its config promises, and what does it cost to run?
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <memory>
+
+#include "app/commands.h"
+#include "base/error.h"
+#include "model/config.h"
+#include "model/language/kv_cache.h"
+#include "model/text/tokenizer.h"
+#include "model/weights/parameters.h"
+#include "model/weights/shard.h"
+
+namespace uhd {
+namespace {
+
+struct CheckOptions {
+  std::string model;
+  std::string vision_tower;
+  std::string format = "bf16";
+  int ranks = 1;
+  bool list = false;
+};
+
+constexpr int kPage = 64;
+
+std::string mebibytes(size_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+  return text;
+}
+
+const char* family_name(Family family) {
+  switch (family) {
+    case Family::text:
+      return "text";
+    case Family::llava_uhd_v1:
+      return "LLaVA-UHD v1";
+    case Family::llava_15:
+      return "LLaVA-1.5";
+    case Family::minicpmv_26:
+      return "MiniCPM-V 2.6";
+  }
+  return "?";
+}
+
+void print_model(const ModelConfig& m) {
+  const LanguageConfig& l = m.language;
+  std::cout << m.directory.string() << ": " << family_name(m.family) << "\n"
+            << "  language    " << l.layers << " layers, hidden " << l.hidden << ", heads " << l.heads << "/"
+            << l.kv_heads << " of " << l.head_dim << ", MLP " << l.intermediate << ", vocabulary "
+            << l.vocabulary << ", context " << l.context << (l.tied ? ", tied embeddings" : "") << "\n";
+  if (!m.vision) return;
+  const VisionConfig& v = *m.vision;
+  std::cout << "  vision      " << v.layers << " of " << v.total_layers << " layers, hidden " << v.hidden
+            << ", heads " << v.heads << ", patch " << v.patch << ", native size " << v.image;
+  if (m.vision_directory != m.directory) std::cout << ", from " << m.vision_directory.string();
+  std::cout << "\n  projector   ";
+  if (m.projector.kind == ProjectorKind::mlp) {
+    std::cout << "linear, GELU, linear\n";
+  } else {
+    std::cout << (m.projector.kind == ProjectorKind::spatial ? "spatial resampler, "
+                                                             : "perceiver resampler, ")
+              << m.projector.queries << " queries a slice, width " << m.projector.width << ", heads "
+              << m.projector.heads << "\n";
+  }
+  std::cout << "  slicing     native size " << m.slicing.scale << ", at most " << m.slicing.max_slices
+            << " slices, " << m.slicing.tokens_per_slice << " tokens each\n";
+}
+
+// How many tensors and bytes of each type.
+void print_types(const std::string& name, const Checkpoint& checkpoint) {
+  struct Sum {
+    size_t tensors = 0, bytes = 0;
+  };
+  std::map<std::string, Sum> types;
+  for (const auto& [tensor_name, tensor] : checkpoint.tensors()) {
+    Sum& sum = types[std::string(name_of(tensor.dtype()))];
+    ++sum.tensors;
+    sum.bytes += tensor.bytes();
+  }
+  for (const auto& [type, sum] : types) {
+    std::cout << "  " << name << sum.tensors << " tensors of " << type << ", " << mebibytes(sum.bytes)
+              << "\n";
+  }
+}
+
+void print_tensors(const Checkpoint& checkpoint) {
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    std::cout << "    " << name << "  " << name_of(tensor.dtype()) << " [";
+    for (int i = 0; i < tensor.rank(); ++i) std::cout << (i > 0 ? ", " : "") << tensor.dim(i);
+    std::cout << "]\n";
+  }
+}
+
+void print_memory(const ModelConfig& m, const CheckOptions& options) {
+  const bool single = options.format == "f32";
+  const WeightFormat format = single ? WeightFormat::f32 : WeightFormat::bf16;
+  const LanguageShard shard = shard_of(m.language, 0, options.ranks);
+  const size_t page = KvCache::bytes_per_page(m.language.layers, shard.kv_heads, m.language.head_dim, kPage,
+                                              single ? DType::f32 : DType::bf16);
+  std::cout << "  memory, " << options.format << ", " << options.ranks << " LLM rank"
+            << (options.ranks > 1 ? "s" : "") << ":\n    each LLM rank      "
+            << mebibytes(weight_bytes(language_parameters(m), m.language, options.ranks, format))
+            << " of weights, " << mebibytes(page * 1024 / kPage) << " of KV for 1024 tokens\n";
+  if (!m.vision) return;
+  auto encoder = vision_parameters(m);
+  const auto projector = projector_parameters(m);
+  encoder.insert(encoder.end(), projector.begin(), projector.end());
+  std::cout << "    each encoder rank  " << mebibytes(weight_bytes(encoder, m.language, 1, format))
+            << " of weights (an LLM rank too, when there are no encoder ranks)\n";
+}
+
+void check_model(const CheckOptions& options) {
+  const ModelConfig model = read_model_config(options.model, options.vision_tower);
+  print_model(model);
+  const Checkpoint checkpoint(model.directory);
+  std::unique_ptr<Checkpoint> tower;
+  if (model.vision && model.vision_directory != model.directory) {
+    tower = std::make_unique<Checkpoint>(model.vision_directory);
+  }
+  print_types("tensors     ", checkpoint);
+  if (options.list) print_tensors(checkpoint);
+  if (tower) {
+    print_types("tower       ", *tower);
+    if (options.list) print_tensors(*tower);
+  }
+  const auto problems = problems_of(model, checkpoint, tower.get());
+  for (const std::string& problem : problems) std::cerr << "problem: " << problem << "\n";
+  print_memory(model, options);
+  const auto tokenizer = load_tokenizer(model.directory);
+  std::cout << "  tokenizer   " << tokenizer->vocabulary() << " tokens\n";
+  require(tokenizer->vocabulary() <= model.language.vocabulary, "the tokenizer has ", tokenizer->vocabulary(),
+          " tokens, more than the model's vocabulary of ", model.language.vocabulary);
+  if (!problems.empty()) throw CLI::RuntimeError(1);
+  std::cout << "complete\n";
+}
+
+}  // namespace
+
+void add_check_command(CLI::App& app) {
+  auto options = std::make_shared<CheckOptions>();
+  CLI::App* command =
+      app.add_subcommand("check", "Check a model directory: tensors, types, memory of each rank");
+  command->add_option("--model", options->model, "directory of the model")->required();
+  command->add_option("--vision-tower", options->vision_tower,
+                      "directory of the vision tower, when not beside it");
+  command->add_option("--tp", options->ranks, "LLM ranks that share the model")->check(CLI::Range(1, 1024));
+  command->add_option("--format", options->format, "weights in memory: bf16 or f32")
+      ->check(CLI::IsMember({"bf16", "f32"}));
+  command->add_flag("--list", options->list, "list every tensor");
+  command->footer(
+      "Exits with status 1 when a tensor is missing, unknown, misshaped or of a wrong type.\n"
+      "Examples:\n"
+      "  uhd check --model models/nano-uhd\n"
+      "  uhd check --model /models/llava-uhd-13b --tp 2 --list");
+  command->callback([options] { check_model(*options); });
+}
+
+}  // namespace uhd
