@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   app.set_help_all_flag("--help-all", "Help of every subcommand");
   app.footer("Each subcommand's --help ends with examples.");
   uhd::add_check_command(app);
+  uhd::add_slices_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -65,12 +65,16 @@ std::string read_all(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+double normalised(uint8_t value, const Normalisation& norm, size_t channel) {
+  return (value / 255.0 - norm.mean[channel]) / norm.deviation[channel];
+}
+
 // Mean, deviation and sum of absolute values of the normalised pixels.
 void expect_statistics(const json::object& want, const Slice& slice, const Normalisation& norm,
                        double tolerance) {
   double sum = 0, squares = 0, absolute = 0;
   for (size_t i = 0; i < slice.pixels.size(); ++i) {
-    const double value = (slice.pixels[i] / 255.0 - norm.mean[i % 3]) / norm.deviation[i % 3];
+    const double value = normalised(slice.pixels[i], norm, i % 3);
     sum += value;
     squares += value * value;
     absolute += std::abs(value);
@@ -192,6 +196,7 @@ class Case {
     EXPECT_EQ((Size{slices.back().width, slices.back().height}), size_of(want.at("overview")));
     expect_uhd_pieces(want, slices);
     expect_tensor("/uhd_overview_u8", slices.back());
+    expect_normalised_rows("/uhd_overview_f32_rows0_42", slices.back());
     for (size_t i = 0; i < slices.size(); ++i) {
       expect_tensor("/uhd_slice" + std::to_string(i) + "_u8", slices[i]);
     }
@@ -232,6 +237,7 @@ class Case {
                        .rounding = SliceRounding::nearest_even},
                       &want);
     std::rotate(slices.begin(), slices.end() - 1, slices.end());
+    expect_normalised_patches("/patched_f32_first28", slices.front());
     const json::array& sizes = want.at("sizes").as_array();
     ASSERT_EQ(slices.size(), sizes.size());
     for (size_t i = 0; i < slices.size(); ++i) {
@@ -240,6 +246,36 @@ class Case {
       if (const json::value* floats = want.if_contains("f32")) {
         expect_statistics_of(&floats->as_array().at(i), slices[i], kHalf);
       }
+    }
+  }
+
+  // The first `rows` rows of the normalised slice, channel by channel: [3, rows, width].
+  void expect_normalised_rows(const std::string& key, const Slice& slice) const {
+    const auto tensor = tensors_.tensors.find(name_ + key);
+    if (tensor == tensors_.tensors.end() || !exact_) return;
+    const Tensor& want = tensor->second;
+    ASSERT_EQ(want.dim(2), slice.width);
+    for (int64_t c = 0; c < 3; ++c) {
+      for (int64_t i = 0; i < want.dim(1) * slice.width; ++i) {
+        ASSERT_NEAR(want.data<float>()[c * want.dim(1) * slice.width + i],
+                    normalised(slice.pixels[i * 3 + c], kClip, c), 2e-6);
+      }
+    }
+  }
+
+  // The first patches of the normalised slice, unfolded: [3, 14, 14 · patches].
+  void expect_normalised_patches(const std::string& key, const Slice& slice) const {
+    constexpr int64_t kPatch = 14;
+    const auto tensor = tensors_.tensors.find(name_ + key);
+    if (tensor == tensors_.tensors.end() || !exact_) return;
+    const Tensor& want = tensor->second;
+    const int64_t across = slice.width / kPatch;
+    for (int64_t i = 0; i < want.elements(); ++i) {
+      const int64_t column = i % want.dim(2), y = i / want.dim(2) % kPatch, c = i / want.dim(2) / kPatch;
+      const int64_t patch = column / kPatch;
+      const int64_t from_y = patch / across * kPatch + y, from_x = patch % across * kPatch + column % kPatch;
+      ASSERT_NEAR(want.data<float>()[i],
+                  normalised(slice.pixels[(from_y * slice.width + from_x) * 3 + c], kHalf, c), 2e-6);
     }
   }
 

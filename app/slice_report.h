@@ -1,0 +1,27 @@
+// What `uhd slices` says of one image: for people and for programs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "model/vision/image.h"
+
+namespace uhd {
+
+struct SliceReport {
+  std::string file;
+  ImageHeader header;
+  SlicePlan plan;
+  ModelConfig model;                // slicing, projector and layout are used
+  std::vector<std::string> pieces;  // files written: the slices, then the overview; empty: none
+  std::string grid_picture;         // file written
+};
+
+// Tokens between the slices and after the rows, as the model's layout has them.
+int separator_tokens(const SlicePlan& plan, const ImageLayout& layout);
+
+std::string report_text(const SliceReport& report);
+std::string report_json(const SliceReport& report);  // one line
+
+}  // namespace uhd
