@@ -34,7 +34,7 @@ std::string Detokenizer::push(int32_t id) {
   pending_.clear();
   if (tail.size() > ahead_.size()) {
     text += tail.substr(ahead_.size());
-    ahead_ = tail;
+    ahead_ += tail.substr(ahead_.size());
   }
   return release(std::move(text), false);
 }
