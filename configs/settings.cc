@@ -131,6 +131,8 @@ std::vector<Setting> settings_of(ServerConfig& c) {
   ImageOptions& i = e.image;
   return {
       {"model.path", &e.model, "checkpoint directory"},
+      {"model.vision_tower", &e.vision_tower,
+       "directory of the vision tower; empty: inside or beside the model"},
       {"model.name", &e.model_name, "name that clients use; empty: the directory's"},
       {"model.dtype", &e.dtype, "of the weights", 0, 0, {"auto", "bf16", "f32"}},
 

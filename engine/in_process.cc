@@ -82,7 +82,7 @@ std::unique_ptr<RankThread> start_encoder(int index, const SharedFiles& files, c
   return std::make_unique<RankThread>(
       message("encoder", index),
       [files, options, hub_secret, port](const std::stop_token& stop, const auto& started) {
-        const std::unique_ptr<Backend> backend = make_backend(options.backend);
+        const std::unique_ptr<Backend> backend = make_rank_backend(*files, options);
         ControlClientOptions client_options;
         client_options.leader = message("127.0.0.1:", port);
         client_options.secret = hub_secret;

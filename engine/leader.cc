@@ -20,7 +20,7 @@ constexpr Duration kLeaderGone = std::chrono::seconds(2);
 void serve_encoder(World& world, const Topology& topology, const EngineOptions& options,
                    const ClusterOptions& cluster) {
   const ModelFiles files = open_model(options);
-  const std::unique_ptr<Backend> backend = make_backend(options.backend);
+  const std::unique_ptr<Backend> backend = make_rank_backend(files, options);
   const auto client = open_control_client(world, topology, cluster, encoder_hello(files, *backend), {});
   run_encoder(files, options, *backend, *client, topology.leader >= 0 ? kLeaderGone : Duration::zero(), {});
 }

@@ -47,7 +47,7 @@ std::string identity_of(const ModelFiles& files, const EngineOptions& options) {
 
 ModelFiles open_model(const EngineOptions& options) {
   require(!options.model.empty(), "no model is given: set engine.model to a checkpoint directory");
-  ModelConfig config = read_model_config(options.model);
+  ModelConfig config = read_model_config(options.model, options.vision_tower);
   override_slicing(config.slicing, options.image);
   ModelFiles files{std::move(config), Checkpoint(options.model), std::nullopt, WeightFormat::bf16, ""};
   if (files.config.vision && !files.config.vision_directory.empty() &&
@@ -58,6 +58,12 @@ ModelFiles open_model(const EngineOptions& options) {
   files.format = weight_format(options.dtype, files);
   files.identity = identity_of(files, options);
   return files;
+}
+
+std::unique_ptr<Backend> make_rank_backend(const ModelFiles& files, const EngineOptions& options) {
+  BackendOptions own = options.backend;
+  own.compute = files.format;
+  return make_backend(own);
 }
 
 }  // namespace uhd

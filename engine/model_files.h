@@ -1,6 +1,7 @@
 // A checkpoint opened for the ranks of this process: config, files, and what names both.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -24,5 +25,8 @@ struct ModelFiles {
 
 // A checkpoint that is not complete, or an option that it cannot follow, is an Error.
 ModelFiles open_model(const EngineOptions& options);
+
+// The backend of one rank: it forms products of activations as the weights' format says.
+std::unique_ptr<Backend> make_rank_backend(const ModelFiles& files, const EngineOptions& options);
 
 }  // namespace uhd

@@ -29,6 +29,8 @@ struct EncodeOptions {
 
 struct EngineOptions {
   std::filesystem::path model;  // checkpoint directory
+  std::filesystem::path
+      vision_tower;             // where the tower lies that the config calls by a name; "": found beside it
   std::string model_name;       // that clients use; "": the directory's name
   std::string dtype = "auto";   // weights: auto | bf16 | f32
   BackendOptions backend;       // of every rank; threads are per rank

@@ -79,7 +79,7 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Com
           options.context_length, ", but the model holds ", language.context);
   int context = options.context_length > 0 ? options.context_length : language.context;
   LlmRank rank;
-  rank.backend = make_backend(options.backend);
+  rank.backend = make_rank_backend(files, options);
   auto llama =
       std::make_unique<Llama>(files.config, files.checkpoint, *rank.backend, group, files.format, context);
   rank.sizes.pages =
