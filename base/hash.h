@@ -9,6 +9,8 @@
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <string_view>
+#include <type_traits>
 
 namespace uhd {
 
@@ -26,8 +28,10 @@ Fingerprint fingerprint(std::initializer_list<std::span<const std::byte>> parts)
 // The full digest, for API keys and for data shared between programs.
 std::array<uint8_t, 32> sha256(std::span<const std::byte> bytes);
 
+// The bytes of a plain value, or the characters of a text (never the string object itself).
 template <class T>
-std::span<const std::byte> bytes_of(const T& value) {
+requires(std::is_trivially_copyable_v<T> && !std::is_convertible_v<const T&, std::string_view>)
+    std::span<const std::byte> bytes_of(const T& value) {
   return std::as_bytes(std::span<const T, 1>(&value, 1));
 }
 inline std::span<const std::byte> bytes_of(std::string_view text) {

@@ -20,5 +20,12 @@ TEST(Fingerprint, TellsPartBordersApart) {
   EXPECT_EQ(a.hex().size(), 32u);
 }
 
+TEST(Fingerprint, OfAStringIsOfItsCharacters) {
+  const std::string a = "a text longer than what a string keeps inside itself";
+  const std::string b = a.substr(0, 10) + a.substr(10);
+  EXPECT_EQ(fingerprint({bytes_of(a)}), fingerprint({bytes_of(b)}));
+  EXPECT_EQ(fingerprint({bytes_of(a)}), fingerprint({bytes_of(std::string_view(a))}));
+}
+
 }  // namespace
 }  // namespace uhd
