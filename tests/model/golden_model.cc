@@ -65,7 +65,8 @@ std::vector<fs::path> model_folders(bool language) {
   for (const auto& entry : fs::directory_iterator(models)) {
     if (!fs::exists(entry.path() / "config.json")) continue;
     const auto config = read_json_file(entry.path() / "config.json");
-    const bool tower = json_string(config, "model_type", "", "config.json").starts_with("clip");
+    const std::string type = json_string(config, "model_type", "", "config.json");
+    const bool tower = type.starts_with("clip") || type.starts_with("siglip");
     if (tower != language) folders.push_back(entry.path());
   }
   std::sort(folders.begin(), folders.end());

@@ -1,6 +1,8 @@
 // Pictures through slices, tower, compression layer and language model, against the reference.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/model/golden_image.h"
 
 namespace uhd {
@@ -132,6 +134,46 @@ TEST(ImageGoldens, PackingDoesNotChangeAPiece) {
     }
     expect_close(together, alone, {3e-6}, c.name() + " together and alone");
   }
+}
+
+TEST(ImageGoldens, SmallPassesGiveTheSameRows) {
+  for (const Case& c : image_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model = model_of(c);
+    const auto pieces = cut_golden_images(model, c.golden);
+    const auto backend = test_backend(WeightFormat::f32);
+    int64_t largest = 0;
+    for (const GoldenPiece& piece : pieces) {
+      const int patch = model.config.vision->patch;
+      largest = std::max(largest, int64_t{piece.slice.width / patch} * (piece.slice.height / patch));
+    }
+    VisionEncoder encoder(model.config, model.checkpoint, model.tower(), *backend, WeightFormat::f32,
+                          {.max_patches = largest, .max_slices = 2});
+    const VisualTokens tokens = encoder.encode(views_of(pieces));
+    expect_close(host_floats(*backend, tokens.rows), visual_rows(model, pieces, WeightFormat::f32), {3e-6},
+                 c.name() + " in small passes");
+  }
+}
+
+TEST(ImageGoldens, SlicesThatLieAreRefused) {
+  const auto cases = image_cases();
+  ASSERT_FALSE(cases.empty());
+  const GoldenModel model = model_of(cases.front());
+  const auto backend = test_backend(WeightFormat::f32);
+  VisionEncoder encoder(model.config, model.checkpoint, model.tower(), *backend, WeightFormat::f32,
+                        {.max_patches = 16, .max_slices = 2});
+  const int p = model.config.vision->patch;
+  const std::vector<uint8_t> pixels(static_cast<size_t>(5 * p) * static_cast<size_t>(5 * p) * 3);
+  const auto bytes = [&](int width, int height) {
+    return std::span(pixels).first(static_cast<size_t>(width) * static_cast<size_t>(height) * 3);
+  };
+  const SliceView wrong[] = {{p + 1, p, bytes(p + 1, p)}, {0, p, {}}, {-p, -p, bytes(p, p)},
+                             {p, p, bytes(p, 2 * p)},     {p, p, {}}, {5 * p, 5 * p, bytes(5 * p, 5 * p)}};
+  for (const SliceView& slice : wrong) {
+    EXPECT_THROW(encoder.encode({&slice, 1}), Error) << slice.width << "x" << slice.height;
+  }
+  const SliceView right{2 * p, p, bytes(2 * p, p)};
+  EXPECT_GT(encoder.encode({&right, 1}).rows.rows(), 0);
 }
 
 class ImageGoldensOnRanks : public testing::TestWithParam<int> {};

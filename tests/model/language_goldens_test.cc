@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "model/weights/parameters.h"
 #include "tests/model/golden_run.h"
 
@@ -115,6 +117,20 @@ TEST_P(LanguageGoldensOnRanks, GreedyIdsAreExactInF32) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, LanguageGoldensOnRanks, testing::Values(1, 2, 4));
+
+// Eight ranks, where the heads allow it: more ranks than key/value heads repeat those.
+TEST(LanguageGoldens, EightRanksAgree) {
+  for (const Case& c : text_cases()) {
+    SCOPED_TRACE(c.name());
+    const GoldenModel model(c.folder);
+    const LanguageConfig& language = model.config.language;
+    if (language.heads % 8 != 0 || language.intermediate % 8 != 0) continue;
+    const auto run = run_language_model(model, {c.golden.ids("input_ids"), {}}, {.ranks = 8, .steps = 8});
+    const auto wanted = c.golden.ids("greedy_ids");
+    EXPECT_TRUE(std::equal(run.ids.begin(), run.ids.end(), wanted.begin()));
+    compare_first_logits(c, model, run, kLogitsF32);
+  }
+}
 
 TEST(LanguageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
   for (const Case& c : text_cases()) {

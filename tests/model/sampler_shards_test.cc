@@ -1,0 +1,86 @@
+// The same choice whatever the number of ranks that hold the vocabulary.
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "cluster/local_communicator.h"
+#include "model/language/sampler.h"
+
+namespace uhd {
+namespace {
+
+constexpr int kVocabulary = 11;
+
+LanguageConfig config() {
+  LanguageConfig c;
+  c.heads = c.kv_heads = 16;
+  c.intermediate = 16;
+  c.vocabulary = kVocabulary;
+  return c;
+}
+
+// What rank 0 chooses for the given rows when `ranks` ranks hold a part each; padding is made tempting.
+std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>>& rows, bool greedy,
+                                 const std::vector<SampleRow>& how) {
+  auto group = make_local_communicators(ranks);
+  std::vector<SampledToken> chosen;
+  {
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < ranks; ++rank) {
+      threads.emplace_back([&, rank] {
+        const auto backend = make_backend({.threads = 1});
+        const LanguageShard shard = shard_of(config(), rank, ranks);
+        Sampler sampler(*backend, *group[static_cast<size_t>(rank)], shard, kVocabulary);
+        Workspace workspace(*backend, sampler.workspace_bytes(static_cast<int>(rows.size())));
+        std::vector<float> own;
+        for (const auto& row : rows) {
+          for (int i = 0; i < shard.ids; ++i) {
+            own.push_back(i < shard.real_ids ? row[static_cast<size_t>(shard.first_id + i)] : 1000.0f);
+          }
+        }
+        const Shape shape{static_cast<int64_t>(rows.size()), shard.ids};
+        const DeviceBuffer memory = backend->allocate(own.size() * sizeof(float));
+        const Tensor logits = memory.as(DType::f32, shape);
+        backend->upload(logits, Tensor::of(own.data(), shape));
+        auto tokens = sampler.sample(logits, greedy, rank == 0 ? how : std::vector<SampleRow>{}, workspace);
+        if (rank == 0) chosen = std::move(tokens);
+      });
+    }
+  }
+  return chosen;
+}
+
+const std::vector<std::vector<float>> kRows{{0, 1, 5, 2, 3, 4, 5, 1, 0, 2, 5},
+                                            {-9, -8, -7, -6, -5, -4, -3, -2, -1, -2, -3},
+                                            {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}};
+
+class SamplerOn : public testing::TestWithParam<int> {};
+
+TEST_P(SamplerOn, GreedyTakesTheLowestOfTheLargest) {
+  const auto tokens = choose(GetParam(), kRows, true, {});
+  ASSERT_EQ(tokens.size(), 3u);
+  EXPECT_EQ(tokens[0].id, 2);
+  EXPECT_EQ(tokens[1].id, 8);
+  EXPECT_EQ(tokens[2].id, 0);
+}
+
+TEST_P(SamplerOn, DrawsAsOneRankDoes) {
+  for (uint64_t step = 0; step < 10; ++step) {
+    const std::vector<SampleRow> how{{.seed = 3, .step = step, .logprobs = 3},
+                                     {.top_p = 0.9f, .seed = 4, .step = step},
+                                     {.temperature = 0}};
+    const auto one = choose(1, kRows, false, how);
+    const auto many = choose(GetParam(), kRows, false, how);
+    ASSERT_EQ(many.size(), one.size());
+    for (size_t i = 0; i < one.size(); ++i) {
+      EXPECT_EQ(many[i].id, one[i].id);
+      EXPECT_EQ(many[i].logprob, one[i].logprob);
+      EXPECT_EQ(many[i].top, one[i].top);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, SamplerOn, testing::Values(1, 2, 4, 8, 16));
+
+}  // namespace
+}  // namespace uhd
