@@ -11,13 +11,17 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", "uhd " UHD_VERSION);
   app.set_help_all_flag("--help-all", "Help of every subcommand");
-  app.footer("Each subcommand's --help ends with examples.");
-  uhd::add_check_command(app);
+  app.footer(
+      "Each subcommand's --help ends with examples. The shortest way to an answer:\n"
+      "  uhd serve --model.path=models/nano-uhd");
+  uhd::add_serve_command(app);
+  uhd::add_generate_command(app);
   uhd::add_slices_command(app);
+  uhd::add_check_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e);
+    return app.exit(e) == 0 ? 0 : 2;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "uhd: %s\n", e.what());
     return 1;

@@ -1,0 +1,118 @@
+// uhd generate: one question, with or without images, answered by an engine in this process; the answer goes
+// to stdout as it comes, what it took to stderr.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "app/commands.h"
+#include "app/settings_option.h"
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/queue.h"
+#include "engine/leader.h"
+
+namespace uhd {
+namespace {
+
+struct Question {
+  std::string model;
+  std::vector<std::string> images;
+  std::string text;
+  std::string system;
+  int max_tokens = 256;
+  double temperature = 0;
+  uint64_t seed = 0;
+  bool raw = false;
+};
+
+Request make_request(const Question& question) {
+  Request request;
+  request.sampling.temperature = static_cast<float>(question.temperature);
+  request.sampling.seed = question.seed;
+  request.stop.max_tokens = question.max_tokens;
+  if (question.raw) {
+    require(question.images.empty(), "--raw takes no images: a raw prompt has no place for them");
+    request.prompt = question.text;
+    return request;
+  }
+  if (!question.system.empty()) request.messages.push_back({"system", {{.text = question.system}}});
+  Message user{"user", {}};
+  for (const std::string& file : question.images) {
+    user.parts.push_back({.image = std::make_shared<const std::string>(read_text_file(file))});
+  }
+  user.parts.push_back({.text = question.text});
+  request.messages.push_back(std::move(user));
+  return request;
+}
+
+void print_usage(const Usage& u) {
+  for (const ImageReport& i : u.images) {
+    std::fprintf(stderr, "image %dx%d: grid %dx%d, %d slices and the overview, %d tokens\n", i.width,
+                 i.height, i.columns, i.rows, i.slices, i.tokens);
+  }
+  std::fprintf(stderr,
+               "prompt %d tokens (%d of images), answer %d tokens, first token after %.3f s, total %.3f s\n",
+               u.prompt_tokens, u.image_tokens, u.completion_tokens, u.times.ttft, u.times.total);
+}
+
+void generate(const ServerConfig& config, const Question& question) {
+  require(!config.engine.model.empty(),
+          "--model: say which checkpoint to ask, for example --model models/nano-uhd");
+  Request request = make_request(question);
+  const std::unique_ptr<Engine> engine = make_engine(config.engine, config.cluster);
+  const auto events =
+      std::make_shared<Queue<TokenEvent>>(static_cast<size_t>(engine->model().context_length) + 16);
+  const auto answer = engine->submit(std::move(request),
+                                     [events](TokenEvent&& event) { events->try_push(std::move(event)); });
+  if (const auto* refused = std::get_if<Failure>(&answer)) throw Error(refused->message);
+  while (const auto event = events->pop()) {
+    std::fwrite(event->text.data(), 1, event->text.size(), stdout);
+    std::fflush(stdout);
+    if (event->finish == FinishReason::none) continue;
+    require(!event->failure, event->failure ? event->failure->message : "");
+    std::fputc('\n', stdout);
+    if (event->usage) print_usage(*event->usage);
+    return;
+  }
+}
+
+}  // namespace
+
+void add_generate_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("generate", "Ask a model one question, without a server");
+  auto settings = std::make_shared<SettingsOption>();
+  auto question = std::make_shared<Question>();
+  command->add_option("question", question->text, "What to ask")->required();
+  command->add_option("-m,--model", question->model, "Checkpoint directory");
+  command
+      ->add_option("-i,--image", question->images,
+                   "Image file: JPEG, PNG or WebP; may be given several times")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->check(CLI::ExistingFile);
+  command->add_option("--system", question->system, "System message");
+  command->add_option("--max-tokens", question->max_tokens, "Most tokens of the answer")
+      ->check(CLI::Range(1, 1 << 30));
+  command->add_option("--temperature", question->temperature, "0: greedy")->check(CLI::Range(0.0, 2.0));
+  command->add_option("--seed", question->seed, "Of the random numbers when the temperature is not 0");
+  command->add_flag("--raw", question->raw,
+                    "Take the question as the whole prompt, without the chat template");
+  settings->add_to(*command);
+  command->footer(
+      "Settings of 'uhd serve' may be given as --section.key=value.\n"
+      "\nExamples:\n"
+      "  uhd generate --model models/nano-uhd --image page.png \"What is the number?\"\n"
+      "  uhd generate --model models/nano-uhd -i a.png -i b.jpg --max-tokens 32 \"What differs?\"\n"
+      "  uhd generate --model models/smollm2 --temperature 0.8 --seed 7 \"Tell me a story.\"\n"
+      "  uhd generate --model models/nano-uhd --llm.tensor_parallel=2 --raw \"1 2 3\"");
+  command->callback([command, settings, question] {
+    ServerConfig config = settings->read(*command);
+    if (!question->model.empty()) config.engine.model = question->model;
+    if (settings->print) {
+      std::fputs(print_config(config).c_str(), stdout);
+      return;
+    }
+    generate(config, *question);
+  });
+}
+
+}  // namespace uhd

@@ -1,0 +1,98 @@
+// uhd serve: reads the settings, finds out which rank this process is, and does that rank's part; on the
+// leader, serves HTTP until it is asked to stop.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "app/commands.h"
+#include "app/settings_option.h"
+#include "app/stop_signals.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "cluster/world.h"
+#include "engine/leader.h"
+#include "net/http_server.h"
+
+namespace uhd {
+namespace {
+
+constexpr Duration kGlance = std::chrono::milliseconds(50);
+
+// First signal: no new requests, running ones finish within the limit. Second: now.
+void wait_for_end(const NetOptions& net, StopSignals& signals, HttpServer& server, Engine& engine) {
+  while (signals.wait(0, std::chrono::hours(1)) == 0) {
+  }
+  log_info("draining", "limit_s", net.drain_timeout_s);
+  server.drain();
+  engine.drain();
+  const TimePoint limit = Clock::now() + from_seconds(net.drain_timeout_s);
+  while (!(server.idle() && engine.idle())) {
+    if (signals.wait(1, kGlance) > 1 || Clock::now() > limit) {
+      log_warning("stopping with requests still running");
+      break;
+    }
+  }
+}
+
+void serve_http(const ServerConfig& config, StopSignals& signals, HttpServer& server, Engine& engine) {
+  signals.count();
+  server.start(engine);
+  std::printf("uhd serves %s at %s/v1\n", engine.model().id.c_str(), server.url().c_str());
+  std::fflush(stdout);
+  wait_for_end(config.net, signals, server, engine);
+  server.stop();
+  log_info("stopped");
+}
+
+void warn_of_exposure(const NetOptions& net) {
+  const bool loopback = net.host == "localhost" || net.host == "::1" || net.host.starts_with("127.");
+  if (!loopback && net.api_keys_file.empty()) {
+    log_warning("anyone who can reach this address can use the model; set net.api_keys_file", "host",
+                net.host);
+  }
+}
+
+void serve(const ServerConfig& config) {
+  require(!config.engine.model.empty(),
+          "model.path: say which checkpoint to serve, for example --model.path=models/nano-uhd");
+  StopSignals signals;
+  World world;
+  // Where the leader is known before the ranks have met, a busy port is found before a model is loaded.
+  const bool leads = world.rank() == 0 && config.cluster.role != "encoder";
+  const bool may_lead = leads || config.cluster.role == "llm";
+  if (world.size() > 1 && !leads) signals.ignore();
+  std::unique_ptr<HttpServer> server;
+  if (leads) server = std::make_unique<HttpServer>(config.net);
+  if (may_lead) warn_of_exposure(config.net);
+  run_rank(world, config.engine, config.cluster, [&](Engine& engine) {
+    if (server == nullptr) server = std::make_unique<HttpServer>(config.net);
+    serve_http(config, signals, *server, engine);
+    server.reset();
+  });
+}
+
+}  // namespace
+
+void add_serve_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("serve", "Serve a model over HTTP with OpenAI's API");
+  auto settings = std::make_shared<SettingsOption>();
+  settings->add_to(*command);
+  command->footer("Settings, in the file as section: {key: value} or here as --section.key=value:\n" +
+                  describe_settings() +
+                  "\nExamples:\n"
+                  "  uhd serve --model.path=models/nano-uhd\n"
+                  "  uhd serve --config configs/single.yaml --net.port=8081\n"
+                  "  mpirun --bind-to none --oversubscribe -n 4 uhd serve --config configs/tp2-enc2.yaml\n"
+                  "  uhd serve --net.host=0.0.0.0 --net.api_keys_file=/etc/uhd/api_keys\n"
+                  "  uhd serve --encoders.count=2 --print-config\n"
+                  "SIGTERM or one SIGINT lets running requests finish; a second one stops at once.");
+  command->callback([command, settings] {
+    const ServerConfig config = settings->read(*command);
+    if (settings->print) {
+      std::fputs(print_config(config).c_str(), stdout);
+      return;
+    }
+    serve(config);
+  });
+}
+
+}  // namespace uhd

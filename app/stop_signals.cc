@@ -1,0 +1,55 @@
+#include "app/stop_signals.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+namespace uhd {
+
+StopSignals::StopSignals() {
+  sigemptyset(&signals_);
+  sigaddset(&signals_, SIGINT);
+  sigaddset(&signals_, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  watcher_ = std::thread([this] { watch(); });
+}
+
+StopSignals::~StopSignals() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  pthread_kill(watcher_.native_handle(), SIGTERM);
+  watcher_.join();
+}
+
+void StopSignals::count() {
+  std::lock_guard lock(mutex_);
+  mode_ = Mode::count;
+}
+
+void StopSignals::ignore() {
+  std::lock_guard lock(mutex_);
+  mode_ = Mode::ignore;
+}
+
+int StopSignals::wait(int seen, Duration limit) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, limit, [&] { return count_ > seen; });
+  return count_;
+}
+
+void StopSignals::watch() {
+  for (;;) {
+    const int signal = sigwaitinfo(&signals_, nullptr);
+    if (signal < 0) continue;
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    if (mode_ == Mode::end_process) _exit(128 + signal);
+    if (mode_ == Mode::count) {
+      ++count_;
+      changed_.notify_all();
+    }
+  }
+}
+
+}  // namespace uhd

@@ -1,0 +1,41 @@
+// SIGINT and SIGTERM as something a thread can wait for.
+#pragma once
+
+#include <condition_variable>
+#include <csignal>
+#include <mutex>
+#include <thread>
+
+#include "base/clock.h"
+
+namespace uhd {
+
+// Make it before any other thread exists: it blocks the two signals, and threads inherit that. One a process.
+class StopSignals {
+ public:
+  StopSignals();
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  // Until one of these is called, a signal ends the process at once.
+  void count();   // from now on signals are counted, for wait()
+  void ignore();  // a rank that ends when its leader does
+
+  // Waits until more than `seen` signals have come, or for `limit`; how many have come.
+  int wait(int seen, Duration limit);
+
+ private:
+  enum class Mode : uint8_t { end_process, count, ignore };
+  void watch();
+
+  sigset_t signals_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Mode mode_ = Mode::end_process;
+  bool stopping_ = false;
+  int count_ = 0;
+  std::thread watcher_;
+};
+
+}  // namespace uhd
