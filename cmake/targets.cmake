@@ -8,6 +8,9 @@ function(uhd_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
 endfunction()
 
+# Builds every program with the label unit.
+add_custom_target(unit_tests)
+
 # uhd_test(NAME FILES... LINK libraries... [LABELS labels...]): a GoogleTest program; each test is a ctest entry of its own.
 function(uhd_test name)
   cmake_parse_arguments(ARG "" "" "LINK;LABELS" ${ARGN})
@@ -17,6 +20,9 @@ function(uhd_test name)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+  if("unit" IN_LIST ARG_LABELS)
+    add_dependencies(unit_tests ${name})
+  endif()
 endfunction()
 
 function(uhd_options target)

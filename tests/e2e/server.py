@@ -1,0 +1,145 @@
+"""Starts and stops servers for the end-to-end tests.
+
+As a program, for ctest's fixtures: `server.py start NAME` leaves the server of that name running and writes where it
+is; `server.py stop NAME` ends it, and fails if it did not end well.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("UHD_BINARY", str(ROOT / "build/release/uhd"))
+STATE = pathlib.Path(os.environ.get("UHD_E2E_STATE", ROOT / "build/release/e2e"))
+TINY = str(ROOT / "tests/goldens/models/uhd-v1-tiny")
+LONG = str(ROOT / "tests/goldens/models/minicpmv26-tiny")  # a context of 32768: an answer that takes its time
+LIMIT_S = 240  # of every wait: generous, for machines with other work
+
+# float32, so that the number of ranks cannot turn a near tie.
+COMMON = ["--net.port=0", "--backend.threads=1", f"--model.path={TINY}", "--model.dtype=f32"]
+MPIRUN = ["mpirun", "--bind-to", "none", "--oversubscribe", "-n", "4"]
+TP2_ENC2 = ["--config", str(ROOT / "configs/tp2-enc2.yaml")]
+KEY = "key-of-the-tests"
+
+
+def settings_of(name):
+    """(launcher, arguments) of the servers that several tests share."""
+    if name == "single":
+        return [], COMMON
+    if name == "mpi":
+        return MPIRUN, TP2_ENC2 + COMMON
+    if name == "limited":
+        STATE.mkdir(parents=True, exist_ok=True)
+        keys = STATE / "api_keys"
+        keys.write_text(f"# of the tests\n{KEY}\nanother-key\n")
+        return [], COMMON + [f"--model.path={LONG}",
+            f"--net.api_keys_file={keys}", "--engine.max_running=1", "--engine.max_waiting=1",
+            "--net.max_requests_per_client=4", "--net.max_body_bytes=1MiB", "--image.max_images=2",
+        ]
+    if name == "nano":
+        return [], ["--net.port=0", f"--model.path={ROOT / 'models/nano-uhd'}"]
+    raise SystemExit(f"no server is called {name}")
+
+
+def environment():
+    # OpenMPI refuses root unless told; both settings are asked for.
+    return {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+class Server:
+    """A running server; `url` ends in /v1. Its log goes to a file, whose end is shown when it does not start."""
+
+    def __init__(self, name, launcher, arguments):
+        STATE.mkdir(parents=True, exist_ok=True)
+        self.log = STATE / f"{name}.log"
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                [*launcher, BINARY, "serve", *arguments], cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        self.url = self.wait_until_ready()
+
+    def wait_until_ready(self):
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline:
+            for line in self.log.read_text().splitlines():
+                if line.startswith("uhd serves "):
+                    return line.split(" at ")[1]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        self.kill()
+        raise SystemExit(f"the server did not start:\n{self.tail()}")
+
+    def wait_for_log(self, text):
+        deadline = time.monotonic() + LIMIT_S
+        while text not in self.log.read_text():
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the log never said '{text}':\n{self.tail()}")
+            time.sleep(0.02)
+
+    def tail(self):
+        return "\n".join(self.log.read_text().splitlines()[-30:])
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def wait(self):
+        return self.process.wait(LIMIT_S)
+
+    def kill(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+
+def state_file(name):
+    return STATE / f"{name}.json"
+
+
+def url_of(name):
+    return json.loads(state_file(name).read_text())["url"]
+
+
+def is_ours(pid):
+    try:
+        return b"serve" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def start(name):
+    stop(name)
+    launcher, arguments = settings_of(name)
+    server = Server(name, launcher, arguments)
+    state_file(name).write_text(json.dumps({"url": server.url, "pid": server.process.pid}))
+
+
+def stop(name):
+    """Ends the server and its whole process group; a server that is not there is none to end."""
+    if not state_file(name).exists():
+        return
+    pid = json.loads(state_file(name).read_text())["pid"]
+    state_file(name).unlink()
+    if not is_ours(pid):
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while is_ours(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if is_ours(pid):
+        os.killpg(pid, signal.SIGKILL)
+        raise SystemExit(f"the server {name} did not end when asked to")
+
+
+if __name__ == "__main__":
+    {"start": start, "stop": stop}[sys.argv[1]](sys.argv[2])

@@ -1,0 +1,148 @@
+"""Starting, being stopped, and everything that keeps a server from starting."""
+
+import concurrent.futures
+import signal
+import socket
+import subprocess
+
+import httpx
+import pytest
+
+from helpers import LIMIT_S, question
+from server import BINARY, COMMON, LONG, MPIRUN, ROOT, TP2_ENC2, Server, environment
+
+SLOW = COMMON + [f"--model.path={LONG}"]
+# Without this, mpirun kills its ranks a second after SIGTERM.
+PATIENT_MPIRUN = [MPIRUN[0], "--mca", "odls_base_sigkill_timeout", "120", *MPIRUN[1:]]
+
+
+def uhd(*arguments):
+    return subprocess.run([BINARY, *arguments], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
+
+
+def fails_to_start(*arguments):
+    """Its one line of error."""
+    run = uhd("serve", *arguments)
+    assert run.returncode not in (0, None) and run.returncode > 0, run
+    lines = [line for line in run.stderr.splitlines() if line.startswith("uhd: ")]
+    assert len(lines) == 1, run.stderr
+    return lines[0]
+
+
+def stream(url, tokens):
+    """A long answer: what has come of it, and how it ended."""
+    body = {"messages": question(text="Go on."), "max_tokens": tokens, "ignore_eos": True, "stream": True}
+    return httpx.stream("POST", url + "/chat/completions", json=body, timeout=LIMIT_S)
+
+
+@pytest.mark.parametrize("launcher", ["process", "mpi"])
+def test_sigterm_lets_running_requests_finish(launcher):
+    mpi = launcher == "mpi"
+    settings = (TP2_ENC2 if mpi else []) + SLOW + ["--net.drain_timeout_s=200"]
+    with Server(f"drain-{launcher}", PATIENT_MPIRUN if mpi else [], settings) as server:
+        with stream(server.url, 1500) as running:
+            lines = running.iter_lines()
+            next(lines)
+            server.signal(signal.SIGTERM)
+            while True:  # until the server has heard it
+                refusal = httpx.post(server.url + "/chat/completions", json={"messages": question(), "max_tokens": 1}, timeout=LIMIT_S)
+                if refusal.status_code != 200:
+                    break
+            assert refusal.status_code == 503 and "retry-after" in refusal.headers
+            rest = [line for line in lines if line.startswith("data: ")]
+        assert rest[-1] == "data: [DONE]"
+        assert '"finish_reason":"length"' in rest[-2]
+        assert server.wait() == 0
+
+
+def test_drain_has_a_limit():
+    with Server("drain-limit", [], SLOW + ["--net.drain_timeout_s=0.2"]) as server:
+        with stream(server.url, 30000) as running:
+            lines = running.iter_lines()
+            next(lines)
+            server.signal(signal.SIGTERM)
+            with pytest.raises(httpx.HTTPError):
+                list(lines)
+        assert server.wait() == 0
+
+
+def test_a_second_sigint_stops_at_once():
+    with Server("sigint", [], SLOW + ["--net.drain_timeout_s=10000"]) as server:
+        with stream(server.url, 30000) as running:
+            lines = running.iter_lines()
+            next(lines)
+            server.signal(signal.SIGINT)
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                rest = pool.submit(lambda: pytest.raises(httpx.HTTPError, lambda: list(lines)))
+                server.wait_for_log("draining")
+                server.signal(signal.SIGINT)
+                rest.result()
+        assert server.wait() == 0
+
+
+def test_config_typo_names_line_and_nearest_key(tmp_path):
+    config = tmp_path / "typo.yaml"
+    config.write_text("model:\n  path: x\nnet:\n  prot: 8080\n")
+    assert f"{config}:4: unknown key net.prot; did you mean net.port?" in fails_to_start("--config", str(config))
+
+
+def test_config_with_a_wrong_type(tmp_path):
+    config = tmp_path / "type.yaml"
+    config.write_text("net:\n  port: eighty\n")
+    assert f"{config}:2: net.port must be a whole number" in fails_to_start("--config", str(config))
+
+
+def test_absent_config():
+    assert "/no/such.yaml" in fails_to_start("--config", "/no/such.yaml")
+
+
+def test_absent_model():
+    assert "/no/such/model" in fails_to_start("--net.port=0", "--model.path=/no/such/model")
+
+
+def test_model_directory_without_weights(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    fails_to_start("--net.port=0", f"--model.path={tmp_path}")
+
+
+def test_absent_key_file():
+    assert "/no/such/keys" in fails_to_start(*COMMON, "--net.api_keys_file=/no/such/keys")
+
+
+def test_busy_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        error = fails_to_start(*COMMON, f"--net.port={port}")
+    assert str(port) in error and "--net.port" in error
+
+
+def test_tensor_parallel_that_does_not_divide():
+    run = subprocess.run([*MPIRUN[:-1], "3", BINARY, "serve", *COMMON, "--llm.tensor_parallel=3"], cwd=ROOT,
+                         env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
+    assert run.returncode != 0 and "uhd: " in run.stderr
+
+
+def test_help_and_version():
+    for command in ([], ["serve"], ["generate"], ["slices"], ["check"]):
+        run = uhd(*command, "--help")
+        assert run.returncode == 0
+        if command:
+            assert "Examples:" in run.stdout
+    assert "--net.port" in uhd("serve", "--help").stdout
+    assert uhd("--version").stdout.startswith("uhd ")
+    assert uhd().returncode != 0
+
+
+def test_print_config_reads_back(tmp_path):
+    printed = uhd("serve", "--config", "configs/tp2-enc2.yaml", "--net.port=81", "--print-config")
+    assert printed.returncode == 0 and "port: 81" in printed.stdout
+    again = tmp_path / "printed.yaml"
+    again.write_text(printed.stdout)
+    assert uhd("serve", "--config", str(again), "--print-config").stdout == printed.stdout
+
+
+def test_every_config_of_the_repository_is_good():
+    for config in sorted((ROOT / "configs").glob("*.yaml")):
+        assert uhd("serve", "--config", str(config), "--print-config").returncode == 0, config

@@ -1,0 +1,127 @@
+"""What a user does with the official client, against one process and against four ranks."""
+
+import pytest
+
+from helpers import answer, client, data_url, encoded, http, image_part, picture, question
+
+FIELDS = {"model": "uhd-v1-tiny", "temperature": 0, "max_tokens": 8}
+
+
+def test_models_list():
+    with client() as c:
+        models = c.models.list().data
+        assert [m.id for m in models] == ["uhd-v1-tiny"]
+        assert c.models.retrieve("uhd-v1-tiny").object == "model"
+
+
+def test_chat_with_text():
+    with client() as c:
+        reply = c.chat.completions.create(messages=question(text="Is there a cat?"), **FIELDS)
+    choice = reply.choices[0]
+    assert choice.message.role == "assistant" and choice.message.content
+    assert choice.finish_reason in ("stop", "length")
+    assert reply.usage.completion_tokens <= 8
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+
+
+def test_streamed_text_equals_the_whole():
+    with client() as c:
+        whole = c.chat.completions.create(messages=question(text="Tell me."), **FIELDS)
+        parts, usage = [], None
+        for chunk in c.chat.completions.create(
+            messages=question(text="Tell me."), stream=True, stream_options={"include_usage": True}, **FIELDS
+        ):
+            parts += [choice.delta.content or "" for choice in chunk.choices]
+            usage = chunk.usage or usage
+    assert "".join(parts) == whole.choices[0].message.content
+    assert (usage.prompt_tokens, usage.completion_tokens) == (whole.usage.prompt_tokens, whole.usage.completion_tokens)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_chat_with_one_image(kind):
+    data = encoded(picture(672, 1008), kind)
+    with client() as c:
+        reply = c.chat.completions.create(
+            messages=[{"role": "user", "content": [image_part(data, kind.lower()), {"type": "text", "text": "What?"}]}],
+            **FIELDS)
+    assert reply.choices[0].finish_reason in ("stop", "length")
+    image = reply.model_extra["uhd"]["images"][0]
+    assert (image["width"], image["height"], image["grid"], image["slices"]) == (672, 1008, [2, 3], 6)
+    assert reply.usage.prompt_tokens > image["tokens"] >= 7 * 144
+
+
+def test_chat_with_several_images_streamed():
+    messages = question(encoded(picture(336, 336)), encoded(picture(800, 400, 2), "JPEG"), text="What differs?")
+    with client() as c:
+        whole = c.chat.completions.create(messages=messages, **FIELDS)
+        stream = list(c.chat.completions.create(messages=messages, stream=True, **FIELDS))
+    assert len(whole.model_extra["uhd"]["images"]) == 2
+    assert "".join(choice.delta.content or "" for chunk in stream for choice in chunk.choices) == whole.choices[0].message.content
+
+
+def test_image_tokens_are_known_beforehand():
+    small = answer(question(encoded(picture(300, 200))))
+    large = answer(question(encoded(picture(1000, 700))))
+    tokens = [reply["usage"]["prompt_tokens_details"]["image_tokens"] for reply in (small, large)]
+    difference = large["usage"]["prompt_tokens"] - small["usage"]["prompt_tokens"]
+    assert tokens[1] - tokens[0] == difference > 0
+
+
+def test_the_picture_matters():
+    answers = {answer(question(encoded(picture(500, 500, seed))), max_tokens=16)["choices"][0]["message"]["content"] for seed in range(4)}
+    assert len(answers) > 1
+
+
+def test_exif_orientation_is_applied():
+    image = picture(600, 300)
+    exif = image.getexif()
+    exif[0x0112] = 6  # stored on its side
+    report = answer(question(encoded(image, "JPEG", exif=exif)))["uhd"]["images"][0]
+    assert (report["width"], report["height"]) == (300, 600)
+
+
+def test_completions_with_text_and_with_ids():
+    with client() as c:
+        text = c.completions.create(prompt="USER: Hi ASSISTANT:", **FIELDS)
+        with http() as session:
+            ids = session.post(session.base_url.join("/tokenize"), json={"prompt": "USER: Hi ASSISTANT:"}).json()["tokens"]
+        same = c.completions.create(prompt=ids, **FIELDS)
+    assert text.choices[0].text == same.choices[0].text
+    assert text.usage.prompt_tokens == len(ids)
+
+
+def test_several_choices_with_a_seed_repeat():
+    fields = {**FIELDS, "temperature": 1, "seed": 5, "n": 2}
+    with client() as c:
+        first = c.chat.completions.create(messages=question(text="Go."), **fields)
+        again = c.chat.completions.create(messages=question(text="Go."), **fields)
+    texts = [[choice.message.content for choice in reply.choices] for reply in (first, again)]
+    assert texts[0] == texts[1] and len(texts[0]) == 2 and texts[0][0] != texts[0][1]
+
+
+def test_logprobs():
+    with client() as c:
+        reply = c.chat.completions.create(messages=question(text="Go."), logprobs=True, top_logprobs=3, **FIELDS)
+    tokens = reply.choices[0].logprobs.content
+    assert len(tokens) == reply.usage.completion_tokens
+    for token in tokens:
+        assert len(token.top_logprobs) == 3
+        assert token.logprob <= 0 and token.top_logprobs[0].logprob == pytest.approx(token.logprob)
+
+
+def test_stop_string_is_not_part_of_the_answer():
+    whole = answer(question(text="Tell me."), max_tokens=24, ignore_eos=True)["choices"][0]["message"]["content"]
+    stop = whole[len(whole) // 2:][:2]
+    cut = answer(question(text="Tell me."), max_tokens=24, ignore_eos=True, stop=[stop])["choices"][0]
+    assert cut["finish_reason"] == "stop"
+    assert cut["message"]["content"] == whole[: whole.index(stop)]
+
+
+def test_health_ready_metrics():
+    with http() as session:
+        base = session.base_url
+        assert session.get(base.join("/health")).status_code == 200
+        assert session.get(base.join("/ready")).json()["status"] == "ready"
+        metrics = session.get(base.join("/metrics")).text
+    for name in ("uhd_http_requests_total", "uhd_ttft_seconds_bucket", "uhd_kv_pages_free"):
+        assert name in metrics
