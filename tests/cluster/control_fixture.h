@@ -63,8 +63,8 @@ class Events {
   // As next(), passing over heartbeats and whatever else is of other kinds.
   template <class What>
   std::optional<What> find(int attempts = 1) {
-    for (int i = 0; i < attempts; ++i) {
-      if (pending_.empty()) fetch();
+    for (int i = 0; i <= attempts; ++i) {
+      if (i > 0) fetch();
       while (!pending_.empty()) {
         last_ = std::move(pending_.front());
         pending_.pop_front();

@@ -1,0 +1,53 @@
+// A network in one thread with a clock of its own: every order of events is the test's, and no time passes.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "cluster/network.h"
+
+namespace uhd {
+
+class SimulatedConnection;
+
+// What all simulated networks share.
+class Simulation : public std::enable_shared_from_this<Simulation> {
+ public:
+  static constexpr int kFirstPort = 1000;
+
+  // The end of one process: servers and clients own one each.
+  std::unique_ptr<Network> network(const std::string& host);
+
+  // Runs whatever is ready, without letting time pass.
+  void settle();
+  // Lets time pass, timer by timer.
+  void advance(Duration time);
+  TimePoint now() const { return now_; }
+
+  // What this host sends and should hear gets lost, without anyone being told: a pulled cable, a stopped
+  // process.
+  void freeze(const std::string& host) { frozen_.insert(host); }
+  void thaw(const std::string& host) { frozen_.erase(host); }
+  // Every connection of this host breaks, as when a process dies.
+  void cut(const std::string& host);
+
+  int connections_made = 0;
+
+ private:
+  friend class SimulatedNetwork;
+  friend class SimulatedConnection;
+
+  std::deque<std::function<void()>> ready_;
+  std::multimap<TimePoint, std::function<void()>> timers_;
+  std::map<int, std::function<void(std::shared_ptr<SimulatedConnection>)>> listeners_;
+  std::vector<std::weak_ptr<SimulatedConnection>> connections_;
+  std::set<std::string> frozen_;
+  TimePoint now_{};
+  int next_port_ = kFirstPort;
+};
+
+}  // namespace uhd
