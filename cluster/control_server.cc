@@ -2,8 +2,8 @@
 
 #include <map>
 #include <mutex>
-#include <utility>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
