@@ -1,6 +1,10 @@
 // Vectors of sixteen floats: AVX-512 F, BW, DQ, VL. Included by one .cc only; everything is internal to it.
 #pragma once
 
+#if !defined(__clang__)  // false alarms inside g++ 12's own intrinsics
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 #include <cstdint>
