@@ -14,7 +14,7 @@ WINDOW = 12  # patches a side
 
 def some_text(rng):
     what = rng.random()
-    return g.number(rng) if what < 0.5 else g.letters(rng) if what < 0.8 else g.price(rng)
+    return g.number(rng) if what < 0.6 else g.letters(rng) if what < 0.87 else g.price(rng)
 
 
 def text_size(rng):
@@ -23,16 +23,16 @@ def text_size(rng):
 
 def text_lines(rng, page):
     """Lines of words over the whole page, cut by its borders."""
-    size, face, color = text_size(rng), rng.randrange(len(g.FACES)), g.ink(rng)
+    size, face, color = text_size(rng), g.any_face(rng), g.ink(rng)
     y = rng.uniform(-2, size)
     while y < page.h + size * 0.5:
         if rng.random() < 0.5:
-            size, face, color = text_size(rng), rng.randrange(len(g.FACES)), g.ink(rng)
+            size, face, color = text_size(rng), g.any_face(rng), g.ink(rng)
         x = rng.uniform(-50, 20)
         while x < page.w:
             word = g.Word(some_text(rng), round(x), round(y), size, face, color)
             page.words.append(word)
-            x += g.width(face, size, word.text) + size * rng.uniform(0.35, 2.5)
+            x += g.width(face, size, word.text) + size * rng.uniform(0.6, 2.5)
         y += size * rng.uniform(1.15, 2.2)
 
 
@@ -41,7 +41,7 @@ def scattered(rng, page, words, shapes):
     for _ in range(shapes):
         g.place_shape(rng, page, taken)
     for _ in range(words):
-        word = g.Word(some_text(rng), rng.randint(-40, page.w), rng.randint(0, page.h + 8), text_size(rng), rng.randrange(len(g.FACES)), g.ink(rng))
+        word = g.Word(some_text(rng), rng.randint(-40, page.w), rng.randint(0, page.h + 8), text_size(rng), g.any_face(rng), g.ink(rng))
         if g.clear(g.box(word), taken):
             taken.append(g.box(word))
             page.words.append(word)
@@ -57,11 +57,8 @@ def grids(rng):
             return w // 14, h // 14
 
 
-def window(rng, lines):
-    """A picture of 168x168 pixels and its View: part of a slice; lines is the share of windows full of text."""
-    grid = grids(rng)
-    offset = rng.randint(0, grid[0] - WINDOW), rng.randint(0, grid[1] - WINDOW)
-    side = WINDOW * 14
+def slice_page(rng, w, h, lines):
+    """A page about as large as the w x h pixels it will be resized to; lines is the share of pages full of text."""
     what = rng.random()
     if what < 0.5:
         fx = fy = 1.0
@@ -70,17 +67,37 @@ def window(rng, lines):
         fy = fx * rng.uniform(0.94, 1.06)
     else:
         fx = fy = rng.uniform(0.3, 0.75)
-    page = g.Page(round(side / fx), round(side / fy), g.light(rng))
+    page = g.Page(round(w / fx), round(h / fy), g.light(rng))
+    crowd = max(1, w * h // 40000)
     if rng.random() < lines:
         text_lines(rng, page)
-    elif rng.random() < 0.5:
-        scattered(rng, page, rng.randint(1, 6), rng.randint(0, 1))
+    elif rng.random() < 0.6:
+        scattered(rng, page, rng.randint(1, 6 * crowd), rng.randint(0, crowd))
     else:
-        scattered(rng, page, rng.randint(0, 3), rng.randint(1, 7))
+        scattered(rng, page, rng.randint(0, 3 * crowd), rng.randint(1, 7 * crowd))
+    return page
+
+
+def drawn(page, size):
     image = g.draw(page)
-    if image.size != (side, side):
-        image = image.resize((side, side), Image.Resampling.BICUBIC)
-    return image, View(Content(page), (0, 0, page.w, page.h), (side, side), grid, offset)
+    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
+
+
+def window(rng, lines):
+    """A picture of 168x168 pixels and its View: part of a slice."""
+    grid = grids(rng)
+    offset = rng.randint(0, grid[0] - WINDOW), rng.randint(0, grid[1] - WINDOW)
+    size = (WINDOW * 14, WINDOW * 14)
+    page = slice_page(rng, *size, lines)
+    return drawn(page, size), View(Content(page), (0, 0, page.w, page.h), size, grid, offset)
+
+
+def whole_slices(rng, count, lines):
+    """Pictures of whole slices of one shape, and their Views."""
+    grid = (24, 24) if rng.random() < 0.5 else grids(rng)
+    size = grid[0] * 14, grid[1] * 14
+    pages = [slice_page(rng, *size, lines) for _ in range(count)]
+    return [drawn(p, size) for p in pages], [View(Content(p), (0, 0, p.w, p.h), size) for p in pages]
 
 
 def page_views(page, max_slices=6):

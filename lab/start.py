@@ -51,7 +51,7 @@ VISION = {
     "model_type": "clip_vision_model",
     "num_attention_heads": 5,
     "num_channels": 3,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 5,
     "patch_size": 14,
     "projection_dim": 160,
 }
@@ -82,7 +82,8 @@ def start_vision(vision):
 
 @torch.no_grad()
 def start_resampler(r):
-    """Head t of each query looks at place t of the 3x3 places inside the query's cell; content has little say at first."""
+    """Three heads look at the upper third of the query's cell, three at the middle, three at the lower one, each over
+    the cell's width: together they have room for all characters of the line there. Content has little say at first."""
     width, heads = r.query.shape[1], r.attn.num_heads
     dim, pairs = width // heads, width // heads // 4
     table, omega = sincos(8, width, (4, 64))
@@ -93,17 +94,18 @@ def start_resampler(r):
     r.attn.in_proj_bias.zero_()
     wq.normal_(0, 0.01)
     wk.normal_(0, 0.01)
-    strength = 4.0
+    strength = 2.1, 4.9  # along x, along y
     for t in range(heads):
-        shift = (t % 3 - 1) / 3, (t // 3 - 1) / 3
+        shift = 0.2 * (t % 3 - 1), (t // 3 - 1) / 3
         for j in range(pairs):
             f = j * 5  # the frequencies used: every fifth
             for axis in (0, 1):
+                a = strength[axis]
                 row, column = t * dim + 4 * j + 2 * axis, 4 * f + 2 * axis
                 sin, cos = math.sin(omega[f] * shift[axis]), math.cos(omega[f] * shift[axis])
-                wk[row, column] = wk[row + 1, column + 1] = strength
-                wq[row, column], wq[row, column + 1] = strength * cos, strength * sin
-                wq[row + 1, column], wq[row + 1, column + 1] = -strength * sin, strength * cos
+                wk[row, column] = wk[row + 1, column + 1] = a
+                wq[row, column], wq[row, column + 1] = a * cos, a * sin
+                wq[row + 1, column], wq[row + 1, column + 1] = -a * sin, a * cos
 
 
 @torch.no_grad()

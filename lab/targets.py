@@ -11,10 +11,11 @@ from .generate import COLORS, DIGITS, LETTERS, SHAPES, advance
 
 CHARS = DIGITS + LETTERS + "."
 CHAR_ID = {c: i + 1 for i, c in enumerate(CHARS)}  # 0 is none
-INDICES = 8  # characters of a word beyond the eighth are not told apart
+INDICES = 6  # characters of a word beyond the sixth are not told
 SLOTS = 2 * INDICES  # upper and lower half of the cell
 SHAPE_ID = {(k, c): 1 + i * len(COLORS) + j for i, k in enumerate(SHAPES) for j, c in enumerate(COLORS)}
 SHAPE_COUNT = 1 + len(SHAPE_ID)
+BLOCK = 18  # dimensions of a slot's code
 CELLS = 8
 READABLE, UNREADABLE = 11.0, 8.5  # text pixels in the view: asked for above, must be silent below
 SHAPE_SEEN, SHAPE_UNSEEN = 17.0, 13.0
@@ -22,22 +23,26 @@ IGNORE = -1
 
 
 def codes(d):
-    """Fixed token codes: characters [SLOTS, classes, d], shapes [SHAPE_COUNT, d], cell positions [64, d]."""
+    """Fixed token codes: characters [SLOTS, classes, d], shapes [SHAPE_COUNT, d], cell positions [64, d].
+
+    Every slot has dimensions of its own, in which a character looks the same whatever the slot.
+    """
     rng = np.random.default_rng(20240318)
-
-    def random(*shape):
-        return rng.standard_normal((*shape, d)).astype(np.float32)
-
-    kinds = random(SLOTS, 3)
-    kind = np.array([0 if c in DIGITS else 1 if c in LETTERS else 2 for c in CHARS])
+    look = rng.standard_normal((len(CHARS), BLOCK)).astype(np.float32)
+    look[:, 0] = [1.5 if c in DIGITS else -1.5 for c in CHARS]
+    look[:, 1] = 1.5
     chars = np.zeros((SLOTS, len(CHARS) + 1, d), np.float32)
-    chars[:, 1:] = (0.4 * random(SLOTS)[:, None] + 0.4 * kinds[:, kind] + 0.7 * random(SLOTS, len(CHARS))) * 0.6
+    for slot in range(SLOTS):
+        chars[slot, 1:, slot * BLOCK : (slot + 1) * BLOCK] = look
+    first = SLOTS * BLOCK
     shapes = np.zeros((SHAPE_COUNT, d), np.float32)
-    form, color = random(len(SHAPES)), random(len(COLORS))
-    shapes[1:] = (0.6 * form[:, None] + 0.6 * color[None] + 0.4 * random(len(SHAPES), len(COLORS))).reshape(-1, d) * 0.8
-    angle = np.arange(CELLS)[:, None] * np.pi * 2 / 3.0 ** (1 + np.arange(d // 4) * 3 / (d // 4))
-    axis = np.concatenate([np.sin(angle), np.cos(angle)], 1).astype(np.float32)
-    position = np.concatenate([np.repeat(axis, CELLS, 0), np.tile(axis, (CELLS, 1))], 1) * 0.35
+    for (kind, color), i in SHAPE_ID.items():
+        shapes[i, first + SHAPES.index(kind)] = shapes[i, first + 3 + list(COLORS).index(color)] = 2
+        shapes[i, first + 8 : first + 16] = rng.standard_normal(8)
+    position = np.zeros((CELLS * CELLS, d), np.float32)
+    position[:, first + 32 :] = 2  # keeps the norms of empty and full tokens alike
+    for i in range(CELLS * CELLS):
+        position[i, first + 16 + i % CELLS] = position[i, first + 24 + i // CELLS] = 1
     return chars, shapes, position
 
 

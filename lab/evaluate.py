@@ -1,0 +1,139 @@
+"""Greedy exact-match accuracy on freshly drawn pictures: by this PyTorch code, or through an OpenAI-compatible server.
+
+    python -m lab.evaluate --model models/nano-uhd --kind number --count 200
+    python -m lab.evaluate --url http://127.0.0.1:8080 --kind number --count 200
+"""
+
+import argparse
+import base64
+import io
+import json
+import urllib.request
+from pathlib import Path
+
+import torch
+
+from . import generate, slicing, text
+from .model import LlavaUhd
+
+FIRST_SEED = 900_000_000  # training draws its seeds from 48 bits; these are kept for evaluation
+
+
+class Local:
+    """The model in float32 by lab/model.py."""
+
+    def __init__(self, folder):
+        self.model = LlavaUhd.load(folder).eval()
+
+    @torch.no_grad()
+    def __call__(self, image, questions):
+        """Answers to the questions, each asked alone about the picture."""
+        model = self.model
+        marks = slicing.plan(*image.size, model.config["mm_max_slices"]).separators
+        embed = model.model.embed_tokens.weight
+        picture = torch.cat([embed[[text.BOS]], model.image_embeddings(model.encode_image(image), marks)])
+        return [text.decode(self.ids(picture, question)) for question in questions]
+
+    def ids(self, picture, question):
+        asked = self.model.model.embed_tokens.weight[torch.tensor(text.turn(question, True))]
+        return self.model.generate(torch.cat([picture, asked]))
+
+
+class Server:
+    """Any server with the OpenAI chat completions interface."""
+
+    def __init__(self, url, name):
+        self.url, self.name = url.rstrip("/"), name or self.first_model(url.rstrip("/"))
+
+    @staticmethod
+    def first_model(url):
+        with urllib.request.urlopen(url + "/v1/models") as reply:
+            return json.load(reply)["data"][0]["id"]
+
+    def __call__(self, image, questions):
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        picture = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        return [self.ask(picture, question) for question in questions]
+
+    def ask(self, picture, question):
+        content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": question}]
+        body = {"model": self.name, "messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 32}
+        request = urllib.request.Request(
+            self.url + "/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as reply:
+            return json.load(reply)["choices"][0]["message"]["content"].strip()
+
+
+def aspect(w, h):
+    """Name of the aspect ratio's class, e.g. "1:2" for tall pictures."""
+    ratio = w / h
+    return "1:4..1:2" if ratio < 0.5 else "1:2..2:1" if ratio <= 2 else "2:1..4:1"
+
+
+def evaluate(ask, kind, count, questions, first_seed, size=None):
+    """One record for each question asked."""
+    records = []
+    for seed in range(first_seed, first_seed + count):
+        page = generate.make(kind, seed, size)
+        asked = page.questions[:questions]
+        grid = slicing.plan(page.w, page.h).grid
+        for (question, answer), got in zip(asked, ask(generate.draw(page), [q for q, _ in asked])):
+            records.append({
+                "kind": kind,
+                "seed": seed,
+                "size": [page.w, page.h],
+                "slices": grid[0] * grid[1] if grid else 0,
+                "aspect": aspect(page.w, page.h),
+                "text_px": page.words[0].size if page.words else None,
+                "question": question,
+                "answer": answer,
+                "got": got,
+                "right": got == answer,
+            })
+    return records
+
+
+def table(records, *keys):
+    """Accuracy in percent by each of the keys, as lines of text."""
+    lines = []
+    for key in keys:
+        groups = {}
+        for r in records:
+            groups.setdefault(str(r[key]), []).append(r["right"])
+        lines += [f"{key} {g}: {100 * sum(v) / len(v):.1f} % of {len(v)}" for g, v in sorted(groups.items())]
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--model", type=Path, help="model directory, run by PyTorch")
+    target.add_argument("--url", help="server to ask, e.g. http://127.0.0.1:8080")
+    parser.add_argument("--name", help="model name for the server; the first one it lists by default")
+    parser.add_argument("--kind", choices=generate.KINDS, action="append", help="may be repeated; all by default")
+    parser.add_argument("--count", type=int, default=100, help="pictures of each kind")
+    parser.add_argument("--questions", type=int, default=1, help="most questions about one picture")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--size", type=int, nargs=2, help="draw all pictures at this width and height")
+    parser.add_argument("--floor", type=float, help="fail when the accuracy in percent is below this")
+    parser.add_argument("--out", type=Path, help="JSON Lines file for the single answers")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    ask = Local(args.model) if args.model else Server(args.url, args.name)
+    records = []
+    for kind in args.kind or generate.KINDS:
+        records += evaluate(ask, kind, args.count, args.questions, args.first_seed, args.size and tuple(args.size))
+    if args.out:
+        args.out.write_text("".join(json.dumps(r) + "\n" for r in records))
+    print(table(records, "kind", "slices", "aspect", "text_px"))
+    right = 100 * sum(r["right"] for r in records) / len(records)
+    print(f"all: {right:.1f} % of {len(records)}")
+    if args.floor is not None and right < args.floor:
+        raise SystemExit(f"below the floor of {args.floor} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Runs every training stage for two steps, exports, evaluates, and draws every kind of page.
+
+    python -m lab.tests.test_smoke
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from lab import generate
+
+
+def lab(*args):
+    print("lab", *args, flush=True)
+    subprocess.run([sys.executable, "-m", *map(str, args)], check=True)
+
+
+def main():
+    for kind in generate.KINDS:
+        first, again = (generate.draw(generate.make(kind, 5)).tobytes() for _ in range(2))
+        assert first == again, kind
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder)
+        lab("lab.train", "vision", "--smoke", "--out", runs / "vision")
+        lab("lab.train", "vision", "--smoke", "--whole", 1, "--init", runs / "vision/state.pt", "--out", runs / "whole")
+        lab("lab.train", "fit", "--smoke", "--vision", runs / "whole/state.pt", "--out", runs / "fit")
+        lab("lab.train", "language", "--smoke", "--out", runs / "perfect")
+        real = ("--vision", runs / "fit/state.pt", "--init", runs / "perfect/state.pt", "--real", 1, "--mix", "all")
+        lab("lab.train", "language", "--smoke", *real, "--out", runs / "language")
+        lab("lab.export", "--vision", runs / "fit/state.pt", "--language", runs / "language/state.pt", "--out", runs / "model")
+        lab("lab.evaluate", "--model", runs / "model", "--kind", "relation", "--count", 2)
+    print("all stages ran")
+
+
+if __name__ == "__main__":
+    main()
