@@ -191,8 +191,8 @@ class Bench {
     for (double sum = 0; sum < 80e6; sum += bytes)
       for (int i = 0; i < 2; ++i)
         caches.emplace_back(*backend_, DType::bf16, Shape{pages, page, kv_heads, d});
-    std::vector<int32_t> table;
-    for (int64_t i = 0; i < pages; ++i) table.push_back(static_cast<int32_t>((i * 7 + 3) % pages));
+    std::vector<int32_t> table(static_cast<size_t>(pages));
+    for (int64_t i = 0; i < pages; ++i) table[i] = static_cast<int32_t>((i * 7 + 3) % pages);
     const std::vector<int32_t> q_at = {0, static_cast<int32_t>(q)};
     const std::vector<int32_t> lengths = {static_cast<int32_t>(length)};
     const PagedSpans spans{Tensor::of(q_at.data(), {2}), Tensor::of(lengths.data(), {1}),
@@ -214,6 +214,7 @@ class Bench {
     };
     const int64_t pages = (length / 64) * batch;
     std::vector<Layer> layers;
+    layers.reserve(kLayers);
     for (int i = 0; i < kLayers; ++i)
       layers.push_back({pack((kHeads + 2 * kKvHeads) * kD, kHidden, WeightFormat::bf16),
                         pack(kHidden, kHidden, WeightFormat::bf16),
@@ -232,6 +233,7 @@ class Bench {
     const Buffer logits(*backend_, DType::f32, {batch, kVocabulary});
     const Buffer rope(*backend_, DType::f32, {length, 2, kD / 2});
     std::vector<int32_t> positions, slots, q_at = {0}, lengths, table, ids(static_cast<size_t>(batch));
+    positions.reserve(static_cast<size_t>(batch));
     for (int32_t s = 0; s < batch; ++s) {
       positions.push_back(static_cast<int32_t>(length - 1));
       q_at.push_back(s + 1);
@@ -284,6 +286,7 @@ class Bench {
       Weight qkv, out, up, down;
     };
     std::vector<Layer> layers;
+    layers.reserve(kLayers);
     for (int i = 0; i < kLayers; ++i)
       layers.push_back(
           {pack(3 * kHidden, kHidden, WeightFormat::bf16), pack(kHidden, kHidden, WeightFormat::bf16),
