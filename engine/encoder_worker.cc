@@ -29,7 +29,6 @@ void EncoderWorker::handle(ClientEvent& event) {
     forget_everything();
     link_ = std::move(joined->link);
     lost_since_.reset();
-    log_info("joined the leader", "encoder", joined->encoder);
   } else if (auto* job = std::get_if<EncodeJob>(&event.what)) {
     queue_.push_back({job->job,
                       {static_cast<int>(job->width), static_cast<int>(job->height), std::move(job->pixels),
@@ -40,8 +39,7 @@ void EncoderWorker::handle(ClientEvent& event) {
     drop(done->job);
   } else if (auto* cancel = std::get_if<Cancel>(&event.what)) {
     drop(cancel->job);
-  } else if (auto* lost = std::get_if<LeaderLost>(&event.what)) {
-    log_warning("lost the leader", "reason", lost->reason);
+  } else if (std::holds_alternative<LeaderLost>(event.what)) {
     lost_since_ = event.at;
     forget_everything();
   } else if (auto* refused = std::get_if<LeaderRefused>(&event.what)) {

@@ -2,7 +2,6 @@
 
 #include <thread>
 
-#include "base/log.h"
 #include "cluster/rendezvous.h"
 #include "cluster/world.h"
 #include "engine/in_process.h"
@@ -61,7 +60,6 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const ClusterO
 void run_rank(World& world, const EngineOptions& options, const ClusterOptions& cluster,
               const std::function<void(Engine&)>& serve) {
   const Topology topology = world.agree_topology(cluster);
-  init_log(LogLevel::info, topology.name_of(world.rank()));
   const bool one_process = world.size() == 1 && topology.llm_ranks == 1;
   if (one_process && (topology.encoder_threads > 0 || cluster.control_port == 0)) {
     serve(*make_engine(options, cluster));

@@ -65,7 +65,7 @@ std::variant<Accepted, Failure> LeaderLoop::submit(Request request, TokenSink si
     parts_.metrics->refused(failure->code);
     return *failure;
   }
-  auto planned = parts_.intake->plan(request);
+  auto planned = plan(request);
   if (auto* failure = std::get_if<Failure>(&planned)) {
     --live_count_;
     parts_.metrics->refused(failure->code);
@@ -131,6 +131,15 @@ std::optional<Failure> LeaderLoop::take_place() {
   const double rounds = 1.0 + static_cast<double>(parts_.options.max_waiting) / parts_.options.max_running;
   const double wait = std::clamp(std::ceil(usual_seconds_ * rounds / 4), 1.0, 60.0);
   return Failure{429, "queue_full", "too many requests are waiting", wait};
+}
+
+std::variant<PlannedRequest, Failure> LeaderLoop::plan(const Request& request) const {
+  try {
+    return parts_.intake->plan(request);
+  } catch (const std::exception& e) {
+    log_error("a request could not be read", "reason", e.what());
+    return Failure{500, "internal_error", "the request could not be read", 0};
+  }
 }
 
 void LeaderLoop::start_images(const LiveRequest& request, std::vector<ImageTask>& tasks) const {
@@ -227,7 +236,7 @@ void LeaderLoop::want_slices(Live& live) {
 void LeaderLoop::advance_images() {
   if (parts_.visual == nullptr) return;
   const TimePoint now = Clock::now();
-  const VisualFlow::Progress progress = parts_.visual->poll(now, scheduler_.running() > 0);
+  const VisualFlow::Progress progress = parts_.visual->poll(now, decoding_);
   for (const VisualFlow::Ready& ready : progress.ready) {
     const auto found = live_.find(ready.request);
     if (found == live_.end()) continue;
@@ -251,12 +260,16 @@ bool LeaderLoop::step(Lock& lock) {
   const Batch batch = scheduler_.next(now);
   note_schedule(batch, now);
   const bool placing = parts_.visual != nullptr && parts_.visual->has_placements();
-  if (batch.items.empty() && !placing) return probe_if_due(lock);
+  if (batch.items.empty() && !placing) {
+    decoding_ = false;
+    return probe_if_due(lock);
+  }
   make_plan(batch);
   std::vector<Tensor> pieces;
   if (placing) pieces = parts_.visual->take_placements(plan_.placements);
   const std::vector<SampledToken> tokens = carry_out(pieces, lock);
   if (placing) parts_.visual->placed();
+  decoding_ = batch.samples > 0;
   if (!batch.items.empty()) deliver(batch, tokens, seconds(Clock::now() - now));
   return true;
 }

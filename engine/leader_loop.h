@@ -70,6 +70,7 @@ class LeaderLoop final : public Engine {
   using Lock = std::unique_lock<std::mutex>;
 
   std::optional<Failure> take_place();
+  std::variant<PlannedRequest, Failure> plan(const Request& request) const;
   void start_images(const LiveRequest& request, std::vector<ImageTask>& tasks) const;
 
   void run(const std::stop_token& stop);
@@ -103,6 +104,7 @@ class LeaderLoop final : public Engine {
   StepPlan plan_;
   std::vector<std::byte> plan_bytes_;
   std::vector<SampleRow> rows_;
+  bool decoding_ = false;  // sequences decode: what runs between steps must be short
   uint64_t step_number_ = 0;
   TimePoint last_step_;
 

@@ -28,15 +28,15 @@ std::string family_name(Family family) {
 
 int64_t pages_of_context(int context, int page_size) { return (context + page_size - 1) / page_size; }
 
-// Pages that this rank can hold: of the memory given, or of half of what is free, shared with the other ranks
-// of the group (they may be on this host); never more than all sequences at full length would use.
+// Pages that this rank can hold: of the memory given, or of a third of what is free, shared with the other
+// ranks of the group (they may be on this host); never more than all sequences at full length would use.
 int wanted_pages(const ModelFiles& files, const EngineOptions& options, const LanguageShard& shard,
                  int context) {
   const LanguageConfig& language = files.config.language;
   const auto page_bytes = static_cast<int64_t>(KvCache::bytes_per_page(
       language.layers, shard.kv_heads, language.head_dim, options.page_size, files.kv_dtype()));
   const int64_t bytes =
-      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : available_memory() / 2 / shard.size;
+      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : available_memory() / 3 / shard.size;
   const int64_t most = pages_of_context(context, options.page_size) * options.max_running;
   return static_cast<int>(std::min({bytes / page_bytes, most, int64_t{1} << 24}));
 }
@@ -54,12 +54,13 @@ int agreed_minimum(Backend& backend, Communicator& group, int32_t mine) {
   return *std::min_element(values.begin(), values.end());
 }
 
-int visual_rows(const ModelFiles& files, const EngineOptions& options, int context, DType activation) {
+int visual_rows(const ModelFiles& files, const EngineOptions& options, DType activation) {
   if (!files.config.vision) return 0;
   const int64_t row_bytes = int64_t{files.config.language.hidden} * static_cast<int64_t>(size_of(activation));
   const int64_t rows = options.visual_cache_bytes / row_bytes;
-  // Any one request must fit, or it would wait for ever.
-  return static_cast<int>(std::clamp<int64_t>(rows, context, int64_t{1} << 30));
+  const int64_t one_image =
+      int64_t{max_piece_rows(files.config, options.image)} * (files.config.slicing.max_slices + 1);
+  return static_cast<int>(std::clamp<int64_t>(rows, one_image, int64_t{1} << 30));
 }
 
 }  // namespace
@@ -67,7 +68,11 @@ int visual_rows(const ModelFiles& files, const EngineOptions& options, int conte
 int max_piece_rows(const ModelConfig& config, const ImageOptions& options) {
   if (!config.vision) return 0;
   if (config.projector.queries > 0) return config.projector.queries;
-  return static_cast<int>(options.limits.max_piece_patches);
+  if (config.slicing.kind == SlicingConfig::Kind::adaptive) {
+    return static_cast<int>(options.limits.max_piece_patches);
+  }
+  const int side = config.slicing.scale / config.slicing.patch;
+  return side * side;
 }
 
 LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Communicator& group) {
@@ -90,7 +95,7 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Com
           " tokens needs more KV memory: it holds ", held);
   context = static_cast<int>(std::min<int64_t>(context, held));
   rank.sizes.step = {options.token_budget, options.max_running, context, options.page_size};
-  rank.sizes.visual_rows = visual_rows(files, options, context, rank.backend->activation_dtype());
+  rank.sizes.visual_rows = visual_rows(files, options, rank.backend->activation_dtype());
   rank.sizes.max_piece_rows = max_piece_rows(files.config, options.image);
   rank.sizes.kv = files.kv_dtype();
   rank.worker =

@@ -34,7 +34,6 @@ std::optional<TimePoint> RemoteEncoders::next_poll(TimePoint now) const {
 void RemoteEncoders::handle(ServerEvent& event) {
   const EncoderId id = event.encoder;
   if (auto* hello = std::get_if<EncoderJoined>(&event.what)) {
-    log_info("encoder joined", "encoder", id, "host", hello->hello.host, "backend", hello->hello.backend);
     peers_[id].link = std::move(hello->link);
     pool_.joined(id, static_cast<int>(hello->hello.capacity), event.at);
   } else if (auto* ready = std::get_if<Encoded>(&event.what)) {
@@ -50,7 +49,6 @@ void RemoteEncoders::handle(ServerEvent& event) {
 }
 
 void RemoteEncoders::left(EncoderId encoder, const std::string& reason, TimePoint now) {
-  log_warning("encoder left", "encoder", encoder, "reason", reason);
   metrics_.encoder_lost();
   pool_.left(encoder, reason, now);
   const auto peer = peers_.find(encoder);

@@ -1,0 +1,148 @@
+#include "engine/encoder_pool.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace uhd {
+namespace {
+
+constexpr TimePoint kStart{};
+TimePoint at(double s) { return kStart + from_seconds(s); }
+
+SliceJob job(uint64_t n, int64_t patches = 100) {
+  auto slice = std::make_shared<Slice>();
+  slice->fingerprint = {n, n};
+  return {slice, 4, patches};
+}
+
+EncoderPoolLimits limits() {
+  EncoderPoolLimits l;
+  l.retries = 2;
+  l.no_encoder_wait = from_seconds(10);
+  l.liveness.lost_after = from_seconds(1000);
+  l.liveness.job_deadline = from_seconds(60);
+  return l;
+}
+
+TEST(EncoderPool, SpreadsOneImageOverTheLeastBurdened) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  pool.joined(2, 8, at(0));
+  pool.add(job(1, 300), at(0));
+  for (uint64_t n = 2; n <= 4; ++n) pool.add(job(n, 100), at(0));
+  std::vector<EncoderId> chosen;
+  for (const auto& send : pool.dispatch(at(0))) chosen.push_back(send.encoder);
+  EXPECT_THAT(chosen, ::testing::ElementsAre(1, 2, 2, 2));
+}
+
+TEST(EncoderPool, KeepsTheRestInItsQueueWhereItCanBeCancelled) {
+  EncoderPool pool(limits());
+  pool.joined(1, 1, at(0));
+  pool.add(job(1), at(0));
+  pool.add(job(2), at(0));
+  EXPECT_EQ(pool.dispatch(at(0)).size(), 1u);
+  EXPECT_FALSE(pool.cancel({1, 1})) << "in flight";
+  EXPECT_TRUE(pool.cancel({2, 2}));
+  EXPECT_EQ(pool.queued(), 0u);
+}
+
+TEST(EncoderPool, GivesALostEncodersSlicesToAnother) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  pool.add(job(1), at(0));
+  pool.add(job(2), at(0));
+  ASSERT_EQ(pool.dispatch(at(0)).size(), 2u);
+  pool.joined(2, 8, at(1));
+  pool.left(1, "killed", at(1));
+  const auto sends = pool.dispatch(at(1));
+  ASSERT_EQ(sends.size(), 2u);
+  EXPECT_EQ(sends[0].encoder, 2u);
+  EXPECT_EQ(sends[0].slice->fingerprint.high, 1u) << "order is kept";
+  pool.received(2, sends[0].job, at(2));
+  pool.received(2, sends[1].job, at(2));
+  const auto outcomes = pool.take_outcomes();
+  ASSERT_EQ(outcomes.size(), 2u);
+  EXPECT_TRUE(outcomes[0].ok && outcomes[1].ok);
+  EXPECT_EQ(outcomes[0].first_sent, at(0));
+}
+
+TEST(EncoderPool, RetriesElsewhereAndThenGivesUp) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  pool.joined(2, 8, at(0));
+  pool.add(job(1), at(0));
+  std::vector<EncoderId> tried;
+  for (int i = 0; i < 3; ++i) {
+    const auto sends = pool.dispatch(at(i));
+    ASSERT_EQ(sends.size(), 1u);
+    tried.push_back(sends[0].encoder);
+    pool.failed(sends[0].encoder, sends[0].job, "rows are not numbers", at(i));
+  }
+  EXPECT_THAT(tried, ::testing::ElementsAre(1, 2, 1));
+  const auto outcomes = pool.take_outcomes();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_FALSE(outcomes[0].ok);
+  EXPECT_EQ(outcomes[0].reason, "rows are not numbers");
+  EXPECT_TRUE(pool.dispatch(at(9)).empty());
+}
+
+TEST(EncoderPool, TriesTheSameEncoderAgainWhenItIsTheOnlyOne) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  pool.add(job(1), at(0));
+  pool.failed(1, pool.dispatch(at(0))[0].job, "bad luck", at(0));
+  EXPECT_EQ(pool.dispatch(at(0)).size(), 1u);
+}
+
+TEST(EncoderPool, CancelsAnOverdueJobAndTriesElsewhere) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  pool.joined(2, 8, at(0));
+  pool.add(job(1), at(0));
+  const auto first = pool.dispatch(at(0));
+  EXPECT_TRUE(pool.tick(at(59)).cancel.empty());
+  const auto verdict = pool.tick(at(61));
+  ASSERT_EQ(verdict.cancel.size(), 1u);
+  EXPECT_EQ(verdict.cancel[0].job, first[0].job);
+  const auto second = pool.dispatch(at(61));
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_EQ(second[0].encoder, 2u);
+  EXPECT_FALSE(pool.encoded(1, first[0].job, at(62))) << "the late answer is nobody's";
+  EXPECT_TRUE(pool.encoded(2, second[0].job, at(62)));
+}
+
+TEST(EncoderPool, FailsSlicesWhenNoEncoderComes) {
+  EncoderPool pool(limits());
+  pool.add(job(1), at(0));
+  pool.tick(at(9));
+  EXPECT_TRUE(pool.take_outcomes().empty());
+  pool.tick(at(11));
+  const auto outcomes = pool.take_outcomes();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_TRUE(outcomes[0].no_encoder);
+}
+
+TEST(EncoderPool, WaitsForAnEncoderThatJoinsInTime) {
+  EncoderPool pool(limits());
+  pool.add(job(1), at(0));
+  pool.joined(1, 8, at(9));
+  pool.tick(at(11));
+  EXPECT_TRUE(pool.take_outcomes().empty());
+  EXPECT_EQ(pool.dispatch(at(11)).size(), 1u);
+}
+
+TEST(EncoderPool, ClosesAQuietEncoder) {
+  EncoderPoolLimits l = limits();
+  l.liveness.lost_after = from_seconds(5);
+  EncoderPool pool(l);
+  pool.joined(1, 8, at(0));
+  pool.heard(1, at(3));
+  EXPECT_TRUE(pool.tick(at(7)).close.empty());
+  const auto verdict = pool.tick(at(9));
+  ASSERT_EQ(verdict.close.size(), 1u);
+  EXPECT_EQ(verdict.close[0].first, 1u);
+  EXPECT_EQ(pool.encoders(), 0u);
+}
+
+}  // namespace
+}  // namespace uhd

@@ -1,0 +1,224 @@
+#include "tests/engine/engine_fixture.h"
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+#include <algorithm>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <fstream>
+#include <iterator>
+
+#include "model/config.h"
+#include "model/weights/checkpoint.h"
+#include "tests/support/goldens.h"
+
+namespace uhd {
+
+TokenSink Answer::sink() {
+  return [this](TokenEvent&& event) {
+    const std::lock_guard lock(mutex_);
+    if (finish != FinishReason::none) ++events_after_the_last;
+    ids.insert(ids.end(), event.ids.begin(), event.ids.end());
+    text += event.text;
+    std::move(event.logprobs.begin(), event.logprobs.end(), std::back_inserter(logprobs));
+    finish = event.finish;
+    if (event.usage) usage = *event.usage;
+    if (event.failure) failure = *event.failure;
+    changed_.notify_all();
+  };
+}
+
+const Answer& Answer::wait() {
+  wait_until([&] { return finish != FinishReason::none; });
+  return *this;
+}
+
+void Answer::wait_for_tokens(size_t tokens) {
+  wait_until([&] { return ids.size() >= tokens || finish != FinishReason::none; });
+}
+
+void Answer::wait_until(const std::function<bool()>& holds) {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait_for(lock, std::chrono::minutes(2), holds)) ADD_FAILURE() << "no answer in two minutes";
+}
+
+Submitted submit(Engine& engine, Request request) {
+  Submitted submitted;
+  // The listener lives as long as the engine may call it.
+  auto result =
+      engine.submit(std::move(request), [answer = submitted.answer, sink = submitted.answer->sink()](
+                                            TokenEvent&& event) { sink(std::move(event)); });
+  if (auto* failure = std::get_if<Failure>(&result)) {
+    submitted.refused = *failure;
+  } else {
+    submitted.accepted = std::get<Accepted>(result);
+    submitted.id = submitted.accepted.id;
+  }
+  return submitted;
+}
+
+EngineOptions tiny_options(const std::filesystem::path& model) {
+  EngineOptions options;
+  options.model = model;
+  options.dtype = "f32";
+  options.backend.threads = 1;
+  options.max_running = 8;
+  options.kv_memory_bytes = 32 << 20;
+  options.visual_cache_bytes = 8 << 20;
+  options.image.reference_compat = true;
+  return options;
+}
+
+ClusterOptions ranks(int tensor_parallel, int encoders) {
+  ClusterOptions cluster;
+  cluster.tensor_parallel = tensor_parallel;
+  cluster.encoders = encoders;
+  return cluster;
+}
+
+std::string read_bytes(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(message("cannot read ", path.string()));
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+namespace {
+
+std::vector<int32_t> ids_of(const boost::json::value& list) {
+  std::vector<int32_t> ids;
+  for (const auto& id : list.as_array()) ids.push_back(id.to_number<int32_t>());
+  return ids;
+}
+
+Message question_of(const boost::json::object& golden, const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  if (const auto* one = golden.if_contains("image")) names.emplace_back(one->as_string());
+  if (const auto* many = golden.if_contains("images")) {
+    for (const auto& name : many->as_array()) names.emplace_back(name.as_string());
+  }
+  Message message{"user", {}};
+  for (const std::string& name : names) {
+    message.parts.push_back({"", std::make_shared<const std::string>(read_bytes(folder / name))});
+  }
+  message.parts.push_back({std::string(golden.at("question").as_string()), nullptr});
+  return message;
+}
+
+GoldenCase read_case(const std::filesystem::path& path, bool images) {
+  const boost::json::object golden = boost::json::parse(read_bytes(path)).as_object();
+  GoldenCase c;
+  c.model = path.parent_path();
+  c.name = c.model.filename().string() + "/" + path.stem().string();
+  c.ids = ids_of(golden.at("greedy_ids"));
+  c.request.sampling.temperature = 0;
+  c.request.stop.max_tokens = static_cast<int>(c.ids.size());
+  c.request.stop.ignore_eos = true;
+  if (!images) {
+    c.request.prompt_ids = ids_of(golden.at("input_ids"));
+    c.prompt_tokens = static_cast<int>(c.request.prompt_ids.size());
+    return c;
+  }
+  c.request.messages.push_back(question_of(golden, c.model));
+  c.prompt_tokens = golden.at("embeds_len").to_number<int>();
+  const auto number = [&](const char* key, int otherwise) {
+    const auto* value = golden.if_contains(key);
+    return value != nullptr && value->is_number() ? value->to_number<int>() : otherwise;
+  };
+  c.image.max_slices = number("max_slices", 0);
+  c.image.prescale_longest = number("prescale_longest_to", -1);
+  return c;
+}
+
+const char* safetensors_name(DType dtype) {
+  return dtype == DType::f32 ? "F32" : dtype == DType::bf16 ? "BF16" : dtype == DType::f16 ? "F16" : "I64";
+}
+
+// The vision tower of a checkpoint as a checkpoint of its own, in a temporary folder.
+std::filesystem::path copy_tower(const ModelConfig& whole) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) /
+                      message("tower_", whole.directory.filename().string(), "_", getpid());
+  std::filesystem::create_directories(folder);
+  const auto config = boost::json::parse(read_bytes(whole.directory / "config.json")).as_object();
+  std::ofstream(folder / "config.json") << boost::json::serialize(config.at("vision_config"));
+  std::filesystem::copy_file(whole.directory / "preprocessor_config.json",
+                             folder / "preprocessor_config.json",
+                             std::filesystem::copy_options::overwrite_existing);
+  const Checkpoint checkpoint(whole.directory);
+  boost::json::object header;
+  std::string data;
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    if (!name.starts_with(whole.prefix_vision)) continue;
+    boost::json::array shape;
+    for (int i = 0; i < tensor.rank(); ++i) shape.push_back(tensor.dim(i));
+    header["vision_model." + name.substr(whole.prefix_vision.size())] = {
+        {"dtype", safetensors_name(tensor.dtype())},
+        {"shape", shape},
+        {"data_offsets", boost::json::array{data.size(), data.size() + tensor.bytes()}}};
+    data.append(static_cast<const char*>(tensor.raw()), tensor.bytes());
+  }
+  std::string text = boost::json::serialize(header);
+  text.append((8 - text.size() % 8) % 8, ' ');
+  const uint64_t length = text.size();
+  std::ofstream file(folder / "model.safetensors", std::ios::binary);
+  file.write(reinterpret_cast<const char*>(&length), sizeof(length));
+  file << text << data;
+  return folder;
+}
+
+// Not a bare vision tower.
+bool is_language_model(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "tokenizer_config.json");
+}
+
+// A model published in several layouts: the goldens hold for the tower that lies inside one of them, which is
+// not always the one that the others name. Copies that tower to a folder of its own; none: nothing to do.
+std::filesystem::path tower_of_same_weights(const std::filesystem::path& model,
+                                            const std::vector<std::filesystem::path>& models) {
+  const ModelConfig config = read_model_config(model);
+  if (!config.vision || config.vision_directory == config.directory) return {};
+  const auto stem = [](const std::filesystem::path& path) {
+    const std::string name = path.filename().string();
+    return name.substr(0, name.rfind('-'));
+  };
+  for (const auto& other : models) {
+    if (other == model || stem(other) != stem(model)) continue;
+    const ModelConfig whole = read_model_config(other);
+    if (whole.vision && whole.vision_directory == whole.directory) return copy_tower(whole);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<GoldenCase> golden_cases(bool images) {
+  std::vector<GoldenCase> cases;
+  std::vector<std::filesystem::path> models;
+  for (const auto& entry : std::filesystem::directory_iterator(goldens_directory() / "models")) {
+    if (entry.is_directory() && is_language_model(entry.path())) models.push_back(entry.path());
+  }
+  std::sort(models.begin(), models.end());
+  for (const auto& model : models) {
+    const auto folder = std::filesystem::relative(model, goldens_directory());
+    const auto found = find_goldens(folder, images ? "golden_image_" : "golden_text", ".json");
+    if (found.empty()) continue;
+    const auto tower = images ? tower_of_same_weights(model, models) : std::filesystem::path();
+    for (const auto& path : found) {
+      cases.push_back(read_case(path, images));
+      cases.back().vision_tower = tower;
+    }
+  }
+  return cases;
+}
+
+GoldenCase golden_case(const std::string& ending) {
+  for (const bool images : {false, true}) {
+    for (GoldenCase& c : golden_cases(images)) {
+      if (c.name.ends_with(ending)) return std::move(c);
+    }
+  }
+  throw Error(message("no golden case ends in ", ending));
+}
+
+}  // namespace uhd

@@ -1,0 +1,69 @@
+// Engines over the tiny checkpoints of the reference data, and listeners that wait for answers.
+#pragma once
+
+#include <condition_variable>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/in_process.h"
+
+namespace uhd {
+
+// Everything a request's stream said. Waiting for more than two minutes fails the test instead of hanging it.
+class Answer {
+ public:
+  TokenSink sink();
+  // Until the last event.
+  const Answer& wait();
+  // Until so many tokens have come (or the stream ended).
+  void wait_for_tokens(size_t tokens);
+
+  std::vector<int32_t> ids;
+  std::string text;
+  std::vector<TokenLogprob> logprobs;
+  FinishReason finish = FinishReason::none;
+  Usage usage;
+  Failure failure;
+  int events_after_the_last = 0;
+
+ private:
+  void wait_until(const std::function<bool()>& holds);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+struct Submitted {
+  std::shared_ptr<Answer> answer = std::make_shared<Answer>();
+  RequestId id = 0;
+  Failure refused{0, "", "", 0};  // status 0: accepted
+  Accepted accepted;
+};
+Submitted submit(Engine& engine, Request request);
+
+// One thread a rank, float weights, small limits.
+EngineOptions tiny_options(const std::filesystem::path& model);
+ClusterOptions ranks(int tensor_parallel, int encoders);
+
+// A golden conversation: the request as a client would send it, and what must come out.
+struct GoldenCase {
+  std::string name;
+  std::filesystem::path model;
+  Request request;
+  std::filesystem::path vision_tower;  // that it was made with, where the model names another
+  ImageOptions image;                  // the overrides that it was made with
+  std::vector<int32_t> ids;
+  int prompt_tokens = 0;
+};
+// Of every model directory; `images` false: golden_text*.json, true: golden_image_*.json.
+std::vector<GoldenCase> golden_cases(bool images);
+// The case whose name ends so; fails the test when there is none.
+GoldenCase golden_case(const std::string& ending);
+
+std::string read_bytes(const std::filesystem::path& path);
+
+}  // namespace uhd

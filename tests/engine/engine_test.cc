@@ -1,0 +1,262 @@
+// How the engine serves: many at once, preempted, cancelled, drained, refused, and with encoders that die.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/engine/engine_fixture.h"
+
+namespace uhd {
+namespace {
+
+Request text_request(const GoldenCase& c, int max_tokens) {
+  Request request = c.request;
+  request.stop.max_tokens = max_tokens;
+  return request;
+}
+
+std::vector<int32_t> first(const std::vector<int32_t>& ids, size_t n) {
+  return {ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(std::min(n, ids.size()))};
+}
+
+TEST(Engine, AnswersManyAtOnceAsItAnswersEachAlone) {
+  const GoldenCase text = golden_case("uhd-v1-tiny/golden_text");
+  const GoldenCase image = golden_case("uhd-v1-tiny/golden_image_2slices");
+  EngineOptions options = tiny_options(text.model);
+  options.token_budget = 64;
+  const auto engine = make_engine(options, ranks(1, 0));
+  std::vector<Submitted> texts, images;
+  for (int i = 0; i < 12; ++i) {
+    texts.push_back(submit(*engine, text_request(text, 8 + 2 * i)));
+    if (i % 3 == 0) images.push_back(submit(*engine, image.request));
+  }
+  for (size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_EQ(texts[i].answer->wait().ids, first(text.ids, 8 + 2 * i)) << "request " << i;
+  }
+  for (const Submitted& s : images) EXPECT_EQ(s.answer->wait().ids, image.ids);
+  int cached = 0;
+  for (const Submitted& s : images) cached += s.answer->usage.images.at(0).cached_slices;
+  EXPECT_EQ(cached, 3 * (image.request.messages.empty() ? 0 : images[0].answer->usage.images[0].slices + 1))
+      << "equal images are encoded once";
+}
+
+TEST(Engine, PreemptedSequencesGiveTheSameTokens) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  EngineOptions options = tiny_options(c.model);
+  options.page_size = 8;
+  options.context_length = 160;
+  options.max_running = 4;
+  // Pages for one and a half sequences: they must take turns.
+  options.kv_memory_bytes = int64_t{30} * 8 * 4 * 2 * 256 * 4;
+  const auto engine = make_engine(options, ranks(1, 0));
+  std::vector<Submitted> submitted;
+  for (int i = 0; i < 6; ++i) submitted.push_back(submit(*engine, c.request));
+  for (const Submitted& s : submitted) EXPECT_EQ(s.answer->wait().ids, c.ids);
+  EXPECT_EQ(engine->metrics_text().find("uhd_preemptions_total{model=\"uhd-v1-tiny\"} 0"), std::string::npos)
+      << "the test meant to run out of pages";
+}
+
+TEST(Engine, CancelledMidwayEndsAndFreesItsPages) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  const Submitted cancelled = submit(*engine, text_request(c, 400));
+  const Submitted other = submit(*engine, c.request);
+  cancelled.answer->wait_for_tokens(3);
+  engine->cancel(cancelled.id);
+  EXPECT_EQ(cancelled.answer->wait().finish, FinishReason::cancelled);
+  EXPECT_EQ(other.answer->wait().ids, c.ids);
+  const Submitted later = submit(*engine, c.request);
+  EXPECT_EQ(later.answer->wait().ids, c.ids);
+  EXPECT_EQ(cancelled.answer->events_after_the_last, 0);
+}
+
+TEST(Engine, DrainLetsRunningFinishAndRefusesNew) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  const Submitted running = submit(*engine, c.request);
+  engine->drain();
+  EXPECT_EQ(submit(*engine, c.request).refused.status, 503);
+  EXPECT_EQ(engine->stats().readiness, Readiness::draining);
+  EXPECT_EQ(running.answer->wait().ids, c.ids);
+}
+
+TEST(Engine, RefusesBeyondItsQueueAndSaysWhenToReturn) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  EngineOptions options = tiny_options(c.model);
+  options.max_running = 1;
+  options.max_waiting = 2;
+  const auto engine = make_engine(options, ranks(1, 0));
+  std::vector<Submitted> accepted;
+  for (int i = 0; i < 3; ++i) accepted.push_back(submit(*engine, text_request(c, 200)));
+  const Submitted refused = submit(*engine, c.request);
+  EXPECT_EQ(refused.refused.status, 429);
+  EXPECT_GE(refused.refused.retry_after_s, 1);
+  for (const Submitted& s : accepted) EXPECT_EQ(s.answer->wait().ids.size(), 200u);
+}
+
+TEST(Engine, EndsRunningRequestsWhenItIsDestroyed) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  auto engine = make_engine(tiny_options(c.model), ranks(2, 0));
+  const Submitted running = submit(*engine, text_request(c, 400));
+  running.answer->wait_for_tokens(1);
+  engine.reset();
+  EXPECT_EQ(running.answer->wait().finish, FinishReason::cancelled);
+}
+
+TEST(Engine, ABadImageEndsItsOwnRequestOnly) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  // A header that promises a picture, and nothing behind it.
+  Request truncated = c.request;
+  const std::string& whole = *truncated.messages[0].parts[0].image;
+  truncated.messages[0].parts[0].image =
+      std::make_shared<const std::string>(whole.substr(0, whole.size() / 2));
+  const Submitted bad = submit(*engine, truncated);
+  const Submitted good = submit(*engine, c.request);
+  const Failure failure = bad.refused.status != 0 ? bad.refused : bad.answer->wait().failure;
+  EXPECT_EQ(failure.status, 400) << failure.message;
+  EXPECT_EQ(good.answer->wait().ids, c.ids);
+}
+
+TEST(Engine, RefusesWhatCannotFitBeforeAnyWork) {
+  const GoldenCase image = golden_case("uhd-v1-tiny/golden_image_2slices");
+  EngineOptions options = tiny_options(image.model);
+  options.context_length = 300;
+  options.image.max_images = 1;
+  const auto engine = make_engine(options, ranks(1, 0));
+  EXPECT_EQ(submit(*engine, image.request).refused.code, "context_length_exceeded");
+  Request two = image.request;
+  two.messages.push_back(two.messages[0]);
+  EXPECT_EQ(submit(*engine, two).refused.status, 400);
+  Request garbage = image.request;
+  garbage.messages[0].parts[0].image = std::make_shared<const std::string>("not an image");
+  EXPECT_EQ(submit(*engine, garbage).refused.status, 400);
+  EXPECT_TRUE(engine->idle());
+}
+
+TEST(Engine, StopsAtAStopStringWithoutShowingIt) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  const std::string whole = submit(*engine, c.request).answer->wait().text;
+  const std::string stop = "slice";
+  ASSERT_NE(whole.find(stop), std::string::npos);
+  Request request = c.request;
+  request.stop.stop = {stop};
+  const Submitted stopped = submit(*engine, request);
+  EXPECT_EQ(stopped.answer->wait().text, whole.substr(0, whole.find(stop)));
+  EXPECT_EQ(stopped.answer->finish, FinishReason::stop);
+}
+
+TEST(Engine, StopIdsEndTheAnswerAndMinTokensHoldThemOff) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  Request request = c.request;
+  request.stop.stop_ids = {c.ids[4]};
+  const Submitted stopped = submit(*engine, request);
+  EXPECT_EQ(stopped.answer->wait().ids, first(c.ids, 5));
+  request.stop.min_tokens = 8;
+  const Submitted held = submit(*engine, request);
+  EXPECT_GE(held.answer->wait().ids.size(), 8u);
+  EXPECT_NE(held.answer->ids[4], c.ids[4]);
+}
+
+TEST(Engine, SeedsRepeatAndLogprobsAreGiven) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(2, 0));
+  Request request = c.request;
+  request.sampling.temperature = 1;
+  request.sampling.seed = 42;
+  request.sampling.logprobs = 3;
+  const Submitted a = submit(*engine, request);
+  const Submitted noise = submit(*engine, c.request);
+  const Submitted b = submit(*engine, request);
+  EXPECT_EQ(a.answer->wait().ids, b.answer->wait().ids);
+  ASSERT_EQ(a.answer->logprobs.size(), a.answer->ids.size());
+  EXPECT_EQ(a.answer->logprobs[0].top.size(), 3u);
+  EXPECT_LE(a.answer->logprobs[0].logprob, 0);
+  EXPECT_EQ(noise.answer->wait().ids, c.ids);
+  request.sampling.seed = 43;
+  EXPECT_NE(submit(*engine, request).answer->wait().ids, a.answer->ids);
+}
+
+TEST(Engine, ExpiredRequestsEndWithAnError) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  Request request = c.request;
+  request.deadline = Clock::now();
+  const Submitted late = submit(*engine, request);
+  EXPECT_EQ(late.answer->wait().finish, FinishReason::error);
+  EXPECT_EQ(late.answer->failure.code, "deadline_exceeded");
+}
+
+TEST(Engine, TenantsDoNotShareSlicesUnlessAllowed) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  for (const bool share : {false, true}) {
+    EngineOptions options = tiny_options(c.model);
+    options.share_caches = share;
+    const auto engine = make_engine(options, ranks(1, 0));
+    Request request = c.request;
+    request.tenant = "one";
+    submit(*engine, request).answer->wait();
+    request.tenant = "two";
+    const Submitted other = submit(*engine, request);
+    const ImageReport report = other.answer->wait().usage.images.at(0);
+    EXPECT_EQ(report.cached_slices, share ? report.slices + 1 : 0);
+    EXPECT_EQ(other.answer->ids, c.ids);
+  }
+}
+
+TEST(Engine, SlicesOfALostEncoderAreEncodedByAnother) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_doc");
+  InProcessEngine started = start_in_process(tiny_options(c.model), ranks(1, 2));
+  // Several pictures under way, each of its own tenant so that none comes from the store.
+  std::vector<Submitted> submitted;
+  for (int i = 0; i < 4; ++i) {
+    Request request = c.request;
+    request.tenant = std::to_string(i);
+    submitted.push_back(submit(*started.engine, request));
+  }
+  started.encoders->end(0);
+  for (const Submitted& s : submitted) {
+    EXPECT_EQ(s.answer->wait().failure.message, "");
+    EXPECT_EQ(s.answer->ids, c.ids);
+  }
+}
+
+TEST(Engine, WithoutAnyEncoderImagesFailAndTextGoesOn) {
+  const GoldenCase image = golden_case("uhd-v1-tiny/golden_image_2slices");
+  const GoldenCase text = golden_case("uhd-v1-tiny/golden_text");
+  EngineOptions options = tiny_options(image.model);
+  options.encode.no_encoder_wait_s = 0.5;
+  InProcessEngine started = start_in_process(options, ranks(1, 1));
+  started.encoders->end(0);
+  const Submitted failed = submit(*started.engine, image.request);
+  const Submitted fine = submit(*started.engine, text.request);
+  EXPECT_EQ(fine.answer->wait().ids, text.ids);
+  EXPECT_EQ(failed.answer->wait().failure.status, 503);
+  EXPECT_EQ(started.engine->stats().readiness, Readiness::text_only);
+}
+
+TEST(Engine, SaysWhichOptionIsWrong) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  EngineOptions options = tiny_options(c.model);
+  options.dtype = "int3";
+  EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
+  options = tiny_options(c.model / "absent");
+  EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
+  options = tiny_options(c.model);
+  EXPECT_THROW(make_engine(options, ranks(3, 0)), Error) << "heads do not divide";
+}
+
+TEST(Engine, MetricsNameWhatHappened) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  submit(*engine, c.request).answer->wait();
+  const std::string text = engine->metrics_text();
+  for (const char* name : {"uhd_ttft_seconds_bucket", "uhd_decode_tokens_total", "uhd_kv_pages_free"}) {
+    EXPECT_NE(text.find(name), std::string::npos) << name;
+  }
+}
+
+}  // namespace
+}  // namespace uhd
