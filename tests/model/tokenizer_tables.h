@@ -1,0 +1,32 @@
+// The tables of the goldens' tokenizers/, and a tokenizer held against one of them.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/text/tokenizer.h"
+
+namespace uhd {
+
+struct TokenizerTable {
+  std::filesystem::path path;
+  std::string name;     // "tiny_llama_sp"
+  bool stream = false;  // increments, else texts with ids
+};
+std::vector<TokenizerTable> tokenizer_tables();
+
+// A tokenizer to test, whether special tokens are read in texts, and whether they are silent in what is
+// decoded.
+struct TokenizerCandidate {
+  std::string name;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  bool parse_special = false;
+  bool skip_special = false;
+};
+
+// GoogleTest failures where ids, decoded texts or increments differ.
+void expect_table(const TokenizerTable& table, const TokenizerCandidate& candidate);
+
+}  // namespace uhd
