@@ -43,8 +43,9 @@ AxisFilter make_axis_filter(int in, int64_t out, int begin, int outputs) {
   std::vector<double> exact(filter.taps);
   for (int x = 0; x < outputs; ++x) {
     const double centre = (begin + x + 0.5) * scale;
-    const int first = std::max(static_cast<int>(centre - support + 0.5), 0);
-    const int count = std::min(static_cast<int>(centre + support + 0.5), in) - first;
+    const double low = centre - support + 0.5, high = centre + support + 0.5;
+    const int first = std::max(static_cast<int>(low), 0);
+    const int count = std::min(static_cast<int>(high), in) - first;
     double sum = 0;
     for (int i = 0; i < count; ++i) {
       exact[i] = cubic((i + first - centre + 0.5) * (1.0 / stretch));

@@ -101,6 +101,7 @@ std::string make_png(const PngFile& file) {
   for (const auto& [type, data] : file.chunks) bytes += png_chunk(type, data);
   std::vector<uint8_t> rows = file.rows;
   std::vector<png_bytep> pointers;
+  pointers.reserve(file.height);
   for (int y = 0; y < file.height; ++y) pointers.push_back(rows.data() + row_bytes(file) * y);
   png_write_image(png, pointers.data());
   png_write_end(png, nullptr);

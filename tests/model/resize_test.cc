@@ -40,8 +40,9 @@ class NaiveResize {
                         int position) {
     const double scale = static_cast<double>(size) / out_size, stretch = std::max(scale, 1.0);
     const double centre = (position + 0.5) * scale;
-    const int begin = std::max(static_cast<int>(centre - 2 * stretch + 0.5), 0);
-    const int end = std::min(static_cast<int>(centre + 2 * stretch + 0.5), size);
+    const double low = centre - 2 * stretch + 0.5, high = centre + 2 * stretch + 0.5;
+    const int begin = std::max(static_cast<int>(low), 0);
+    const int end = std::min(static_cast<int>(high), size);
     double total = 0;
     for (int i = begin; i < end; ++i) total += cubic((i - begin + begin - centre + 0.5) * (1.0 / stretch));
     int64_t sum = 1 << 21;
@@ -149,6 +150,7 @@ TEST(Resize, VectorKernelsEqualTheScalarOnes) {
     for (const int bytes : {1, 3, 15, 16, 17, 48, 99}) {
       const Image columns = noise(bytes, in, bytes);
       std::vector<const uint8_t*> rows;
+      rows.reserve(in);
       for (int y = 0; y < in; ++y) rows.push_back(&columns.pixels[size_t{3} * y * bytes]);
       for (int y = 0; y < out; ++y) {
         std::vector<uint8_t> expected(bytes), found(bytes);
