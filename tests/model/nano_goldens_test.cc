@@ -1,0 +1,123 @@
+// The bundled model's greedy answers, from picture and question to ids, against the program that trained it.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "model/json_file.h"
+#include "model/prompt.h"
+#include "model/text/chat_template.h"
+#include "model/text/tokenizer.h"
+#include "tests/model/golden_image.h"
+#include "tests/support/goldens.h"
+
+namespace uhd {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Closer calls than these may fall either way.
+constexpr double kClearF32 = 1e-3;
+constexpr double kClearBf16 = 0.5;
+
+struct Row {
+  std::string image, question, text;
+  std::vector<int32_t> ids;
+  std::vector<double> margins;
+  boost::json::value grid;
+};
+
+std::vector<Row> rows() {
+  std::vector<Row> result;
+  for (const auto& line :
+       read_json_lines(fs::path(UHD_SOURCE_DIR) / "tests/goldens-nano/nano_greedy.jsonl")) {
+    Row row;
+    row.image = std::string(line.at("image").as_string());
+    row.question = std::string(line.at("question").as_string());
+    row.text = std::string(line.at("text").as_string());
+    for (const auto& id : line.at("ids").as_array()) row.ids.push_back(id.to_number<int32_t>());
+    for (const auto& margin : line.at("margins").as_array())
+      row.margins.push_back(margin.to_number<double>());
+    row.grid = line.at("grid");
+    result.push_back(std::move(row));
+  }
+  return result;
+}
+
+// The bundled model with what turns a question into a prompt.
+struct Nano {
+  explicit Nano(WeightFormat format)
+      : model(fs::path(UHD_SOURCE_DIR) / "models/nano-uhd"),
+        tokenizer(load_tokenizer(model.config.directory)),
+        chat(load_chat_template(model.config.directory)),
+        backend(test_backend(format)),
+        encoder(model.config, model.checkpoint, model.tower(), *backend, format) {}
+
+  SlicePlan plan_of(const Image& image) const {
+    return plan_slices({image.width, image.height}, model.config.slicing);
+  }
+
+  EmbeddedPrompt prompt(const Row& row, const Image& image, const SlicePlan& plan) {
+    const auto slices = cut_slices(image, plan, model.config.slicing, "");
+    std::vector<SliceView> views;
+    for (const Slice& slice : slices) views.push_back({slice.width, slice.height, slice.pixels});
+    const VisualTokens tokens = encoder.encode(views);
+    const Prompt built = build_prompt({{"user", {{"", true}, {row.question, false}}}}, true, *chat,
+                                      *tokenizer, model.config, {&plan, 1});
+    EmbeddedPrompt embedded{built.ids, {}};
+    for (const VisualSpan& span : built.spans) {
+      const RowSpan& piece = tokens.slices.at(static_cast<size_t>(span.piece));
+      EXPECT_EQ(piece.count, span.length);
+      const auto values = host_floats(*backend, tokens.rows.slice_rows(piece.first, piece.count));
+      embedded.visual.insert(embedded.visual.end(), values.begin(), values.end());
+    }
+    return embedded;
+  }
+
+  GoldenModel model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const ChatTemplate> chat;
+  std::unique_ptr<Backend> backend;
+  VisionEncoder encoder;
+};
+
+Image picture(const Row& row) {
+  const MappedFile file(fs::path(UHD_SOURCE_DIR) / "tests/goldens-nano" / row.image);
+  const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  return decode_image(bytes, ImageLimits{}, false);
+}
+
+class NanoGoldens : public testing::TestWithParam<WeightFormat> {};
+
+TEST_P(NanoGoldens, GreedyAnswers) {
+  const auto all = rows();
+  ASSERT_FALSE(all.empty());
+  Nano nano(GetParam());
+  for (const Row& row : all) {
+    SCOPED_TRACE(row.image + ": " + row.question);
+    const Image image = picture(row);
+    const SlicePlan plan = nano.plan_of(image);
+    EXPECT_EQ(plan.columns, row.grid.is_null() ? 0 : row.grid.at(0).to_number<int>());
+    EXPECT_EQ(plan.rows, row.grid.is_null() ? 0 : row.grid.at(1).to_number<int>());
+    const auto run = run_language_model(nano.model, nano.prompt(row, image, plan),
+                                        {.format = GetParam(),
+                                         .steps = static_cast<int>(row.ids.size()),
+                                         .chunk = 512,
+                                         .page_size = 64,
+                                         .forced = row.ids});
+    for (size_t i = 0; i < row.ids.size(); ++i) {
+      if (row.margins[i] > (GetParam() == WeightFormat::f32 ? kClearF32 : kClearBf16)) {
+        EXPECT_EQ(run.ids[i], row.ids[i]) << "step " << i << ", margin " << row.margins[i];
+      }
+    }
+    std::vector<int32_t> answer = row.ids;
+    const auto& ends = nano.model.config.language.eos_ids;
+    while (!answer.empty() && std::find(ends.begin(), ends.end(), answer.back()) != ends.end())
+      answer.pop_back();
+    EXPECT_EQ(nano.tokenizer->decode(answer, true), row.text);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, NanoGoldens, testing::Values(WeightFormat::f32, WeightFormat::bf16));
+
+}  // namespace
+}  // namespace uhd
