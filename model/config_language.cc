@@ -104,16 +104,15 @@ LanguageConfig read_language_config(const ConfigObject& json, const std::string&
 
 void read_token_ids(const ConfigObject& generation, const ConfigObject& outer, const ConfigObject& inner,
                     LanguageConfig& language) {
-  const auto first = [&](const char* key, bool with_generation) {
+  const auto first = [&](const char* key) {
     for (const ConfigObject* json : {&generation, &outer, &inner}) {
-      if (json == &generation && !with_generation) continue;
-      const auto ids = json->ids(key, language.vocabulary);
+      auto ids = json->ids(key, language.vocabulary);
       if (!ids.empty()) return ids;
     }
     return std::vector<int32_t>{};
   };
-  language.eos_ids = first("eos_token_id", true);
-  const auto bos = first("bos_token_id", true);
+  language.eos_ids = first("eos_token_id");
+  const auto bos = first("bos_token_id");
   language.bos_id = bos.empty() ? -1 : bos.front();
   // Some publish -1 or an id beyond the vocabulary for padding, which is never fed to the model: not an
   // error.

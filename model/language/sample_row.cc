@@ -92,7 +92,7 @@ int32_t largest(std::span<const float> logits) {
 // log of the sum of exp
 double log_total(std::span<const float> logits, float top) {
   double total = 0;
-  for (float x : logits) total += std::exp(static_cast<double>(x) - top);
+  for (float x : logits) total += std::exp(x - top);
   return std::log(total) + top;
 }
 
@@ -105,48 +105,50 @@ void add_logprobs(std::span<const float> logits, int count, double normaliser, S
   }
 }
 
-// top-k, then top-p of what it left, then min-p; then the share of `unit` in the rest.
+// The first id at which the running sum of weights passes `left`, of `count` ids that `id_at` names; the
+// first of all if rounding leaves something over.
+template <class Id, class Weight>
+int32_t walk(size_t count, double left, const Id& id_at, const Weight& weight, int32_t otherwise) {
+  for (size_t i = 0; i < count; ++i) {
+    left -= weight(id_at(i));
+    if (left < 0) return id_at(i);
+  }
+  return otherwise;
+}
+
+// top-k, then top-p of what it left, then min-p; then the token at a random share of the rest.
 int32_t draw(std::span<const float> logits, const SampleRow& row) {
-  const float top = logits[static_cast<size_t>(largest(logits))];
-  const auto weight = [&](int32_t id) {
-    return std::exp((static_cast<double>(logits[static_cast<size_t>(id)]) - top) / row.temperature);
-  };
+  const int32_t best = largest(logits);
+  const float top = logits[static_cast<size_t>(best)];
+  std::vector<float> weights(logits.size());  // relative to the most likely, whose weight is 1
+  for (size_t i = 0; i < logits.size(); ++i) weights[i] = std::exp((logits[i] - top) / row.temperature);
+  const auto weight = [&](int32_t id) { return weights[static_cast<size_t>(id)]; };
   const double unit = random_unit(row.seed, row.step);
   const bool cut_by_k = row.top_k > 0 && static_cast<size_t>(row.top_k) < logits.size();
-  if (!cut_by_k && row.top_p >= 1.0f && row.min_p <= 0.0f) {
-    double total = 0;
-    for (size_t id = 0; id < logits.size(); ++id) total += weight(static_cast<int32_t>(id));
-    double left = unit * total;
-    for (size_t id = 0; id < logits.size(); ++id) {
-      left -= weight(static_cast<int32_t>(id));
-      if (left < 0) return static_cast<int32_t>(id);
-    }
-    return largest(logits);
-  }
-
-  Ranking ranking(logits);
-  double total = 0;
   const size_t considered = cut_by_k ? static_cast<size_t>(row.top_k) : logits.size();
+  double total = 0;
+  if (!cut_by_k) {
+    for (float w : weights) total += w;
+    if (row.top_p >= 1.0f && row.min_p <= 0.0f) {
+      return walk(
+          considered, unit * total, [](size_t i) { return static_cast<int32_t>(i, best); }, weight);
+    }
+  }
+  Ranking ranking(logits);
+  const auto ranked = [&](size_t i) { return ranking.at(i); };
   if (cut_by_k) {
-    for (size_t i = 0; i < considered; ++i) total += weight(ranking.at(i));
-  } else {
-    for (size_t id = 0; id < logits.size(); ++id) total += weight(static_cast<int32_t>(id));
+    for (size_t i = 0; i < considered; ++i) total += weight(ranked(i));
   }
   double kept = 0;
   size_t count = 0;
   while (count < considered) {
-    const double w = weight(ranking.at(count));
-    // The most likely token has weight 1 and always stays.
+    const float w = weight(ranked(count));
+    // The most likely token always stays.
     if (count > 0 && (kept >= row.top_p * total || w < row.min_p || w <= 0)) break;
     kept += w;
     ++count;
   }
-  double left = unit * kept;
-  for (size_t i = 0; i < count; ++i) {
-    left -= weight(ranking.at(i));
-    if (left < 0) return ranking.at(i);
-  }
-  return ranking.at(0);
+  return walk(count, unit * kept, ranked, weight, best);
 }
 
 }  // namespace
