@@ -130,8 +130,8 @@ int32_t draw(std::span<const float> logits, const SampleRow& row) {
   if (!cut_by_k) {
     for (float w : weights) total += w;
     if (row.top_p >= 1.0f && row.min_p <= 0.0f) {
-      return walk(
-          considered, unit * total, [](size_t i) { return static_cast<int32_t>(i, best); }, weight);
+      const auto in_order = [](size_t i) { return static_cast<int32_t>(i); };
+      return walk(considered, unit * total, in_order, weight, best);
     }
   }
   Ranking ranking(logits);
