@@ -73,10 +73,10 @@ class ControlClient::Impl {
  private:
   void attempt() {
     network_->connect(options_.leader, handshake_limit(),
-                      [this](ConnectionPtr connection, const std::string& error) {
+                      [this](const ConnectionPtr& connection, const std::string& error) {
                         if (!connection)
                           return retry(message("cannot reach the leader at ", options_.leader, ": ", error));
-                        begin(std::move(connection));
+                        begin(connection);
                       });
   }
 
@@ -88,7 +88,7 @@ class ControlClient::Impl {
     network_->after(backoff_.next(), [this] { attempt(); });
   }
 
-  void begin(ConnectionPtr connection) {
+  void begin(const ConnectionPtr& connection) {
     const auto session = std::make_shared<Session>();
     session_ = session;
     session->control = connection;
@@ -155,18 +155,18 @@ class ControlClient::Impl {
 
   void open_link(const SessionPtr& session) {
     network_->connect(options_.leader, handshake_limit(),
-                      [this, session](ConnectionPtr connection, const std::string& error) {
+                      [this, session](const ConnectionPtr& connection, const std::string& error) {
                         if (session->ended) {
                           if (connection) connection->close("too late");
                         } else if (!connection) {
                           session->control->close(message("no second connection to the leader: ", error));
                         } else {
-                          begin_link(session, std::move(connection));
+                          begin_link(session, connection);
                         }
                       });
   }
 
-  void begin_link(const SessionPtr& session, ConnectionPtr connection) {
+  void begin_link(const SessionPtr& session, const ConnectionPtr& connection) {
     session->link = connection;
     session->port = std::make_shared<LinkPort>();
     const auto limit = [session](FrameType type) -> int64_t {

@@ -46,8 +46,8 @@ class ControlServer::Impl {
       : options_(std::move(options)), network_(std::move(network)) {
     require(!options_.secret.empty() || is_loopback(options_.host), "listening for encoders on ",
             options_.host, " needs a secret file: other hosts can reach it");
-    port_ = network_->listen(options_.host, options_.port,
-                             [this](ConnectionPtr c) { welcome_guest(std::move(c)); });
+    port_ =
+        network_->listen(options_.host, options_.port, [this](const ConnectionPtr& c) { welcome_guest(c); });
     network_->post([this] { send_heartbeats(); });
   }
 
@@ -84,7 +84,7 @@ class ControlServer::Impl {
   }
 
  private:
-  void welcome_guest(ConnectionPtr connection) {
+  void welcome_guest(const ConnectionPtr& connection) {
     if (guests_.size() >= kMaxGuests) return connection->close("too many strangers");
     const auto guest = std::make_shared<Guest>();
     guest->connection = connection;

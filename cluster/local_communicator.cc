@@ -91,7 +91,9 @@ struct Group {
         data(static_cast<size_t>(n)),
         bytes(static_cast<size_t>(n)),
         mail(static_cast<size_t>(n) * static_cast<size_t>(n)) {}
-  Mailbox& mailbox(int from, int to) { return mail[static_cast<size_t>(from * size + to)]; }
+  Mailbox& mailbox(int from, int to) {
+    return mail[static_cast<size_t>(from) * data.size() + static_cast<size_t>(to)];
+  }
 
   const int size;
   Barrier barrier;
@@ -196,6 +198,7 @@ std::vector<std::unique_ptr<Communicator>> make_local_communicators(int size) {
   check(size > 0, "a group has at least one rank");
   auto group = std::make_shared<Group>(size);
   std::vector<std::unique_ptr<Communicator>> ranks;
+  ranks.reserve(static_cast<size_t>(size));
   for (int r = 0; r < size; ++r) ranks.push_back(std::make_unique<LocalCommunicator>(group, r));
   return ranks;
 }

@@ -57,6 +57,7 @@ std::vector<std::unique_ptr<PlanChannel>> make_local_plan_channels(int size) {
   auto plans = std::make_shared<std::vector<std::unique_ptr<Plans>>>();
   for (int r = 1; r < size; ++r) plans->push_back(std::make_unique<Plans>(kPlansAhead));
   std::vector<std::unique_ptr<PlanChannel>> channels;
+  channels.reserve(static_cast<size_t>(size));
   for (int r = 0; r < size; ++r) channels.push_back(std::make_unique<LocalPlanChannel>(r, plans));
   return channels;
 }

@@ -3,7 +3,9 @@
 namespace uhd {
 
 Watchdog::Watchdog(Duration deadline, std::function<void(uint64_t step)> on_overdue)
-    : steps_(deadline), on_overdue_(std::move(on_overdue)), thread_([this](std::stop_token s) { run(s); }) {}
+    : steps_(deadline),
+      on_overdue_(std::move(on_overdue)),
+      thread_([this](const std::stop_token& s) { run(s); }) {}
 
 Watchdog::~Watchdog() {
   thread_.request_stop();
@@ -31,7 +33,7 @@ bool Watchdog::answered_within(Duration window) const {
 
 // finished() does not wake it: it looks again when the old deadline passes, so steps cost one wake-up only
 // when it sleeps without one.
-void Watchdog::run(std::stop_token stop) {
+void Watchdog::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     if (const auto step = steps_.tick(Clock::now())) {

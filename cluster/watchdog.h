@@ -26,7 +26,7 @@ class Watchdog {
   bool answered_within(Duration window) const;
 
  private:
-  void run(std::stop_token stop);
+  void run(const std::stop_token& stop);
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;

@@ -48,7 +48,7 @@ std::vector<std::string> everyones_hosts(const MpiGroup& all, const std::string&
 class LeaveLimit {
  public:
   LeaveLimit()
-      : thread_([this](std::stop_token stop) {
+      : thread_([this](const std::stop_token& stop) {
           std::unique_lock lock(mutex_);
           changed_.wait_for(lock, stop, kLeaveLimit, [] { return false; });
           if (stop.stop_requested()) return;
