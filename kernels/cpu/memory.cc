@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
@@ -14,6 +15,21 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
+// Weights and pages are read from end to end: with small pages the walk of the page table costs a tenth.
+// Fresh pages are zero, and cost nothing until they are used: KV pages are many and most are never touched.
+void* map_huge(size_t bytes) {
+  const size_t size = rounded(bytes, kHugePage);
+  void* mapped = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  char* start = static_cast<char*>(mapped);
+  const size_t before =
+      rounded(reinterpret_cast<uintptr_t>(start), kHugePage) - reinterpret_cast<uintptr_t>(start);
+  if (before > 0) munmap(start, before);
+  if (before < kHugePage) munmap(start + before + size, kHugePage - before);
+  madvise(start + before, size, MADV_HUGEPAGE);
+  return start + before;
+}
+
 }  // namespace
 
 void* allocate_memory(size_t bytes) {
@@ -24,17 +40,18 @@ void* allocate_memory(size_t bytes) {
     data = std::aligned_alloc(64, size);
     if (data != nullptr) std::memset(data, 0, size);
   } else {
-    // Weights and pages are read from end to end: with small pages the walk of the page table costs a tenth.
-    data = std::aligned_alloc(kHugePage, rounded(bytes, kHugePage));
-    if (data != nullptr) {
-      madvise(data, rounded(bytes, kHugePage), MADV_HUGEPAGE);
-      std::memset(data, 0, bytes);
-    }
+    data = map_huge(bytes);
   }
   require(data != nullptr, "no memory for ", bytes, " bytes");
   return data;
 }
 
-void release_memory(void* data, size_t) noexcept { std::free(data); }
+void release_memory(void* data, size_t bytes) noexcept {
+  if (bytes < kHugePage) {
+    std::free(data);
+  } else {
+    munmap(data, rounded(bytes, kHugePage));
+  }
+}
 
 }  // namespace uhd::cpu
