@@ -8,7 +8,7 @@ namespace {
 size_t total_workspace(const VisionConfig& config, const Vit& vit, const Resampler& resampler,
                        const EncoderLimits& limits, size_t element) {
   const auto patches = static_cast<size_t>(limits.max_patches);
-  const auto values = static_cast<size_t>(3 * config.patch * config.patch);
+  const auto values = size_t{3} * static_cast<size_t>(config.patch) * static_cast<size_t>(config.patch);
   const size_t pixels = patches * values;
   const size_t rows = patches * (values + static_cast<size_t>(config.hidden)) * element;
   return pixels + rows + 4 * 64 +

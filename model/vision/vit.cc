@@ -68,7 +68,7 @@ Vit::Layer Vit::load_layer(const std::string& prefix, Loader& loader) const {
   const auto qkv = [&](const std::string& kind) {
     std::vector<RowRange> ranges;
     for (const char* name : {"q_proj.", "k_proj.", "v_proj."}) {
-      ranges.push_back({prefix + "self_attn." + name + kind, 0, w});
+      ranges.push_back({message(prefix, "self_attn.", name, kind), 0, w});
     }
     return ranges;
   };
