@@ -1,6 +1,8 @@
 // uhd serve: reads the settings, finds out which rank this process is, and does that rank's part; on the
 // leader, serves HTTP until it is asked to stop.
+#include <unistd.h>
 #include <CLI/CLI.hpp>
+
 #include <cstdio>
 
 #include "app/commands.h"
@@ -38,6 +40,8 @@ void serve_http(const ServerConfig& config, StopSignals& signals, HttpServer& se
   server.start(engine);
   std::printf("uhd serves %s at %s/v1\n", engine.model().id.c_str(), server.url().c_str());
   std::fflush(stdout);
+  log_info("ready", "url", server.url(), "pid",
+           getpid());  // of the leader: whom to send SIGTERM under mpirun
   wait_for_end(config.net, signals, server, engine);
   server.stop();
   log_info("stopped");
@@ -63,11 +67,17 @@ void serve(const ServerConfig& config) {
   std::unique_ptr<HttpServer> server;
   if (leads) server = std::make_unique<HttpServer>(config.net);
   if (may_lead) warn_of_exposure(config.net);
-  run_rank(world, config.engine, config.cluster, [&](Engine& engine) {
-    if (server == nullptr) server = std::make_unique<HttpServer>(config.net);
-    serve_http(config, signals, *server, engine);
-    server.reset();
-  });
+  try {
+    run_rank(world, config.engine, config.cluster, [&](Engine& engine) {
+      if (server == nullptr) server = std::make_unique<HttpServer>(config.net);
+      serve_http(config, signals, *server, engine);
+      server.reset();
+    });
+  } catch (const std::exception& e) {
+    // Leaving this scope ends the whole job before main() could say why.
+    if (world.size() > 1) std::fprintf(stderr, "uhd: rank %d: %s\n", world.rank(), e.what());
+    throw;
+  }
 }
 
 }  // namespace

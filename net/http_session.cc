@@ -121,7 +121,8 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
   void close_when_idle() override {
     asio::post(stream_.get_executor(), [self = shared_from_this()] {
       self->last_ = true;
-      if (self->idle_) self->stream_.close();
+      // A connection that has not asked anything yet may have its first request on the way.
+      if (self->idle_ && self->asked_) self->stream_.close();
     });
   }
 
@@ -138,7 +139,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
 
   asio::awaitable<void> run() {
     try {
-      while (!last_) {
+      while (!last_ || !asked_) {
         const bool came = co_await wait_for_request();
         if (!came) break;
         const bool more = co_await serve_request();
@@ -170,6 +171,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     parser.header_limit(static_cast<uint32_t>(options_.max_header_bytes));
     parser.body_limit(static_cast<uint64_t>(options_.max_body_bytes));
     stream_.expires_after(from_seconds(options_.header_timeout_s));
+    asked_ = true;
     const auto header = co_await http::async_read_header(stream_, buffer_, parser, kTuple);
     Counted answering(context_.answering, 1);
     HttpRequest request = take_header(parser);
@@ -433,7 +435,8 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
   bool keep_alive_ = true;
   bool linger_ = false;
   bool idle_ = false;
-  bool last_ = false;  // no request after this one
+  bool asked_ = false;  // a request has begun
+  bool last_ = false;   // no request after this one
 };
 
 }  // namespace

@@ -75,11 +75,13 @@ class Server:
         raise SystemExit(f"the server did not start:\n{self.tail()}")
 
     def wait_for_log(self, text):
+        """The log, when it holds the text."""
         deadline = time.monotonic() + LIMIT_S
         while text not in self.log.read_text():
             if time.monotonic() > deadline:
                 raise SystemExit(f"the log never said '{text}':\n{self.tail()}")
             time.sleep(0.02)
+        return self.log.read_text()
 
     def tail(self):
         return "\n".join(self.log.read_text().splitlines()[-30:])

@@ -1,6 +1,8 @@
 """Starting, being stopped, and everything that keeps a server from starting."""
 
 import concurrent.futures
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,8 +14,6 @@ from helpers import LIMIT_S, question
 from server import BINARY, COMMON, LONG, MPIRUN, ROOT, TP2_ENC2, Server, environment
 
 SLOW = COMMON + [f"--model.path={LONG}"]
-# Without this, mpirun kills its ranks a second after SIGTERM.
-PATIENT_MPIRUN = [MPIRUN[0], "--mca", "odls_base_sigkill_timeout", "120", *MPIRUN[1:]]
 
 
 def uhd(*arguments):
@@ -29,6 +29,11 @@ def fails_to_start(*arguments):
     return lines[0]
 
 
+def leader_of(server):
+    """The process that serves HTTP: itself, or rank 0 of the job."""
+    return int(re.search(r" ready .*pid=(\d+)", server.wait_for_log(" ready ")).group(1))
+
+
 def stream(url, tokens):
     """A long answer: what has come of it, and how it ended."""
     body = {"messages": question(text="Go on."), "max_tokens": tokens, "ignore_eos": True, "stream": True}
@@ -39,11 +44,11 @@ def stream(url, tokens):
 def test_sigterm_lets_running_requests_finish(launcher):
     mpi = launcher == "mpi"
     settings = (TP2_ENC2 if mpi else []) + SLOW + ["--net.drain_timeout_s=200"]
-    with Server(f"drain-{launcher}", PATIENT_MPIRUN if mpi else [], settings) as server:
+    with Server(f"drain-{launcher}", MPIRUN if mpi else [], settings) as server:
         with stream(server.url, 1500) as running:
             lines = running.iter_lines()
             next(lines)
-            server.signal(signal.SIGTERM)
+            os.kill(leader_of(server), signal.SIGTERM)  # mpirun itself gives its ranks a second only
             while True:  # until the server has heard it
                 refusal = httpx.post(server.url + "/chat/completions", json={"messages": question(), "max_tokens": 1}, timeout=LIMIT_S)
                 if refusal.status_code != 200:

@@ -43,7 +43,8 @@ def test_full_queue_is_429_and_a_client_that_leaves_makes_room():
     with http("limited", KEY) as session, concurrent.futures.ThreadPoolExecutor(1) as pool:
         before = finished(session, "cancelled")
         with session.stream("POST", "/chat/completions", json=long_request()) as running:
-            next(running.iter_lines())  # it runs: its first text is here
+            lines = running.iter_lines()
+            next(lines)  # it runs: its first text is here
             queued = pool.submit(post, {"messages": question(), "max_tokens": 2}, name="limited", key=KEY)
             wait_until(lambda: waiting(session) == 1)
             error = post({"messages": question()}, name="limited", key=KEY)
