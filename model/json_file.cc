@@ -27,6 +27,20 @@ const boost::json::value* json_member(const boost::json::value& value, std::stri
   return member != nullptr && !member->is_null() ? member : nullptr;
 }
 
+const boost::json::value& json_required(const boost::json::value& value, std::string_view key,
+                                        const std::string& what) {
+  const boost::json::value* member = json_member(value, key);
+  if (member == nullptr) throw Error(message(what, " has no ", key));
+  return *member;
+}
+
+const boost::json::array& json_array(const boost::json::value& value, std::string_view key,
+                                     const std::string& what) {
+  const boost::json::array* array = json_required(value, key, what).if_array();
+  if (array == nullptr) throw Error(message(what, ": ", key, " must be an array"));
+  return *array;
+}
+
 std::string json_string(const boost::json::value& value, std::string_view key, std::string_view fallback,
                         const std::string& what) {
   const boost::json::value* member = json_member(value, key);

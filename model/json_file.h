@@ -15,6 +15,11 @@ boost::json::value read_json_file(const std::filesystem::path& path, size_t max_
 
 // The member, or null when the key is absent, holds JSON null, or `value` is not an object.
 const boost::json::value* json_member(const boost::json::value& value, std::string_view key);
+// The member, or an Error that it is missing; the same of an array.
+const boost::json::value& json_required(const boost::json::value& value, std::string_view key,
+                                        const std::string& what);
+const boost::json::array& json_array(const boost::json::value& value, std::string_view key,
+                                     const std::string& what);
 // Member of the asked type, or the fallback when it is absent or null; another type is an Error naming key
 // and file.
 std::string json_string(const boost::json::value& value, std::string_view key, std::string_view fallback,

@@ -279,7 +279,7 @@ class Evaluator {
   }
 
   Value evaluate_unary(const Node& node) {
-    const Value value = evaluate(*node.children[0]);
+    Value value = evaluate(*node.children[0]);
     if (node.text == "not") return Value::of(!truth(value));
     if (!value.is_number()) fail("a sign before something that is no number");
     if (node.text == "+") return value;

@@ -146,8 +146,8 @@ Value filter_map(const Value& v, const Arguments& a, Budget& b) {
     if (path == nullptr) {
       mapped.push_back(apply_filter(filter, item, rest, b));
     } else {
-      Value found = path->is(Type::string) ? path_of(item, path->str(), b) : subscript(item, *path, b);
-      mapped.push_back(found.is(Type::undefined) && fallback != nullptr ? *fallback : std::move(found));
+      const Value found = path->is(Type::string) ? path_of(item, path->str(), b) : subscript(item, *path, b);
+      mapped.push_back(found.is(Type::undefined) && fallback != nullptr ? *fallback : found);
     }
   }
   return Value::of(std::move(mapped));

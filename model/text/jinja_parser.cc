@@ -252,15 +252,15 @@ class Parser {
 
   NodePtr unary(bool with_filter) {
     const Guard guard(*this);
-    NodePtr node;
-    if (at_symbol("-") || at_symbol("+")) {
-      node = make(Kind::unary);
-      node->text = take().text;
-      adopt(*node, unary(false));
-    } else {
-      node = postfix(primary());
-    }
+    NodePtr node = at_symbol("-") || at_symbol("+") ? signed_operand() : postfix(primary());
     return with_filter ? filters(std::move(node)) : std::move(node);
+  }
+
+  NodePtr signed_operand() {
+    NodePtr node = make(Kind::unary);
+    node->text = take().text;
+    adopt(*node, unary(false));
+    return node;
   }
 
   NodePtr primary() {

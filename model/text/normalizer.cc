@@ -50,9 +50,8 @@ Normalizer::Normalizer(const boost::json::value& json, const std::string& where)
 void Normalizer::add(const boost::json::value& json, const std::string& where, int depth) {
   const std::string type = json_string(json, "type", "", where);
   if (type == "Sequence") {
-    const auto* list = json_member(json, "normalizers");
-    require(depth < 8 && list != nullptr && list->is_array(), where, ": a Sequence without normalizers");
-    for (const auto& step : list->get_array()) add(step, where, depth + 1);
+    require(depth < 8, where, ": a Sequence nested too deeply");
+    for (const auto& step : json_array(json, "normalizers", where)) add(step, where, depth + 1);
   } else if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
     const NormalForm form = type == "NFC"    ? NormalForm::nfc
                             : type == "NFD"  ? NormalForm::nfd
@@ -64,12 +63,11 @@ void Normalizer::add(const boost::json::value& json, const std::string& where, i
       return text.empty() ? text : prefix + text;
     });
   } else if (type == "Replace") {
-    const auto* pattern = json_member(json, "pattern");
-    require(pattern != nullptr, where, ": a Replace without pattern");
-    const std::string literal = json_string(*pattern, "String", "", where);
-    auto regex = std::make_shared<const Regex>(literal.empty()
-                                                   ? Regex(json_string(*pattern, "Regex", "", where), where)
-                                                   : Regex::literal(literal, where));
+    const auto& pattern = json_required(json, "pattern", where);
+    const std::string literal = json_string(pattern, "String", "", where);
+    auto regex =
+        std::make_shared<const Regex>(literal.empty() ? Regex(json_string(pattern, "Regex", "", where), where)
+                                                      : Regex::literal(literal, where));
     steps_.push_back([regex, content = json_string(json, "content", "", where)](const std::string& text) {
       return replace_matches(text, regex->find_all(text), content);
     });

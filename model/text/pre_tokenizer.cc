@@ -121,9 +121,8 @@ PreTokenizer::PreTokenizer(const boost::json::value& json, const std::string& wh
 void PreTokenizer::add(const boost::json::value& json, const std::string& where, int depth) {
   const std::string type = json_string(json, "type", "", where);
   if (type == "Sequence") {
-    const auto* list = json_member(json, "pretokenizers");
-    require(depth < 8 && list != nullptr && list->is_array(), where, ": a Sequence without pretokenizers");
-    for (const auto& step : list->get_array()) add(step, where, depth + 1);
+    require(depth < 8, where, ": a Sequence nested too deeply");
+    for (const auto& step : json_array(json, "pretokenizers", where)) add(step, where, depth + 1);
   } else if (type == "ByteLevel") {
     add_byte_level(json, where);
   } else if (type == "Split") {
@@ -168,11 +167,10 @@ void PreTokenizer::add_byte_level(const boost::json::value& json, const std::str
 }
 
 void PreTokenizer::add_split(const boost::json::value& json, const std::string& where) {
-  const auto* pattern = json_member(json, "pattern");
-  require(pattern != nullptr, where, ": a Split without pattern");
-  const std::string literal = json_string(*pattern, "String", "", where);
+  const auto& pattern = json_required(json, "pattern", where);
+  const std::string literal = json_string(pattern, "String", "", where);
   auto regex =
-      std::make_shared<const Regex>(literal.empty() ? Regex(json_string(*pattern, "Regex", "", where), where)
+      std::make_shared<const Regex>(literal.empty() ? Regex(json_string(pattern, "Regex", "", where), where)
                                                     : Regex::literal(literal, where));
   const Behavior behavior = behavior_of(json, "Isolated", where);
   const bool invert = json_bool(json, "invert", false, where);

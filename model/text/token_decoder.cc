@@ -47,9 +47,9 @@ void add_rule(const boost::json::value& json, DecoderRules& rules, bool& fused, 
               int depth) {
   const std::string type = json_string(json, "type", "", where);
   if (type == "Sequence") {
-    const auto* list = json_member(json, "decoders");
-    require(depth < 8 && list != nullptr && list->is_array(), where, ": a Sequence without decoders");
-    for (const auto& step : list->get_array()) add_rule(step, rules, fused, where, depth + 1);
+    require(depth < 8, where, ": a Sequence nested too deeply");
+    for (const auto& step : json_array(json, "decoders", where))
+      add_rule(step, rules, fused, where, depth + 1);
   } else if (type == "ByteLevel") {
     rules.byte_level = true;
   } else if (type == "ByteFallback") {
@@ -118,7 +118,7 @@ void TokenTextStream::push(std::string_view token, std::string& settled) {
   }
   if (rules_.byte_level) text = from_byte_level(text);
   if (rules_.spaced && !first) push_text(" ", settled);
-  push_text(std::move(text), settled);
+  push_text(text, settled);
 }
 
 std::string_view TokenTextStream::tail() const {
@@ -126,7 +126,7 @@ std::string_view TokenTextStream::tail() const {
   return run_invalid_ || !run_check_.tail().empty() ? run_replaced_ : run_;
 }
 
-void TokenTextStream::push_text(std::string text, std::string& settled) {
+void TokenTextStream::push_text(std::string_view text, std::string& settled) {
   std::string valid;
   bytes_.push(text, valid);
   settle(valid, settled);

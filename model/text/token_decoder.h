@@ -35,7 +35,7 @@ class TokenTextStream {
   std::string_view tail() const;
 
  private:
-  void push_text(std::string text, std::string& settled);
+  void push_text(std::string_view text, std::string& settled);
   void end_run(std::string& settled);
   void settle(std::string_view text, std::string& settled);
 

@@ -27,7 +27,7 @@ struct Affixes {
 class JsonTokenizer final : public Tokenizer {
  public:
   JsonTokenizer(const boost::json::value& json, const std::string& where)
-      : model_(required(json, "model", where), where + ": model") {
+      : model_(json_required(json, "model", where), where + ": model") {
     if (const auto* step = json_member(json, "normalizer"))
       normalizer_ = Normalizer(*step, where + ": normalizer");
     if (const auto* step = json_member(json, "pre_tokenizer")) {
@@ -112,13 +112,6 @@ class JsonTokenizer final : public Tokenizer {
     bool present = false;
   };
 
-  static const boost::json::value& required(const boost::json::value& json, std::string_view key,
-                                            const std::string& where) {
-    const auto* member = json_member(json, key);
-    require(member != nullptr, where, " has no ", key);
-    return *member;
-  }
-
   Token& place(int32_t id) {
     if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(static_cast<size_t>(id) + 1);
     tokens_[id].present = true;
@@ -130,10 +123,8 @@ class JsonTokenizer final : public Tokenizer {
   }
 
   void read_added(const boost::json::value& json, const std::string& where) {
-    const auto* list = json_member(json, "added_tokens");
-    if (list == nullptr) return;
-    require(list->is_array(), where, ": added_tokens must be an array");
-    for (const auto& entry : list->get_array()) {
+    if (json_member(json, "added_tokens") == nullptr) return;
+    for (const auto& entry : json_array(json, "added_tokens", where)) {
       const int64_t id = json_int(entry, "id", -1, where + ": added_tokens");
       require(id >= 0 && id < kMaxId, where, ": an added token has the id ", id);
       added_.push_back(read_added_token(entry, static_cast<int32_t>(id), where + ": added_tokens"));
@@ -155,14 +146,12 @@ class JsonTokenizer final : public Tokenizer {
   void read_post_processor(const boost::json::value& json, const std::string& where, int depth) {
     const std::string type = json_string(json, "type", "", where);
     if (type == "Sequence") {
-      const auto* list = json_member(json, "processors");
-      require(depth < 8 && list != nullptr && list->is_array(), where, ": a Sequence without processors");
-      for (const auto& step : list->get_array()) read_post_processor(step, where, depth + 1);
+      require(depth < 8, where, ": a Sequence nested too deeply");
+      for (const auto& step : json_array(json, "processors", where))
+        read_post_processor(step, where, depth + 1);
     } else if (type == "TemplateProcessing") {
-      const auto& single = required(json, "single", where);
-      require(single.is_array(), where, ": single must be an array");
       bool before = true;
-      for (const auto& item : single.get_array()) {
+      for (const auto& item : json_array(json, "single", where)) {
         const auto* special = json_member(item, "SpecialToken");
         if (special == nullptr) {
           before = false;
