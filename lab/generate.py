@@ -221,12 +221,12 @@ def small_print(rng):
     return rng.randint(15, 18) if rng.random() < 0.75 else rng.randint(19, 26)
 
 
-def number_page(rng, size=None, shapes=2, words=0):
+def number_page(rng, size=None, shapes=2, words=0, digits=5):
     page = Page(*(size or canvas(rng)), light(rng))
     taken = []
     target = None
     while target is None:
-        target = place(rng, page, number(rng), small_print(rng), taken)
+        target = place(rng, page, number(rng, digits), small_print(rng), taken)
     for _ in range(rng.randint(0, shapes)):
         place_shape(rng, page, taken)
     for _ in range(words):
@@ -357,8 +357,8 @@ def relation_page(rng, size=None):
 
 
 def demo_page(rng):
-    """The demo's kind: a light 672x1008 page, decorated, with one number in small print anywhere on it."""
-    page = number_page(rng, (672, 1008), shapes=3)
+    """The demo's kind: a light 672x1008 page, decorated, with one number of up to four digits in small print anywhere."""
+    page = number_page(rng, (672, 1008), shapes=3, digits=4)
     page.questions = [(ASK_NUMBER[0], page.questions[0][1])]
     return page
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from . import data, generate, slicing, start, targets, text
 from .export import assemble, language_part, vision_part
-from .model import interpolation
+from .model import LlavaUhd, interpolation
 from .optim import optimizers, rate
 
 
@@ -117,26 +117,54 @@ def vision_batch(images, views, rows, columns):
     return patches, rows, columns, patch, cell, whole
 
 
-def vision_loss(model, heads, code, batch, mse):
-    patches, rows, columns, (char, index, shape), (cell_char, cell_shape), whole = batch
-    features = model.vision(patches, rows[0], columns[0])
-    token = model.model.mm_projector(features, rows[1], columns[1])[whole]
-    perfect = torch.from_numpy(targets.tokens(cell_char.numpy(), cell_shape.numpy(), code))[whole]
-    cell_char, cell_shape = cell_char[whole], cell_shape[whole]
-    char_logits = heads.char(features).unflatten(-1, (2, -1))
-    index_logits = heads.index(features).unflatten(-1, (2, -1))
-    cell_logits = heads.cell_char(token).unflatten(-1, (targets.SLOTS, -1))
-    asked = (cell_char >= 0).all(-1) & (cell_shape >= 0)
+def cell_loss(heads, token, cells, whole, code, mse):
+    """Loss of the visual tokens [B, 64, d] against what the whole cells hold."""
+    char, shape = cells
+    perfect = torch.from_numpy(targets.tokens(char.numpy(), shape.numpy(), code))[whole]
+    token, char, shape = token[whole], char[whole], shape[whole]
+    asked = (char >= 0).all(-1) & (shape >= 0)
+    char_logits = heads.cell_char(token).unflatten(-1, (targets.SLOTS, -1))
     shape_logits = heads.cell_shape(token)
     loss = (
-        weighted_ce(char_logits, char, 0.25)
-        + 1.5 * weighted_ce(index_logits, index, 1)
-        + 0.5 * weighted_ce(heads.shape(features), shape, 0.1)
-        + weighted_ce(cell_logits, cell_char, 0.1)
-        + 0.5 * weighted_ce(shape_logits, cell_shape, 0.1)
+        weighted_ce(char_logits, char, 0.1)
+        + 0.5 * weighted_ce(shape_logits, shape, 0.1)
         + mse * (token.float() - perfect)[asked].square().mean()
     )
-    return loss, {"patch": hits(char_logits, char), "index": hits(index_logits, index), "cell": hits(cell_logits, cell_char), "shape": hits(shape_logits, cell_shape)}
+    return loss, {"cell": hits(char_logits, char), "shape": hits(shape_logits, shape)}
+
+
+def vision_loss(model, heads, code, batch, mse):
+    patches, rows, columns, (char, index, shape), cells, whole = batch
+    features = model.vision(patches, rows[0], columns[0])
+    token = model.model.mm_projector(features, rows[1], columns[1])
+    char_logits = heads.char(features).unflatten(-1, (2, -1))
+    index_logits = heads.index(features).unflatten(-1, (2, -1))
+    loss, figures = cell_loss(heads, token, cells, whole, code, mse)
+    loss = (
+        loss
+        + weighted_ce(char_logits, char, 0.25)
+        + 1.5 * weighted_ce(index_logits, index, 1)
+        + 0.5 * weighted_ce(heads.shape(features), shape, 0.1)
+    )
+    return loss, {"patch": hits(char_logits, char), "index": hits(index_logits, index), **figures}
+
+
+def descend(loss, optims):
+    for o in optims:
+        o.zero_grad()
+    loss.backward()
+    for o in optims:
+        o.step()
+
+
+def add_hits(sums, figures):
+    for name, (right, n) in figures.items():
+        a, b = sums.get(name, (0, 0))
+        sums[name] = (a + right, b + n)
+
+
+def hit_shares(sums):
+    return {name: round(a / max(b, 1), 3) for name, (a, b) in sums.items()}
 
 
 def vision(args):
@@ -161,18 +189,48 @@ def vision(args):
             batch = window_batch(rng, args.batch, lines)
         with autocast():
             loss, figures = vision_loss(model, heads, code, batch, 8.0)
-        for o in progress.optims:
-            o.zero_grad()
-        loss.backward()
-        for o in progress.optims:
-            o.step()
-        for name, (right, n) in figures.items():
-            a, b = sums.get(name, (0, 0))
-            sums[name] = (a + right, b + n)
+        descend(loss, progress.optims)
+        add_hits(sums, figures)
         if progress.step % 25 == 0:
-            progress.log(loss=round(loss.item(), 3), **{n: round(a / max(b, 1), 3) for n, (a, b) in sums.items()})
+            progress.log(loss=round(loss.item(), 3), **hit_shares(sums))
             sums = {}
         if progress.used - saved > 60:
+            progress.save()
+            saved = progress.used
+    progress.save()
+
+
+def resampler(args):
+    """Stage 1, second part: the resampler alone, on kept features of the frozen ViT, many cheap steps."""
+    torch.manual_seed(3)
+    model = start.model()
+    part = vision_part(model)
+    heads = Heads(model.vision_config["hidden_size"], model.config["hidden_size"])
+    state = torch.load(args.init, weights_only=False)["modules"]
+    part.load_state_dict(state[0])
+    heads.load_state_dict(state[1])
+    trained = nn.ModuleList([model.model.mm_projector, heads])
+    progress = Progress(args, [part, heads], optimizers(trained, args.muon, args.adam))
+    code = targets.codes(model.config["hidden_size"])
+    kept_batches, sums, saved = [], {}, 0
+    while progress.tick(hold=args.hold):
+        rng = random.Random(f"resampler:{args.seed}:{progress.step}")
+        if len(kept_batches) < 20 or rng.random() < args.fresh:
+            patches, rows, columns, _, cells, whole = slice_batch(rng, args.batch // 4, 0.4)
+            with torch.no_grad(), autocast():
+                features = model.vision(patches, rows[0], columns[0]).bfloat16()
+            kept_batches.append((features, rows, columns, cells, whole))
+            kept_batches = kept_batches[-120:]
+        features, rows, columns, cells, whole = rng.choice(kept_batches)
+        with autocast():
+            token = model.model.mm_projector(features, rows[1], columns[1])
+            loss, figures = cell_loss(heads, token, cells, whole, code, 8.0)
+        descend(loss, progress.optims)
+        add_hits(sums, figures)
+        if progress.step % 50 == 0:
+            progress.log(loss=round(loss.item(), 3), kept=len(kept_batches), **hit_shares(sums))
+            sums = {}
+        if progress.used - saved > 30:
             progress.save()
             saved = progress.used
     progress.save()
@@ -186,7 +244,7 @@ def fit(args):
     code = targets.codes(model.config["hidden_size"])
     inputs, wanted = [], []
     for n in range(5 if args.smoke else 40):
-        patches, rows, columns, _, (char, shape), whole = window_batch(random.Random(f"fit:{n}"), 32, 0.5)
+        patches, rows, columns, _, (char, shape), whole = slice_batch(random.Random(f"fit:{n}"), 8, 0.4)
         with autocast():
             pooled = resampler.pooled(model.vision(patches, rows[0], columns[0]), rows[1], columns[1])
         asked = whole & (char >= 0).all(-1) & (shape >= 0)
@@ -373,12 +431,7 @@ def language(args):
             known = np.ones(busy.shape[:2], bool)
         with autocast():
             loss, results = llm_loss(model, tokens.float(), pages, args.questions, kept(busy, share, rng, known))
-        for o in progress.optims:
-            o.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(part.parameters(), 1.0)
-        for o in progress.optims:
-            o.step()
+        descend(loss, progress.optims)
         losses.append(loss.item())
         count_answers(sums, pages, results, mark, args.questions)
         if progress.step % 25 == 0:
@@ -413,7 +466,17 @@ def shares(sums):
     return {k: round(a / n, 2) for k, (a, n) in sorted(sums.items())}
 
 
-STAGES = {"vision": vision, "fit": fit, "language": language}
+def resume(args):
+    """State files of the bundled weights, to start from."""
+    model = LlavaUhd.load(args.model)
+    heads = Heads(model.vision_config["hidden_size"], model.config["hidden_size"])
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.save({"modules": [vision_part(model).state_dict(), heads.state_dict()]}, out / "vision.pt")
+    torch.save({"modules": [language_part(model).state_dict()]}, out / "language.pt")
+
+
+STAGES = {"resume": resume, "vision": vision, "resampler": resampler, "fit": fit, "language": language}
 
 
 def main():
@@ -428,6 +491,7 @@ def main():
     parser.add_argument("--questions", type=int, default=4, help="most questions of one conversation")
     parser.add_argument("--vision", help="state file of the vision stage, for a language stage on real tokens")
     parser.add_argument("--mix", choices=MIXES, help="tasks of a language stage; by default more and more of them")
+    parser.add_argument("--model", help="model directory, for resume")
     parser.add_argument("--real", type=float, default=0.5, help="share of steps on real tokens")
     parser.add_argument("--fresh", type=float, default=0.2, help="share of these that draw new pages")
     parser.add_argument("--muon", type=float, default=0.02)

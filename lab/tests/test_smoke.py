@@ -24,12 +24,16 @@ def main():
         runs = Path(folder)
         lab("lab.train", "vision", "--smoke", "--out", runs / "vision")
         lab("lab.train", "vision", "--smoke", "--whole", 1, "--init", runs / "vision/state.pt", "--out", runs / "whole")
-        lab("lab.train", "fit", "--smoke", "--vision", runs / "whole/state.pt", "--out", runs / "fit")
+        lab("lab.train", "resampler", "--smoke", "--init", runs / "whole/state.pt", "--out", runs / "resampler")
+        lab("lab.train", "fit", "--smoke", "--vision", runs / "resampler/state.pt", "--out", runs / "fit")
         lab("lab.train", "language", "--smoke", "--out", runs / "perfect")
         real = ("--vision", runs / "fit/state.pt", "--init", runs / "perfect/state.pt", "--real", 1, "--mix", "all")
         lab("lab.train", "language", "--smoke", *real, "--out", runs / "language")
         lab("lab.export", "--vision", runs / "fit/state.pt", "--language", runs / "language/state.pt", "--out", runs / "model")
         lab("lab.evaluate", "--model", runs / "model", "--kind", "relation", "--count", 2)
+        lab("lab.train", "resume", "--model", runs / "model", "--out", runs / "resume")
+        again = ("--vision", runs / "resume/vision.pt", "--init", runs / "resume/language.pt", "--mix", "number")
+        lab("lab.train", "language", "--smoke", *again, "--out", runs / "again")
     print("all stages ran")
 
 
