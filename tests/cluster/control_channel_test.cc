@@ -37,6 +37,13 @@ class ControlChannel : public testing::Test {
     Events<ClientEvent> events;
   };
 
+  ~ControlChannel() override {
+    leader.reset();
+    encoders.clear();
+    network.reset();
+    world->end();
+  }
+
   static ControlServerOptions server_options() {
     ControlServerOptions o;
     o.port = kPort;

@@ -172,6 +172,11 @@ void Simulation::advance(Duration time) {
   now_ = end;
 }
 
+void Simulation::end() {
+  const auto ready = std::exchange(ready_, {});
+  const auto timers = std::exchange(timers_, {});
+}
+
 void Simulation::cut(const std::string& host) {
   for (const auto& weak : connections_) {
     const auto connection = weak.lock();

@@ -35,6 +35,10 @@ class Simulation : public std::enable_shared_from_this<Simulation> {
   // Every connection of this host breaks, as when a process dies.
   void cut(const std::string& host);
 
+  // Forgets what has not happened yet; the last call, after the networks have gone. What waits holds
+  // connections, and these hold the simulation.
+  void end();
+
   int connections_made = 0;
 
  private:
