@@ -28,11 +28,10 @@ void serve_leader(World& world, const Topology& topology, const EngineOptions& o
                   const ClusterOptions& cluster, LeaderParts parts,
                   const std::function<void(Engine&)>& serve) {
   const auto files = std::make_shared<const ModelFiles>(open_model(options));
-  require(topology.encoder_ranks == 0 || files->config.vision,
+  require(!uses_encoders(topology, cluster) || files->config.vision,
           "this model has no vision tower: set encoders to 0");
   ControlHub hub;
-  const bool expects_encoders = topology.encoder_ranks > 0 || cluster.control_port > 0;
-  if (expects_encoders && files->config.vision) {
+  if (uses_encoders(topology, cluster)) {
     hub = open_control_server(world, topology, cluster, files->identity,
                               [mailbox = parts.mailbox] { mailbox->wake(); });
   }
@@ -60,8 +59,8 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const ClusterO
 void run_rank(World& world, const EngineOptions& options, const ClusterOptions& cluster,
               const std::function<void(Engine&)>& serve) {
   const Topology topology = world.agree_topology(cluster);
-  const bool one_process = world.size() == 1 && topology.llm_ranks == 1;
-  if (one_process && (topology.encoder_threads > 0 || cluster.control_port == 0)) {
+  const bool alone = world.size() == 1 && topology.llm_ranks == 1;
+  if (alone && (topology.encoder_threads > 0 || !uses_encoders(topology, cluster))) {
     serve(*make_engine(options, cluster));
     return;
   }

@@ -377,9 +377,8 @@ void LeaderLoop::retire(RequestId id) {
   const Usage& usage = request.usage();
   parts_.metrics->finished(request.finish(), usage, request.failure_code());
   log_info("request ended", "id", id, "trace", request.request().trace_id, "finish",
-           static_cast<int>(request.finish()), "failure", request.failure_code(), "prompt",
-           usage.prompt_tokens, "tokens", usage.completion_tokens, "ttft", usage.times.ttft, "total",
-           usage.times.total);
+           name_of(request.finish()), "failure", request.failure_code(), "prompt", usage.prompt_tokens,
+           "tokens", usage.completion_tokens, "ttft", usage.times.ttft, "total", usage.times.total);
   if (request.finish() == FinishReason::stop || request.finish() == FinishReason::length) {
     usual_seconds_ = 0.9 * usual_seconds_ + 0.1 * usage.times.total;
   }

@@ -18,6 +18,8 @@ const Histogram::BucketBoundaries kSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025,
                                               0.5,   1,      2.5,   5,    10,    25,   50,  100};
 const Histogram::BucketBoundaries kCounts = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
 
+}  // namespace
+
 std::string name_of(FinishReason reason) {
   switch (reason) {
     case FinishReason::stop:
@@ -33,8 +35,6 @@ std::string name_of(FinishReason reason) {
   }
   return "none";
 }
-
-}  // namespace
 
 struct Metrics::Series {
   explicit Series(const std::string& model) : labels{{"model", model}} {}

@@ -8,6 +8,9 @@
 
 namespace uhd {
 
+// "stop", "length", ...: as metrics and logs say it.
+std::string name_of(FinishReason reason);
+
 // Values that are read when the page is asked for.
 struct Gauges {
   int running = 0;

@@ -9,6 +9,7 @@
 #include <boost/json/serialize.hpp>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 #include "model/config.h"
 #include "model/weights/checkpoint.h"
@@ -57,6 +58,12 @@ Submitted submit(Engine& engine, Request request) {
     submitted.id = submitted.accepted.id;
   }
   return submitted;
+}
+
+bool becomes_idle(const Engine& engine) {
+  const TimePoint limit = Clock::now() + std::chrono::seconds(10);
+  while (!engine.idle() && Clock::now() < limit) std::this_thread::yield();
+  return engine.idle();
 }
 
 EngineOptions tiny_options(const std::filesystem::path& model) {

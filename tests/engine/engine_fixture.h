@@ -45,6 +45,9 @@ struct Submitted {
 };
 Submitted submit(Engine& engine, Request request);
 
+// A request counts until just after its last event: looks again until none does, for ten seconds at most.
+bool becomes_idle(const Engine& engine);
+
 // One thread a rank, float weights, small limits.
 EngineOptions tiny_options(const std::filesystem::path& model);
 ClusterOptions ranks(int tensor_parallel, int encoders);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
 #include <thread>
 
 #include "tests/engine/engine_fixture.h"
@@ -131,7 +132,7 @@ TEST(Engine, RefusesWhatCannotFitBeforeAnyWork) {
   Request garbage = image.request;
   garbage.messages[0].parts[0].image = std::make_shared<const std::string>("not an image");
   EXPECT_EQ(submit(*engine, garbage).refused.status, 400);
-  EXPECT_TRUE(engine->idle());
+  EXPECT_TRUE(becomes_idle(*engine));
 }
 
 TEST(Engine, StopsAtAStopStringWithoutShowingIt) {
@@ -235,6 +236,37 @@ TEST(Engine, WithoutAnyEncoderImagesFailAndTextGoesOn) {
   EXPECT_EQ(fine.answer->wait().ids, text.ids);
   EXPECT_EQ(failed.answer->wait().failure.status, 503);
   EXPECT_EQ(started.engine->stats().readiness, Readiness::text_only);
+}
+
+TEST(Engine, FreesEverythingAfterManyClientsCameAndLeft) {
+  const GoldenCase text = golden_case("uhd-v1-tiny/golden_text");
+  const GoldenCase image = golden_case("uhd-v1-tiny/golden_image_2slices");
+  EngineOptions options = tiny_options(text.model);
+  options.kv_memory_bytes = 16 << 20;
+  const auto engine = make_engine(options, ranks(2, 1));
+  const auto client = [&](int seed) {
+    std::mt19937 random(static_cast<unsigned>(seed));
+    std::vector<Submitted> mine;
+    for (int i = 0; i < 12; ++i) {
+      Request request =
+          random() % 3 == 0 ? image.request : text_request(text, 1 + static_cast<int>(random() % 40));
+      request.tenant = std::to_string(random() % 2);
+      mine.push_back(submit(*engine, request));
+      if (random() % 3 == 0) engine->cancel(mine[random() % mine.size()].id);
+      if (random() % 4 == 0) mine.back().answer->wait_for_tokens(2);
+    }
+    for (const Submitted& s : mine) {
+      ASSERT_EQ(s.refused.status, 0) << s.refused.message;
+      EXPECT_NE(s.answer->wait().finish, FinishReason::error) << s.answer->failure.message;
+      EXPECT_EQ(s.answer->events_after_the_last, 0);
+    }
+  };
+  {
+    std::vector<std::jthread> clients;
+    for (int i = 0; i < 4; ++i) clients.emplace_back(client, i);
+  }
+  EXPECT_TRUE(becomes_idle(*engine));
+  EXPECT_EQ(submit(*engine, text.request).answer->wait().ids, text.ids);
 }
 
 TEST(Engine, SaysWhichOptionIsWrong) {

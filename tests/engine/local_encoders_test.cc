@@ -1,0 +1,99 @@
+#include "engine/local_encoders.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace uhd {
+namespace {
+
+constexpr TimePoint kNow{};
+
+class LocalEncodersTest : public ::testing::Test {
+ protected:
+  LocalEncodersTest() : backend_(make_backend({.kind = "cpu", .threads = 1})), buffers_(*backend_, 4, 2) {}
+
+  static SliceJob job(uint64_t n, int width = 28) {
+    auto slice = std::make_shared<Slice>();
+    slice->width = width;
+    slice->height = 14;
+    slice->fingerprint = {n, n};
+    return {slice, 2, width / 14};
+  }
+  // Rows hold the slice's number.
+  void encode(std::span<const Slice* const> slices, Tensor rows) {
+    batches_.push_back(slices.size());
+    for (size_t i = 0; i < slices.size(); ++i) {
+      const auto n = static_cast<float>(slices[i]->fingerprint.low);
+      if (n == 13) throw Error("this one cannot be encoded");
+      for (int64_t row = 0; row < 2; ++row) {
+        float* values = rows.row<float>(static_cast<int64_t>(i) * 2 + row);
+        values[0] = values[1] = n == 7 ? std::nanf("") : n;
+      }
+    }
+  }
+  LocalEncoders make(int64_t batch_patches) {
+    return {[this](std::span<const Slice* const> slices, Tensor rows) { encode(slices, rows); }, buffers_,
+            batch_patches, 14};
+  }
+
+  std::unique_ptr<Backend> backend_;
+  RowBuffers buffers_;
+  std::vector<size_t> batches_;
+};
+
+TEST_F(LocalEncodersTest, BatchesEqualShapesWithinThePatches) {
+  LocalEncoders encoders = make(4);
+  encoders.add(job(1), kNow);
+  encoders.add(job(2, 42), kNow);
+  encoders.add(job(3), kNow);
+  encoders.add(job(4), kNow);
+  std::vector<float> order;
+  while (encoders.next_poll(kNow)) {
+    for (const EncodedSlice& slice : encoders.poll(kNow, false)) {
+      ASSERT_TRUE(slice.ok);
+      order.push_back(*slice.rows.rows.data<float>());
+    }
+  }
+  EXPECT_THAT(batches_, ::testing::ElementsAre(2, 1, 1));
+  EXPECT_THAT(order, ::testing::ElementsAre(1, 3, 2, 4));
+}
+
+TEST_F(LocalEncodersTest, TakesOneSliceAtATimeWhileOthersDecode) {
+  LocalEncoders encoders = make(100);
+  encoders.add(job(1), kNow);
+  encoders.add(job(2), kNow);
+  EXPECT_EQ(encoders.poll(kNow, true).size(), 1u);
+  EXPECT_EQ(encoders.queued(), 1);
+}
+
+TEST_F(LocalEncodersTest, RowsThatAreNotNumbersFailTheirOwnSliceOnly) {
+  LocalEncoders encoders = make(100);
+  encoders.add(job(6), kNow);
+  encoders.add(job(7), kNow);
+  const auto ended = encoders.poll(kNow, false);
+  ASSERT_EQ(ended.size(), 2u);
+  EXPECT_TRUE(ended[0].ok);
+  EXPECT_FALSE(ended[1].ok);
+  EXPECT_NE(ended[1].reason, "");
+}
+
+TEST_F(LocalEncodersTest, AnEncoderThatThrowsFailsTheBatchAndGoesOn) {
+  LocalEncoders encoders = make(1);
+  encoders.add(job(13), kNow);
+  encoders.add(job(14), kNow);
+  EXPECT_FALSE(encoders.poll(kNow, false).at(0).ok);
+  EXPECT_TRUE(encoders.poll(kNow, false).at(0).ok);
+}
+
+TEST_F(LocalEncodersTest, CancelsWhatHasNotStarted) {
+  LocalEncoders encoders = make(1);
+  encoders.add(job(1), kNow);
+  EXPECT_TRUE(encoders.cancel({1, 1}));
+  EXPECT_FALSE(encoders.cancel({1, 1}));
+  EXPECT_TRUE(encoders.poll(kNow, false).empty());
+}
+
+}  // namespace
+}  // namespace uhd
