@@ -18,7 +18,7 @@ StopSignals::~StopSignals() {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  pthread_kill(watcher_.native_handle(), SIGTERM);
+  pthread_kill(watcher_.native_handle(), SIGINT);  // one of those it waits for
   watcher_.join();
 }
 

@@ -45,6 +45,8 @@ constexpr double kLingerSeconds = 5;
 // that trying to send never fails while the session lives. Holds the io_context: the sink may be the last to
 // let it go.
 struct EventChannel {
+  EventChannel(std::shared_ptr<asio::io_context> context, Channel made)
+      : io(std::move(context)), channel(std::move(made)) {}
   std::shared_ptr<asio::io_context> io;
   Channel channel;
 };

@@ -47,7 +47,7 @@ def main():
             mark.touch()
         else:
             failed += 1
-            print(run.stdout)
+            print(run.stdout, run.stderr, f"{entry['file']}: clang-tidy ended with {run.returncode}", sep="\n")
     return 1 if failed else 0
 
 
