@@ -1,6 +1,7 @@
 """Starting, being stopped, and everything that keeps a server from starting."""
 
 import concurrent.futures
+import contextlib
 import os
 import re
 import signal
@@ -45,14 +46,17 @@ def test_sigterm_lets_running_requests_finish(launcher):
     mpi = launcher == "mpi"
     settings = (TP2_ENC2 if mpi else []) + SLOW + ["--net.drain_timeout_s=200"]
     with Server(f"drain-{launcher}", MPIRUN if mpi else [], settings) as server:
-        with stream(server.url, 1500) as running:
+        leader = leader_of(server)
+        # The other client is connected before the signal, so that it is refused while the long answer still runs.
+        with httpx.Client(timeout=LIMIT_S) as other, stream(server.url, 4000) as running:
             lines = running.iter_lines()
             next(lines)
-            os.kill(leader_of(server), signal.SIGTERM)  # mpirun itself gives its ranks a second only
-            while True:  # until the server has heard it
-                refusal = httpx.post(server.url + "/chat/completions", json={"messages": question(), "max_tokens": 1}, timeout=LIMIT_S)
-                if refusal.status_code != 200:
-                    break
+            other.get(server.url + "/models")
+            os.kill(leader, signal.SIGTERM)  # mpirun itself gives its ranks a second only
+            refusal = None
+            while refusal is None or refusal.status_code == 200:  # until the server has heard it
+                with contextlib.suppress(httpx.RemoteProtocolError):  # it closes idle connections then: ask over a new one
+                    refusal = other.post(server.url + "/chat/completions", json={"messages": question(), "max_tokens": 1})
             assert refusal.status_code == 503 and "retry-after" in refusal.headers
             rest = [line for line in lines if line.startswith("data: ")]
         assert rest[-1] == "data: [DONE]"
