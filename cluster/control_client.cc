@@ -126,6 +126,7 @@ class ControlClient::Impl {
     Hello hello = options_.hello;
     hello.protocol = kControlProtocol;
     hello.nonce = session->nonce;
+    if (options_.transport) hello.device = options_.transport->device();
     hello.mac = hello_mac(options_.secret, challenge.nonce, hello);
     session->greeted = true;
     session->control->send(encode_message(hello));
@@ -137,9 +138,17 @@ class ControlClient::Impl {
     }
     session->welcome = std::move(welcome);
     session->welcomed = true;
-    if (session->welcome.mpi_link == 0) return open_link(session);
-    require(static_cast<bool>(options_.mpi_link), "the leader wants rows over MPI, but is not of this job");
-    join(session, options_.mpi_link());
+    switch (session->welcome.link) {
+      case LinkKind::tcp:
+        return open_link(session);
+      case LinkKind::mpi:
+        require(static_cast<bool>(options_.mpi_link),
+                "the leader wants rows over MPI, but is not of this job");
+        return join(session, options_.mpi_link());
+      case LinkKind::device:
+        require(options_.transport != nullptr, "the leader wants rows from a device, but there is none");
+        return join(session, options_.transport->sender(session->welcome.transport));
+    }
   }
 
   void on_message(const SessionPtr&, Refused&& refused) { give_up(refused.reason); }
@@ -205,7 +214,7 @@ class ControlClient::Impl {
     backoff_.reset();
     last_reason_.clear();
     log_info("joined the leader", "leader", options_.leader, "encoder", session->welcome.encoder, "link",
-             session->port ? "tcp" : "mpi");
+             name_of(session->welcome.link));
     push(LeaderJoined{session->welcome.encoder, std::move(link)});
     beat(session);
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "cluster/device_transport.h"
 #include "cluster/messages.h"
 #include "cluster/network.h"
 #include "cluster/visual_link.h"
@@ -34,6 +35,8 @@ struct ControlClientOptions {
   // Set in the leader's MPI job: makes the link to the leader. Called on the client's thread; must not call
   // MPI.
   std::function<std::unique_ptr<VisualLink>()> mpi_link;
+  // Set where rows can leave from device to device; says in the Hello which device that is.
+  std::shared_ptr<DeviceTransport> transport;
   std::function<void()> wake;  // called on the client's thread after an event was queued; may be empty
 };
 

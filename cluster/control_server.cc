@@ -25,6 +25,7 @@ struct Peer {
   ConnectionPtr link;
   std::shared_ptr<LinkPort> port;
   Nonce ticket;
+  LinkKind kind = LinkKind::tcp;
   bool joined = false;
 };
 
@@ -145,20 +146,36 @@ class ControlServer::Impl {
     if (peers_.size() >= static_cast<size_t>(options_.max_encoders)) {
       return refuse(guest, message("the leader has ", options_.max_encoders, " encoders already"));
     }
-    std::unique_ptr<VisualLink> mpi;
-    if (hello.world_rank >= 0 && options_.mpi_link) mpi = options_.mpi_link(hello.world_rank);
-
     const auto peer = std::make_shared<Peer>();
     peer->id = next_id_++;
     peer->control = guest->connection;
     peer->ticket = random_bytes(32);
-    Welcome welcome{peer->id, mpi != nullptr, peer->ticket, options_.heartbeat_s, options_.lost_after_s, {}};
+    Welcome welcome;
+    welcome.encoder = peer->id;
+    welcome.ticket = peer->ticket;
+    welcome.heartbeat_s = options_.heartbeat_s;
+    welcome.lost_after_s = options_.lost_after_s;
+    std::unique_ptr<VisualLink> link = direct_link(hello, welcome);
+    peer->kind = welcome.link;
     welcome.mac = welcome_mac(options_.secret, hello.nonce, welcome);
     peer->hello = std::move(hello);
     guest->peer = peer;
     peers_[peer->id] = peer;
     peer->control->send(encode_message(welcome));
-    if (mpi) join(guest, std::move(mpi));
+    if (link) join(guest, std::move(link));
+  }
+
+  // The best link that needs no second connection, named in the welcome; null: there is none.
+  std::unique_ptr<VisualLink> direct_link(const Hello& hello, Welcome& welcome) const {
+    if (options_.transport && !hello.device.empty() && hello.device != options_.transport->device()) {
+      welcome.link = LinkKind::device;
+      welcome.transport = options_.transport->new_id();
+      return options_.transport->receiver(welcome.transport);
+    }
+    if (hello.world_rank < 0 || !options_.mpi_link) return nullptr;
+    std::unique_ptr<VisualLink> mpi = options_.mpi_link(hello.world_rank);
+    if (mpi) welcome.link = LinkKind::mpi;
+    return mpi;
   }
 
   void on_link(const GuestPtr& guest, const LinkHello& hello) {
@@ -180,7 +197,7 @@ class ControlServer::Impl {
     peer.joined = true;
     std::erase_if(guests_, [&](const GuestPtr& g) { return g->peer.get() == &peer; });
     log_info("encoder joined", "encoder", peer.id, "host", peer.hello.host, "backend", peer.hello.backend,
-             "link", peer.port ? "tcp" : "mpi");
+             "link", name_of(peer.kind));
     push(peer.id, EncoderJoined{peer.hello, std::move(link)}, true);
   }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "cluster/device_transport.h"
 #include "cluster/messages.h"
 #include "cluster/network.h"
 #include "cluster/visual_link.h"
@@ -28,6 +29,8 @@ struct ControlServerOptions {
   // Set where encoders may be ranks of the same MPI job: makes the link to that world rank. Called on the
   // server's thread; must not call MPI.
   std::function<std::unique_ptr<VisualLink>(int world_rank)> mpi_link;
+  // Set where rows may come from device to device: for encoders whose device is another than the leader's.
+  std::shared_ptr<DeviceTransport> transport;
   // Called on the server's thread after an event was queued: wakes the engine. May be empty.
   std::function<void()> wake;
 };

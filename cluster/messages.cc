@@ -12,11 +12,11 @@ void serialize(A& a, Challenge& m) {
 }
 template <class A>
 void serialize(A& a, Hello& m) {
-  a(m.protocol, m.model, m.backend, m.host, m.capacity, m.world_rank, m.nonce, m.mac);
+  a(m.protocol, m.model, m.backend, m.host, m.capacity, m.world_rank, m.device, m.nonce, m.mac);
 }
 template <class A>
 void serialize(A& a, Welcome& m) {
-  a(m.encoder, m.mpi_link, m.ticket, m.heartbeat_s, m.lost_after_s, m.mac);
+  a(m.encoder, m.link, m.ticket, m.transport, m.heartbeat_s, m.lost_after_s, m.mac);
 }
 template <class A>
 void serialize(A& a, Refused& m) {
@@ -65,6 +65,7 @@ constexpr size_t kMaxSmall = 8192;
 constexpr size_t kMaxJob = size_t{64} << 20;
 constexpr uint32_t kMaxRows = 1 << 20;
 constexpr size_t kNonceBytes = 32;
+constexpr size_t kMaxTransport = 1024;
 
 template <class M>
 constexpr FrameType type_of() {
@@ -99,12 +100,15 @@ void validate(const Hello& m) {
   name("host", m.host);
   valid("capacity", m.capacity >= 1 && m.capacity <= 1u << 16);
   valid("rank", m.world_rank >= -1);
+  name("device", m.device);
   nonce(m.nonce);
   mac(m.mac);
 }
 void validate(const Welcome& m) {
-  valid("link kind", m.mpi_link <= 1);
+  valid("link kind", m.link <= LinkKind::device);
   nonce(m.ticket);
+  valid("transport",
+        m.transport.size() <= kMaxTransport && m.transport.empty() == (m.link != LinkKind::device));
   valid("heartbeat", std::isfinite(m.heartbeat_s) && m.heartbeat_s >= 0.01 && m.heartbeat_s <= 3600);
   valid("limit", std::isfinite(m.lost_after_s) && m.lost_after_s >= 0.02 && m.lost_after_s <= 3600);
   mac(m.mac);
@@ -143,6 +147,18 @@ bool with_type(FrameType type, const F& use) {
 }
 
 }  // namespace
+
+const char* name_of(LinkKind kind) {
+  switch (kind) {
+    case LinkKind::tcp:
+      return "tcp";
+    case LinkKind::mpi:
+      return "mpi";
+    case LinkKind::device:
+      return "device";
+  }
+  return "?";
+}
 
 std::vector<std::byte> encode_message(const ControlMessage& message) {
   return std::visit(

@@ -14,7 +14,7 @@
 
 namespace uhd {
 
-constexpr uint32_t kControlProtocol = 1;
+constexpr uint32_t kControlProtocol = 2;
 constexpr uint32_t kMaxSliceSide = 1 << 15;
 
 using Nonce = std::vector<uint8_t>;  // 32 bytes
@@ -33,14 +33,20 @@ struct Hello {
   std::string host;
   uint32_t capacity = 1;    // slices it likes to have at once
   int32_t world_rank = -1;  // in the leader's MPI job; -1: in another job
+  std::string device;       // DeviceTransport::device; empty: rows cannot come from device to device
   Nonce nonce;
   Mac mac;
 };
+// How rows travel: over a second TCP connection, over MPI within one job, or from device to device.
+enum class LinkKind : uint8_t { tcp, mpi, device };
+const char* name_of(LinkKind kind);
+
 // leader -> encoder.
 struct Welcome {
   uint32_t encoder = 0;  // the leader's number for this connection
-  uint8_t mpi_link = 0;  // rows go over MPI; else over a second TCP connection that shows `ticket`
-  Nonce ticket;
+  LinkKind link = LinkKind::tcp;
+  Nonce ticket;                    // what a second TCP connection shows
+  std::vector<uint8_t> transport;  // TransportId of a device link
   double heartbeat_s = 1;
   double lost_after_s = 5;
   Mac mac;  // the leader knows the secret too

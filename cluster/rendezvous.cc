@@ -46,7 +46,8 @@ bool uses_encoders(const Topology& topology, const ClusterOptions& options) {
 }
 
 ControlHub open_control_server(World& world, const Topology& topology, const ClusterOptions& options,
-                               const std::string& model, std::function<void()> wake) {
+                               const std::string& model, std::shared_ptr<DeviceTransport> transport,
+                               std::function<void()> wake) {
   check(world.rank() == topology.leader, "only the leader listens for encoders");
   check_reachable(world, topology, options);
   require(options.link != "mpi" || topology.encoder_ranks > 0,
@@ -61,6 +62,7 @@ ControlHub open_control_server(World& world, const Topology& topology, const Clu
   server.heartbeat_s = options.heartbeat_s;
   server.lost_after_s = options.lost_after_s;
   server.wake = std::move(wake);
+  if (options.link == "auto") server.transport = std::move(transport);
   if (options.link != "tcp" && world.size() > 1) {
     server.mpi_link = [&world, topology](int rank) -> std::unique_ptr<VisualLink> {
       const bool encoder = rank < world.size() && topology.of(rank).role == Role::encoder;
@@ -82,10 +84,12 @@ ControlHub open_control_server(World& world, const Topology& topology, const Clu
 
 std::unique_ptr<ControlClient> open_control_client(World& world, const Topology& topology,
                                                    const ClusterOptions& options, Hello hello,
+                                                   std::shared_ptr<DeviceTransport> transport,
                                                    std::function<void()> wake) {
   ControlClientOptions client;
   client.hello = std::move(hello);
   client.hello.host = world.host();
+  if (options.link == "auto") client.transport = std::move(transport);
   client.wake = std::move(wake);
   if (topology.leader >= 0) {
     client.leader = world.receive_text(topology.leader, kLeaderLimit);

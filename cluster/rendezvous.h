@@ -25,14 +25,17 @@ struct ControlHub {
 
 // Leader; early at start, for the encoder ranks of its job wait for it. Listens as the options say and tells
 // these ranks the address. When no file names a secret and no encoder of another job can come, the secret is
-// random and goes to them over MPI. `model` is Hello::model; `wake` as in the server's options.
+// random and goes to them over MPI. `model` is Hello::model; `transport` (null: none) and `wake` as in the
+// server's options.
 ControlHub open_control_server(World& world, const Topology& topology, const ClusterOptions& options,
-                               const std::string& model, std::function<void()> wake);
+                               const std::string& model, std::shared_ptr<DeviceTransport> transport,
+                               std::function<void()> wake);
 
 // Encoder rank of the leader's job (waits for its address), or of another one (options.leader). Of `hello`,
 // model, backend and capacity are the caller's.
 std::unique_ptr<ControlClient> open_control_client(World& world, const Topology& topology,
                                                    const ClusterOptions& options, Hello hello,
+                                                   std::shared_ptr<DeviceTransport> transport,
                                                    std::function<void()> wake);
 
 // An encoder that is a thread of the leader's process.

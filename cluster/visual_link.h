@@ -9,7 +9,8 @@
 
 namespace uhd {
 
-enum class LinkState : uint8_t { idle, busy, done, failed };
+// A new link may have to meet its peer first: its owner polls it until it is no longer connecting.
+enum class LinkState : uint8_t { connecting, idle, busy, done, failed };
 
 // One end of a link; the leader's end receives, the encoder's sends. Job, rows, width and type are agreed
 // over the control channel first (Encoded, Go), so both ends begin() with equal shape; what arrives is
@@ -18,14 +19,16 @@ enum class LinkState : uint8_t { idle, busy, done, failed };
 //   link.begin(job, rows);                         // [rows, width], dense, f32 or bf16
 //   while (link.poll() == LinkState::busy) ...     // from the engine's loop; never blocks
 //
-// The tensor lies in memory that the link's kind can reach (host for MPI and TCP, device for NCCL) and must
-// stay until poll() says done or failed, or the link is destroyed: destruction aborts a transfer and returns
-// only when the memory will not be touched again. A failed link stays failed; a new one comes with the next
-// Hello. Used by one thread: the engine's, which on MPI ranks is the MPI thread.
+// The tensor lies in memory that the link reaches (reaches_device) and must stay until poll() says done or
+// failed, or the link is destroyed: destruction aborts a transfer and returns only when the memory will not
+// be touched again. A failed link stays failed; a new one comes with the next Hello. Used by one thread: the
+// engine's, which on MPI ranks is the MPI thread.
 class VisualLink {
  public:
   virtual ~VisualLink() = default;
-  // Not while busy.
+  // Whether rows lie in device memory (NCCL) or in host memory (MPI, TCP).
+  virtual bool reaches_device() const { return false; }
+  // Not while connecting or busy.
   virtual void begin(uint64_t job, Tensor rows) = 0;
   // done is said until the next begin().
   virtual LinkState poll() = 0;

@@ -1,6 +1,7 @@
 #include "engine/encoder_worker.h"
 
 #include "base/log.h"
+#include "cluster/staged_visual_link.h"
 
 namespace uhd {
 
@@ -14,7 +15,8 @@ constexpr Duration kTransferWait = std::chrono::microseconds(200);
 void EncoderWorker::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const bool busy = !queue_.empty();
-    const Duration wait = busy ? Duration::zero() : sending_ != 0 ? kTransferWait : kIdleWait;
+    const bool moving = sending_ != 0 || connecting_;
+    const Duration wait = busy ? Duration::zero() : moving ? kTransferWait : kIdleWait;
     for (ClientEvent& event : leader_.poll(wait)) handle(event);
     advance_link();
     if (!queue_.empty()) encode_batch();
@@ -27,7 +29,8 @@ void EncoderWorker::run(const std::stop_token& stop) {
 void EncoderWorker::handle(ClientEvent& event) {
   if (auto* joined = std::get_if<LeaderJoined>(&event.what)) {
     forget_everything();
-    link_ = std::move(joined->link);
+    link_ = link_for(buffers_.backend(), std::move(joined->link), LinkEnd::sends);
+    connecting_ = true;
     lost_since_.reset();
   } else if (auto* job = std::get_if<EncodeJob>(&event.what)) {
     queue_.push_back({job->job,
@@ -49,6 +52,7 @@ void EncoderWorker::handle(ClientEvent& event) {
 
 void EncoderWorker::forget_everything() {
   link_.reset();  // first: it may be reading rows
+  connecting_ = false;
   sending_ = 0;
   queue_.clear();
   go_.clear();
@@ -123,6 +127,8 @@ void EncoderWorker::announce(const Job& job, Tensor rows, double seconds) {
 }
 
 void EncoderWorker::advance_link() {
+  if (connecting_ && link_->poll() == LinkState::connecting) return;
+  connecting_ = false;
   if (sending_ != 0) {
     const LinkState state = link_->poll();
     if (state == LinkState::busy) return;

@@ -59,6 +59,7 @@ class EncoderWorker {
   std::deque<uint64_t> go_;                         // to be sent, in order
   uint64_t sending_ = 0;                            // 0: none
   bool cancelled_while_sending_ = false;
+  bool connecting_ = false;  // the link is polled until it stands
   DeviceBuffer batch_rows_;
   std::unique_ptr<VisualLink> link_;  // after the memory that it may be reading
   std::optional<TimePoint> lost_since_;

@@ -62,17 +62,16 @@ struct Ranks {
 std::unique_ptr<RankThread> start_follower(int index, const SharedFiles& files, const EngineOptions& options,
                                            std::unique_ptr<Communicator> group,
                                            std::unique_ptr<PlanChannel> plans) {
-  return std::make_unique<RankThread>(message("llm", index),
-                                      [files, options, group = std::move(group), plans = std::move(plans)](
-                                          const std::stop_token&, const auto& started) mutable {
-                                        // What a follower holds goes with its thread, so that a leader
-                                        // waiting for it fails at once.
-                                        const auto own_group = std::move(group);
-                                        const auto own_plans = std::move(plans);
-                                        const LlmRank rank = make_llm_rank(*files, options, *own_group);
-                                        started();
-                                        rank.worker->follow(*own_plans);
-                                      });
+  return std::make_unique<RankThread>(
+      message("llm", index), [files, options, group = std::move(group), plans = std::move(plans)](
+                                 const std::stop_token&, const auto& started) mutable {
+        // What a follower holds goes with its thread, so that a leader
+        // waiting for it fails at once.
+        const auto own_plans = std::move(plans);
+        const LlmRank rank = make_llm_rank(*files, options, open_device(*files, options), std::move(group));
+        started();
+        rank.worker->follow(*own_plans);
+      });
 }
 
 std::unique_ptr<RankThread> start_encoder(int index, const SharedFiles& files, const EngineOptions& options,
@@ -82,23 +81,26 @@ std::unique_ptr<RankThread> start_encoder(int index, const SharedFiles& files, c
   return std::make_unique<RankThread>(
       message("encoder", index),
       [files, options, hub_secret, port](const std::stop_token& stop, const auto& started) {
-        const std::unique_ptr<Backend> backend = make_rank_backend(*files, options);
+        const RankDevice device = open_device(*files, options);
         ControlClientOptions client_options;
         client_options.leader = message("127.0.0.1:", port);
         client_options.secret = hub_secret;
-        client_options.hello = encoder_hello(*files, *backend);
+        client_options.hello = encoder_hello(*files, *device.backend);
+        client_options.transport = device.transport;
         ControlClient client(std::move(client_options));
         started();
-        run_encoder(*files, options, *backend, client, Duration::zero(), stop);
+        run_encoder(*files, options, *device.backend, client, Duration::zero(), stop);
       });
 }
 
 ControlHub open_hub(const ModelFiles& files, const ClusterOptions& cluster,
-                    const std::shared_ptr<Mailbox>& mailbox) {
+                    const std::shared_ptr<Mailbox>& mailbox,
+                    const std::shared_ptr<DeviceTransport>& transport) {
   ControlServerOptions options;
   options.model = files.identity;
   options.heartbeat_s = cluster.heartbeat_s;
   options.lost_after_s = cluster.lost_after_s;
+  options.transport = transport;
   options.wake = [mailbox] { mailbox->wake(); };
   ControlHub hub;
   hub.server = std::make_unique<ControlServer>(std::move(options));
@@ -128,13 +130,12 @@ InProcessEngine start_in_process(const EngineOptions& options, const ClusterOpti
     ranks->followers.push_back(
         start_follower(i, files, options, std::move(groups[at]), std::move(plans[at])));
   }
-  parts.group = std::move(groups[0]);
   parts.plans = std::move(plans[0]);
-  LlmRank rank = make_llm_rank(*files, options, *parts.group);
+  LlmRank rank = make_llm_rank(*files, options, open_device(*files, options), std::move(groups[0]));
   for (auto& follower : ranks->followers) follower->wait_started();
   ControlHub hub;
   if (cluster.encoders > 0) {
-    hub = open_hub(*files, cluster, parts.mailbox);
+    hub = open_hub(*files, cluster, parts.mailbox, rank.device.transport);
     ranks->encoders = std::make_shared<Encoders>();
     for (int i = 0; i < cluster.encoders; ++i) ranks->encoders->add(start_encoder(i, files, options, hub));
   }

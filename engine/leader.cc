@@ -19,23 +19,26 @@ constexpr Duration kLeaderGone = std::chrono::seconds(2);
 void serve_encoder(World& world, const Topology& topology, const EngineOptions& options,
                    const ClusterOptions& cluster) {
   const ModelFiles files = open_model(options);
-  const std::unique_ptr<Backend> backend = make_rank_backend(files, options);
-  const auto client = open_control_client(world, topology, cluster, encoder_hello(files, *backend), {});
-  run_encoder(files, options, *backend, *client, topology.leader >= 0 ? kLeaderGone : Duration::zero(), {});
+  const RankDevice device = open_device(files, options);
+  const auto client = open_control_client(world, topology, cluster, encoder_hello(files, *device.backend),
+                                          device.transport, {});
+  run_encoder(files, options, *device.backend, *client, topology.leader >= 0 ? kLeaderGone : Duration::zero(),
+              {});
 }
 
 void serve_leader(World& world, const Topology& topology, const EngineOptions& options,
-                  const ClusterOptions& cluster, LeaderParts parts,
+                  const ClusterOptions& cluster, std::unique_ptr<Communicator> group, LeaderParts parts,
                   const std::function<void(Engine&)>& serve) {
   const auto files = std::make_shared<const ModelFiles>(open_model(options));
   require(!uses_encoders(topology, cluster) || files->config.vision,
           "this model has no vision tower: set encoders to 0");
+  RankDevice device = open_device(*files, options);
   ControlHub hub;
   if (uses_encoders(topology, cluster)) {
-    hub = open_control_server(world, topology, cluster, files->identity,
+    hub = open_control_server(world, topology, cluster, files->identity, device.transport,
                               [mailbox = parts.mailbox] { mailbox->wake(); });
   }
-  LlmRank rank = make_llm_rank(*files, options, *parts.group);
+  LlmRank rank = make_llm_rank(*files, options, std::move(device), std::move(group));
   make_leader(parts, files, options, cluster, std::move(rank), std::move(hub.server));
   if (world.size() > 1) {
     // A lost rank ends the job: what runs it starts it again.
@@ -65,16 +68,16 @@ void run_rank(World& world, const EngineOptions& options, const ClusterOptions& 
     return;
   }
   LeaderParts parts;
-  parts.group = world.tensor_parallel(topology);
+  std::unique_ptr<Communicator> group = world.tensor_parallel(topology);
   parts.plans = world.plan_channel(topology);
   const Place place = topology.of(world.rank());
   if (place.role == Role::encoder) {
     serve_encoder(world, topology, options, cluster);
   } else if (place.index == 0) {
-    serve_leader(world, topology, options, cluster, std::move(parts), serve);
+    serve_leader(world, topology, options, cluster, std::move(group), std::move(parts), serve);
   } else {
     const ModelFiles files = open_model(options);
-    const LlmRank rank = make_llm_rank(files, options, *parts.group);
+    const LlmRank rank = make_llm_rank(files, options, open_device(files, options), std::move(group));
     rank.worker->follow(*parts.plans);
   }
 }

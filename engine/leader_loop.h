@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "cluster/device_transport.h"
 #include "cluster/plan_channel.h"
 #include "cluster/watchdog.h"
 #include "engine/engine.h"
@@ -32,7 +33,8 @@ struct LeaderParts {
   std::unique_ptr<Intake> intake;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Backend> backend;
-  std::unique_ptr<Communicator> group;
+  std::shared_ptr<DeviceTransport> transport;  // null where the backend has none
+  std::unique_ptr<Communicator> group;         // of the backend's memory
   std::unique_ptr<PlanChannel> plans;
   std::unique_ptr<LlmWorker> worker;
   WorkerSizes sizes;

@@ -75,7 +75,15 @@ int max_piece_rows(const ModelConfig& config, const ImageOptions& options) {
   return side * side;
 }
 
-LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Communicator& group) {
+RankDevice open_device(const ModelFiles& files, const EngineOptions& options) {
+  RankDevice device;
+  device.backend = make_rank_backend(files, options);
+  device.transport = open_device_transport(*device.backend);
+  return device;
+}
+
+LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, RankDevice device,
+                      std::unique_ptr<Communicator> host_group) {
   const LanguageConfig& language = files.config.language;
   require(options.max_running > 0 && options.max_waiting >= 0 && options.page_size > 0 &&
               options.token_budget > 0,
@@ -84,22 +92,23 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Com
           options.context_length, ", but the model holds ", language.context);
   int context = options.context_length > 0 ? options.context_length : language.context;
   LlmRank rank;
-  rank.backend = make_rank_backend(files, options);
-  auto llama =
-      std::make_unique<Llama>(files.config, files.checkpoint, *rank.backend, group, files.format, context);
-  rank.sizes.pages =
-      agreed_minimum(*rank.backend, group, wanted_pages(files, options, llama->shard(), context));
+  rank.device = std::move(device);
+  Backend& backend = *rank.device.backend;
+  rank.group = device_group(backend, rank.device.transport.get(), std::move(host_group));
+  Communicator& group = *rank.group;
+  auto llama = std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.format, context);
+  rank.sizes.pages = agreed_minimum(backend, group, wanted_pages(files, options, llama->shard(), context));
   require(rank.sizes.pages > 0, "the KV memory does not hold one page: give more kv_memory");
   const int64_t held = int64_t{rank.sizes.pages} * options.page_size;
   require(options.context_length <= held, "a context of ", options.context_length,
           " tokens needs more KV memory: it holds ", held);
   context = static_cast<int>(std::min<int64_t>(context, held));
   rank.sizes.step = {options.token_budget, options.max_running, context, options.page_size};
-  rank.sizes.visual_rows = visual_rows(files, options, rank.backend->activation_dtype());
+  rank.sizes.visual_rows = visual_rows(files, options, backend.activation_dtype());
   rank.sizes.max_piece_rows = max_piece_rows(files.config, options.image);
   rank.sizes.kv = files.kv_dtype();
   rank.worker =
-      std::make_unique<LlmWorker>(std::move(llama), *rank.backend, group, language.vocabulary, rank.sizes);
+      std::make_unique<LlmWorker>(std::move(llama), backend, group, language.vocabulary, rank.sizes);
   return rank;
 }
 
@@ -135,7 +144,9 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
       std::make_unique<Intake>(config, parts.tokenizer, load_chat_template(options.model), options.image,
                                IntakeLimits{rank.sizes.step.max_context, rank.sizes.visual_rows});
   parts.metrics = std::make_unique<Metrics>(parts.info.id);
-  parts.backend = std::move(rank.backend);
+  parts.backend = std::move(rank.device.backend);
+  parts.transport = std::move(rank.device.transport);
+  parts.group = std::move(rank.group);
   parts.worker = std::move(rank.worker);
   parts.server = std::move(server);
   if (!config.vision) return;

@@ -6,6 +6,7 @@
 
 #include "cluster/control_client.h"
 #include "cluster/control_server.h"
+#include "cluster/device_transport.h"
 #include "cluster/options.h"
 #include "engine/encoder_worker.h"
 #include "engine/leader_loop.h"
@@ -19,14 +20,23 @@ using SharedFiles = std::shared_ptr<const ModelFiles>;
 // Rows of the largest slice that the options allow.
 int max_piece_rows(const ModelConfig& config, const ImageOptions& options);
 
-// Loads this rank's shard and sizes its memory. Collective over the group: all ranks agree on the number of
-// pages.
-struct LlmRank {
+// One rank's backend and what reaches other ranks from its memory.
+struct RankDevice {
   std::unique_ptr<Backend> backend;
+  std::shared_ptr<DeviceTransport> transport;  // null where the backend has none
+};
+RankDevice open_device(const ModelFiles& files, const EngineOptions& options);
+
+// Loads this rank's shard and sizes its memory. Collective over the group, which is of host memory: all ranks
+// agree on how they reach each other's device memory and on the number of pages.
+struct LlmRank {
+  RankDevice device;
+  std::unique_ptr<Communicator> group;  // of the backend's memory
   std::unique_ptr<LlmWorker> worker;
   WorkerSizes sizes;
 };
-LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Communicator& group);
+LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, RankDevice device,
+                      std::unique_ptr<Communicator> host_group);
 
 // The vision tower behind the function that encoders call. `rows_of` gives the rows that a slice becomes.
 struct SliceEncoder {
@@ -35,8 +45,8 @@ struct SliceEncoder {
 };
 SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend);
 
-// Everything of the leader but the ranks behind it: fills the parts after ranks, mailbox, group and plans are
-// set. `server`: where encoder ranks report; null: the leader encodes itself.
+// Everything of the leader but the ranks behind it: fills the parts after ranks, mailbox and plans are set.
+// `server`: where encoder ranks report; null: the leader encodes itself.
 void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptions& options,
                  const ClusterOptions& cluster, LlmRank rank, std::unique_ptr<ControlServer> server);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "cluster/staged_visual_link.h"
 
 namespace uhd {
 
@@ -26,7 +27,7 @@ std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
 
 std::optional<TimePoint> RemoteEncoders::next_poll(TimePoint now) const {
   for (const auto& [id, peer] : peers_) {
-    if (peer.current) return now + kTransferPoll;
+    if (peer.current || !peer.met) return now + kTransferPoll;
   }
   return pool_.next_deadline();
 }
@@ -34,8 +35,10 @@ std::optional<TimePoint> RemoteEncoders::next_poll(TimePoint now) const {
 void RemoteEncoders::handle(ServerEvent& event) {
   const EncoderId id = event.encoder;
   if (auto* hello = std::get_if<EncoderJoined>(&event.what)) {
-    peers_[id].link = std::move(hello->link);
-    pool_.joined(id, static_cast<int>(hello->hello.capacity), event.at);
+    Peer& peer = peers_[id];
+    peer.link = link_for(buffers_.backend(), std::move(hello->link), LinkEnd::receives);
+    peer.capacity = static_cast<int>(hello->hello.capacity);
+    meet(id, peer, event.at);
   } else if (auto* ready = std::get_if<Encoded>(&event.what)) {
     encoded(id, *ready, event.at);
   } else if (auto* failure = std::get_if<EncodeFailed>(&event.what)) {
@@ -75,7 +78,20 @@ void RemoteEncoders::encoded(EncoderId encoder, const Encoded& what, TimePoint n
   peers_.at(encoder).waiting.push_back({what.job, job->slice->fingerprint, job->rows});
 }
 
+// The encoder may be given slices once its link stands.
+void RemoteEncoders::meet(EncoderId encoder, Peer& peer, TimePoint now) {
+  const LinkState state = peer.link->poll();
+  if (state == LinkState::connecting) return;
+  if (state == LinkState::failed) {
+    server_.close(encoder, message("its link failed: ", peer.link->failure()));
+    return;
+  }
+  peer.met = true;
+  pool_.joined(encoder, peer.capacity, now);
+}
+
 void RemoteEncoders::advance(EncoderId encoder, Peer& peer, TimePoint now) {
+  if (!peer.met) meet(encoder, peer, now);
   if (peer.current) {
     switch (peer.link->poll()) {
       case LinkState::done:

@@ -38,6 +38,8 @@ class RemoteEncoders final : public SliceEncoders {
   };
   struct Peer {
     std::unique_ptr<VisualLink> link;
+    int capacity = 1;
+    bool met = false;  // the link stands, the pool knows the encoder
     std::deque<Transfer> waiting;
     std::optional<Transfer> current;
     StagedRows rows;  // of the current transfer; outlives the link's use of it
@@ -45,6 +47,7 @@ class RemoteEncoders final : public SliceEncoders {
   void handle(ServerEvent& event);
   void left(EncoderId encoder, const std::string& reason, TimePoint now);
   void encoded(EncoderId encoder, const Encoded& what, TimePoint now);
+  void meet(EncoderId encoder, Peer& peer, TimePoint now);
   void advance(EncoderId encoder, Peer& peer, TimePoint now);
   void finish_transfer(EncoderId encoder, Peer& peer, TimePoint now);
   void obey(const EncoderPool::Verdict& verdict);

@@ -81,6 +81,9 @@ class Backend {
 
   virtual std::string description() const = 0;  // for logs: "cpu avx512_bf16, 2 threads"
   virtual DType activation_dtype() const = 0;
+  // Whether tensors lie in memory that the host, and what moves host memory, may touch, and operations are
+  // done when they return. Where not, upload and download are the only ways in and out.
+  virtual bool host_memory() const = 0;
 
   // Memory. upload/download copy between dense host tensors and device tensors of equal shape and dtype; they
   // and synchronize are the only calls that wait.

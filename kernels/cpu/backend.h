@@ -21,6 +21,7 @@ class Backend final : public uhd::Backend {
 
   std::string description() const override;
   DType activation_dtype() const override { return DType::f32; }
+  bool host_memory() const override { return true; }
 
   DeviceBuffer allocate(size_t bytes) override;
   void upload(Tensor device, Tensor host) override;

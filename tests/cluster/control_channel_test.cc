@@ -205,7 +205,7 @@ TEST_F(ControlChannel, AnotherProtocolIsRefusedInWords) {
   world->settle();
   ASSERT_EQ(s->frames.size(), 2u);
   EXPECT_THAT(std::get<Refused>(decode_message(s->frames[1].first, s->frames[1].second)).reason,
-              HasSubstr("protocols 1 and 99"));
+              HasSubstr(message("protocols ", kControlProtocol, " and 99")));
   EXPECT_NE(s->closed, "");
 }
 

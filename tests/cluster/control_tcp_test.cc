@@ -176,7 +176,7 @@ TEST(ControlTcp, OneProcessNeedsNoSettings) {
   const Topology topology = world.agree_topology(options);
   EXPECT_EQ(topology.encoder_threads, 2);
   EXPECT_TRUE(uses_encoders(topology, options));
-  ControlHub hub = open_control_server(world, topology, options, "m", {});
+  ControlHub hub = open_control_server(world, topology, options, "m", nullptr, {});
   EXPECT_NE(hub.secret, "");
   std::vector<std::unique_ptr<ControlClient>> clients;
   for (int i = 0; i < 2; ++i) clients.push_back(open_local_client(hub, hello_for("m"), {}));

@@ -22,7 +22,7 @@ std::vector<ControlMessage> one_of_each() {
   hello.mac = nonce;
   return {Challenge{1, nonce},
           hello,
-          Welcome{3, 1, nonce, 1, 5, nonce},
+          Welcome{3, LinkKind::device, nonce, std::vector<uint8_t>(128, 5), 1, 5, nonce},
           Refused{"why"},
           LinkHello{3, nonce},
           LinkReady{},
@@ -79,7 +79,7 @@ TEST(Messages, ValuesOutOfRangeAreRefused) {
     return ControlMessage(std::move(message));
   };
   const Nonce nonce(32, 7);
-  const Welcome welcome{3, 1, nonce, 1, 5, nonce};
+  const Welcome welcome{3, LinkKind::device, nonce, std::vector<uint8_t>(128, 5), 1, 5, nonce};
   Hello hello = hello_for("model");
   hello.nonce = nonce;
   const Encoded encoded{9, 64, 5120, DType::bf16, 0.5f};
@@ -91,7 +91,10 @@ TEST(Messages, ValuesOutOfRangeAreRefused) {
       changed(hello, [](Hello& m) { m.host.assign(257, 'x'); }),
       changed(welcome, [](Welcome& m) { m.heartbeat_s = 0; }),
       changed(welcome, [](Welcome& m) { m.lost_after_s = std::numeric_limits<double>::infinity(); }),
-      changed(welcome, [](Welcome& m) { m.mpi_link = 2; }),
+      changed(welcome, [](Welcome& m) { m.link = static_cast<LinkKind>(3); }),
+      changed(welcome, [](Welcome& m) { m.link = LinkKind::tcp; }),
+      changed(welcome, [](Welcome& m) { m.transport.clear(); }),
+      changed(welcome, [](Welcome& m) { m.transport.resize(5000); }),
       changed(job_of(1), [](EncodeJob& m) { m.pixels.pop_back(); }),
       changed(job_of(1), [](EncodeJob& m) { m.width = 0; }),
       changed(job_of(1), [](EncodeJob& m) { m.height = kMaxSliceSide + 1; }),
@@ -119,7 +122,7 @@ TEST(Handshake, EveryFieldIsBoundToTheSecretAndTheChallenge) {
   EXPECT_NE(reason_to_refuse(changed, challenge, secret, "m"), std::nullopt);
   EXPECT_EQ(hello_mac("", challenge, hello), Mac());
 
-  Welcome welcome{1, 0, Nonce(32, 4), 1, 5, {}};
+  Welcome welcome{1, LinkKind::tcp, Nonce(32, 4), {}, 1, 5, {}};
   welcome.mac = welcome_mac(secret, hello.nonce, welcome);
   EXPECT_TRUE(proves_secret(welcome, hello.nonce, secret));
   EXPECT_FALSE(proves_secret(welcome, challenge, secret));

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/error.h"
 #include "tests/cluster/mpi/world.h"
 
@@ -48,15 +50,21 @@ std::optional<What> wait_for(std::vector<std::decay_t<decltype(std::declval<Poll
 
 // One job for every encoder, rows checked by value.
 void lead(World& world, const Topology& topology, const ClusterOptions& options) {
-  const ControlHub hub = open_control_server(world, topology, options, "model", {});
+  const ControlHub hub = open_control_server(world, topology, options, "model", nullptr, {});
   std::vector<ServerEvent> pending;
   const auto poll = [&] { return hub.server->poll(); };
-  std::vector<EncoderJoined> encoders;
-  for (int i = 0; i < topology.encoder_ranks; ++i) {
-    auto joined = wait_for<EncoderJoined>(pending, poll);
-    ASSERT_TRUE(joined);
-    encoders.push_back(std::move(*joined));
+  std::map<EncoderId, EncoderJoined> encoders;  // they join in any order
+  const TimePoint begin = Clock::now();
+  while (encoders.size() < static_cast<size_t>(topology.encoder_ranks) && Clock::now() - begin < kLimit) {
+    for (ServerEvent& event : poll()) {
+      if (auto* joined = std::get_if<EncoderJoined>(&event.what)) {
+        encoders[event.encoder] = std::move(*joined);
+      } else {
+        pending.push_back(std::move(event));
+      }
+    }
   }
+  ASSERT_EQ(encoders.size(), static_cast<size_t>(topology.encoder_ranks));
   for (EncoderId id = 1; id <= encoders.size(); ++id) {
     EncodeJob job;
     job.job = 100 + id;
@@ -68,7 +76,7 @@ void lead(World& world, const Topology& topology, const ClusterOptions& options)
     const auto encoded = wait_for<Encoded>(pending, poll);
     ASSERT_TRUE(encoded);
     const auto id = static_cast<EncoderId>(encoded->job - 100);
-    VisualLink& link = *encoders[id - 1].link;
+    VisualLink& link = *encoders.at(id).link;
     std::vector<float> rows(kRows * kWidth);
     link.begin(encoded->job, Tensor::of(rows.data(), {encoded->rows, encoded->width}));
     hub.server->send(id, Go{encoded->job});
@@ -80,7 +88,7 @@ void lead(World& world, const Topology& topology, const ClusterOptions& options)
 }
 
 void encode(World& world, const Topology& topology, const ClusterOptions& options) {
-  const auto client = open_control_client(world, topology, options, hello(), {});
+  const auto client = open_control_client(world, topology, options, hello(), nullptr, {});
   std::vector<ClientEvent> pending;
   const auto poll = [&] { return client->poll(std::chrono::milliseconds(1)); };
   const auto joined = wait_for<LeaderJoined>(pending, poll);

@@ -1,0 +1,17 @@
+// A link of host memory for rows in device memory.
+#pragma once
+
+#include <memory>
+
+#include "cluster/visual_link.h"
+#include "kernels/backend.h"
+
+namespace uhd {
+
+enum class LinkEnd : uint8_t { sends, receives };
+
+// The link itself where it reaches the backend's memory; else one that copies the rows to host memory before
+// they are sent, or from it once they are there. Used by the backend's thread; the backend is borrowed.
+std::unique_ptr<VisualLink> link_for(Backend& backend, std::unique_ptr<VisualLink> link, LinkEnd end);
+
+}  // namespace uhd
