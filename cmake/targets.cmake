@@ -20,6 +20,9 @@ function(uhd_test name)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+  if(NOT UHD_CUDA STREQUAL off)  # the plugin is found and finds the program's symbols: kernels/plugin.h
+    set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON BUILD_RPATH ${PROJECT_BINARY_DIR})
+  endif()
   if("unit" IN_LIST ARG_LABELS)
     add_dependencies(unit_tests ${name})
   endif()

@@ -1,6 +1,8 @@
 #include "kernels/backend.h"
 
+#include "base/log.h"
 #include "kernels/cpu/backend.h"
+#include "kernels/plugin.h"
 
 namespace uhd {
 
@@ -11,9 +13,17 @@ DeviceBuffer::~DeviceBuffer() {
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   require(options.threads >= 0 && options.threads <= 1024, "a backend has 0 to 1024 threads, not ",
           options.threads);
-  if (options.kind == "cpu" || options.kind == "auto") return std::make_unique<cpu::Backend>(options);
-  require(options.kind != "cuda", "this build has no CUDA backend");
-  throw Error(message("unknown backend '", options.kind, "'; there is: cpu, cuda, auto"));
+  if (options.kind == "cuda") return make_cuda_backend(options);
+  if (options.kind == "auto") {
+    try {
+      return make_cuda_backend(options);
+    } catch (const Error& error) {
+      log_info("the CPU is used", "because", error.what());
+    }
+  }
+  require(options.kind == "cpu" || options.kind == "auto", "unknown backend '", options.kind,
+          "'; there is: cpu, cuda, auto");
+  return std::make_unique<cpu::Backend>(options);
 }
 
 }  // namespace uhd

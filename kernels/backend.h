@@ -2,12 +2,13 @@
 //
 // Letters: T tokens in the step, S sequences or segments, H hidden, Hq/Hk query/key heads on this rank, D
 // head size, I MLP width on this rank, V vocabulary on this rank, N,K matrix sizes, P patches, Q queries.
-// Outputs come first. Activations are f32 on the CPU; a backend names its own in activation_dtype(). Index
-// tensors are i32 in device memory (Workspace::put). Rows of activations may be spaced (Tensor::row_stride)
-// unless a comment says dense.
+// Outputs come first. Activations are f32 on the CPU, bf16 or f32 on CUDA: activation_dtype() says which, and
+// one operation's activations are of one type. Index tensors are i32 in device memory (Workspace::put). Rows
+// of activations may be spaced (Tensor::row_stride) unless a comment says dense.
 //
 // Threads: one thread at a time uses a backend. Errors: a contract broken by the caller is an Error
-// (kernels/contracts.h).
+// (kernels/contracts.h). An index outside its tensor is an Error at once on the CPU; a device finds it later,
+// and then the next call that waits throws and the backend is lost.
 #pragma once
 
 #include <memory>
@@ -71,7 +72,9 @@ struct BackendOptions {
   std::string kind = "cpu";  // cpu | cuda | auto
   int threads = 0;           // 0: every core this process may use
   std::string isa = "auto";  // CPU only: auto | avx512_bf16 | avx512 | avx2 | scalar
-  // How packed_attention forms its products, where both operands are activations.
+  int device = 0;            // CUDA only: which of the devices this process sees
+  // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
+  // activations.
   WeightFormat compute = WeightFormat::bf16;
 };
 
@@ -85,8 +88,9 @@ class Backend {
   // done when they return. Where not, upload and download are the only ways in and out.
   virtual bool host_memory() const = 0;
 
-  // Memory. upload/download copy between dense host tensors and device tensors of equal shape and dtype; they
-  // and synchronize are the only calls that wait.
+  // Memory, uninitialised. upload/download copy between dense host tensors and device tensors of equal shape
+  // and dtype. When upload returns, the host tensor may be changed. Only download and synchronize wait for
+  // the device.
   virtual DeviceBuffer allocate(size_t bytes) = 0;
   virtual void upload(Tensor device, Tensor host) = 0;
   virtual void download(Tensor host, Tensor device) = 0;
@@ -95,7 +99,7 @@ class Backend {
   // in place).
   virtual Weight pack(Tensor host, WeightFormat format) = 0;
 
-  // [T,N] = [T,K]·[N,K]ᵀ + bias, then the epilogue.
+  // [T,N] = [T,K]·[N,K]ᵀ + bias, then the epilogue. out may be f32 where x is bf16 (logits).
   virtual void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options = {}) = 0;
   // out [T,H] from table [V,H] (f32, bf16 or f16); ids outside [first_id, first_id + V) give zero rows.
   virtual void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) = 0;
@@ -144,7 +148,8 @@ class Backend {
   virtual void release(void* data, size_t bytes) noexcept = 0;
 };
 
-// An unknown kind, or one this build or machine lacks, is an Error that says so.
+// An unknown kind, or one this machine lacks, is an Error that says so. auto: CUDA where it works, else the
+// CPU.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 
 }  // namespace uhd

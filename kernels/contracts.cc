@@ -29,12 +29,19 @@ void present(const char* operation, std::initializer_list<Tensor> tensors) {
   }
 }
 
+bool is_activation(DType t) { return t == DType::f32 || t == DType::bf16; }
+
 void matrix(const char* operation, const Tensor& t) {
-  expect(t.dtype() == DType::f32 && t.rank() == 2, operation, "activations are f32 matrices", t);
+  expect(is_activation(t.dtype()) && t.rank() == 2, operation, "activations are f32 or bf16 matrices", t);
 }
 
 void heads(const char* operation, const Tensor& t) {
-  expect(t.dtype() == DType::f32 && t.rank() == 3, operation, "heads are f32 [T,heads,D]", t);
+  expect(is_activation(t.dtype()) && t.rank() == 3, operation, "heads are f32 or bf16 [T,heads,D]", t);
+}
+
+void one_type(const char* operation, std::initializer_list<Tensor> tensors) {
+  for (const Tensor& t : tensors)
+    expect(t.dtype() == tensors.begin()->dtype(), operation, "activations are of one type", t);
 }
 
 void index(const char* operation, const Tensor& t, int64_t count) {
@@ -88,6 +95,8 @@ void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options)
   present("matmul", {out, x});
   matrix("matmul", out);
   matrix("matmul", x);
+  expect(out.dtype() == x.dtype() || out.dtype() == DType::f32, "matmul", "out is f32 or of the type of x",
+         out);
   check(static_cast<bool>(w.data), "matmul: the weight is not packed");
   expect(x.dim(1) == w.k, "matmul", "x has as many columns as the weight has inputs", x);
   expect(out.dim(1) == w.n, "matmul", "out has as many columns as the weight has outputs", out);
@@ -108,12 +117,14 @@ void rms_norm(Tensor out, Tensor x, Tensor w) {
   present("rms_norm", {out, x, w});
   matrix("rms_norm", out);
   matrix("rms_norm", x);
+  one_type("rms_norm", {out, x});
   same("rms_norm", out, x);
   vector("rms_norm", w, x.dim(1));
 }
 
 void add_rms_norm(Tensor residual, Tensor x, Tensor w, Tensor out) {
   present("add_rms_norm", {residual, x, w, out});
+  one_type("add_rms_norm", {residual, x, out});
   for (const Tensor& t : {residual, x, out}) {
     matrix("add_rms_norm", t);
     same("add_rms_norm", t, residual);
@@ -125,6 +136,7 @@ void layer_norm(Tensor out, Tensor x, Tensor w, Tensor b) {
   present("layer_norm", {out, x, w, b});
   matrix("layer_norm", out);
   matrix("layer_norm", x);
+  one_type("layer_norm", {out, x});
   same("layer_norm", out, x);
   vector("layer_norm", w, x.dim(1));
   vector("layer_norm", b, x.dim(1));
@@ -134,6 +146,7 @@ void rope(Tensor q, Tensor k, Tensor positions, Tensor table) {
   present("rope", {q, k, positions, table});
   heads("rope", q);
   heads("rope", k);
+  one_type("rope", {q, k});
   expect(q.dim(2) % 2 == 0, "rope", "the head size is even", q);
   expect(k.dim(0) == q.dim(0) && k.dim(2) == q.dim(2), "rope", "k has the rows and head size of q", k);
   index("rope", positions, q.dim(0));
@@ -147,6 +160,7 @@ void store_kv(const KvLayer& pages, Tensor k, Tensor v, Tensor slots) {
   kv_layer("store_kv", pages);
   heads("store_kv", k);
   heads("store_kv", v);
+  one_type("store_kv", {k, v});
   same("store_kv", k, v);
   expect(k.dim(1) == pages.k.dim(2) && k.dim(2) == pages.k.dim(3), "store_kv", "k has the heads of the pages",
          k);
@@ -159,6 +173,7 @@ void paged_attention(Tensor out, Tensor q, const KvLayer& pages, const PagedSpan
   kv_layer(kName, pages);
   heads(kName, q);
   heads(kName, out);
+  one_type(kName, {out, q});
   same(kName, out, q);
   expect(q.dim(2) == pages.k.dim(3), kName, "q has the head size of the pages", q);
   expect(pages.k.dim(2) >= 1 && q.dim(1) % pages.k.dim(2) == 0, kName,
@@ -177,6 +192,7 @@ void packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets
   constexpr const char* kName = "packed_attention";
   present(kName, {out, q, k, v, q_offsets, kv_offsets});
   for (const Tensor& t : {out, q, k, v}) heads(kName, t);
+  one_type(kName, {out, q, k, v});
   same(kName, out, q);
   same(kName, k, v);
   expect(k.dim(1) == q.dim(1) && k.dim(2) == q.dim(2), kName, "k has the heads of q", k);
@@ -189,6 +205,7 @@ void silu_mul(Tensor out, Tensor gate_up) {
   present("silu_mul", {out, gate_up});
   matrix("silu_mul", out);
   matrix("silu_mul", gate_up);
+  one_type("silu_mul", {out, gate_up});
   expect(gate_up.dim(0) == out.dim(0) && gate_up.dim(1) == 2 * out.dim(1), "silu_mul",
          "gate_up is [T,2I] where out is [T,I]", gate_up);
 }
@@ -196,6 +213,7 @@ void silu_mul(Tensor out, Tensor gate_up) {
 void add(Tensor out, Tensor a, Tensor b) {
   present("add", {out, a, b});
   for (const Tensor& t : {out, a, b}) matrix("add", t);
+  one_type("add", {out, a, b});
   same("add", out, a);
   expect(b.dim(1) == a.dim(1) && (b.dim(0) == a.dim(0) || b.dim(0) == 1), "add",
          "b has one row or those of a", b);
@@ -205,6 +223,7 @@ void add_rows(Tensor x, Tensor rows, Tensor at) {
   present("add_rows", {x, rows, at});
   matrix("add_rows", x);
   matrix("add_rows", rows);
+  one_type("add_rows", {x, rows});
   expect(rows.dim(1) == x.dim(1), "add_rows", "rows are as wide as x", rows);
   index("add_rows", at, x.dim(0));
 }
@@ -213,6 +232,7 @@ void gather_rows(Tensor out, Tensor x, Tensor at) {
   present("gather_rows", {out, x, at});
   matrix("gather_rows", out);
   matrix("gather_rows", x);
+  one_type("gather_rows", {out, x});
   expect(out.dim(1) == x.dim(1), "gather_rows", "out is as wide as x", out);
   index("gather_rows", at, out.dim(0));
 }
@@ -221,6 +241,7 @@ void scatter_rows(Tensor x, Tensor rows, Tensor at) {
   present("scatter_rows", {x, rows, at});
   matrix("scatter_rows", x);
   matrix("scatter_rows", rows);
+  one_type("scatter_rows", {x, rows});
   expect(rows.dim(1) == x.dim(1), "scatter_rows", "rows are as wide as x", rows);
   index("scatter_rows", at, rows.dim(0));
 }
@@ -247,6 +268,7 @@ void interpolate_positions(Tensor out, Tensor table, int h, int w) {
   present("interpolate_positions", {out, table});
   matrix("interpolate_positions", out);
   matrix("interpolate_positions", table);
+  one_type("interpolate_positions", {out, table});
   int64_t side = 0;
   while (side * side < table.dim(0)) ++side;
   expect(side * side == table.dim(0) && side >= 1, "interpolate_positions", "the table is square", table);
@@ -259,6 +281,7 @@ void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) {
   present("region_align", {out, x});
   matrix("region_align", out);
   matrix("region_align", x);
+  one_type("region_align", {out, x});
   expect(out.dim(1) == x.dim(1), "region_align", "out is as wide as x", out);
   for (const AlignGrid& g : grids) {
     check(g.rows >= 1 && g.columns >= 1 && g.window_rows >= 1 && g.window_columns >= 1 && g.bin_rows >= 1 &&

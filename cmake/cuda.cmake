@@ -1,0 +1,50 @@
+# The CUDA backend (kernels/cuda) in one of three forms: docs/gpu.md.
+set(UHD_CUDA off CACHE STRING "CUDA backend: off, emulated (the same sources on the host, for tests), native (nvcc)")
+set_property(CACHE UHD_CUDA PROPERTY STRINGS off emulated native)
+if(UHD_CUDA STREQUAL off)
+  return()
+endif()
+if(NOT UHD_CUDA MATCHES "^(emulated|native)$")
+  message(FATAL_ERROR "UHD_CUDA is \"${UHD_CUDA}\", but must be off, emulated or native")
+endif()
+
+set(uhd_cuda_places ${CUDAToolkit_ROOT} $ENV{CUDAToolkit_ROOT} $ENV{CUDA_PATH} /usr/local/cuda)
+find_path(UHD_CUDA_INCLUDE cuda_runtime.h HINTS ${uhd_cuda_places} PATH_SUFFIXES include targets/x86_64-linux/include)
+find_program(UHD_NVCC nvcc HINTS ${uhd_cuda_places} PATH_SUFFIXES bin)
+if(NOT UHD_CUDA_INCLUDE OR (UHD_CUDA STREQUAL native AND NOT UHD_NVCC))
+  message(FATAL_ERROR "UHD_CUDA=${UHD_CUDA} needs NVIDIA's CUDA toolkit, 13.0 or later, and it was not found. Install it "
+    "and say where with -DCUDAToolkit_ROOT=<folder>; docs/gpu.md has the command that brings it without a driver. "
+    "UHD_CUDA=off builds without it.")
+endif()
+
+if(UHD_CUDA STREQUAL native)
+  set(CMAKE_CUDA_COMPILER ${UHD_NVCC})
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES "80-real;89-real;90-real;100")
+  endif()
+  if(CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
+  endif()
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+endif()
+
+# uhd_cuda_options(target): how sources of the backend are built, kernels (.cu) and host code alike.
+function(uhd_cuda_options target)
+  target_include_directories(${target} SYSTEM PUBLIC ${UHD_CUDA_INCLUDE})
+  if(UHD_CUDA STREQUAL emulated)
+    uhd_options(${target})
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda)  # for <cuda_emulation.h>
+    target_compile_options(${target} PRIVATE -Wno-unknown-pragmas)  # #pragma unroll is for nvcc
+    get_target_property(sources ${target} SOURCES)
+    list(FILTER sources INCLUDE REGEX "\\.cu$")
+    set_source_files_properties(${sources} PROPERTIES LANGUAGE CXX)
+  else()
+    target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
+    target_compile_options(${target} PRIVATE
+      $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wno-missing-field-initializers;-Werror>
+      $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers>)
+  endif()
+endfunction()

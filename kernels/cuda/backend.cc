@@ -1,0 +1,223 @@
+#include "kernels/cuda/backend.h"
+
+#include "kernels/contracts.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/pack.h"
+#include "kernels/plugin.h"
+
+namespace uhd::cuda {
+namespace {
+
+constexpr size_t kStagingBytes = size_t{16} << 20;
+
+// The device exists and the driver works, or one line says what does not.
+int usable_device(int device) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  require(status == cudaSuccess, "backend.kind=cuda: ", cudaGetErrorString(status));
+  require(device >= 0 && device < count, "backend.kind=cuda: device ", device, " is wanted, ", count,
+          count == 1 ? " is there" : " are there");
+  check_cuda(cudaSetDevice(device), "choosing the device");
+  return device;
+}
+
+std::string mebibytes(size_t bytes) { return message((bytes + (1 << 19)) >> 20, " MiB"); }
+
+}  // namespace
+
+Stream::Stream(int device) {
+  check_cuda(cudaSetDevice(device), "choosing the device");
+  check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+}
+
+Stream::~Stream() { cudaStreamDestroy(stream_); }
+
+Backend::Backend(const BackendOptions& options)
+    : device_(usable_device(options.device)),
+      activations_(options.compute == WeightFormat::f32 ? DType::f32 : DType::bf16),
+      compute_(options.compute),
+      stream_(device_),
+      staging_(stream_.get(), kStagingBytes),
+      matmul_(stream_.get()) {}
+
+// The owners of memory are gone by now; what they queued may still run.
+Backend::~Backend() {
+  cudaSetDevice(device_);
+  cudaStreamSynchronize(stream_.get());
+}
+
+cudaStream_t Backend::stream() const {
+  check_cuda(cudaSetDevice(device_), "choosing the device");
+  return stream_.get();
+}
+
+std::string Backend::description() const {
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, device_), "asking for the device's properties");
+  return message("cuda ", device_, " (", properties.name, ", sm_", properties.major, properties.minor, ", ",
+                 mebibytes(properties.totalGlobalMem), "), ", name_of(activations_), " activations");
+}
+
+DeviceBuffer Backend::allocate(size_t bytes) {
+  stream();
+  void* data = nullptr;
+  const cudaError_t status = cudaMalloc(&data, bytes == 0 ? 1 : bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // not sticky: the next launch must not find it
+    size_t left = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&left, &total), "asking for the memory left");
+    throw Error(message("device ", device_, " is out of memory: ", mebibytes(bytes), " wanted, ",
+                        mebibytes(left), " of ", mebibytes(total), " free"));
+  }
+  check_cuda(status, "allocating memory");
+  return DeviceBuffer(*this, data, bytes);
+}
+
+void Backend::release(void* data, size_t) noexcept {
+  cudaSetDevice(device_);
+  cudaFree(data);
+}
+
+void Backend::upload(Tensor device, Tensor host) {
+  contracts::upload(device, host);
+  stream();
+  staging_.upload(device.raw(), host.raw(), host.bytes());
+}
+
+void Backend::download(Tensor host, Tensor device) {
+  contracts::download(host, device);
+  if (host.bytes() != 0)
+    check_cuda(cudaMemcpyAsync(host.raw(), device.raw(), host.bytes(), cudaMemcpyDeviceToHost, stream()),
+               "copying to the host");
+  synchronize();
+}
+
+void Backend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "waiting for the device"); }
+
+Weight Backend::pack(Tensor host, WeightFormat format) {
+  contracts::pack(host);
+  Weight w{format, host.dim(0), host.dim(1), {}};
+  const int64_t stride = weight_stride(w.k, format);
+  const int64_t row_bytes = stride * (format == WeightFormat::bf16 ? 2 : 4);
+  w.data = allocate(static_cast<size_t>(w.n * row_bytes));
+  pack_rows(host, format, stride, [&](int64_t first, std::span<const std::byte> rows) {
+    staging_.upload(static_cast<std::byte*>(w.data.data()) + first * row_bytes, rows.data(), rows.size());
+  });
+  return w;
+}
+
+void Backend::matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
+  contracts::matmul(out, x, w, options);
+  stream();
+  if (out.elements() != 0) matmul_.run(out, x, w, options);
+}
+
+void Backend::embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) {
+  contracts::embed(out, table, ids, first_id);
+  cuda::embed(stream(), out, table, ids, first_id);
+}
+
+void Backend::rms_norm(Tensor out, Tensor x, Tensor w, float eps) {
+  contracts::rms_norm(out, x, w);
+  cuda::rms_norm(stream(), out, x, w, eps);
+}
+
+void Backend::add_rms_norm(Tensor residual, Tensor x, Tensor w, Tensor out, float eps) {
+  contracts::add_rms_norm(residual, x, w, out);
+  cuda::add_rms_norm(stream(), residual, x, w, out, eps);
+}
+
+void Backend::layer_norm(Tensor out, Tensor x, Tensor w, Tensor b, float eps) {
+  contracts::layer_norm(out, x, w, b);
+  cuda::layer_norm(stream(), out, x, w, b, eps);
+}
+
+void Backend::rope(Tensor q, Tensor k, Tensor positions, Tensor table) {
+  contracts::rope(q, k, positions, table);
+  cuda::rope(stream(), q, k, positions, table);
+}
+
+void Backend::store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) {
+  contracts::store_kv(pages, k, v, slots);
+  cuda::store_kv(stream(), pages, k, v, slots);
+}
+
+void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float) {
+  contracts::paged_attention(out, q, pages, spans);
+  throw Error("paged attention on CUDA is not implemented");
+}
+
+void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
+                               int, int, float) {
+  contracts::packed_attention(out, q, k, v, q_offsets, kv_offsets);
+  throw Error("packed attention on CUDA is not implemented");
+}
+
+void Backend::silu_mul(Tensor out, Tensor gate_up) {
+  contracts::silu_mul(out, gate_up);
+  cuda::silu_mul(stream(), out, gate_up);
+}
+
+void Backend::add(Tensor out, Tensor a, Tensor b) {
+  contracts::add(out, a, b);
+  cuda::add(stream(), out, a, b);
+}
+
+void Backend::add_rows(Tensor x, Tensor rows, Tensor index) {
+  contracts::add_rows(x, rows, index);
+  cuda::add_rows(stream(), x, rows, index);
+}
+
+void Backend::gather_rows(Tensor out, Tensor x, Tensor index) {
+  contracts::gather_rows(out, x, index);
+  cuda::gather_rows(stream(), out, x, index);
+}
+
+void Backend::scatter_rows(Tensor x, Tensor rows, Tensor index) {
+  contracts::scatter_rows(x, rows, index);
+  cuda::scatter_rows(stream(), x, rows, index);
+}
+
+void Backend::patchify(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
+                       const PatchNormalisation& normalisation) {
+  contracts::patchify(out, pixels, slices, patch);
+  cuda::patchify(stream(), out, pixels, slices, patch, normalisation);
+}
+
+void Backend::interpolate_positions(Tensor out, Tensor table, int h, int w) {
+  contracts::interpolate_positions(out, table, h, w);
+  cuda::interpolate_positions(stream(), out, table, h, w);
+}
+
+void Backend::region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) {
+  contracts::region_align(out, x, grids);
+  cuda::region_align(stream(), out, x, grids);
+}
+
+void Backend::argmax(Tensor ids, Tensor values, Tensor logits) {
+  contracts::argmax(ids, values, logits);
+  cuda::argmax(stream(), ids, values, logits);
+}
+
+void Backend::cast(Tensor out, Tensor x) {
+  contracts::cast(out, x);
+  cuda::cast(stream(), out, x);
+}
+
+void Backend::copy_pages(KvLayer pages, Tensor from, Tensor to) {
+  contracts::copy_pages(pages, from, to);
+  cuda::copy_pages(stream(), pages, from, to);
+}
+
+}  // namespace uhd::cuda
+
+namespace {
+
+std::unique_ptr<uhd::Backend> make_backend(const uhd::BackendOptions& options) {
+  return std::make_unique<uhd::cuda::Backend>(options);
+}
+
+}  // namespace
+
+extern "C" const uhd::CudaPlugin uhd_cuda_plugin = {UHD_BACKEND_INTERFACE, make_backend};

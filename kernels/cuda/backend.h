@@ -1,0 +1,78 @@
+// One CUDA device: operations queued on one stream. Host code only; the kernels stand behind launchers.h.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/matmul.h"
+#include "kernels/cuda/staging.h"
+
+namespace uhd::cuda {
+
+// A stream that does not order itself with the default stream.
+class Stream {
+ public:
+  explicit Stream(int device);
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+// Activations are bf16, or f32 when options.compute is f32 (parity with the references). An operation returns
+// when its kernel is queued; what went wrong on the device shows at the next call that waits.
+class Backend final : public uhd::Backend {
+ public:
+  explicit Backend(const BackendOptions& options);
+  ~Backend() override;
+
+  std::string description() const override;
+  DType activation_dtype() const override { return activations_; }
+
+  DeviceBuffer allocate(size_t bytes) override;
+  void upload(Tensor device, Tensor host) override;
+  void download(Tensor host, Tensor device) override;
+  void synchronize() override;
+  Weight pack(Tensor host, WeightFormat format) override;
+
+  void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
+  void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
+  void rms_norm(Tensor out, Tensor x, Tensor w, float eps) override;
+  void add_rms_norm(Tensor residual, Tensor x, Tensor w, Tensor out, float eps) override;
+  void layer_norm(Tensor out, Tensor x, Tensor w, Tensor b, float eps) override;
+  void rope(Tensor q, Tensor k, Tensor positions, Tensor table) override;
+  void store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) override;
+  void paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) override;
+  void packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
+                        int max_q, int max_kv, float scale) override;
+  void silu_mul(Tensor out, Tensor gate_up) override;
+  void add(Tensor out, Tensor a, Tensor b) override;
+  void add_rows(Tensor x, Tensor rows, Tensor index) override;
+  void gather_rows(Tensor out, Tensor x, Tensor index) override;
+  void scatter_rows(Tensor x, Tensor rows, Tensor index) override;
+  void patchify(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
+                const PatchNormalisation& normalisation) override;
+  void interpolate_positions(Tensor out, Tensor table, int h, int w) override;
+  void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
+  void argmax(Tensor ids, Tensor values, Tensor logits) override;
+  void cast(Tensor out, Tensor x) override;
+  void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
+
+  // The device becomes this thread's; the stream in whose order everything runs.
+  cudaStream_t stream() const;
+
+ private:
+  void release(void* data, size_t bytes) noexcept override;
+
+  const int device_;
+  const DType activations_;
+  const WeightFormat compute_;
+  Stream stream_;
+  Staging staging_;
+  Matmul matmul_;
+};
+
+}  // namespace uhd::cuda

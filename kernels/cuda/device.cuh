@@ -1,0 +1,201 @@
+// The one seam between kernels and what runs them: nvcc's code on a device, or the emulation of tests/cuda on
+// the host. Kernel files write neither <<<>>> nor extern __shared__ nor PTX; they call what stands here.
+//
+// In emulation a kernel argument may be a pointer, a number, or a struct of them.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <tuple>
+#include <type_traits>
+
+#include "kernels/cuda/check.h"
+
+#define UHD_DEVICE_FUNCTION __host__ __device__  // for kernels/math.h
+#include "kernels/math.h"
+
+#ifdef __CUDACC__
+
+namespace uhd::cuda {
+
+// Runs `kernel` over the grid on the stream. Past 48 KiB of dynamic shared memory a kernel must have asked
+// for it.
+template <class... P, class... A>
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+            const A&... args) {
+  if (shared_bytes > size_t{48} << 10) {
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)),
+               "asking for shared memory");
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<std::decay_t<P>>(args)...),
+             "launching a kernel");
+}
+
+// The block's dynamic shared memory, 16-byte aligned.
+template <class T>
+__device__ T* dynamic_shared() {
+  extern __shared__ __align__(16) unsigned char uhd_dynamic_shared[];
+  return reinterpret_cast<T*>(uhd_dynamic_shared);
+}
+
+// N elements of shared memory of the block, one array for each Tag. Uninitialised.
+template <class T, int N, class Tag>
+__device__ T* block_array() {
+  __shared__ __align__(16) T array[N];
+  return array;
+}
+
+// An invariant of data on the device. Broken, it ends the kernel: the next wait for the stream is an error.
+__device__ inline void device_check(bool condition) {
+  if (!condition) __trap();
+}
+
+// One aligned access of 4, 8 or 16 bytes.
+template <class V>
+__device__ V load_aligned(const void* p) {
+  return *static_cast<const V*>(p);
+}
+template <class V>
+__device__ void store_aligned(void* p, const V& value) {
+  *static_cast<V*>(p) = value;
+}
+
+__device__ inline float fast_exp(float x) { return __expf(x); }
+__device__ inline float fast_exp2(float x) { return exp2f(x); }
+__device__ inline float reciprocal_sqrt(float x) { return rsqrtf(x); }
+
+// mma.sync.m16n8k16, bf16 in, f32 sums: d += a·b. PTX ISA, "Matrix Fragments for mma.m16n8k16".
+__device__ inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// ldmatrix.x4: four 8x8 matrices of 16-bit elements; lane i gives the address of row i % 8 of matrix i / 8,
+// and gets elements (row lane / 4, columns 2 (lane % 4) and the next) of each; transposed: rows and columns
+// swapped.
+__device__ inline void load_matrix_x4(uint32_t (&r)[4], const void* row) {
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+__device__ inline void load_matrix_x4_transposed(uint32_t (&r)[4], const void* row) {
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+
+// cp.async of 16 bytes from global to shared memory, the last 16 - valid_bytes of them zero; groups as of the
+// instruction. Before the data is used by other threads, a barrier is needed as well.
+__device__ inline void copy_async_16(void* shared, const void* global, int valid_bytes = 16) {
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(global), "r"(valid_bytes)
+               : "memory");
+}
+__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int GroupsLeft>
+__device__ void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(GroupsLeft) : "memory");
+}
+
+}  // namespace uhd::cuda
+
+#else  // the host: tests/cuda
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include <cuda_emulation.h>
+
+namespace uhd::cuda {
+
+// The bytes of an argument as 8-byte words, for the check that buffers are still there.
+template <class T>
+void append_words(std::vector<uint64_t>& words, const T& value) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  const size_t first = words.size();
+  words.resize(first + (sizeof(T) + 7) / 8);
+  std::memcpy(words.data() + first, &value, sizeof(T));
+}
+
+template <class... P, class... A>
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+            const A&... args) {
+  const std::tuple<std::decay_t<P>...> bound(static_cast<std::decay_t<P>>(args)...);
+  std::vector<uint64_t> words;
+  std::apply([&](const auto&... values) { (append_words(words, values), ...); }, bound);
+  check_cuda(emulation::launch(
+                 grid, block, shared_bytes, stream, [=] { std::apply(kernel, bound); }, std::move(words)),
+             "launching a kernel");
+}
+
+template <class T>
+T* dynamic_shared() {
+  return reinterpret_cast<T*>(emulation::dynamic_shared());
+}
+
+template <class T, int N, class Tag>
+T* block_array() {
+  alignas(16) static thread_local T array[N];
+  emulation::use_in_block(array, sizeof(array));
+  return array;
+}
+
+inline void device_check(bool condition, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if (!condition) emulation::fail_lane("an invariant of data on the device is broken", file, line);
+}
+
+template <class V>
+V load_aligned(const void* p, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  emulation::require_aligned(p, sizeof(V), file, line);
+  V value;
+  std::memcpy(&value, p, sizeof(V));
+  return value;
+}
+template <class V>
+void store_aligned(void* p, const V& value, const char* file = __builtin_FILE(),
+                   int line = __builtin_LINE()) {
+  emulation::require_aligned(p, sizeof(V), file, line);
+  std::memcpy(p, &value, sizeof(V));
+}
+
+inline float fast_exp(float x) { return std::exp(x); }
+inline float fast_exp2(float x) { return std::exp2(x); }
+inline float reciprocal_sqrt(float x) { return 1.0f / std::sqrt(x); }
+
+inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulation::mma_m16n8k16(d, a, b);
+}
+inline void load_matrix_x4(uint32_t (&r)[4], const void* row) { emulation::load_matrix_x4(r, row, false); }
+inline void load_matrix_x4_transposed(uint32_t (&r)[4], const void* row) {
+  emulation::load_matrix_x4(r, row, true);
+}
+
+inline void copy_async_16(void* shared, const void* global, int valid_bytes = 16) {
+  emulation::copy_async(shared, global, 16, valid_bytes);
+}
+inline void commit_copies() { emulation::commit_copies(); }
+template <int GroupsLeft>
+void wait_copies() {
+  emulation::wait_copies(GroupsLeft);
+}
+
+}  // namespace uhd::cuda
+
+#endif

@@ -1,0 +1,36 @@
+// The launchers of the kernel files: one operation each, queued on the stream. Shapes and types are those of
+// kernels/backend.h and were checked by the caller (kernels/contracts.h); no elements is no launch.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/backend.h"
+
+namespace uhd::cuda {
+
+// norm.cu
+void rms_norm(cudaStream_t stream, Tensor out, Tensor x, Tensor w, float eps);
+void add_rms_norm(cudaStream_t stream, Tensor residual, Tensor x, Tensor w, Tensor out, float eps);
+void layer_norm(cudaStream_t stream, Tensor out, Tensor x, Tensor w, Tensor b, float eps);
+// rope.cu
+void rope(cudaStream_t stream, Tensor q, Tensor k, Tensor positions, Tensor table);
+// elementwise.cu
+void silu_mul(cudaStream_t stream, Tensor out, Tensor gate_up);
+void add(cudaStream_t stream, Tensor out, Tensor a, Tensor b);
+void add_rows(cudaStream_t stream, Tensor x, Tensor rows, Tensor index);
+void cast(cudaStream_t stream, Tensor out, Tensor x);
+// rows.cu
+void embed(cudaStream_t stream, Tensor out, Tensor table, Tensor ids, int64_t first_id);
+void gather_rows(cudaStream_t stream, Tensor out, Tensor x, Tensor index);
+void scatter_rows(cudaStream_t stream, Tensor x, Tensor rows, Tensor index);
+void store_kv(cudaStream_t stream, KvLayer pages, Tensor k, Tensor v, Tensor slots);
+void copy_pages(cudaStream_t stream, KvLayer pages, Tensor from, Tensor to);
+// select.cu
+void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits);
+// vision.cu
+void patchify(cudaStream_t stream, Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
+              const PatchNormalisation& normalisation);
+void interpolate_positions(cudaStream_t stream, Tensor out, Tensor table, int h, int w);
+void region_align(cudaStream_t stream, Tensor out, Tensor x, std::span<const AlignGrid> grids);
+
+}  // namespace uhd::cuda

@@ -1,0 +1,120 @@
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/rows.cuh"
+
+namespace uhd::cuda {
+namespace {
+
+// One block a row: out = x / sqrt(mean(x²) + eps) · w.
+template <class T, int N>
+__global__ void rms_norm_rows(RowsOf<T> out_rows, RowsOf<const T> x_rows, const float* __restrict__ w,
+                              int columns, float eps) {
+  const T* x = x_rows[blockIdx.x];
+  T* out = out_rows[blockIdx.x];
+  float squares = 0.0f, v[N], scale[N];
+  for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
+    load_floats(v, x + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) squares += v[j] * v[j];
+  }
+  const float inverse = reciprocal_sqrt(block_sum(squares) / columns + eps);
+  for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
+    load_floats(v, x + i);
+    load_floats(scale, w + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) v[j] *= inverse * scale[j];
+    store_floats(out + i, v);
+  }
+}
+
+// One block a row: residual += x, rounded as it is stored; out = rms_norm(residual).
+template <class T, int N>
+__global__ void add_rms_norm_rows(RowsOf<T> residual_rows, RowsOf<const T> x_rows,
+                                  const float* __restrict__ w, RowsOf<T> out_rows, int columns, float eps) {
+  T* residual = residual_rows[blockIdx.x];
+  const T* x = x_rows[blockIdx.x];
+  T* out = out_rows[blockIdx.x];
+  float squares = 0.0f, v[N], other[N];
+  for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
+    load_floats(v, residual + i);
+    load_floats(other, x + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      v[j] = to_float(from_float<T>(v[j] + other[j]));
+      squares += v[j] * v[j];
+    }
+    store_floats(residual + i, v);
+  }
+  const float inverse = reciprocal_sqrt(block_sum(squares) / columns + eps);
+  for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
+    load_floats(v, residual + i);  // what this thread has stored
+    load_floats(other, w + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) v[j] *= inverse * other[j];
+    store_floats(out + i, v);
+  }
+}
+
+// One block a row: out = (x − mean) / sqrt(mean((x − mean)²) + eps) · w + b.
+template <class T, int N>
+__global__ void layer_norm_rows(RowsOf<T> out_rows, RowsOf<const T> x_rows, const float* __restrict__ w,
+                                const float* __restrict__ b, int columns, float eps) {
+  const T* x = x_rows[blockIdx.x];
+  T* out = out_rows[blockIdx.x];
+  float sum = 0.0f, v[N], scale[N], shift[N];
+  for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
+    load_floats(v, x + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) sum += v[j];
+  }
+  const float mean = block_sum(sum) / columns;
+  float squares = 0.0f;
+  for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
+    load_floats(v, x + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) squares += (v[j] - mean) * (v[j] - mean);
+  }
+  const float inverse = reciprocal_sqrt(block_sum(squares) / columns + eps);
+  for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
+    load_floats(v, x + i);
+    load_floats(scale, w + i);
+    load_floats(shift, b + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) v[j] = (v[j] - mean) * inverse * scale[j] + shift[j];
+    store_floats(out + i, v);
+  }
+}
+
+}  // namespace
+
+void rms_norm(cudaStream_t stream, Tensor out, Tensor x, Tensor w, float eps) {
+  if (out.elements() == 0) return;
+  const int columns = static_cast<int>(x.dim(1));
+  const auto run = [&]<class T, int N>() {
+    launch(rms_norm_rows<T, N>, blocks(x.rows(), 1), row_threads(columns / N), 0, stream, rows_of<T>(out),
+           rows_of<const T>(x), w.data<float>(), columns, eps);
+  };
+  with_width(columns, run, out, x, w);
+}
+
+void add_rms_norm(cudaStream_t stream, Tensor residual, Tensor x, Tensor w, Tensor out, float eps) {
+  if (out.elements() == 0) return;
+  const int columns = static_cast<int>(x.dim(1));
+  const auto run = [&]<class T, int N>() {
+    launch(add_rms_norm_rows<T, N>, blocks(x.rows(), 1), row_threads(columns / N), 0, stream,
+           rows_of<T>(residual), rows_of<const T>(x), w.data<float>(), rows_of<T>(out), columns, eps);
+  };
+  with_width(columns, run, out, residual, x, w);
+}
+
+void layer_norm(cudaStream_t stream, Tensor out, Tensor x, Tensor w, Tensor b, float eps) {
+  if (out.elements() == 0) return;
+  const int columns = static_cast<int>(x.dim(1));
+  const auto run = [&]<class T, int N>() {
+    launch(layer_norm_rows<T, N>, blocks(x.rows(), 1), row_threads(columns / N), 0, stream, rows_of<T>(out),
+           rows_of<const T>(x), w.data<float>(), b.data<float>(), columns, eps);
+  };
+  with_width(columns, run, out, x, w, b);
+}
+
+}  // namespace uhd::cuda

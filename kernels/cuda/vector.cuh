@@ -1,0 +1,56 @@
+// Activations in memory (f32 or bf16) and in registers (f32), 16 bytes at a time.
+#pragma once
+
+#include "kernels/cuda/device.cuh"
+
+namespace uhd::cuda {
+
+using Bf16 = __nv_bfloat16;
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(Bf16 x) { return __bfloat162float(x); }
+__device__ inline float to_float(__half x) { return __half2float(x); }
+template <class T>
+__device__ T from_float(float x) {
+  if constexpr (std::is_same_v<T, float>)
+    return x;
+  else if constexpr (std::is_same_v<T, Bf16>)
+    return __float2bfloat16_rn(x);
+  else
+    return __float2half_rn(x);
+}
+
+// Elements in one 16-byte access.
+template <class T>
+constexpr int kWide = 16 / sizeof(T);
+
+// Up to 16 bytes of T as one access.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Packed {
+  T values[N];
+};
+
+// N consecutive elements, 16 bytes at a time (fewer when N is small); `from` is aligned to an access.
+template <int N, class T>
+__device__ void load_floats(float (&to)[N], const T* from) {
+  constexpr int kStep = N < kWide<T> ? N : kWide<T>;
+#pragma unroll
+  for (int at = 0; at < N; at += kStep) {
+    const auto packed = load_aligned<Packed<T, kStep>>(from + at);
+#pragma unroll
+    for (int i = 0; i < kStep; ++i) to[at + i] = to_float(packed.values[i]);
+  }
+}
+template <int N, class T>
+__device__ void store_floats(T* to, const float (&from)[N]) {
+  constexpr int kStep = N < kWide<T> ? N : kWide<T>;
+#pragma unroll
+  for (int at = 0; at < N; at += kStep) {
+    Packed<T, kStep> packed;
+#pragma unroll
+    for (int i = 0; i < kStep; ++i) packed.values[i] = from_float<T>(from[at + i]);
+    store_aligned(to + at, packed);
+  }
+}
+
+}  // namespace uhd::cuda

@@ -1,0 +1,20 @@
+#include "kernels/plugin.h"
+
+#include <dlfcn.h>
+
+#include <string_view>
+
+namespace uhd {
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
+  void* library = dlopen("libuhd_cuda.so", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (library == nullptr)
+    throw Error(message("backend.kind=cuda: the backend cannot be loaded: ", dlerror()));
+  const auto* plugin = static_cast<const CudaPlugin*>(dlsym(library, "uhd_cuda_plugin"));
+  require(plugin != nullptr, "backend.kind=cuda: libuhd_cuda.so is not a backend of this program");
+  require(std::string_view(plugin->interface) == UHD_BACKEND_INTERFACE,
+          "backend.kind=cuda: libuhd_cuda.so belongs to another build of this program");
+  return plugin->make_backend(options);
+}
+
+}  // namespace uhd

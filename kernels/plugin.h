@@ -1,0 +1,25 @@
+// The CUDA backend is a library of its own, libuhd_cuda.so, so that one program runs with and without a
+// driver.
+//
+// The library does not carry kernels/ and base/ a second time: the program exports its symbols
+// (ENABLE_EXPORTS) and the library leaves them undefined, so that there is one Error, one DeviceBuffer and
+// one log. It is found next to the program or in ../lib, through the program's RUNPATH, and stays loaded.
+// Both sides state the headers they were built with; a library of another build is refused.
+#pragma once
+
+#include <memory>
+
+#include "kernels/backend.h"
+
+namespace uhd {
+
+// What the library exports as `uhd_cuda_plugin`.
+struct CudaPlugin {
+  const char* interface;  // UHD_BACKEND_INTERFACE: digest of the headers both sides share
+  std::unique_ptr<Backend> (*make_backend)(const BackendOptions& options);
+};
+
+// Error when the library, its libraries, a driver or a device is missing, in one line that says which.
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
+
+}  // namespace uhd

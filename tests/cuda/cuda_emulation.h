@@ -1,0 +1,188 @@
+// CUDA's execution model on the host: what kernels/cuda/device.cuh stands on when no nvcc compiles it.
+//
+// The threads of a block are fibers of one OS thread. A fiber runs until it meets a barrier or a warp
+// operation, and the order in which fibers run is a parameter, so that a test can look at the same kernel
+// under several. What a GPU would leave undefined is a failure here: a barrier that some thread never
+// reaches, different barriers reached by threads of one block, memory past its end. A failure is sticky, as
+// on a device: every later call of the runtime returns cudaErrorLaunchFailure, whose cudaGetErrorString is
+// the report, until clear_failure().
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+extern constinit thread_local uint3 threadIdx;
+extern constinit thread_local uint3 blockIdx;
+extern constinit thread_local dim3 blockDim;
+extern constinit thread_local dim3 gridDim;
+
+namespace uhd::emulation {
+
+// forward, reverse: of threads and of blocks. shuffled: another order of all threads between any two waits.
+// run_ahead: one random warp goes as far as it can while the others stand still.
+enum class LaneOrder { forward, reverse, shuffled, run_ahead };
+void set_lane_order(LaneOrder order, unsigned seed = 1);
+
+// What a kernel did wrong, with where; the first report wins.
+void fail(const std::string& report);
+std::string failure();  // empty when nothing failed
+void clear_failure();
+
+// Inside a kernel.
+void block_barrier(const char* file, int line);
+// Waits for every lane of the mask; the last to come runs combine over the slots of all 32 lanes (null where
+// a lane is not in the mask).
+using Combine = void (*)(void* const* slots);
+void warp_collective(unsigned mask, void* slot, Combine combine, const char* file, int line);
+inline unsigned thread_rank() { return (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x; }
+inline unsigned lane_rank() { return thread_rank() % 32; }
+// The block's dynamic shared memory, 1024-byte aligned, filled with NaN for each block.
+std::byte* dynamic_shared();
+// Marks an array as belonging to the running block: filled with NaN when the block first asks for it.
+void use_in_block(void* array, size_t bytes);
+// Reads of wide vectors: an address that is no multiple of `alignment` is a failure.
+void require_aligned(const void* address, size_t alignment, const char* file, int line);
+// The calling lane broke a rule: a failure that names it.
+void fail_lane(const char* what, const char* file, int line);
+// The tensor-core instructions as the PTX manual defines their fragments, each a warp operation.
+void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                  const char* file = __builtin_FILE(), int line = __builtin_LINE());
+void load_matrix_x4(uint32_t (&r)[4], const void* row, bool transposed, const char* file = __builtin_FILE(),
+                    int line = __builtin_LINE());
+// cp.async: nothing is copied before the lane waits for it.
+void copy_async(void* shared, const void* global, int bytes, int valid_bytes);
+void commit_copies();
+void wait_copies(int groups_left);
+
+// Runs `body` once for every thread of the grid when the stream comes to it. `words` are the arguments'
+// bytes: a device buffer that one of them points into must still be alive then.
+cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                   std::function<void()> body, std::vector<uint64_t> words);
+
+template <class T>
+T shuffle(unsigned mask, T value, unsigned source, const char* file, int line) {
+  struct Slot {
+    T value;
+    unsigned source;
+    T result;
+  } slot{value, source, value};
+  warp_collective(
+      mask, &slot,
+      [](void* const* slots) {
+        for (int i = 0; i < 32; ++i) {
+          auto* own = static_cast<Slot*>(slots[i]);
+          if (own == nullptr) continue;
+          const auto* from = static_cast<const Slot*>(slots[own->source % 32]);
+          if (from == nullptr) {
+            fail("a lane shuffles from a lane outside the mask");
+          } else {
+            own->result = from->value;
+          }
+        }
+      },
+      file, line);
+  return slot.result;
+}
+
+}  // namespace uhd::emulation
+
+#undef __shared__
+#define __shared__ static thread_local
+
+#define UHD_PLACE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+inline void __syncthreads(UHD_PLACE) { uhd::emulation::block_barrier(file, line); }
+inline void __syncwarp(unsigned mask = 0xffffffffu, UHD_PLACE) {
+  char slot = 0;
+  uhd::emulation::warp_collective(
+      mask, &slot, [](void* const*) {}, file, line);
+}
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width = 32, UHD_PLACE) {
+  const unsigned lane = uhd::emulation::lane_rank();
+  const unsigned first = lane & ~static_cast<unsigned>(width - 1);
+  return uhd::emulation::shuffle(mask, value, first + static_cast<unsigned>(source) % width, file, line);
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32, UHD_PLACE) {
+  const unsigned lane = uhd::emulation::lane_rank();
+  const unsigned other = lane ^ static_cast<unsigned>(lane_mask);
+  const bool inside =
+      (other & ~static_cast<unsigned>(width - 1)) <= (lane & ~static_cast<unsigned>(width - 1));
+  return uhd::emulation::shuffle(mask, value, inside ? other : lane, file, line);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, UHD_PLACE) {
+  const unsigned lane = uhd::emulation::lane_rank();
+  const bool inside = lane % width + delta < static_cast<unsigned>(width);
+  return uhd::emulation::shuffle(mask, value, inside ? lane + delta : lane, file, line);
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, UHD_PLACE) {
+  const unsigned lane = uhd::emulation::lane_rank();
+  return uhd::emulation::shuffle(mask, value, lane % width >= delta ? lane - delta : lane, file, line);
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate, UHD_PLACE) {
+  struct Slot {
+    bool own;
+    unsigned all;
+  } slot{predicate != 0, 0};
+  uhd::emulation::warp_collective(
+      mask, &slot,
+      [](void* const* slots) {
+        unsigned all = 0;
+        for (int i = 0; i < 32; ++i)
+          if (slots[i] != nullptr && static_cast<Slot*>(slots[i])->own) all |= 1u << i;
+        for (int i = 0; i < 32; ++i)
+          if (slots[i] != nullptr) static_cast<Slot*>(slots[i])->all = all;
+      },
+      file, line);
+  return slot.all;
+}
+inline int __any_sync(unsigned mask, int predicate, UHD_PLACE) {
+  return __ballot_sync(mask, predicate, file, line) != 0;
+}
+inline int __all_sync(unsigned mask, int predicate, UHD_PLACE) {
+  return __ballot_sync(mask, predicate, file, line) == mask;
+}
+inline void __threadfence() {}
+inline void __threadfence_block() {}
+
+// One block runs at a time, so plain operations are atomic.
+template <class T>
+T atomicAdd(T* at, T value) {
+  const T old = *at;
+  *at = old + value;
+  return old;
+}
+template <class T>
+T atomicMax(T* at, T value) {
+  const T old = *at;
+  if (old < value) *at = value;
+  return old;
+}
+template <class T>
+T atomicMin(T* at, T value) {
+  const T old = *at;
+  if (value < old) *at = value;
+  return old;
+}
+template <class T>
+T atomicExch(T* at, T value) {
+  const T old = *at;
+  *at = value;
+  return old;
+}
+template <class T>
+T atomicCAS(T* at, T compare, T value) {
+  const T old = *at;
+  if (old == compare) *at = value;
+  return old;
+}
+#undef UHD_PLACE

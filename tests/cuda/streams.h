@@ -1,0 +1,43 @@
+// The stand-in for the CUDA runtime, as the other stand-ins and the tests see it.
+//
+// A stream is a queue of closures. By default it is late: nothing runs before someone waits for the stream,
+// for an event recorded in it, or for the device, so that whoever reads or reuses memory too early meets NaN
+// or old values. Capture keeps the same closures for a graph. Device memory is host memory filled with NaN
+// between two guards; freed memory that queued or captured work still points into is a failure when that work
+// runs.
+//
+// Thread-safe. A stream's work runs on the thread that waits for it, without any lock held, so that work of
+// two streams may wait for each other across threads (collectives).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace uhd::emulation {
+
+// late: as above. random: now and then a call also runs some of the work queued before. eager: at once.
+enum class StreamOrder { late, random, eager };
+void set_stream_order(StreamOrder order, unsigned seed = 1);
+
+// Appends work to a stream (or to the graph it is captured for). `touches`: addresses in device or pinned
+// memory that must be alive when the work runs. Work reports what goes wrong by fail().
+cudaError_t enqueue(cudaStream_t stream, std::string what, std::function<void()> work,
+                    std::vector<const void*> touches);
+
+// Whether [p, p + bytes) lies in one live device buffer.
+bool in_device_memory(const void* p, size_t bytes);
+bool in_pinned_memory(const void* p, size_t bytes);
+
+// The machine. Memory is of each device; set them before anything is allocated.
+void set_devices(int count, size_t memory_bytes = size_t{8} << 30);
+size_t allocated_bytes(int device);
+// Fails for every buffer whose guards were written over; also done when a buffer is freed.
+void check_guards();
+
+// What cudaGetErrorString adds to `code` on this thread.
+cudaError_t misuse(cudaError_t code, const std::string& detail);
+
+}  // namespace uhd::emulation
