@@ -17,7 +17,7 @@ function(uhd_test name)
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   uhd_options(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
   if(NOT UHD_CUDA STREQUAL off)  # the plugin is found and finds the program's symbols: kernels/plugin.h
