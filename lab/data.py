@@ -7,7 +7,8 @@ from PIL import Image
 
 from . import generate as g
 from . import slicing
-from .targets import Content, View
+from .forms import FORMS
+from .targets import IN_SLICES, IN_SQUARE, Content, View
 
 WINDOW = 12  # patches a side
 
@@ -67,8 +68,10 @@ def slice_page(rng, w, h, lines):
         fy = fx * rng.uniform(0.94, 1.06)
     else:
         fx = fy = rng.uniform(0.3, 0.75)
-    page = g.Page(round(w / fx), round(h / fy), g.light(rng))
-    crowd = max(1, w * h // 40000)
+    return filled(rng, g.Page(round(w / fx), round(h / fy), g.light(rng)), max(1, w * h // 40000), lines)
+
+
+def filled(rng, page, crowd, lines):
     if rng.random() < lines:
         text_lines(rng, page)
     elif rng.random() < 0.6:
@@ -100,10 +103,21 @@ def whole_slices(rng, count, lines):
     return [drawn(p, size) for p in pages], [View(Content(p), (0, 0, p.w, p.h), size) for p in pages]
 
 
-def page_views(page, max_slices=6):
+def padded_pages(rng, count, lines):
+    """Pictures of whole pages of any size, padded to the square view of LLaVA-1.5, and their Views."""
+    square, images, views = FORMS["square"], [], []
+    for _ in range(count):
+        w, h = g.canvas(rng)
+        page = filled(rng, g.Page(w, h, g.light(rng)), max(1, w * h // 40000), lines)
+        images += square.cut(g.draw(page))
+        views += page_views(page, square)
+    return images, views
+
+
+def page_views(page, form=FORMS["uhd"]):
     """The View of every slice and of the overview of a page."""
-    content = Content(page)
-    return [View(content, rect, size) for rect, size in slicing.views(page.w, page.h, max_slices)]
+    content, limits = Content(page), IN_SQUARE if form.square else IN_SLICES
+    return [View(content, rect, size, cells=form.cells, limits=limits) for rect, size in form.views(page.w, page.h)]
 
 
 MIX = ("number", "word", "both", "table", "receipt", "count", "relation")

@@ -5,15 +5,13 @@
 """
 
 import argparse
-import base64
-import io
 import json
-import urllib.request
 from pathlib import Path
 
 import torch
 
 from . import generate, slicing, text
+from .client import Server
 from .model import LlavaUhd
 
 FIRST_SEED = 900_000_000  # training draws its seeds from 48 bits; these are kept for evaluation
@@ -29,7 +27,7 @@ class Local:
     def __call__(self, image, questions):
         """Answers to the questions, each asked alone about the picture."""
         model = self.model
-        marks = slicing.plan(*image.size, model.config["mm_max_slices"]).separators
+        marks = model.form.marks(*image.size)
         embed = model.model.embed_tokens.weight
         picture = torch.cat([embed[[text.BOS]], model.image_embeddings(model.encode_image(image), marks)])
         return [text.decode(self.ids(picture, question)) for question in questions]
@@ -37,33 +35,6 @@ class Local:
     def ids(self, picture, question):
         asked = self.model.model.embed_tokens.weight[torch.tensor(text.turn(question, True))]
         return self.model.generate(torch.cat([picture, asked]))
-
-
-class Server:
-    """Any server with the OpenAI chat completions interface."""
-
-    def __init__(self, url, name):
-        self.url, self.name = url.rstrip("/"), name or self.first_model(url.rstrip("/"))
-
-    @staticmethod
-    def first_model(url):
-        with urllib.request.urlopen(url + "/v1/models") as reply:
-            return json.load(reply)["data"][0]["id"]
-
-    def __call__(self, image, questions):
-        file = io.BytesIO()
-        image.save(file, "PNG")
-        picture = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        return [self.ask(picture, question) for question in questions]
-
-    def ask(self, picture, question):
-        content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": question}]
-        body = {"model": self.name, "messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 32}
-        request = urllib.request.Request(
-            self.url + "/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request) as reply:
-            return json.load(reply)["choices"][0]["message"]["content"].strip()
 
 
 def aspect(w, h):

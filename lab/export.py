@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from . import slicing, start, text
+from .forms import FORMS
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -29,10 +30,10 @@ def language_part(model):
     return nn.ModuleList([model.model.embed_tokens, model.model.layers, model.model.norm, model.lm_head])
 
 
-def assemble(vision=None, language=None):
+def assemble(vision=None, language=None, form="uhd"):
     """The model with the parts that the stages' state files hold; start values for the others."""
     torch.manual_seed(1)
-    model = start.model()
+    model = start.model(form)
     for part, file in ((vision_part(model), vision), (language_part(model), language)):
         if file:
             part.load_state_dict(torch.load(file, weights_only=False)["modules"][0])
@@ -128,8 +129,9 @@ def main():
     parser.add_argument("--vision", help="state file of the vision stage")
     parser.add_argument("--language", help="state file of a language stage")
     parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--form", choices=FORMS, default="uhd")
     args = parser.parse_args()
-    export(assemble(args.vision, args.language), args.out)
+    export(assemble(args.vision, args.language, args.form), args.out)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ FIRST_SEED = 800_000_000
 @torch.no_grad()
 def answer(model, image, question):
     """Greedy ids and, for each, by how much its logit leads the next best one's."""
-    marks = slicing.plan(*image.size, model.config["mm_max_slices"]).separators
+    marks = model.form.marks(*image.size)
     embed = model.model.embed_tokens.weight
     x = torch.cat([
         embed[[text.BOS]],

@@ -1,4 +1,4 @@
-"""LLaVA-UHD (paper form: one perceiver resampler of 64 queries a slice) in plain PyTorch.
+"""LLaVA-UHD (paper form: one perceiver resampler of 64 queries a slice) and LLaVA-1.5 in plain PyTorch.
 
 Parameter names are those of the published checkpoints, so `state_dict()` is the checkpoint.
 """
@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from . import slicing
+from .forms import form_of
 
 
 @functools.lru_cache(None)
@@ -128,6 +129,16 @@ class Resampler(nn.Module):
         return self.pooled(x, rows, columns) @ self.proj
 
 
+class Mlp(nn.Sequential):
+    """LLaVA-1.5's projector: a token of every patch."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__(nn.Linear(d_in, d_out), nn.GELU(), nn.Linear(d_out, d_out))
+
+    def forward(self, x, rows, columns):
+        return super().forward(x)
+
+
 class RMSNorm(nn.Module):
     def __init__(self, d, eps):
         super().__init__()
@@ -201,13 +212,12 @@ class LlavaUhd(nn.Module):
         self.model.vision_tower = nn.Module()
         self.model.vision_tower.vision_tower = nn.Module()
         self.model.vision_tower.vision_tower.vision_model = VisionModel(vision_config, config["mm_vision_select_layer"])
-        self.model.mm_projector = Resampler(
-            vision_config["hidden_size"],
-            width,
-            config.get("mm_resampler_heads", width // 128),
-            config.get("mm_num_queries", 64),
-            d,
-        )
+        self.form = form_of(config)
+        if self.form.square:
+            self.model.mm_projector = Mlp(vision_config["hidden_size"], d)
+        else:
+            heads, queries = config.get("mm_resampler_heads", width // 128), config.get("mm_num_queries", 64)
+            self.model.mm_projector = Resampler(vision_config["hidden_size"], width, heads, queries, d)
         self.lm_head = nn.Linear(d, config["vocab_size"], bias=False)
 
     @classmethod
@@ -227,13 +237,13 @@ class LlavaUhd(nn.Module):
         return self.model.vision_tower.vision_tower.vision_model
 
     def encode(self, patches, rows, columns):
-        """Patches [B, rows * columns, 588] of equal shape to visual tokens [B, 64, hidden]."""
+        """Patches [B, rows * columns, 588] of equal shape to visual tokens [B, n, hidden]."""
         return self.model.mm_projector(self.vision(patches, rows, columns), rows, columns)
 
     def encode_image(self, image):
-        """Visual tokens [n, 64, hidden] of a PIL picture: its slices, then the overview."""
+        """Visual tokens [views, n, hidden] of a PIL picture: its slices, then the overview."""
         by_shape = {}
-        parts = slicing.cut(image.convert("RGB"), self.config["mm_max_slices"])
+        parts = self.form.cut(image.convert("RGB"), self.config.get("mm_max_slices", 6))
         for i, part in enumerate(parts):
             by_shape.setdefault(part.size, []).append(i)
         tokens = [None] * len(parts)
@@ -243,14 +253,16 @@ class LlavaUhd(nn.Module):
                 tokens[i] = t
         return torch.stack(tokens)
 
-    def image_embeddings(self, tokens, separators):
-        """Visual tokens and separators in the order the language model sees them: [n, hidden]."""
-        ids = self.config["slice_separator_ids"]
+    def image_embeddings(self, tokens, marks):
+        """Visual tokens [views, n, hidden] in the order the language model sees them, with the separators: [m, hidden].
+        marks: "," or "n" for each view but the last, or nothing."""
         pieces = []
-        for i, mark in enumerate(separators):
-            row = self.model.embed_tokens.weight[ids["comma"] if mark == "," else ids["newline"]]
-            pieces += [tokens[i], row[None].to(tokens.dtype)]
-        return torch.cat(pieces + [tokens[-1]])
+        for i, view in enumerate(tokens):
+            pieces.append(view)
+            if i < len(marks):
+                token = self.config["slice_separator_ids"]["comma" if marks[i] == "," else "newline"]
+                pieces.append(self.model.embed_tokens.weight[token][None].to(tokens.dtype))
+        return torch.cat(pieces)
 
     def llm(self, x, mask=None, caches=None, positions=None):
         """Embeddings [B, n, hidden] to hidden states after the final norm."""

@@ -108,10 +108,22 @@ def start_resampler(r):
                 wq[row + 1, column], wq[row + 1, column + 1] = -a * sin, a * cos
 
 
+def config(form):
+    """The bundled model's configuration; without separators; or LLaVA-1.5's with the same tower and language model."""
+    c = dict(CONFIG)
+    if form != "uhd":
+        del c["slice_separator_ids"]
+    if form == "square":
+        c = {k: v for k, v in c.items() if not k.startswith(("mm_resampler", "mm_num_queries", "mm_max_slices"))}
+        c["mm_projector_type"] = "mlp2x_gelu"
+    return c
+
+
 @torch.no_grad()
-def model():
-    m = LlavaUhd(CONFIG, VISION)
+def model(form="uhd"):
+    m = LlavaUhd(config(form), VISION)
     start_vision(m.vision)
-    start_resampler(m.model.mm_projector)
+    if not m.form.square:
+        start_resampler(m.model.mm_projector)
     m.model.embed_tokens.weight.normal_(0, 0.5)
     return m

@@ -17,13 +17,13 @@ SHAPE_ID = {(k, c): 1 + i * len(COLORS) + j for i, k in enumerate(SHAPES) for j,
 SHAPE_COUNT = 1 + len(SHAPE_ID)
 BLOCK = 18  # dimensions of a slot's code
 CELLS = 8
-READABLE, UNREADABLE = 11.0, 8.5  # text pixels in the view: asked for above, must be silent below
-SHAPE_SEEN, SHAPE_UNSEEN = 17.0, 13.0
+IN_SLICES = (11.0, 8.5), (17.0, 13.0)  # pixels of text and of shapes in the view: asked for from the first, silent below the second
+IN_SQUARE = (4.5, 3.5), (8.0, 6.0)  # a whole page in 336x336: whatever can be told at all
 IGNORE = -1
 
 
-def codes(d):
-    """Fixed token codes: characters [SLOTS, classes, d], shapes [SHAPE_COUNT, d], cell positions [64, d].
+def codes(d, cells=CELLS):
+    """Fixed token codes: characters [SLOTS, classes, d], shapes [SHAPE_COUNT, d], cell positions [cells * cells, d].
 
     Every slot has dimensions of its own, in which a character looks the same whatever the slot.
     """
@@ -39,10 +39,11 @@ def codes(d):
     for (kind, color), i in SHAPE_ID.items():
         shapes[i, first + SHAPES.index(kind)] = shapes[i, first + 3 + list(COLORS).index(color)] = 2
         shapes[i, first + 8 : first + 16] = rng.standard_normal(8)
-    position = np.zeros((CELLS * CELLS, d), np.float32)
+    position = np.zeros((cells * cells, d), np.float32)
     position[:, first + 32 :] = 2  # keeps the norms of empty and full tokens alike
-    for i in range(CELLS * CELLS):
-        position[i, first + 16 + i % CELLS] = position[i, first + 24 + i // CELLS] = 1
+    place = np.clip((np.arange(cells) + 0.5) / cells * CELLS - 0.5, 0, CELLS - 1)
+    near = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(CELLS)))  # shared by the two nearest of eight marks
+    position[:, first + 16 : first + 24], position[:, first + 24 : first + 32] = np.tile(near, (cells, 1)), near.repeat(cells, 0)
     return chars, shapes, position
 
 
@@ -71,7 +72,8 @@ class View:
     """Targets of one view: a rectangle of the page resized to size pixels, which lie at offset (in patches) of a grid
     (columns, rows) of patches."""
 
-    def __init__(self, content, rect, size, grid=None, offset=(0, 0)):
+    def __init__(self, content, rect, size, grid=None, offset=(0, 0), cells=CELLS, limits=IN_SLICES):
+        self.cells, (self.readable, self.shape_seen) = cells, limits
         fx, fy = size[0] / rect[2], size[1] / rect[3]
         self.patches = size[0] // 14, size[1] // 14
         self.grid, self.offset = grid or self.patches, offset
@@ -87,9 +89,9 @@ class View:
         self.sx, self.sy, self.shape, self.sd = x[seen], y[seen], content.shape[seen], content.sd[seen] * min(fx, fy)
 
     def _cells(self, x, y):
-        u = (x / 14 + self.offset[0]) / self.grid[0] * CELLS
-        v = (y / 14 + self.offset[1]) / self.grid[1] * CELLS
-        return np.floor(v).astype(int) * CELLS + np.floor(u).astype(int), (v % 1 >= 0.5).astype(int)
+        u = (x / 14 + self.offset[0]) / self.grid[0] * self.cells
+        v = (y / 14 + self.offset[1]) / self.grid[1] * self.cells
+        return np.floor(v).astype(int) * self.cells + np.floor(u).astype(int), (v % 1 >= 0.5).astype(int)
 
     def patch_targets(self):
         """Character [n, 2] and index [n, 2] of the first two characters of each patch, shape [n]; -1: do not ask."""
@@ -100,8 +102,8 @@ class View:
         where = (self.y // 14).astype(int) * columns + (self.x // 14).astype(int)
         for i in np.lexsort((self.x, where)):
             p = where[i]
-            if used[p] < 2 and self.text_size[i] > UNREADABLE:
-                if self.text_size[i] >= READABLE:
+            if used[p] < 2 and self.text_size[i] > self.readable[1]:
+                if self.text_size[i] >= self.readable[0]:
                     char[p, used[p]], index[p, used[p]] = self.char[i], min(self.index[i], INDICES - 1)
                 else:
                     char[p, used[p]] = IGNORE
@@ -111,30 +113,30 @@ class View:
     def _shapes(self, where, count):
         shape = np.zeros(count, np.int64)
         for p, s, d in zip(where, self.shape, self.sd):
-            shape[p] = s if d >= SHAPE_SEEN else IGNORE if d >= SHAPE_UNSEEN else shape[p]
+            shape[p] = s if d >= self.shape_seen[0] else IGNORE if d >= self.shape_seen[1] else shape[p]
         return shape
 
     def cell_targets(self):
-        """Character of each slot [64, SLOTS], shape [64]; -1: do not ask."""
-        char = np.zeros((CELLS * CELLS, SLOTS), np.int64)
+        """Character of each slot [cells, SLOTS], shape [cells]; -1: do not ask."""
+        char = np.zeros((self.cells**2, SLOTS), np.int64)
         if len(self.x):
             cell, half = self._cells(self.x, self.y)
             for c, h, i, k, size in zip(cell, half, self.index, self.char, self.text_size):
-                if i < INDICES and size > UNREADABLE and char[c, h * INDICES + i] <= 0:
-                    char[c, h * INDICES + i] = k if size >= READABLE else IGNORE
-        return char, self._shapes(self._cells(self.sx, self.sy)[0], CELLS * CELLS)
+                if i < INDICES and size > self.readable[1] and char[c, h * INDICES + i] <= 0:
+                    char[c, h * INDICES + i] = k if size >= self.readable[0] else IGNORE
+        return char, self._shapes(self._cells(self.sx, self.sy)[0], self.cells**2)
 
     def whole_cells(self):
-        """Which of the 64 cells lie inside this view altogether."""
+        """Which of the cells lie inside this view altogether."""
         inside = []
         for axis in (0, 1):
-            edge = np.arange(CELLS + 1) * self.grid[axis] / CELLS - self.offset[axis]
+            edge = np.arange(self.cells + 1) * self.grid[axis] / self.cells - self.offset[axis]
             inside.append((edge[:-1] >= -0.01) & (edge[1:] <= self.patches[axis] + 0.01))
         return (inside[1][:, None] & inside[0][None]).reshape(-1)
 
 
 def tokens(char, shape, code):
-    """The perfect tokens [..., 64, d] of cell targets; what must not be asked counts as absent."""
+    """The perfect tokens [..., cells, d] of cell targets; what must not be asked counts as absent."""
     chars, shapes, position = code
     char, shape = np.maximum(char, 0), np.maximum(shape, 0)
     return position + shapes[shape] + chars[np.arange(SLOTS), char].sum(-2)

@@ -29,11 +29,23 @@ def main():
         lab("lab.train", "language", "--smoke", "--out", runs / "perfect")
         real = ("--vision", runs / "fit/state.pt", "--init", runs / "perfect/state.pt", "--real", 1, "--mix", "all")
         lab("lab.train", "language", "--smoke", *real, "--out", runs / "language")
+        tune = ("--tune", 0.002, "--out", runs / "tuned")
+        lab("lab.train", "language", "--smoke", *real, *tune)
+        assert (runs / "tuned/vision.pt").exists()
         lab("lab.export", "--vision", runs / "fit/state.pt", "--language", runs / "language/state.pt", "--out", runs / "model")
         lab("lab.evaluate", "--model", runs / "model", "--kind", "relation", "--count", 2)
         lab("lab.train", "resume", "--model", runs / "model", "--out", runs / "resume")
         again = ("--vision", runs / "resume/vision.pt", "--init", runs / "resume/language.pt", "--mix", "number")
         lab("lab.train", "language", "--smoke", *again, "--out", runs / "again")
+        for form in ("square", "unmarked"):
+            out, form = runs / form, ("--form", form)
+            lab("lab.train", "vision", "--smoke", "--whole", 1, *form, "--out", out / "vision")
+            lab("lab.train", "language", "--smoke", *form, "--out", out / "perfect")
+            real = ("--vision", out / "vision/state.pt", "--init", out / "perfect/state.pt", "--real", 1, "--mix", "all")
+            lab("lab.train", "language", "--smoke", *form, *real, "--out", out / "language")
+            states = ("--vision", out / "vision/state.pt", "--language", out / "language/state.pt")
+            lab("lab.export", *form, *states, "--out", out / "model")
+            lab("lab.evaluate", "--model", out / "model", "--kind", "relation", "--count", 2)
     print("all stages ran")
 
 

@@ -1,0 +1,187 @@
+"""Stage 2: the language model learns to answer, from perfect tokens or from both kinds."""
+
+import random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from . import data, generate, slicing, text
+from .export import assemble, language_part, vision_part
+from .optim import optimizers
+from .progress import Progress, autocast, descend
+from .tokens import PerfectTokens, RealTokens
+
+# Groups of kinds of pages whose conversations are about equally long, with the embeddings these take, and their share
+# of the steps.
+READING = (("number", "word", "both"), 60, 0.4)
+MIXES = {
+    "number": ((("number",), 60, 1.0),),
+    "reading": (READING, (("number",), 60, 0.6)),
+    "shapes": ((("number",), 60, 0.3), (("count", "relation"), 130, 0.7)),
+    "all": (READING, (("table", "receipt"), 150, 0.3), (("count", "relation"), 130, 0.3)),
+}
+
+
+def canvas(rng, slices):
+    """A page size that is cut into this many slices (0: overview alone)."""
+    while True:
+        size = generate.canvas(rng)
+        p = slicing.plan(*size)
+        if slices == (p.grid[0] * p.grid[1] if p.grid else 0):
+            return size
+
+
+def page_batch(rng, slices, tokens, budget, groups):
+    """Pages of one group that are cut into equally many slices, for about this many embeddings; tokens: of one picture."""
+    kinds, length, _ = rng.choices(groups, [g[2] for g in groups])[0]
+    count = max(6, int(budget / (tokens + length)))
+    pages = [data.random_page(rng, kinds, canvas(rng, slices)) for _ in range(count)]
+    for page in pages:
+        rng.shuffle(page.questions)  # so that the order says nothing about the answers
+    return pages
+
+
+def conversation(page, limit):
+    """Ids after the picture and, for each, whether it is to be learnt."""
+    ids, learn = [], []
+    for n, (question, answer) in enumerate(page.questions[:limit]):
+        asked, said = text.turn(question, n == 0), text.encode(answer) + [text.EOS]
+        ids += asked + said
+        learn += [False] * len(asked) + [True] * len(said)
+    return ids, learn
+
+
+def kept(busy, share, rng, known, separators):
+    """Places [B, n] of the picture's embeddings that a step looks at: all that hold something, the separators, and some
+    empty ones of the views that are known, equally many for every page."""
+    pages, views, cells = busy.shape
+    places = cells + 1 if separators else cells  # a view's tokens, and the separator after it
+    full = np.zeros((pages, views, places), bool)
+    full[:, :, :cells] = busy
+    full[:, :-1, cells:] = True
+    last = -1 if separators else None
+    full = full.reshape(pages, -1)[:, :last]
+    unknown = np.repeat(~known, places, 1)[:, :last] & ~full
+    n = max(full.sum(1).max(), min(int(share * full.shape[1]), (~unknown).sum(1).min()))
+    order = np.random.default_rng(rng.getrandbits(32)).random(full.shape) - full + unknown
+    return torch.from_numpy(np.sort(np.argsort(order, 1)[:, :n], 1))
+
+
+def llm_loss(model, tokens, pages, limit, places=None):
+    """Loss of the answers, and per page whether each answer was right (teacher forced, which equals greedy decoding).
+    places: the picture's embeddings that are shown, all by default; every one keeps its position."""
+    talks = [conversation(p, limit) for p in pages]
+    longest = max(len(ids) for ids, _ in talks)
+    ids = torch.tensor([i + [text.EOS] * (longest - len(i)) for i, _ in talks])
+    learn = torch.tensor([k + [False] * (longest - len(k)) for _, k in talks])
+    embed = model.model.embed_tokens
+    marks = [model.form.marks(p.w, p.h) for p in pages]
+    rows = torch.stack([model.image_embeddings(t, m) for t, m in zip(tokens, marks)])
+    total = rows.shape[1]
+    if places is None:
+        places = torch.arange(total).expand(len(pages), -1)
+    else:
+        rows = rows.gather(1, places[..., None].expand(-1, -1, rows.shape[2]))
+    positions = torch.cat([torch.zeros(len(pages), 1), 1 + places, (1 + total + torch.arange(longest)).expand(len(pages), -1)], 1)
+    bos = embed.weight[text.BOS].expand(len(pages), 1, -1)
+    x = torch.cat([bos, rows, embed(ids)], 1)
+    hidden = model.llm(x, positions=positions)[:, -longest - 1 : -1]
+    logits = model.lm_head(hidden[learn]).float()
+    loss = F.cross_entropy(logits, ids[learn])
+    good = torch.ones_like(learn)
+    good[learn] = logits.argmax(-1) == ids[learn]
+    results = []
+    for b in range(len(pages)):
+        ends = [n for n in range(longest) if learn[b, n] and ids[b, n] == text.EOS]
+        first = 0
+        for end in ends:
+            results.append(bool(good[b, first : end + 1].all()))
+            first = end + 1
+    return loss, results
+
+
+def language(args):
+    """Stage 2. With --tune the projector learns too, from the answers and from the codes of its tokens."""
+    torch.manual_seed(2)
+    model = assemble(args.vision, args.init, args.form)
+    part, projector = language_part(model), model.model.mm_projector
+    modules, optims = [part], optimizers(part, args.muon, args.adam)
+    if args.tune:
+        modules.append(projector)
+        optims += optimizers(projector, args.tune, args.tune / 10)
+    progress = Progress(args, modules, optims)
+    perfect = PerfectTokens(model)
+    real = RealTokens(model, keep=60, fresh=args.fresh)
+    sums, saved, losses, errors = {}, 0, [], []
+    while progress.tick(hold=args.hold):
+        rng = random.Random(f"language:{args.seed}:{progress.step}")
+        done = progress.used / progress.seconds
+        small = 0.2 if args.vision else max(0.15, 1 - 2.5 * done)
+        slices = 0 if rng.random() < small else rng.choice((2, 3, 4, 5, 6, 6, 6))
+        share = 1.0 if rng.random() < 0.1 + 0.3 * done else rng.uniform(0.1, 0.4)
+        mix = args.mix or ("number" if done < 0.1 else "reading" if done < 0.3 else "all")
+
+        def draw_pages():
+            size = model.form.cells**2 if model.form.square else 65 * slices + 64
+            return page_batch(rng, slices, size * share, args.budget, MIXES[mix])
+
+        if args.vision and rng.random() < args.real:
+            drawn = real.batch(rng, draw_pages, share == 1)
+            mark, pages, busy, known = "r", drawn.pages, drawn.busy, drawn.known
+            with torch.set_grad_enabled(args.tune > 0), autocast():
+                tokens = real.tokens(drawn)
+        else:
+            drawn, mark, pages = None, "", draw_pages()
+            tokens, busy = perfect(pages, rng)
+            known = np.ones(busy.shape[:2], bool)
+        with autocast():
+            loss, results = llm_loss(model, tokens, pages, args.questions, kept(busy, share, rng, known, model.form.separators))
+        losses.append(loss.item())
+        if args.tune and drawn:
+            asked = ~drawn.perfect[..., 0].isnan()
+            error = (tokens[asked] - drawn.perfect[asked]).square()
+            loss = loss + error.mean() + error[torch.from_numpy(busy)[asked]].mean()
+            errors.append(error.mean().item())
+        descend(loss, progress.optims)
+        count_answers(sums, pages, results, mark, args.questions)
+        if progress.step % 25 == 0:
+            progress.log(loss=mean(losses), error=mean(errors), **shares(sums))
+            sums, losses, errors = {}, [], []
+        if progress.used - saved > 60:
+            save(progress, model)
+            saved = progress.used
+    save(progress, model)
+
+
+def save(progress, model):
+    progress.save()
+    if len(progress.modules) > 1:
+        torch.save({"modules": [vision_part(model).state_dict()]}, progress.folder / "vision.pt")
+
+
+def mean(values):
+    return round(sum(values) / len(values), 3) if values else None
+
+
+def count_answers(sums, pages, results, mark, limit):
+    """Adds right and all answers by kind of question and by small (overview alone, 0) or large (+) picture."""
+    i = 0
+    for page in pages:
+        small = slicing.plan(page.w, page.h).grid is None
+        for question, _ in page.questions[:limit]:
+            key = kind_of(question) + mark + ("0" if small else "+")
+            right, n = sums.get(key, (0, 0))
+            sums[key] = (right + results[i], n + 1)
+            i += 1
+
+
+def kind_of(question):
+    for mark, kind in (("umber", "number"), ("word", "word"), ("column", "table"), ("many", "count"), ("of the", "relation"), ("above", "relation"), ("below", "relation")):
+        if mark in question:
+            return kind
+    return "receipt"
+
+
+def shares(sums):
+    return {k: round(a / n, 2) for k, (a, n) in sorted(sums.items())}

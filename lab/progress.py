@@ -1,0 +1,75 @@
+"""What all stages share: a resumable account of time and rates, a step, and sums of right answers."""
+
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from .optim import rate
+
+
+def autocast():
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+class Progress:
+    """Where a stage stands; saves and restores everything it needs to go on."""
+
+    def __init__(self, args, modules, optims):
+        self.folder, self.modules, self.optims = Path(args.out), modules, optims
+        self.seconds, self.last_step = args.seconds, 2 if args.smoke else None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.rates = [o.param_groups[0]["lr"] for o in optims]
+        self.used, self.step, self.since = 0.0, 0, time.process_time()
+        if (self.folder / "state.pt").exists():
+            state = torch.load(self.folder / "state.pt", weights_only=False)
+            for m, s in zip(modules, state["modules"]):
+                m.load_state_dict(s)
+            for o, s in zip(optims, state["optims"]):
+                o.load_state_dict(s)
+            self.used, self.step = state["used"], state["step"]
+
+    def tick(self, **schedule):
+        """Counts time, sets the rates; False when the stage is over."""
+        now = time.process_time()
+        self.used, self.since, self.step = self.used + now - self.since, now, self.step + 1
+        factor = rate(self.used / self.seconds, **schedule)
+        for o, r in zip(self.optims, self.rates):
+            for group in o.param_groups:
+                group["lr"] = r * factor * group.get("scale", 1.0)
+        return self.used < self.seconds and (self.last_step is None or self.step <= self.last_step)
+
+    def save(self):
+        state = {
+            "modules": [m.state_dict() for m in self.modules],
+            "optims": [o.state_dict() for o in self.optims],
+            "used": self.used,
+            "step": self.step,
+        }
+        torch.save(state, self.folder / "state.tmp")
+        (self.folder / "state.tmp").rename(self.folder / "state.pt")
+
+    def log(self, **figures):
+        line = {"cpu_s": round(self.used), "step": self.step, **figures}
+        print(json.dumps(line), flush=True)
+        with open(self.folder / "log.jsonl", "a") as f:
+            f.write(json.dumps(line) + "\n")
+
+
+def descend(loss, optims):
+    for o in optims:
+        o.zero_grad()
+    loss.backward()
+    for o in optims:
+        o.step()
+
+
+def add_hits(sums, figures):
+    for name, (right, n) in figures.items():
+        a, b = sums.get(name, (0, 0))
+        sums[name] = (a + right, b + n)
+
+
+def hit_shares(sums):
+    return {name: round(a / max(b, 1), 3) for name, (a, b) in sums.items()}
