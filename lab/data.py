@@ -124,8 +124,12 @@ MIX = ("number", "word", "both", "table", "receipt", "count", "relation")
 
 
 def random_page(rng, kinds=MIX, size=None):
+    """A page of one of these kinds. Short numbers are soon learnt, so half of their pages are drawn anew."""
     kind = rng.choice(kinds)
-    return g.make(kind, rng.getrandbits(48), size)
+    page = g.make(kind, rng.getrandbits(48), size)
+    if kind == "number" and len(page.words[0].text) < 4 and rng.random() < 0.5:
+        page = g.make(kind, rng.getrandbits(48), size)
+    return page
 
 
 def stack_cells(views):

@@ -2,6 +2,8 @@
 
     python -m lab.evaluate --model models/nano-uhd --kind number --count 200
     python -m lab.evaluate --url http://127.0.0.1:8080 --kind number --count 200
+
+Prints the model card's tables.
 """
 
 import argparse
@@ -66,14 +68,35 @@ def evaluate(ask, kind, count, questions, first_seed, size=None):
     return records
 
 
-def table(records, *keys):
-    """Accuracy in percent by each of the keys, as lines of text."""
-    lines = []
-    for key in keys:
-        groups = {}
-        for r in records:
-            groups.setdefault(str(r[key]), []).append(r["right"])
-        lines += [f"{key} {g}: {100 * sum(v) / len(v):.1f} % of {len(v)}" for g, v in sorted(groups.items())]
+def text_class(px):
+    return "no text" if px is None else "under 15 px" if px < 15 else "15-18 px" if px <= 18 else "19-26 px"
+
+
+GROUPS = {  # name of a column's value: what it is told from
+    "text": lambda r: text_class(r["text_px"]),
+    "slices": lambda r: str(r["slices"]),
+    "aspect": lambda r: r["aspect"],
+    "answer": lambda r: f"{len(r['answer'])} characters",
+}
+
+
+def table(records):
+    """Accuracy of each kind of page, and within it by text size, slices, aspect ratio and length of the answer, as
+    lines of Markdown."""
+    lines = ["| kind | | pictures | right |", "| --- | --- | --- | --- |"]
+
+    def row(kind, name, group):
+        lines.append(f"| {kind} | {name} | {len(group)} | {100 * sum(r['right'] for r in group) / len(group):.1f} % |")
+
+    for kind in dict.fromkeys(r["kind"] for r in records):
+        of_kind = [r for r in records if r["kind"] == kind]
+        row(f"`{kind}`", "all", of_kind)
+        for name, group_of in GROUPS.items():
+            groups = {}
+            for r in of_kind:
+                groups.setdefault(group_of(r), []).append(r)
+            for value in sorted(groups) if len(groups) > 1 else ():
+                row("", f"{name}: {value}", groups[value])
     return "\n".join(lines)
 
 
@@ -99,7 +122,7 @@ def main():
         records += evaluate(ask, kind, args.count, args.questions, args.first_seed, args.size and tuple(args.size))
     if args.out:
         args.out.write_text("".join(json.dumps(r) + "\n" for r in records))
-    print(table(records, "kind", "slices", "aspect", "text_px"))
+    print(table(records))
     right = 100 * sum(r["right"] for r in records) / len(records)
     print(f"all: {right:.1f} % of {len(records)}")
     if args.floor is not None and right < args.floor:

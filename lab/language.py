@@ -117,17 +117,17 @@ def language(args):
     while progress.tick(hold=args.hold):
         rng = random.Random(f"language:{args.seed}:{progress.step}")
         done = progress.used / progress.seconds
-        small = 0.2 if args.vision else max(0.15, 1 - 2.5 * done)
+        small = 0.3 if args.vision else max(0.15, 1 - 2.5 * done)
         slices = 0 if rng.random() < small else rng.choice((2, 3, 4, 5, 6, 6, 6))
         share = 1.0 if rng.random() < 0.1 + 0.3 * done else rng.uniform(0.1, 0.4)
         mix = args.mix or ("number" if done < 0.1 else "reading" if done < 0.3 else "all")
 
-        def draw_pages():
+        def draw_pages(mix=mix):
             size = model.form.cells**2 if model.form.square else 65 * slices + 64
             return page_batch(rng, slices, size * share, args.budget, MIXES[mix])
 
         if args.vision and rng.random() < args.real:
-            drawn = real.batch(rng, draw_pages, share == 1)
+            drawn = real.batch(rng, lambda: draw_pages(args.real_mix or mix), share == 1)
             mark, pages, busy, known = "r", drawn.pages, drawn.busy, drawn.known
             with torch.set_grad_enabled(args.tune > 0), autocast():
                 tokens = real.tokens(drawn)

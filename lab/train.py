@@ -40,6 +40,7 @@ def main():
     parser.add_argument("--questions", type=int, default=4, help="most questions of one conversation")
     parser.add_argument("--vision", help="state file of the vision stage, for a language stage on real tokens")
     parser.add_argument("--mix", choices=MIXES, help="tasks of a language stage; by default more and more of them")
+    parser.add_argument("--real-mix", choices=MIXES, help="tasks on real tokens, where others than --mix")
     parser.add_argument("--model", help="model directory, for resume")
     parser.add_argument("--real", type=float, default=0.5, help="share of steps on real tokens")
     parser.add_argument("--fresh", type=float, default=0.2, help="share of these that draw new pages")
