@@ -69,10 +69,11 @@ struct AlignGrid {
 };
 
 struct BackendOptions {
-  std::string kind = "cpu";  // cpu | cuda | auto
-  int threads = 0;           // 0: every core this process may use
-  std::string isa = "auto";  // CPU only: auto | avx512_bf16 | avx512 | avx2 | scalar
-  int device = 0;            // CUDA only: which of the devices this process sees
+  std::string kind = "cpu";        // cpu | cuda | auto
+  int threads = 0;                 // 0: every core this process may use
+  std::string isa = "auto";        // CPU only: auto | avx512_bf16 | avx512 | avx2 | scalar
+  int device = 0;                  // CUDA only: which of the devices this process sees
+  std::string attention = "auto";  // CUDA only: auto (tensor cores where they fit) | plain
   // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
   // activations.
   WeightFormat compute = WeightFormat::bf16;

@@ -22,6 +22,11 @@ int usable_device(int device) {
   return device;
 }
 
+bool plain_attention(const std::string& form) {
+  require(form == "auto" || form == "plain", "backend.attention is '", form, "', but must be auto or plain");
+  return form == "plain";
+}
+
 std::string mebibytes(size_t bytes) { return message((bytes + (1 << 19)) >> 20, " MiB"); }
 
 }  // namespace
@@ -39,7 +44,8 @@ Backend::Backend(const BackendOptions& options)
       compute_(options.compute),
       stream_(device_),
       staging_(stream_.get(), kStagingBytes),
-      matmul_(stream_.get()) {}
+      matmul_(stream_.get()),
+      attention_(stream_.get(), plain_attention(options.attention)) {}
 
 // The owners of memory are gone by now; what they queued may still run.
 Backend::~Backend() {
@@ -143,15 +149,17 @@ void Backend::store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) {
   cuda::store_kv(stream(), pages, k, v, slots);
 }
 
-void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float) {
+void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) {
   contracts::paged_attention(out, q, pages, spans);
-  throw Error("paged attention on CUDA is not implemented");
+  stream();
+  attention_.paged(out, q, pages, spans, scale);
 }
 
 void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                               int, int, float) {
+                               int max_q, int, float scale) {
   contracts::packed_attention(out, q, k, v, q_offsets, kv_offsets);
-  throw Error("packed attention on CUDA is not implemented");
+  stream();
+  attention_.packed(out, q, k, v, q_offsets, kv_offsets, max_q, scale);
 }
 
 void Backend::silu_mul(Tensor out, Tensor gate_up) {

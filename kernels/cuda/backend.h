@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/staging.h"
 
@@ -73,6 +74,7 @@ class Backend final : public uhd::Backend {
   Stream stream_;
   Staging staging_;
   Matmul matmul_;
+  Attention attention_;
 };
 
 }  // namespace uhd::cuda

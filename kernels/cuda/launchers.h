@@ -25,6 +25,18 @@ void gather_rows(cudaStream_t stream, Tensor out, Tensor x, Tensor index);
 void scatter_rows(cudaStream_t stream, Tensor x, Tensor rows, Tensor index);
 void store_kv(cudaStream_t stream, KvLayer pages, Tensor k, Tensor v, Tensor slots);
 void copy_pages(cudaStream_t stream, KvLayer pages, Tensor from, Tensor to);
+// attention_packed.cu. _rows: one warp per row and head, any type. _tiles: tensor cores, bf16, for what
+// Attention (attention.h) has looked at.
+void packed_attention_rows(cudaStream_t stream, Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets,
+                           Tensor kv_offsets, float scale);
+void packed_attention_tiles(cudaStream_t stream, Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets,
+                            Tensor kv_offsets, int max_q, float scale);
+// attention_paged.cu. Keys of decoding sequences are attended in `splits` parts; with several, partials has
+// room for S·Hk·splits results (attention_splits.h).
+void paged_attention_rows(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                          float scale);
+void paged_attention_tiles(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                           float scale, int splits, float* partials);
 // select.cu
 void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits);
 // vision.cu

@@ -94,6 +94,8 @@ T shuffle(unsigned mask, T value, unsigned source, const char* file, int line) {
 
 #undef __shared__
 #define __shared__ static thread_local
+#undef __launch_bounds__
+#define __launch_bounds__(...)
 
 #define UHD_PLACE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 

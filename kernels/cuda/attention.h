@@ -1,0 +1,40 @@
+// Which form attention takes, and the memory its splits need.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+
+#include "kernels/backend.h"
+
+namespace uhd::cuda {
+
+// Belongs to one backend, used by its thread. Tensor cores are used where operands are bf16 and lie at
+// multiples of 16 bytes, a head has at most 128 columns in units of 8, and a segment has more than a few rows
+// to share a product; otherwise, and with `plain`, one warp takes each row.
+//
+// Values: a row depends on its own segment alone. The plain form gives a row the same bits in any batch; on
+// tensor cores the last bits depend on how the keys were split, which is a function of the step's shape.
+class Attention {
+ public:
+  Attention(cudaStream_t stream, bool plain);
+  ~Attention();
+  Attention(const Attention&) = delete;
+  Attention& operator=(const Attention&) = delete;
+
+  // kernels/backend.h, packed_attention and paged_attention.
+  void packed(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets, int max_q,
+              float scale);
+  void paged(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale);
+
+  size_t scratch_bytes() const { return scratch_bytes_; }  // of device memory, held from the start
+
+ private:
+  const cudaStream_t stream_;
+  const bool plain_;
+  int processors_ = 0;
+  size_t scratch_bytes_ = 0;
+  float* scratch_ = nullptr;
+};
+
+}  // namespace uhd::cuda

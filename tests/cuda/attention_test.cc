@@ -1,0 +1,205 @@
+// Attention on CUDA in its two forms, under every order of lanes; and broken on purpose.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_splits.h"
+#include "kernels/cuda/launchers.h"
+#include "tests/cuda/attention_case.h"
+#include "tests/cuda/cuda_emulation.h"
+
+namespace uhd {
+
+// attention_fault.cu
+#define UHD_FAULTY(name)                                                                                    \
+  namespace name {                                                                                          \
+  void packed_attention_tiles(cudaStream_t, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, int, float);    \
+  void paged_attention_tiles(cudaStream_t, Tensor, Tensor, KvLayer, const PagedSpans&, float, int, float*); \
+  }
+UHD_FAULTY(no_tile_barrier)
+UHD_FAULTY(no_merge_barrier)
+UHD_FAULTY(no_copy_wait)
+UHD_FAULTY(wrong_fragment)
+UHD_FAULTY(no_transpose)
+
+namespace cuda {
+namespace {
+
+using emulation::LaneOrder;
+
+constexpr double kF32 = 2e-5;
+constexpr double kBf16 = 1.2e-2;  // operands and probabilities are rounded
+
+constexpr LaneOrder kOrders[] = {LaneOrder::forward, LaneOrder::reverse, LaneOrder::shuffled,
+                                 LaneOrder::run_ahead};
+
+class CudaAttention : public testing::TestWithParam<LaneOrder> {
+ protected:
+  CudaAttention() { emulation::set_lane_order(GetParam(), 5); }
+  ~CudaAttention() override {
+    EXPECT_EQ(emulation::failure(), "");
+    emulation::clear_failure();
+    emulation::set_lane_order(LaneOrder::forward);
+  }
+};
+
+double packed_tiles(const PackedCase& c) { return packed_error(c, packed_attention_tiles); }
+double packed_rows(const PackedCase& c) {
+  return packed_error(c, [](cudaStream_t stream, Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets,
+                            Tensor kv_offsets, int, float scale) {
+    packed_attention_rows(stream, out, q, k, v, q_offsets, kv_offsets, scale);
+  });
+}
+double paged_tiles(const PagedCase& c, int splits) {
+  return paged_error(c, [=](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                            float scale, float* partials) {
+    paged_attention_tiles(stream, out, q, pages, spans, scale, splits, partials);
+  });
+}
+double paged_rows(const PagedCase& c) {
+  return paged_error(
+      c, [](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale,
+            float*) { paged_attention_rows(stream, out, q, pages, spans, scale); });
+}
+
+TEST_P(CudaAttention, PackedTilesEqualTheReference) {
+  for (const int64_t d : {16, 32, 64, 72, 80, 96, 128}) {
+    SCOPED_TRACE(d);
+    EXPECT_LT(packed_tiles({{9, 1, 0, 17}, {9, 1, 4, 33}, 3, d}), kBf16);
+  }
+  EXPECT_LT(packed_tiles({{25, 80}, {129, 65}, 2, 64}), kBf16);
+  EXPECT_LT(packed_tiles({{64, 65}, {64, 128}, 1, 72}), kBf16);
+}
+
+TEST_P(CudaAttention, PackedTilesOfASegmentWithoutKeysAreZero) {
+  EXPECT_LT(packed_tiles({{9, 3, 70}, {0, 5, 0}, 2, 32}), kBf16);
+}
+
+TEST_P(CudaAttention, PackedRowsEqualTheReference) {
+  for (const int64_t d : {1, 7, 64, 130}) {
+    SCOPED_TRACE(d);
+    EXPECT_LT(packed_rows({{5, 1, 0, 17}, {9, 0, 4, 33}, 3, d, DType::f32}), kF32);
+  }
+  EXPECT_LT(packed_rows({{3, 6}, {70, 32}, 3, 72}), kBf16);
+}
+
+TEST_P(CudaAttention, PagedTilesEqualTheReference) {
+  for (const int64_t page : {1, 48, 64, 128}) {
+    SCOPED_TRACE(page);
+    // Decode, whole prompts, a chunk in the middle of one; eight query heads a key head, then three, then
+    // one.
+    EXPECT_LT(paged_tiles({{1, 33, 70, 130, 64}, {1, 1, 30, 1, 64}, page, 8, 1, 32}, 1), kBf16);
+    EXPECT_LT(paged_tiles({{65, 17}, {64, 6}, page, 6, 2, 72}, 1), kBf16);
+    EXPECT_LT(paged_tiles({{80, 129}, {17, 16}, page, 2, 2, 128}, 1), kBf16);
+  }
+}
+
+TEST_P(CudaAttention, PagedTilesTakeALonePrompt) {
+  EXPECT_LT(paged_tiles({{150}, {150}, 64, 2, 2, 64}, 1), kBf16);
+  EXPECT_LT(paged_tiles({{150}, {16}, 64, 2, 2, 80}, 1), kBf16);
+}
+
+TEST_P(CudaAttention, PagedSplitsEqualTheReference) {
+  for (const int splits : {2, 3, 7}) {
+    SCOPED_TRACE(splits);
+    EXPECT_LT(paged_tiles({{900, 33, 256, 257}, {1, 1, 2, 1}, 64, 7, 1, 128}, splits), kBf16);
+    // Rows of one task that do not see the last split's keys.
+    EXPECT_LT(paged_tiles({{520, 300}, {16, 40}, 16, 2, 2, 96}, splits), kBf16);
+  }
+}
+
+TEST_P(CudaAttention, PagedRowsEqualTheReference) {
+  for (const DType pages : {DType::f32, DType::bf16}) {
+    const double tolerance = kF32;
+    EXPECT_LT(paged_rows({{1, 33, 70, 64}, {1, 1, 30, 3}, 7, 8, 2, 20, DType::f32, pages}), tolerance);
+    EXPECT_LT(paged_rows({{1, 33, 70, 64}, {1, 1, 30, 3}, 64, 3, 1, 72, DType::bf16, pages}), kBf16);
+  }
+}
+
+std::string order_name(const testing::TestParamInfo<LaneOrder>& order) {
+  constexpr const char* kNames[] = {"forward", "reverse", "shuffled", "run_ahead"};
+  return kNames[static_cast<int>(order.param)];
+}
+INSTANTIATE_TEST_SUITE_P(Orders, CudaAttention, testing::ValuesIn(kOrders), order_name);
+
+// The largest error over all orders, of a prompt of several tiles and of a split decode step.
+double worst_of(const PackedForm& packed,
+                void (*paged)(cudaStream_t, Tensor, Tensor, KvLayer, const PagedSpans&, float, int, float*)) {
+  double worst = 0;
+  for (const LaneOrder order : kOrders) {
+    for (unsigned seed = 1; seed <= (order == LaneOrder::run_ahead ? 6 : 1); ++seed) {
+      emulation::set_lane_order(order, seed);
+      worst = std::max(worst, packed_error({{70}, {150}, 1, 64}, packed));
+      worst = std::max(worst, paged_error({{300, 90}, {2, 70}, 64, 4, 2, 64},
+                                          [=](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages,
+                                              const PagedSpans& spans, float scale, float* partials) {
+                                            paged(stream, out, q, pages, spans, scale, 2, partials);
+                                          }));
+      emulation::clear_failure();
+    }
+  }
+  emulation::set_lane_order(LaneOrder::forward);
+  return worst;
+}
+
+TEST(CudaAttentionFaults, TheKernelsAsTheyAreAreRight) {
+  EXPECT_LT(worst_of(packed_attention_tiles, paged_attention_tiles), kBf16);
+}
+
+TEST(CudaAttentionFaults, ABarrierLessInTheLoopOverTilesIsCaught) {
+  EXPECT_GT(worst_of(no_tile_barrier::packed_attention_tiles, paged_attention_tiles), 0.1);
+  EXPECT_GT(worst_of(packed_attention_tiles, no_tile_barrier::paged_attention_tiles), 0.1);
+}
+
+TEST(CudaAttentionFaults, ABarrierLessBeforeTheMergeOfWarpsIsCaught) {
+  EXPECT_GT(worst_of(packed_attention_tiles, no_merge_barrier::paged_attention_tiles), 0.1);
+}
+
+TEST(CudaAttentionFaults, AMissingWaitForCopiesIsCaught) {
+  EXPECT_GT(worst_of(no_copy_wait::packed_attention_tiles, paged_attention_tiles), 0.1);
+  EXPECT_GT(worst_of(packed_attention_tiles, no_copy_wait::paged_attention_tiles), 0.1);
+}
+
+TEST(CudaAttentionFaults, AWrongFragmentIsCaught) {
+  EXPECT_GT(worst_of(wrong_fragment::packed_attention_tiles, paged_attention_tiles), 0.1);
+  EXPECT_GT(worst_of(packed_attention_tiles, wrong_fragment::paged_attention_tiles), 0.1);
+}
+
+TEST(CudaAttentionFaults, AMatrixNotTransposedIsCaught) {
+  EXPECT_GT(worst_of(no_transpose::packed_attention_tiles, paged_attention_tiles), 0.1);
+  EXPECT_GT(worst_of(packed_attention_tiles, no_transpose::paged_attention_tiles), 0.1);
+}
+
+TEST(DecodeSplits, FillTheDeviceOnceAndNoMore) {
+  EXPECT_EQ(decode_splits(1, 32, 4096, 132), 8);
+  EXPECT_EQ(decode_splits(1, 8, 4096, 132), 16) << "no split has fewer than 256 keys";
+  EXPECT_EQ(decode_splits(1, 1, 1 << 20, 132), kMostSplits);
+  EXPECT_EQ(decode_splits(32, 32, 4096, 132), 1);
+  EXPECT_EQ(decode_splits(1, 8, 1, 132), 1);
+  EXPECT_EQ(decode_splits(0, 8, 0, 132), 1);
+  for (const int processors : {1, 4, 108, 132, 142})
+    for (const int64_t sequences : {1, 2, 7, 31, 200})
+      for (const int64_t heads : {1, 4, 8, 32})
+        for (const int64_t keys : {1, 255, 257, 4096, 131072}) {
+          const int splits = decode_splits(sequences, heads, keys, processors);
+          if (splits == 1) continue;
+          EXPECT_LE(static_cast<size_t>(sequences * heads * splits * partial_floats(128)) * sizeof(float),
+                    split_scratch_bytes(processors, 128));
+        }
+}
+
+TEST(DecodeSplits, CoverEveryKeyOnce) {
+  for (const int keys : {1, 64, 255, 256, 257, 900, 4096, 4097}) {
+    for (const int splits : {1, 2, 3, 7, 64}) {
+      const int each = split_keys(keys, splits, 64);
+      EXPECT_EQ(each % 64, 0);
+      EXPECT_GE(each, kLeastSplitKeys);
+      EXPECT_GE(int64_t{each} * splits, keys);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cuda
+}  // namespace uhd
