@@ -8,12 +8,13 @@ if(NOT UHD_CUDA MATCHES "^(emulated|native)$")
   message(FATAL_ERROR "UHD_CUDA is \"${UHD_CUDA}\", but must be off, emulated or native")
 endif()
 
-set(uhd_cuda_places ${CUDAToolkit_ROOT} $ENV{CUDAToolkit_ROOT} $ENV{CUDA_PATH} /usr/local/cuda)
+set(uhd_cuda_places ${CUDAToolkit_ROOT} $ENV{CUDAToolkit_ROOT} $ENV{CUDA_PATH} /usr/local/cuda
+  ${PROJECT_SOURCE_DIR}/build/cuda-toolkit)  # scripts/cuda-toolkit
 find_path(UHD_CUDA_INCLUDE cuda_runtime.h HINTS ${uhd_cuda_places} PATH_SUFFIXES include targets/x86_64-linux/include)
 find_program(UHD_NVCC nvcc HINTS ${uhd_cuda_places} PATH_SUFFIXES bin)
 if(NOT UHD_CUDA_INCLUDE OR (UHD_CUDA STREQUAL native AND NOT UHD_NVCC))
   message(FATAL_ERROR "UHD_CUDA=${UHD_CUDA} needs NVIDIA's CUDA toolkit, 13.0 or later, and it was not found. Install it "
-    "and say where with -DCUDAToolkit_ROOT=<folder>; docs/gpu.md has the command that brings it without a driver. "
+    "and say where with -DCUDAToolkit_ROOT=<folder>; scripts/cuda-toolkit brings it without a driver. "
     "UHD_CUDA=off builds without it.")
 endif()
 
