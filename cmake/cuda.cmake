@@ -26,9 +26,10 @@ if(UHD_CUDA STREQUAL native)
   if(CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
   endif()
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   enable_language(CUDA)
+  # What CMake 3.25 does not know of this compiler yet; its targets take the standard of C++.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  add_library(CUDA::nvToolsExt INTERFACE IMPORTED)  # Debian's CMake 3.25 takes it for given; the toolkit no longer has it
   find_package(CUDAToolkit REQUIRED)
 endif()
 
