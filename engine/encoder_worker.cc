@@ -77,16 +77,24 @@ void EncoderWorker::encode_batch() {
   std::vector<const Slice*> waiting;
   for (const Job& job : queue_) waiting.push_back(&job.slice);
   const std::vector<size_t> chosen = choose_batch(waiting, options_.batch_patches, options_.patch);
+  encode(chosen);
+  for (size_t n = chosen.size(); n-- > 0;)
+    queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(chosen[n]));
+}
+
+// Of the queue. When a batch fails, its slices are encoded one by one: the leader tries a slice only a few
+// times, and a bad one must not use up the tries of its neighbours.
+void EncoderWorker::encode(std::span<const size_t> chosen) {
   std::vector<const Slice*> slices;
   std::vector<int> rows;
   int total = 0;
   const TimePoint start = Clock::now();
-  std::string reason;
+  std::optional<std::string> reason;
   Tensor all;
   try {
     for (size_t i : chosen) {
-      slices.push_back(waiting[i]);
-      rows.push_back(rows_of_(*waiting[i]));
+      slices.push_back(&queue_[i].slice);
+      rows.push_back(rows_of_(queue_[i].slice));
       total += rows.back();
     }
     const DType dtype = buffers_.backend().activation_dtype();
@@ -98,19 +106,20 @@ void EncoderWorker::encode_batch() {
     log_error("encoding failed", "slices", chosen.size(), "reason", e.what());
     reason = e.what();
   }
+  if (reason && chosen.size() == 1) {
+    leader_.send(EncodeFailed{queue_[chosen[0]].id, *reason});
+    return;
+  }
+  if (reason) {
+    for (size_t n = 0; n < chosen.size(); ++n) encode(chosen.subspan(n, 1));
+    return;
+  }
   const double took = seconds(Clock::now() - start);
   int64_t first = 0;
   for (size_t n = 0; n < chosen.size(); ++n) {
-    const Job& job = queue_[chosen[n]];
-    if (!reason.empty()) {
-      leader_.send(EncodeFailed{job.id, reason});
-      continue;
-    }
-    announce(job, all.slice_rows(first, rows[n]), took);
+    announce(queue_[chosen[n]], all.slice_rows(first, rows[n]), took);
     first += rows[n];
   }
-  for (size_t n = chosen.size(); n-- > 0;)
-    queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(chosen[n]));
 }
 
 void EncoderWorker::announce(const Job& job, Tensor rows, double seconds) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <unordered_map>
 
@@ -46,6 +47,7 @@ class EncoderWorker {
   void forget_everything();
   void drop(uint64_t job);
   void encode_batch();
+  void encode(std::span<const size_t> chosen);
   void announce(const Job& job, Tensor rows, double seconds);
   void advance_link();
 

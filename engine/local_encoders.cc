@@ -12,7 +12,26 @@ bool LocalEncoders::cancel(const Fingerprint& fingerprint) {
 
 std::vector<EncodedSlice> LocalEncoders::poll(TimePoint now, bool gently) {
   if (queue_.empty()) return {};
-  const std::vector<SliceJob> batch = take_batch(gently ? 1 : batch_patches_);
+  return encode(take_batch(gently ? 1 : batch_patches_), now);
+}
+
+std::optional<TimePoint> LocalEncoders::next_poll(TimePoint now) const {
+  return queue_.empty() ? std::nullopt : std::optional(now);
+}
+
+std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches) {
+  std::vector<const Slice*> waiting;
+  for (const SliceJob& job : queue_) waiting.push_back(job.slice.get());
+  const std::vector<size_t> chosen = choose_batch(waiting, patches, patch_);
+  std::vector<SliceJob> batch;
+  batch.reserve(chosen.size());
+  for (size_t i : chosen) batch.push_back(std::move(queue_[i]));
+  std::erase_if(queue_, [](const SliceJob& job) { return job.slice == nullptr; });
+  return batch;
+}
+
+// When a batch fails, its slices are encoded one by one: a bad slice is no fault of its neighbours.
+std::vector<EncodedSlice> LocalEncoders::encode(std::span<const SliceJob> batch, TimePoint now) {
   std::vector<const Slice*> slices;
   int rows = 0;
   for (const SliceJob& job : batch) {
@@ -33,28 +52,17 @@ std::vector<EncodedSlice> LocalEncoders::poll(TimePoint now, bool gently) {
       ended.push_back(finished(job, all.slice_rows(first, job.rows), now));
       first += job.rows;
     }
+    return ended;
   } catch (const std::exception& e) {
     log_error("encoding failed", "slices", batch.size(), "reason", e.what());
-    ended.clear();
-    for (const SliceJob& job : batch) {
-      ended.push_back({job.slice->fingerprint, false, false, "the encoder failed", {}, now});
-    }
   }
+  ended.clear();
+  if (batch.size() == 1) {
+    ended.push_back({batch[0].slice->fingerprint, false, false, "the encoder failed", {}, now});
+    return ended;
+  }
+  for (size_t i = 0; i < batch.size(); ++i) ended.push_back(std::move(encode(batch.subspan(i, 1), now)[0]));
   return ended;
-}
-
-std::optional<TimePoint> LocalEncoders::next_poll(TimePoint now) const {
-  return queue_.empty() ? std::nullopt : std::optional(now);
-}
-
-std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches) {
-  std::vector<const Slice*> waiting;
-  for (const SliceJob& job : queue_) waiting.push_back(job.slice.get());
-  const std::vector<size_t> chosen = choose_batch(waiting, patches, patch_);
-  std::vector<SliceJob> batch;
-  for (size_t i : chosen) batch.push_back(std::move(queue_[i]));
-  std::erase_if(queue_, [](const SliceJob& job) { return job.slice == nullptr; });
-  return batch;
 }
 
 EncodedSlice LocalEncoders::finished(const SliceJob& job, Tensor rows, TimePoint started) {

@@ -22,6 +22,7 @@ class LocalEncoders final : public SliceEncoders {
 
  private:
   std::vector<SliceJob> take_batch(int64_t patches);
+  std::vector<EncodedSlice> encode(std::span<const SliceJob> batch, TimePoint now);
   EncodedSlice finished(const SliceJob& job, Tensor rows, TimePoint started);
 
   EncodeSlices encode_;

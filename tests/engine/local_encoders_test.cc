@@ -79,7 +79,21 @@ TEST_F(LocalEncodersTest, RowsThatAreNotNumbersFailTheirOwnSliceOnly) {
   EXPECT_NE(ended[1].reason, "");
 }
 
-TEST_F(LocalEncodersTest, AnEncoderThatThrowsFailsTheBatchAndGoesOn) {
+TEST_F(LocalEncodersTest, ASliceThatCannotBeEncodedFailsAlone) {
+  LocalEncoders encoders = make(100);
+  for (const uint64_t n : {12, 13, 14}) encoders.add(job(n), kNow);
+  const auto ended = encoders.poll(kNow, false);
+  ASSERT_EQ(ended.size(), 3u);
+  EXPECT_THAT(batches_, ::testing::ElementsAre(3, 1, 1, 1));
+  EXPECT_FALSE(ended[1].ok);
+  EXPECT_EQ(ended[1].reason, "the encoder failed");
+  for (const size_t i : {0u, 2u}) {
+    ASSERT_TRUE(ended[i].ok) << i;
+    EXPECT_EQ(*ended[i].rows.rows.data<float>(), 12.0f + static_cast<float>(i));
+  }
+}
+
+TEST_F(LocalEncodersTest, GoesOnAfterASliceThatCannotBeEncoded) {
   LocalEncoders encoders = make(1);
   encoders.add(job(13), kNow);
   encoders.add(job(14), kNow);

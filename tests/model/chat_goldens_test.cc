@@ -11,8 +11,8 @@
 #include "model/text/chat_template.h"
 #include "model/text/sentencepiece_tokenizer.h"
 #include "model/text/tokenizer_json.h"
-#include "tests/model/temporary_directory.h"
 #include "tests/support/goldens.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "tests/model/temporary_directory.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {

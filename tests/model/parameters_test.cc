@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "model/weights/shard.h"
-#include "tests/model/temporary_directory.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {

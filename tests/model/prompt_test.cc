@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "model/text/tokenizer_json.h"
-#include "tests/model/temporary_directory.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/model/tiny_tokenizer.h"
 
 namespace uhd {

@@ -10,7 +10,7 @@
 #include "model/text/regex.h"
 #include "model/text/unicode.h"
 #include "model/text/utf8.h"
-#include "tests/model/temporary_directory.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/model/tiny_tokenizer.h"
 
 namespace uhd {

@@ -1,0 +1,101 @@
+// The loop of an encoder rank, with the leader's end of a real control channel.
+#include "engine/encoder_worker.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "cluster/control_server.h"
+
+namespace uhd {
+namespace {
+
+// Counts what happens on another thread.
+class Bell {
+ public:
+  void ring() {
+    const std::lock_guard lock(mutex_);
+    ++rung_;
+    changed_.notify_all();
+  }
+  // False: it did not ring so often in two minutes.
+  bool wait_for(int times) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::minutes(2), [&] { return rung_ >= times; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int rung_ = 0;
+};
+
+EncodeJob job(uint64_t number, uint32_t width) {
+  EncodeJob job;
+  job.job = number;
+  job.fingerprint = {number, number};
+  job.width = width;
+  job.height = 14;
+  job.pixels.resize(size_t{3} * job.width * job.height);
+  job.deadline_ms = 120'000;
+  return job;
+}
+
+TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
+  constexpr uint64_t kFirst = 1, kBad = 3, kLast = 4;
+  Bell told, heard;
+  ControlServerOptions server_options;
+  server_options.model = "model";
+  server_options.wake = [&] { told.ring(); };
+  ControlServer server(std::move(server_options));
+  ControlClientOptions client_options;
+  client_options.leader = message("127.0.0.1:", server.port());
+  client_options.hello.model = "model";
+  client_options.wake = [&] { heard.ring(); };
+  ControlClient client(std::move(client_options));
+
+  std::vector<size_t> batches;
+  const auto encode = [&](std::span<const Slice* const> slices, Tensor) {
+    batches.push_back(slices.size());
+    // The first holds the worker up until the leader's welcome and every job are here: the others are a
+    // batch.
+    if (slices[0]->fingerprint.low == kFirst) EXPECT_TRUE(heard.wait_for(1 + static_cast<int>(kLast)));
+    for (const Slice* slice : slices) {
+      if (slice->fingerprint.low == kBad) throw Error("this one cannot be encoded");
+    }
+  };
+  const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
+  RowBuffers buffers(*backend, 4, 2);
+  EncoderWorker worker(client, encode, [](const Slice&) { return 2; }, buffers, {});
+  std::jthread thread([&](const std::stop_token& stop) { worker.run(stop); });
+
+  std::set<uint64_t> encoded, failed;
+  int events = 0;
+  while (encoded.size() + failed.size() < kLast && told.wait_for(events + 1)) {
+    for (const ServerEvent& event : server.poll()) {
+      ++events;
+      if (std::holds_alternative<EncoderJoined>(event.what)) {
+        server.send(event.encoder, job(kFirst, 42));
+        for (uint64_t number = kFirst + 1; number <= kLast; ++number)
+          server.send(event.encoder, job(number, 28));
+      } else if (const auto* rows = std::get_if<Encoded>(&event.what)) {
+        encoded.insert(rows->job);
+      } else if (const auto* fault = std::get_if<EncodeFailed>(&event.what)) {
+        EXPECT_EQ(fault->reason, "this one cannot be encoded");
+        failed.insert(fault->job);
+      }
+    }
+  }
+  thread.request_stop();
+  thread.join();
+  EXPECT_THAT(failed, ::testing::ElementsAre(kBad));
+  EXPECT_THAT(encoded, ::testing::ElementsAre(kFirst, 2, kLast));
+  EXPECT_THAT(batches, ::testing::ElementsAre(1, 3, 1, 1, 1));
+}
+
+}  // namespace
+}  // namespace uhd
