@@ -1,14 +1,11 @@
 // The subcommand as it is called: its exit status, its output and the pictures it writes.
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
 #include <boost/json.hpp>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 
 #include "model/vision/png_writer.h"
 #include "model/vision/resize.h"
+#include "tests/app/command_fixture.h"
 #include "tests/support/goldens.h"
 
 namespace uhd {
@@ -17,30 +14,9 @@ namespace {
 namespace fs = std::filesystem;
 namespace json = boost::json;
 
-class SlicesCommand : public testing::Test {
+class SlicesCommand : public Command {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "uhd-slices-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
-  // Output of both streams.
-  std::string run(const std::string& arguments) {
-    const std::string command =
-        "cd '" + directory_.string() + "' && '" UHD_PROGRAM "' slices " + arguments + " 2>&1";
-    FILE* pipe = popen(command.c_str(), "r");
-    std::string output;
-    for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) output += static_cast<char>(c);
-    status_ = WEXITSTATUS(pclose(pipe));
-    return output;
-  }
-
-  std::string write(const std::string& name, const std::string& bytes) {
-    std::ofstream(directory_ / name, std::ios::binary) << bytes;
-    return name;
-  }
+  SlicesCommand() : Command("slices") {}
 
   // A gradient, 672 x 1008: two columns and three rows of native cells.
   std::string write_page() {
@@ -53,26 +29,23 @@ class SlicesCommand : public testing::Test {
   }
 
   Image read(const std::string& name) {
-    std::ifstream file(directory_ / name, std::ios::binary);
+    std::ifstream file(directory() / name, std::ios::binary);
     EXPECT_TRUE(file.good()) << name;
     return decode_image(std::string{std::istreambuf_iterator<char>(file), {}}, {}, false);
   }
-
-  fs::path directory_;
-  int status_ = 0;
 };
 
 TEST_F(SlicesCommand, PrintsThePlanForPeople) {
   const std::string output = run(write_page() + " --plan-only");
-  EXPECT_EQ(status_, 0);
+  EXPECT_EQ(status(), 0);
   EXPECT_NE(output.find("2 columns x 3 rows = 6 slices"), std::string::npos) << output;
   EXPECT_NE(output.find("448 visual, 6 separators"), std::string::npos) << output;
-  EXPECT_FALSE(fs::exists(directory_ / "page-slices"));
+  EXPECT_FALSE(fs::exists(directory() / "page-slices"));
 }
 
 TEST_F(SlicesCommand, PrintsThePlanForPrograms) {
   const json::value plan = json::parse(run(write_page() + " --json --plan-only --max-slices 1 --tokens 144"));
-  EXPECT_EQ(status_, 0);
+  EXPECT_EQ(status(), 0);
   EXPECT_EQ(plan.at("image"), json::value({672, 1008}));
   EXPECT_TRUE(plan.at("slices").as_array().empty());
   EXPECT_TRUE(plan.at("cell").is_null());
@@ -81,7 +54,7 @@ TEST_F(SlicesCommand, PrintsThePlanForPrograms) {
 
 TEST_F(SlicesCommand, WritesEverySliceAndTheGrid) {
   const json::value plan = json::parse(run(write_page() + " --json --out pictures"));
-  EXPECT_EQ(status_, 0);
+  EXPECT_EQ(status(), 0);
   const json::array& slices = plan.at("slices").as_array();
   ASSERT_EQ(slices.size(), 6u);
   const Image page = read("page.png");
@@ -105,24 +78,24 @@ TEST_F(SlicesCommand, SlicesAsTheModelDirectorySays) {
   const fs::path model = goldens_directory() / "models" / "minicpmv26-tiny";
   const json::value plan =
       json::parse(run(write_page() + " --json --plan-only --model '" + fs::absolute(model).string() + "'"));
-  EXPECT_EQ(status_, 0);
+  EXPECT_EQ(status(), 0);
   EXPECT_EQ(plan.at("columns").to_number<int>(), 2);
   EXPECT_EQ(plan.at("rows").to_number<int>(), 2);
 }
 
 TEST_F(SlicesCommand, NamesAFileThatIsNoImage) {
   const std::string output = run(write("notes.txt", "hello"));
-  EXPECT_EQ(status_, 1);
+  EXPECT_EQ(status(), 1);
   EXPECT_EQ(output, "uhd: notes.txt: the image is not JPEG, PNG or WebP\n");
 }
 
 TEST_F(SlicesCommand, RefusesWrongArguments) {
   run("absent.png");
-  EXPECT_NE(status_, 0);
+  EXPECT_NE(status(), 0);
   run(write_page() + " --max-slices 0");
-  EXPECT_NE(status_, 0);
+  EXPECT_NE(status(), 0);
   run(write_page() + " --maximum 3");
-  EXPECT_NE(status_, 0);
+  EXPECT_NE(status(), 0);
 }
 
 }  // namespace
