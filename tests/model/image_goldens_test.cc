@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "tests/model/golden_cases.h"
 #include "tests/model/golden_image.h"
 
 namespace uhd {
@@ -11,25 +12,10 @@ namespace {
 constexpr Tolerance kVisionF32{2e-4};
 constexpr Tolerance kTowerBf16{0.25, 0.015};
 constexpr Tolerance kLayerBf16{0.35, 0.025};
-constexpr Tolerance kLogitsF32{1e-3};
-constexpr Tolerance kLogitsBf16{0.8, 0.035};
-constexpr double kClearMargin = 0.5;
 
-struct Case {
-  std::filesystem::path folder;
-  Golden golden;
-  std::string name() const { return folder.filename().string() + "/" + golden.name; }
-};
+std::vector<ModelCase> image_cases() { return model_cases("golden_image"); }
 
-std::vector<Case> image_cases() {
-  std::vector<Case> cases;
-  for (const auto& folder : golden_model_folders()) {
-    for (Golden& golden : goldens_of(folder, "golden_image")) cases.push_back({folder, std::move(golden)});
-  }
-  return cases;
-}
-
-GoldenModel model_of(const Case& c) {
+GoldenModel model_of(const ModelCase& c) {
   GoldenModel model(c.folder);
   model.take_tower_of_same_weights();
   return model;
@@ -44,24 +30,10 @@ std::vector<float> visual_rows(const GoldenModel& model, const std::vector<Golde
   return host_floats(*backend, tokens.rows);
 }
 
-void compare_logits(const Case& c, const GoldenModel& model, const RunResult& run,
-                    const Tolerance& tolerance) {
-  const auto wanted = c.golden.tensor("greedy_logits_first8");
-  ASSERT_TRUE(wanted.found());
-  const auto width = static_cast<size_t>(wanted.shape[1]);
-  ASSERT_LE(width, static_cast<size_t>(model.config.language.vocabulary));
-  std::vector<float> found;
-  for (size_t i = 0; i < static_cast<size_t>(wanted.shape[0]); ++i) {
-    const auto& row = run.logits.at(i);
-    found.insert(found.end(), row.begin(), row.begin() + static_cast<int64_t>(width));
-  }
-  expect_close(found, wanted.values, tolerance, c.name() + " first logits");
-}
-
 TEST(ImageGoldens, AreFound) { ASSERT_FALSE(image_cases().empty()) << "no golden_image_* under models/"; }
 
 TEST(ImageGoldens, GridsAndSeparatorsAreTheModels) {
-  for (const Case& c : image_cases()) {
+  for (const ModelCase& c : image_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model = model_of(c);
     const auto& object = c.golden.json.as_object();
@@ -92,7 +64,7 @@ class ImageGoldensIn : public testing::TestWithParam<WeightFormat> {};
 
 TEST_P(ImageGoldensIn, FeaturesAndVisualTokens) {
   const bool exact = GetParam() == WeightFormat::f32;
-  for (const Case& c : image_cases()) {
+  for (const ModelCase& c : image_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model = model_of(c);
     const auto backend = test_backend(GetParam());
@@ -122,7 +94,7 @@ TEST_P(ImageGoldensIn, FeaturesAndVisualTokens) {
 INSTANTIATE_TEST_SUITE_P(Formats, ImageGoldensIn, testing::Values(WeightFormat::f32, WeightFormat::bf16));
 
 TEST(ImageGoldens, PackingDoesNotChangeAPiece) {
-  for (const Case& c : image_cases()) {
+  for (const ModelCase& c : image_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model = model_of(c);
     const auto pieces = cut_golden_images(model, c.golden);
@@ -137,7 +109,7 @@ TEST(ImageGoldens, PackingDoesNotChangeAPiece) {
 }
 
 TEST(ImageGoldens, SmallPassesGiveTheSameRows) {
-  for (const Case& c : image_cases()) {
+  for (const ModelCase& c : image_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model = model_of(c);
     const auto pieces = cut_golden_images(model, c.golden);
@@ -179,7 +151,7 @@ TEST(ImageGoldens, SlicesThatLieAreRefused) {
 class ImageGoldensOnRanks : public testing::TestWithParam<int> {};
 
 TEST_P(ImageGoldensOnRanks, GreedyIdsAreExactInF32) {
-  for (const Case& c : image_cases()) {
+  for (const ModelCase& c : image_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model = model_of(c);
     const auto rows = visual_rows(model, cut_golden_images(model, c.golden), WeightFormat::f32);
@@ -190,30 +162,25 @@ TEST_P(ImageGoldensOnRanks, GreedyIdsAreExactInF32) {
         model, prompt,
         {.ranks = GetParam(), .steps = static_cast<int>(wanted.size()), .chunk = 190, .page_size = 64});
     EXPECT_EQ(run.ids, wanted);
-    compare_logits(c, model, run, kLogitsF32);
+    expect_first_logits(c, model, run, kLogitsF32);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, ImageGoldensOnRanks, testing::Values(1, 2, 4));
 
 TEST(ImageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
-  for (const Case& c : image_cases()) {
+  for (const ModelCase& c : image_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model = model_of(c);
     const auto rows = visual_rows(model, cut_golden_images(model, c.golden), WeightFormat::bf16);
     const auto wanted = c.golden.ids("greedy_ids");
-    const auto margins = c.golden.numbers("margins");
     const auto run = run_language_model(model, golden_prompt(model, c.golden, rows),
                                         {.format = WeightFormat::bf16,
                                          .steps = static_cast<int>(wanted.size()),
                                          .chunk = 512,
                                          .forced = wanted});
-    compare_logits(c, model, run, kLogitsBf16);
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      if (margins[i] > kClearMargin) {
-        EXPECT_EQ(run.ids[i], wanted[i]) << "step " << i;
-      }
-    }
+    expect_first_logits(c, model, run, kLogitsBf16);
+    expect_clear_ids(c, run);
   }
 }
 

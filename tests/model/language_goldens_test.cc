@@ -6,58 +6,19 @@
 #include <algorithm>
 
 #include "model/weights/parameters.h"
-#include "tests/model/golden_run.h"
+#include "tests/model/golden_cases.h"
 
 namespace uhd {
 namespace {
 
-constexpr Tolerance kLogitsF32{1e-3};
 constexpr Tolerance kHiddenF32{1e-3};
-constexpr Tolerance kLogitsBf16{0.8, 0.035};
-constexpr double kClearMargin = 0.5;
 
-struct Case {
-  std::filesystem::path folder;
-  Golden golden;
-  std::string name() const { return folder.filename().string() + "/" + golden.name; }
-};
-
-std::vector<Case> text_cases() {
-  std::vector<Case> cases;
-  for (const auto& folder : golden_model_folders()) {
-    for (Golden& golden : goldens_of(folder, "golden_text")) cases.push_back({folder, std::move(golden)});
-  }
-  return cases;
-}
-
-// The first columns: a layout may pad its vocabulary.
-std::vector<float> first_columns(std::span<const float> rows, size_t width, size_t kept) {
-  std::vector<float> result;
-  for (size_t at = 0; at + width <= rows.size(); at += width) {
-    result.insert(result.end(), rows.begin() + static_cast<int64_t>(at),
-                  rows.begin() + static_cast<int64_t>(at + kept));
-  }
-  return result;
-}
+std::vector<ModelCase> text_cases() { return model_cases("golden_text"); }
 
 // The last `rows` rows of [n, width].
 std::span<const float> last_rows(const std::vector<float>& values, size_t rows, size_t width) {
   const size_t count = std::min(values.size(), rows * width);
   return std::span(values).subspan(values.size() - count);
-}
-
-void compare_first_logits(const Case& c, const GoldenModel& model, const RunResult& run,
-                          const Tolerance& tolerance) {
-  const auto wanted = c.golden.tensor("greedy_logits_first8");
-  ASSERT_TRUE(wanted.found());
-  const auto rows = static_cast<size_t>(wanted.shape[0]), width = static_cast<size_t>(wanted.shape[1]);
-  std::vector<float> found;
-  for (size_t i = 0; i < rows; ++i) {
-    const auto kept =
-        first_columns(run.logits.at(i), static_cast<size_t>(model.config.language.vocabulary), width);
-    found.insert(found.end(), kept.begin(), kept.end());
-  }
-  expect_close(found, wanted.values, tolerance, c.name() + " first logits");
 }
 
 TEST(LanguageGoldens, AreFound) { ASSERT_FALSE(text_cases().empty()) << "no golden_text under models/"; }
@@ -72,14 +33,14 @@ TEST(LanguageGoldens, EveryCheckpointIsComplete) {
 }
 
 TEST(LanguageGoldens, StagesAndLogitsInF32) {
-  for (const Case& c : text_cases()) {
+  for (const ModelCase& c : text_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model(c.folder);
     const auto wanted_tail = c.golden.tensor_names("logits_last");
     const int tail = wanted_tail.empty() ? 1 : static_cast<int>(c.golden.tensor(wanted_tail[0]).shape[0]);
     const auto run = run_language_model(model, {c.golden.ids("input_ids"), {}},
                                         {.steps = 8, .tail = tail, .stages = true});
-    compare_first_logits(c, model, run, kLogitsF32);
+    expect_first_logits(c, model, run, kLogitsF32);
     for (const auto& name : wanted_tail) {
       const auto wanted = c.golden.tensor(name);
       expect_close(first_columns(run.tail_logits, static_cast<size_t>(model.config.language.vocabulary),
@@ -103,7 +64,7 @@ TEST(LanguageGoldens, StagesAndLogitsInF32) {
 class LanguageGoldensOnRanks : public testing::TestWithParam<int> {};
 
 TEST_P(LanguageGoldensOnRanks, GreedyIdsAreExactInF32) {
-  for (const Case& c : text_cases()) {
+  for (const ModelCase& c : text_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model(c.folder);
     const auto wanted = c.golden.ids("greedy_ids");
@@ -111,7 +72,7 @@ TEST_P(LanguageGoldensOnRanks, GreedyIdsAreExactInF32) {
         model, {c.golden.ids("input_ids"), {}},
         {.ranks = GetParam(), .steps = static_cast<int>(wanted.size()), .chunk = 17, .page_size = 8});
     EXPECT_EQ(run.ids, wanted);
-    compare_first_logits(c, model, run, kLogitsF32);
+    expect_first_logits(c, model, run, kLogitsF32);
     EXPECT_EQ(run.all_reduces, 2 * static_cast<size_t>(model.config.language.layers) + 1);
   }
 }
@@ -120,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(Ranks, LanguageGoldensOnRanks, testing::Values(1, 2, 4)
 
 // Eight ranks, where the heads allow it: more ranks than key/value heads repeat those.
 TEST(LanguageGoldens, EightRanksAgree) {
-  for (const Case& c : text_cases()) {
+  for (const ModelCase& c : text_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model(c.folder);
     const LanguageConfig& language = model.config.language;
@@ -128,25 +89,20 @@ TEST(LanguageGoldens, EightRanksAgree) {
     const auto run = run_language_model(model, {c.golden.ids("input_ids"), {}}, {.ranks = 8, .steps = 8});
     const auto wanted = c.golden.ids("greedy_ids");
     EXPECT_TRUE(std::equal(run.ids.begin(), run.ids.end(), wanted.begin()));
-    compare_first_logits(c, model, run, kLogitsF32);
+    expect_first_logits(c, model, run, kLogitsF32);
   }
 }
 
 TEST(LanguageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
-  for (const Case& c : text_cases()) {
+  for (const ModelCase& c : text_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model(c.folder);
     const auto wanted = c.golden.ids("greedy_ids");
-    const auto margins = c.golden.numbers("margins");
     const auto run = run_language_model(
         model, {c.golden.ids("input_ids"), {}},
         {.format = WeightFormat::bf16, .steps = static_cast<int>(wanted.size()), .forced = wanted});
-    compare_first_logits(c, model, run, kLogitsBf16);
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      if (margins[i] > kClearMargin) {
-        EXPECT_EQ(run.ids[i], wanted[i]) << "step " << i;
-      }
-    }
+    expect_first_logits(c, model, run, kLogitsBf16);
+    expect_clear_ids(c, run);
   }
 }
 

@@ -10,11 +10,21 @@
 
 namespace uhd {
 
-std::filesystem::path goldens_directory() {
+namespace {
+
+const char* other_goldens() {
   const char* directory = std::getenv("UHD_GOLDENS");
-  if (directory != nullptr && *directory != '\0') return directory;
+  return directory != nullptr && *directory != '\0' ? directory : nullptr;
+}
+
+}  // namespace
+
+std::filesystem::path goldens_directory() {
+  if (const char* directory = other_goldens()) return directory;
   return std::filesystem::path(UHD_SOURCE_DIR) / "tests" / "goldens";
 }
+
+bool bundled_goldens() { return other_goldens() == nullptr; }
 
 std::vector<std::filesystem::path> find_goldens(const std::filesystem::path& folder, std::string_view prefix,
                                                 std::string_view suffix) {

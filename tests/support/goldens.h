@@ -11,6 +11,8 @@ namespace uhd {
 
 // The directory in the environment variable UHD_GOLDENS, else tests/goldens of the source tree.
 std::filesystem::path goldens_directory();
+// Whether it is the latter, of which tests may ask more than its format promises.
+bool bundled_goldens();
 
 // Files of the folder (relative to the goldens) whose name begins and ends so, sorted; empty when there are
 // none: the caller fails then.

@@ -1,0 +1,33 @@
+// The golden files of every model folder as test cases, and what their logits are held to.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/model/golden_run.h"
+
+namespace uhd {
+
+constexpr Tolerance kLogitsF32{1e-3};
+constexpr Tolerance kLogitsBf16{0.8, 0.035};
+
+struct ModelCase {
+  std::filesystem::path folder;
+  Golden golden;
+  std::string name() const { return folder.filename().string() + "/" + golden.name; }
+};
+
+// Every golden file whose name begins so, of every folder that it holds for.
+std::vector<ModelCase> model_cases(const std::string& prefix);
+
+// The first `kept` columns of rows of `width`: a layout may pad its vocabulary.
+std::vector<float> first_columns(std::span<const float> rows, size_t width, size_t kept);
+
+// The run's first logits are those of the case.
+void expect_first_logits(const ModelCase& c, const GoldenModel& model, const RunResult& run,
+                         const Tolerance& tolerance);
+
+// The run chose the case's ids wherever the reference chose by a margin that bf16 cannot turn.
+void expect_clear_ids(const ModelCase& c, const RunResult& run);
+
+}  // namespace uhd
