@@ -174,6 +174,7 @@ std::variant<Prompt, Failure> Intake::make_prompt(const Request& request,
     if (!request.prompt_ids.empty()) return Prompt{request.prompt_ids, {}};
     if (request.prompt) return build_text_prompt(*request.prompt, *tokenizer_);
     std::vector<SlicePlan> plans;
+    plans.reserve(images.size());
     for (const PlannedImage& image : images) plans.push_back(image.plan);
     return build_prompt(turns_of(request), request.add_generation_prompt, *chat_, *tokenizer_, model_, plans);
   } catch (const Error& e) {

@@ -333,6 +333,7 @@ void LeaderLoop::deliver(const Batch& batch, const std::vector<SampledToken>& to
   }
   parts_.metrics->step(batch.tokens - decoding, decoding, static_cast<int>(batch.items.size()), step_seconds);
   std::vector<int32_t> ids;
+  ids.reserve(tokens.size());
   for (const SampledToken& token : tokens) ids.push_back(token.id);
   scheduler_.complete(batch, ids);
   for (size_t i = 0; i < sampled.size(); ++i) {

@@ -33,7 +33,8 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using asio::ip::tcp;
-using asio::experimental::awaitable_operators::operator||;
+// clang-tidy 14 does not see uses within a co_await.
+using asio::experimental::awaitable_operators::operator||;  // NOLINT(misc-unused-using-decls)
 using Channel = asio::experimental::concurrent_channel<void(boost::system::error_code, ChoiceEvent)>;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);

@@ -142,7 +142,7 @@ class Conversation {
     auto decoded = decode_image_url(url, limits_.max_image_bytes);
     if (auto* error = std::get_if<ApiError>(&decoded)) {
       error->param = path;
-      throw *std::move(error);
+      throw std::move(*error);
     }
     return {.image = std::make_shared<const std::string>(std::get<std::string>(std::move(decoded)))};
   }

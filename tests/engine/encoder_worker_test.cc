@@ -63,7 +63,9 @@ TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
     batches.push_back(slices.size());
     // The first holds the worker up until the leader's welcome and every job are here: the others are a
     // batch.
-    if (slices[0]->fingerprint.low == kFirst) EXPECT_TRUE(heard.wait_for(1 + static_cast<int>(kLast)));
+    if (slices[0]->fingerprint.low == kFirst) {
+      EXPECT_TRUE(heard.wait_for(1 + static_cast<int>(kLast)));
+    }
     for (const Slice* slice : slices) {
       if (slice->fingerprint.low == kBad) throw Error("this one cannot be encoded");
     }

@@ -25,7 +25,10 @@ def reach(path, seen):
 def digest(entry):
     seen = set()
     reach(pathlib.Path(entry["file"]), seen)
-    text = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + entry["command"].encode())
+    text = hashlib.sha256(entry["command"].encode())
+    for folder in pathlib.Path(entry["file"]).relative_to(ROOT).parents:
+        if (ROOT / folder / ".clang-tidy").is_file():
+            text.update((ROOT / folder / ".clang-tidy").read_bytes())
     for path in sorted(seen):
         text.update(path.read_bytes())
     return text.hexdigest()

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "model/text/tokenizer_json.h"
-#include "tests/support/temporary_directory.h"
 #include "tests/model/tiny_tokenizer.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {

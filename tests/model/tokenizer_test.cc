@@ -10,8 +10,8 @@
 #include "model/text/regex.h"
 #include "model/text/unicode.h"
 #include "model/text/utf8.h"
-#include "tests/support/temporary_directory.h"
 #include "tests/model/tiny_tokenizer.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
