@@ -141,7 +141,7 @@ class Backend {
   // ids i32 [S], values f32 [S]: the first largest logit of each row [S,V].
   virtual void argmax(Tensor ids, Tensor values, Tensor logits) = 0;
   virtual void cast(Tensor out, Tensor x) = 0;
-  // Whole pages inside one layer: pages[to[i]] = pages[from[i]]; i32 [n] each.
+  // Whole pages inside one layer: pages[to[i]] = pages[from[i]]; i32 [n] each; no page is in both.
   virtual void copy_pages(KvLayer pages, Tensor from, Tensor to) = 0;
 
  private:

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-// Device code includes this through kernels/cuda/device.cuh, which says how a function is marked for it.
+// Device code includes this behind kernels/cuda/device.cuh, which says how a function is marked for it.
 #ifndef UHD_DEVICE_FUNCTION
 #define UHD_DEVICE_FUNCTION
 #endif

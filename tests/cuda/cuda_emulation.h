@@ -92,6 +92,9 @@ T shuffle(unsigned mask, T value, unsigned source, const char* file, int line) {
 
 }  // namespace uhd::emulation
 
+#ifndef __launch_bounds__
+#define __launch_bounds__(...)
+#endif
 #undef __shared__
 #define __shared__ static thread_local
 #undef __launch_bounds__

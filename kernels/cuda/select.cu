@@ -1,0 +1,65 @@
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/rows.cuh"
+
+namespace uhd::cuda {
+namespace {
+
+constexpr int kThreads = 512;
+
+struct Best {
+  float value;
+  int id;
+};
+
+// The larger value; of equal ones the smaller id. NaN is never larger.
+__device__ Best better(Best a, Best b) {
+  return b.value > a.value || (b.value == a.value && b.id < a.id) ? b : a;
+}
+
+__device__ Best warp_best(Best best) {
+  for (int step = kWarp / 2; step > 0; step /= 2) {
+    const Best other{__shfl_xor_sync(kAllLanes, best.value, step), __shfl_xor_sync(kAllLanes, best.id, step)};
+    best = better(best, other);
+  }
+  return best;
+}
+
+// One block a row: the first largest logit.
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads)
+    argmax_rows(int* __restrict__ ids, float* __restrict__ values, RowsOf<const T> logits, int columns) {
+  struct Partial;
+  Best* partial = block_array<Best, kWarp, Partial>();
+  const T* row = logits[blockIdx.x];
+  Best best{-INFINITY, columns};
+  for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
+    float v[N];
+    load_floats(v, row + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) best = better(best, {v[j], i + j});
+  }
+  best = warp_best(best);
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
+  if (lane == 0) partial[warp] = best;
+  __syncthreads();
+  if (warp != 0) return;
+  best = warp_best(lane < warps ? partial[lane] : Best{-INFINITY, columns});
+  if (lane != 0) return;
+  ids[blockIdx.x] = best.id < columns ? best.id : 0;
+  values[blockIdx.x] = best.value;
+}
+
+}  // namespace
+
+void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits) {
+  if (logits.rows() == 0) return;
+  const int columns = static_cast<int>(logits.dim(1));
+  const auto run = [&]<class T, int N>() {
+    launch(argmax_rows<T, N>, blocks(logits.rows(), 1), kThreads, 0, stream, ids.data<int32_t>(),
+           values.data<float>(), rows_of<const T>(logits), columns);
+  };
+  with_width(columns, run, logits);
+}
+
+}  // namespace uhd::cuda
