@@ -129,14 +129,15 @@ TEST(Contracts, RefusePicturesThatDoNotFit) {
 }
 
 TEST(MakeBackend, SaysWhatIsMissing) {
-  EXPECT_THAT([] { make_backend({.kind = "cuda"}); },
-              ThrowsMessage<Error>(HasSubstr("backend.kind=cuda: the backend cannot be loaded")));
+  EXPECT_THAT([] { make_backend({.kind = "cuda", .device = 1000}); },
+              ThrowsMessage<Error>(HasSubstr("backend.kind=cuda: ")));
   EXPECT_THAT([] { make_backend({.kind = "gpu"}); },
               ThrowsMessage<Error>(HasSubstr("unknown backend 'gpu'")));
   EXPECT_THAT([] { make_backend({.isa = "avx1024"}); }, ThrowsMessage<Error>(HasSubstr("'avx1024'")));
   EXPECT_THROW(make_backend({.threads = -1}), Error);
-  EXPECT_THAT(make_backend({.kind = "auto", .threads = 1, .isa = "scalar"})->description(),
-              "cpu scalar, 1 thread");
+  const auto automatic = make_backend({.kind = "auto", .threads = 1, .isa = "scalar"});
+  EXPECT_THAT(automatic->description(),
+              testing::AnyOf("cpu scalar, 1 thread", testing::StartsWith("cuda 0")));
 }
 
 TEST(Memory, IsZeroAndAligned) {

@@ -1,5 +1,5 @@
-// What the tests of the operations share: every available instruction set and several thread counts, seeded
-// values with spaced rows, comparison with the reference.
+// What the tests of the operations share: the backends they run on, seeded values with spaced rows,
+// comparison with the reference.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,11 +15,21 @@
 namespace uhd {
 
 struct BackendCase {
-  std::string isa;
-  int threads;
+  std::string name;  // letters, digits, underscores
+  BackendOptions options;
+  std::string order;     // in which an emulated device runs its threads
+  bool recovers = true;  // from an index outside its tensor
 };
+inline void PrintTo(const BackendCase& which, std::ostream* out) { *out << which.name; }  // NOLINT
+// Each program of these tests has its own: cpu_cases.cc, tests/cuda/cuda_cases.cc.
 std::vector<BackendCase> backend_cases();
+std::unique_ptr<Backend> make_backend(const BackendCase& which, WeightFormat compute);
+
 std::string case_name(const testing::TestParamInfo<BackendCase>& info);
+
+// Whether the running test's activations are bf16: Rows then holds such values, and expect_close allows for
+// the rounding of results. Set by the fixture.
+inline bool bf16_activations = false;
 
 // Seeded normal values in a host tensor whose rows are `gap` elements further apart than they are long. The
 // gaps hold NaN: who reads one shows it, who writes one is found by untouched().
@@ -41,20 +51,21 @@ class Rows {
 // A dense i32 tensor over a vector.
 Tensor indices(const std::vector<int32_t>& values);
 
-// |out − want| <= tolerance · (1 + |want|) everywhere.
+// |out − want| <= tolerance · (1 + |want|) everywhere; with bf16 activations at least their rounding is
+// allowed, unless equality (0) is asked for.
 void expect_close(Tensor out, const reference::Values& want, double tolerance);
 
 class Operations : public testing::TestWithParam<BackendCase> {
  protected:
-  Operations() : backend_(make(WeightFormat::f32)) {}
-  std::unique_ptr<Backend> make(WeightFormat compute) const {
-    return make_backend(
-        {.kind = "cpu", .threads = GetParam().threads, .isa = GetParam().isa, .compute = compute});
+  Operations() : backend_(make(WeightFormat::f32)) {
+    bf16_activations = backend_->activation_dtype() == DType::bf16;
   }
+  ~Operations() override { bf16_activations = false; }
+  std::unique_ptr<Backend> make(WeightFormat compute) const { return make_backend(GetParam(), compute); }
   std::unique_ptr<Backend> backend_;
 };
 
 #define UHD_FOR_EVERY_BACKEND(Suite) \
-  INSTANTIATE_TEST_SUITE_P(Cpu, Suite, testing::ValuesIn(backend_cases()), case_name)
+  INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(backend_cases()), case_name)
 
 }  // namespace uhd

@@ -1,0 +1,28 @@
+// CUDA: both types of activations, and every order of threads that the device offers.
+#include "kernels/plugin.h"
+#include "tests/cuda/device_control.h"
+#include "tests/kernels/device_mirror.h"
+#include "tests/kernels/support.h"
+
+namespace uhd {
+
+std::vector<BackendCase> backend_cases() {
+  std::vector<BackendCase> cases;
+  for (const std::string& order : device_orders())
+    for (const WeightFormat compute : {WeightFormat::f32, WeightFormat::bf16})
+      cases.push_back({.name = order + (compute == WeightFormat::f32 ? "_f32" : "_bf16"),
+                       .options = {.kind = "cuda", .compute = compute},
+                       .order = order,
+                       .recovers = device_recovers()});
+  return cases;
+}
+
+// A case of bf16 activations has no others, whatever is asked for.
+std::unique_ptr<Backend> make_backend(const BackendCase& which, WeightFormat compute) {
+  BackendOptions options = which.options;
+  if (options.compute == WeightFormat::f32) options.compute = compute;
+  choose_device_order(which.order);
+  return std::make_unique<DeviceMirror>(make_cuda_backend(options), recover_device);
+}
+
+}  // namespace uhd

@@ -1,0 +1,15 @@
+// What tests may ask of the device they run on: the emulated one obeys, a real one has one order and no
+// second life.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace uhd {
+
+std::vector<std::string> device_orders();
+void choose_device_order(const std::string& order);
+bool device_recovers();  // after a kernel failed
+void recover_device();
+
+}  // namespace uhd

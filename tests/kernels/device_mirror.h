@@ -1,0 +1,65 @@
+// Lets tests written for host tensors run on a device: every operation copies its host tensors to the device
+// with the same spacing (gaps included), runs there, and copies back what it may have written. f32
+// activations become the backend's own type on the way. Tensors in memory of allocate() are the device's
+// already.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace uhd {
+
+class DeviceMirror final : public Backend {
+ public:
+  // `recover` is called when an operation failed, before the Error goes on.
+  DeviceMirror(std::unique_ptr<Backend> backend, std::function<void()> recover);
+
+  std::string description() const override { return backend_->description(); }
+  DType activation_dtype() const override { return backend_->activation_dtype(); }
+  bool host_memory() const override { return false; }
+
+  DeviceBuffer allocate(size_t bytes) override;
+  void upload(Tensor device, Tensor host) override { backend_->upload(device, host); }
+  void download(Tensor host, Tensor device) override { backend_->download(host, device); }
+  void synchronize() override { backend_->synchronize(); }
+  Weight pack(Tensor host, WeightFormat format) override { return backend_->pack(host, format); }
+
+  void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
+  void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
+  void rms_norm(Tensor out, Tensor x, Tensor w, float eps) override;
+  void add_rms_norm(Tensor residual, Tensor x, Tensor w, Tensor out, float eps) override;
+  void layer_norm(Tensor out, Tensor x, Tensor w, Tensor b, float eps) override;
+  void rope(Tensor q, Tensor k, Tensor positions, Tensor table) override;
+  void store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) override;
+  void paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) override;
+  void packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
+                        int max_q, int max_kv, float scale) override;
+  void silu_mul(Tensor out, Tensor gate_up) override;
+  void add(Tensor out, Tensor a, Tensor b) override;
+  void add_rows(Tensor x, Tensor rows, Tensor index) override;
+  void gather_rows(Tensor out, Tensor x, Tensor index) override;
+  void scatter_rows(Tensor x, Tensor rows, Tensor index) override;
+  void patchify(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
+                const PatchNormalisation& normalisation) override;
+  void interpolate_positions(Tensor out, Tensor table, int h, int w) override;
+  void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
+  void argmax(Tensor ids, Tensor values, Tensor logits) override;
+  void cast(Tensor out, Tensor x) override;
+  void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
+
+ private:
+  class Call;
+  template <class Run>
+  void call(const Run& run);
+  bool is_own(const Tensor& t) const;
+  void release(void*, size_t) noexcept override {}
+
+  std::unique_ptr<Backend> backend_;
+  std::function<void()> recover_;
+  std::vector<std::pair<const std::byte*, size_t>> own_;  // what allocate() gave
+};
+
+}  // namespace uhd
