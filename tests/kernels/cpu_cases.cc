@@ -14,6 +14,8 @@ std::vector<BackendCase> backend_cases() {
   return cases;
 }
 
+std::vector<BackendCase> equal_bits_cases() { return backend_cases(); }
+
 std::unique_ptr<Backend> make_backend(const BackendCase& which, WeightFormat compute) {
   BackendOptions options = which.options;
   options.compute = compute;

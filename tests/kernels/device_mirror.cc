@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <list>
+#include <vector>
 
 namespace uhd {
 
@@ -74,16 +75,18 @@ DeviceMirror::DeviceMirror(std::unique_ptr<Backend> backend, std::function<void(
 
 bool DeviceMirror::is_own(const Tensor& t) const {
   const auto* p = static_cast<const std::byte*>(t.raw());
-  for (const auto& [first, bytes] : own_)
-    if (p >= first && p < first + bytes) return true;
-  return false;
+  const auto at = own_.upper_bound(p);
+  return at != own_.begin() && p < std::prev(at)->first + std::prev(at)->second.bytes();
 }
 
 DeviceBuffer DeviceMirror::allocate(size_t bytes) {
   DeviceBuffer buffer = backend_->allocate(bytes);
-  own_.emplace_back(static_cast<const std::byte*>(buffer.data()), bytes);
-  return buffer;
+  void* data = buffer.data();
+  own_.emplace(static_cast<const std::byte*>(data), std::move(buffer));
+  return DeviceBuffer(*this, data, bytes);
 }
+
+void DeviceMirror::release(void* data, size_t) noexcept { own_.erase(static_cast<const std::byte*>(data)); }
 
 template <class Run>
 void DeviceMirror::call(const Run& run) {

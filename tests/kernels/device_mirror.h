@@ -5,8 +5,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
-#include <vector>
 
 #include "kernels/backend.h"
 
@@ -55,11 +55,11 @@ class DeviceMirror final : public Backend {
   template <class Run>
   void call(const Run& run);
   bool is_own(const Tensor& t) const;
-  void release(void*, size_t) noexcept override {}
+  void release(void* data, size_t bytes) noexcept override;
 
   std::unique_ptr<Backend> backend_;
   std::function<void()> recover_;
-  std::vector<std::pair<const std::byte*, size_t>> own_;  // what allocate() gave
+  std::map<const std::byte*, DeviceBuffer> own_;  // what allocate() gave
 };
 
 }  // namespace uhd

@@ -49,7 +49,9 @@ TEST_P(Matmul, AppliesEveryEpilogueAfterTheBias) {
   }
 }
 
-TEST_P(Matmul, GivesARowTheSameBitsWhateverStandsBesideIt) {
+using MatmulBits = Matmul;
+
+TEST_P(MatmulBits, GivesARowTheSameBitsWhateverStandsBesideIt) {
   constexpr int64_t kRows = 103;
   for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
     const Rows x({kRows, 1027});
@@ -98,6 +100,7 @@ TEST_P(Matmul, KeepsLongSumsInFloat) {
 }
 
 UHD_FOR_EVERY_BACKEND(Matmul);
+UHD_FOR_BACKENDS_OF_EQUAL_BITS(MatmulBits);
 
 }  // namespace
 }  // namespace uhd

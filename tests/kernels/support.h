@@ -23,6 +23,8 @@ struct BackendCase {
 inline void PrintTo(const BackendCase& which, std::ostream* out) { *out << which.name; }  // NOLINT
 // Each program of these tests has its own: cpu_cases.cc, tests/cuda/cuda_cases.cc.
 std::vector<BackendCase> backend_cases();
+// Those that give a row the same bits whatever stands beside it.
+std::vector<BackendCase> equal_bits_cases();
 std::unique_ptr<Backend> make_backend(const BackendCase& which, WeightFormat compute);
 
 std::string case_name(const testing::TestParamInfo<BackendCase>& info);
@@ -67,5 +69,9 @@ class Operations : public testing::TestWithParam<BackendCase> {
 
 #define UHD_FOR_EVERY_BACKEND(Suite) \
   INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(backend_cases()), case_name)
+
+#define UHD_FOR_BACKENDS_OF_EQUAL_BITS(Suite)           \
+  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Suite); \
+  INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(equal_bits_cases()), case_name)
 
 }  // namespace uhd
