@@ -4,9 +4,12 @@
 #include <array>
 #include <cstring>
 #include <set>
+#include <string_view>
 
 #include "base/log.h"
+#include "cluster/nccl_plugin.h"
 #include "cluster/staged_communicator.h"
+#include "kernels/plugin.h"
 
 namespace uhd {
 namespace {
@@ -53,7 +56,17 @@ TransportId agreed_id(Communicator& host, DeviceTransport& transport) {
 
 std::shared_ptr<DeviceTransport> open_device_transport(Backend& backend) {
   if (backend.host_memory()) return nullptr;
-  return nullptr;
+  const auto* plugin = static_cast<const NcclPlugin*>(find_in_cuda_plugin("uhd_nccl_plugin"));
+  if (plugin == nullptr || std::string_view(plugin->interface) != UHD_TRANSPORT_INTERFACE) {
+    log_warning("the CUDA backend of this build has no transport of its own");
+    return nullptr;
+  }
+  try {
+    return plugin->open(backend);
+  } catch (const Error& e) {
+    log_info("no transport between devices", "reason", e.what());
+    return nullptr;
+  }
 }
 
 std::unique_ptr<Communicator> device_group(Backend& backend, DeviceTransport* transport,

@@ -8,8 +8,6 @@
 
 namespace uhd {
 
-enum class LinkEnd : uint8_t { sends, receives };
-
 // The link itself where it reaches the backend's memory; else one that copies the rows to host memory before
 // they are sent, or from it once they are there. Used by the backend's thread; the backend is borrowed.
 std::unique_ptr<VisualLink> link_for(Backend& backend, std::unique_ptr<VisualLink> link, LinkEnd end);

@@ -12,6 +12,8 @@ namespace uhd {
 // A new link may have to meet its peer first: its owner polls it until it is no longer connecting.
 enum class LinkState : uint8_t { connecting, idle, busy, done, failed };
 
+enum class LinkEnd : uint8_t { sends, receives };
+
 // One end of a link; the leader's end receives, the encoder's sends. Job, rows, width and type are agreed
 // over the control channel first (Encoded, Go), so both ends begin() with equal shape; what arrives is
 // checked against that agreement and its checksum. Whether the values are finite is the leader's to check.

@@ -17,4 +17,9 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
   return plugin->make_backend(options);
 }
 
+const void* find_in_cuda_plugin(const char* name) {
+  void* library = dlopen("libuhd_cuda.so", RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+  return library == nullptr ? nullptr : dlsym(library, name);
+}
+
 }  // namespace uhd

@@ -22,4 +22,8 @@ struct CudaPlugin {
 // Error when the library, its libraries, a driver or a device is missing, in one line that says which.
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 
+// Something else that the library exports, for cluster/; null: the library is not loaded or has no such
+// thing.
+const void* find_in_cuda_plugin(const char* name);
+
 }  // namespace uhd

@@ -93,13 +93,33 @@ void Backend::upload(Tensor device, Tensor host) {
 
 void Backend::download(Tensor host, Tensor device) {
   contracts::download(host, device);
+  wait();  // the copy itself blocks inside the driver, where nobody could look
   if (host.bytes() != 0)
     check_cuda(cudaMemcpyAsync(host.raw(), device.raw(), host.bytes(), cudaMemcpyDeviceToHost, stream()),
                "copying to the host");
   synchronize();
 }
 
-void Backend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "waiting for the device"); }
+void Backend::synchronize() {
+  wait();
+  check_cuda(cudaStreamSynchronize(stream()), "waiting for the device");
+}
+
+void Backend::while_waiting(const void* owner, std::function<void()> look) {
+  if (look) {
+    looks_[owner] = std::move(look);
+  } else {
+    looks_.erase(owner);
+  }
+}
+
+void Backend::wait() {
+  if (looks_.empty()) return;
+  const cudaStream_t stream = this->stream();
+  while (cudaStreamQuery(stream) == cudaErrorNotReady) {
+    for (const auto& [owner, look] : looks_) look();
+  }
+}
 
 Weight Backend::pack(Tensor host, WeightFormat format) {
   contracts::pack(host);

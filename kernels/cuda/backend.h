@@ -3,6 +3,9 @@
 
 #include <cuda_runtime.h>
 
+#include <functional>
+#include <map>
+
 #include "kernels/backend.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/matmul.h"
@@ -66,8 +69,14 @@ class Backend final : public uhd::Backend {
   // The device becomes this thread's; the stream in whose order everything runs.
   cudaStream_t stream() const;
 
+  // `look` is called again and again while a call waits for the device, and may throw to end the wait: who
+  // has queued work that others must complete (collectives) looks whether they still can. None: forgets the
+  // owner's.
+  void while_waiting(const void* owner, std::function<void()> look);
+
  private:
   void release(void* data, size_t bytes) noexcept override;
+  void wait();
 
   const int device_;
   const DType activations_;
@@ -76,6 +85,7 @@ class Backend final : public uhd::Backend {
   Staging staging_;
   Matmul matmul_;
   Attention attention_;
+  std::map<const void*, std::function<void()>> looks_;
 };
 
 }  // namespace uhd::cuda

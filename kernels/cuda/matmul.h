@@ -1,11 +1,15 @@
-// Matrix products through cuBLASLt.
+// Matrix products through cuBLASLt: a cache of plans, and the layout of packed weights.
 #pragma once
 
-#include <cuda_runtime.h>
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
 
 #include <memory>
+#include <unordered_map>
+#include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/matmul_plan.h"
 
 namespace uhd::cuda {
 
@@ -16,19 +20,49 @@ constexpr int64_t weight_stride(int64_t k, WeightFormat format) {
   return (k + unit - 1) / unit * unit;
 }
 
-// Belongs to one backend, used by its thread. Plans (descriptors, algorithm) are kept per shape.
+// out [T,N] = x [T,K] · wᵀ + bias, then the epilogue. Seen column by column, as cuBLASLt does, out is [N,T] =
+// (w [K,N])ᵀ · x [K,T]: the form with both operands contiguous along K, and bias along the columns of D.
+//
+// Products and sums: as WeightFormat says. bf16 weights: x is bf16, or f32 that is rounded first; sums in
+// f32; a bias is rounded to bf16 where out is bf16 (cuBLASLt adds a bias of out's type). f32 weights: full
+// f32, never TF32. out is f32 or bf16.
+//
+// Fused into the product: bias, gelu_tanh (cuBLASLt's GELU is the tanh form) and add (beta = 1). The other
+// epilogues are a pass of their own over out (epilogue.cu).
+//
+// A plan holds descriptors and the algorithm that the heuristic names; one is made at the first use of its
+// shapes, which must not be under stream capture. Scratch memory grows at first use too and is kept until the
+// end, because a captured graph may still name it. Not thread-safe; belongs to its stream's thread.
 class Matmul {
  public:
   explicit Matmul(cudaStream_t stream);
   ~Matmul();
+  Matmul(const Matmul&) = delete;
+  Matmul& operator=(const Matmul&) = delete;
 
-  // kernels/backend.h, matmul. x is bf16 or f32 with either weight format: products are formed as the format
-  // says, so f32 activations are rounded to bf16 first for a bf16 weight. out is f32 or of x's type.
   void run(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
 
+  size_t plans() const { return plans_.size(); }
+
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  // Device memory that grows by replacement; what it was before stays for graphs that were captured with it.
+  struct Scratch {
+    std::vector<void*> blocks;
+    size_t bytes = 0;
+  };
+  const MatmulPlan& plan_for(const PlanKey& key, const void* bias);
+  // False: cuBLASLt does not fuse gelu_tanh here, nothing was done.
+  bool multiply(Tensor out, Tensor x, const Weight& w, Tensor bias, bool accumulate, bool gelu_tanh);
+  Tensor converted(Tensor x, DType dtype, Scratch& scratch);
+  void* take(Scratch& scratch, size_t bytes);
+
+  cudaStream_t stream_;
+  cublasLtHandle_t handle_ = nullptr;
+  Scratch workspace_;    // of the algorithms: one, since a stream runs one product at a time
+  Scratch activations_;  // x in the weight's type
+  Scratch biases_;       // a bias in out's type
+  Scratch sums_;         // the result of f32 weights on its way to bf16
+  std::unordered_map<PlanKey, std::unique_ptr<MatmulPlan>, PlanKeyHash> plans_;
 };
 
 }  // namespace uhd::cuda

@@ -13,7 +13,8 @@ std::vector<BackendCase> backend_cases() {
       cases.push_back({.name = order + (compute == WeightFormat::f32 ? "_f32" : "_bf16"),
                        .options = {.kind = "cuda", .compute = compute},
                        .order = order,
-                       .recovers = device_recovers()});
+                       .recovers = device_recovers(),
+                       .bits_of_a_row = device_recovers()});
   return cases;
 }
 

@@ -1,4 +1,5 @@
 // Memory, copies, devices and errors of the CUDA stand-in.
+#include <unistd.h>
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -294,8 +295,11 @@ cudaError_t cudaGetDevice(int* index) {
   *index = device;
   return cudaSuccess;
 }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   *p = {};
+  // Every process has devices of its own.
+  const int name[2] = {getpid(), device};
+  std::memcpy(p->uuid.bytes, name, sizeof(name));
   std::strcpy(p->name, "emulated device");
   p->major = 8;
   p->minor = 0;

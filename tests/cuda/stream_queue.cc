@@ -26,12 +26,36 @@ double now_ms() {
       .count();
 }
 
+bool buffers_live(const Task& task) {
+  for (const auto& [address, number] : task.buffers) {
+    if (buffer_number(address) == number) continue;
+    fail(task.what + " uses a buffer that was freed after it was queued or captured");
+    return false;
+  }
+  return true;
+}
+
+bool run_step(const Task& task) { return !failure().empty() || !buffers_live(task) || task.step(); }
+
 // Runs the first task, with the lock given back meanwhile.
 void run_first(std::unique_lock<std::mutex>& lock, StreamState& stream) {
+  stream.running = true;
+  if (stream.tasks.front().step) {
+    const Task& first = stream.tasks.front();  // stays where it is while `running` keeps others away
+    lock.unlock();
+    const bool done = run_step(first);
+    if (!done) std::this_thread::yield();
+    lock.lock();
+    if (!done) {
+      stream.running = false;
+      stream_moved.notify_all();
+      return;
+    }
+  }
   const Task task = std::move(stream.tasks.front());
   stream.tasks.pop_front();
-  stream.running = true;
-  if (task.waits) {
+  if (task.step) {
+  } else if (task.waits) {
     EventState& event = *task.event;
     if (event.done < task.turn && event.stream)
       drain(lock, *event.stream, [&] { return event.done >= task.turn; });
@@ -62,14 +86,11 @@ void set_stream_order(StreamOrder order, unsigned seed) {
 }
 
 void run_task(const Task& task) {
-  if (!failure().empty()) return;
-  for (const auto& [address, number] : task.buffers) {
-    if (buffer_number(address) != number) {
-      fail(task.what + " uses a buffer that was freed after it was queued or captured");
-      return;
-    }
+  if (task.step) {
+    while (!run_step(task)) std::this_thread::yield();
+  } else if (failure().empty() && buffers_live(task)) {
+    task.work();
   }
-  task.work();
 }
 
 void drain(std::unique_lock<std::mutex>& lock, StreamState& stream, const std::function<bool()>& enough) {
@@ -114,17 +135,42 @@ cudaError_t append(const std::shared_ptr<StreamState>& stream, Task task) {
   return failure().empty() ? cudaSuccess : cudaErrorLaunchFailure;
 }
 
-cudaError_t enqueue(cudaStream_t stream, std::string what, std::function<void()> work,
-                    std::vector<const void*> touches) {
+namespace {
+
+cudaError_t enqueue_task(cudaStream_t stream, Task task, const std::vector<const void*>& touches) {
   const auto state = state_of(stream);
-  if (!state) return misuse(cudaErrorInvalidResourceHandle, what + " on a stream that was destroyed");
-  Task task;
-  task.what = std::move(what);
-  task.work = std::move(work);
+  if (!state) return misuse(cudaErrorInvalidResourceHandle, task.what + " on a stream that was destroyed");
   for (const void* p : touches) {
     if (const uint64_t number = buffer_number(p); number != 0) task.buffers.emplace_back(p, number);
   }
   return append(state, std::move(task));
+}
+
+}  // namespace
+
+cudaError_t enqueue(cudaStream_t stream, std::string what, std::function<void()> work,
+                    std::vector<const void*> touches) {
+  Task task;
+  task.what = std::move(what);
+  task.work = std::move(work);
+  return enqueue_task(stream, std::move(task), touches);
+}
+
+cudaError_t enqueue_steps(cudaStream_t stream, std::string what, std::function<bool()> step,
+                          std::vector<const void*> touches) {
+  Task task;
+  task.what = std::move(what);
+  task.step = std::move(step);
+  return enqueue_task(stream, std::move(task), touches);
+}
+
+bool advance(cudaStream_t stream) {
+  const auto state = state_of(stream);
+  if (!state) return false;
+  std::unique_lock lock(queue_mutex());
+  if (state->running || state->tasks.empty()) return state->running;
+  run_first(lock, *state);
+  return true;
 }
 
 bool capturing_on_this_thread() {
@@ -365,7 +411,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
   return enqueue(stream, "a graph",
                  [state] {
                    for (const Task& task : state->tasks)
-                     if (task.work) run_task(task);
+                     if (task.work || task.step) run_task(task);
                  },
                  {});
 }

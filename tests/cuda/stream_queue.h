@@ -29,6 +29,7 @@ struct EventState {
 struct Task {
   std::string what;
   std::function<void()> work;
+  std::function<bool()> step;  // instead of work: called again and again until it says that it is done
   std::vector<std::pair<const void*, uint64_t>> buffers;  // address, and the number of its allocation
   std::shared_ptr<EventState> event;                      // to record, or to wait for
   uint64_t turn = 0;                                      // which record

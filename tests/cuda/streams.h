@@ -27,6 +27,13 @@ void set_stream_order(StreamOrder order, unsigned seed = 1);
 cudaError_t enqueue(cudaStream_t stream, std::string what, std::function<void()> work,
                     std::vector<const void*> touches);
 
+// The same for work that waits for someone else: `step` never blocks and is called until it returns true.
+// Captured work begins again at each launch of its graph.
+cudaError_t enqueue_steps(cudaStream_t stream, std::string what, std::function<bool()> step,
+                          std::vector<const void*> touches);
+// Runs the first of what is queued, as a device would by itself. False: nothing is queued.
+bool advance(cudaStream_t stream);
+
 // Whether [p, p + bytes) lies in one live device buffer.
 bool in_device_memory(const void* p, size_t bytes);
 bool in_pinned_memory(const void* p, size_t bytes);

@@ -17,8 +17,9 @@ namespace uhd {
 struct BackendCase {
   std::string name;  // letters, digits, underscores
   BackendOptions options;
-  std::string order;     // in which an emulated device runs its threads
-  bool recovers = true;  // from an index outside its tensor
+  std::string order;          // in which an emulated device runs its threads
+  bool recovers = true;       // from an index outside its tensor
+  bool bits_of_a_row = true;  // a product gives a row the same bits whatever stands beside it
 };
 inline void PrintTo(const BackendCase& which, std::ostream* out) { *out << which.name; }  // NOLINT
 // Each program of these tests has its own: cpu_cases.cc, tests/cuda/cuda_cases.cc.

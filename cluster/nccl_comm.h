@@ -1,0 +1,31 @@
+// A non-blocking NCCL communicator: made, asked and ended without ever waiting for a peer.
+#pragma once
+
+#include "cluster/device_transport.h"
+#include "cluster/nccl_api.h"
+
+namespace uhd {
+
+// Used by one thread, whose current device is the communicator's; so is the destructor, which aborts: nothing
+// of this communicator touches memory afterwards, once its stream was waited for.
+class NcclComm {
+ public:
+  // Begins to meet the other ranks. most_blocks: thread blocks that a transfer may occupy; 0: NCCL's choice.
+  NcclComm(const TransportId& id, int rank, int size, int most_blocks);
+  ~NcclComm();
+  NcclComm(const NcclComm&) = delete;
+  NcclComm& operator=(const NcclComm&) = delete;
+
+  // Whether what was begun (meeting, or the queueing of an operation) is done; no call but this may be made
+  // before. What went wrong since, here or at a peer, is an Error.
+  bool settled();
+  ncclComm_t get() const { return comm_; }
+
+  // Flushes and frees, together with all ranks, within a few seconds; false: a rank is gone, it was aborted.
+  bool finalize();
+
+ private:
+  ncclComm_t comm_ = nullptr;
+};
+
+}  // namespace uhd

@@ -1,0 +1,26 @@
+// Collectives over NCCL, on device memory, in the order of the backend's stream.
+#pragma once
+
+#include <memory>
+
+#include "base/clock.h"
+#include "cluster/device_transport.h"
+#include "kernels/cuda/backend.h"
+
+namespace uhd {
+
+struct NcclLimits {
+  Duration meet = std::chrono::seconds(120);  // until all ranks of a group have come
+  Duration queue = std::chrono::seconds(60);  // until an operation is queued: the first ones connect peers
+};
+
+// Collective: returns when all ranks have come. Calls queue and return; a peer that is lost shows as an Error
+// of the next call, or of the backend's next wait, which looks for NCCL's errors while it waits. Sums of f32
+// and bf16 are NCCL's: the same bits on all ranks, in an order of its own. barrier() waits for the device.
+//
+// The backend is borrowed and must outlive the group; its stream may be captured, group calls included, once
+// each kind of call has been made before.
+std::unique_ptr<Communicator> make_nccl_communicator(cuda::Backend& backend, const TransportId& id, int rank,
+                                                     int size, NcclLimits limits = {});
+
+}  // namespace uhd

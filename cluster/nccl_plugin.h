@@ -1,0 +1,16 @@
+// What the CUDA plugin exports for cluster/, beside its backend (kernels/plugin.h).
+#pragma once
+
+#include <memory>
+
+#include "cluster/device_transport.h"
+
+namespace uhd {
+
+struct NcclPlugin {
+  const char* interface;  // UHD_TRANSPORT_INTERFACE: digest of the headers both sides share
+  // `backend` is the plugin's own. NCCL that is missing or too old is an Error.
+  std::shared_ptr<DeviceTransport> (*open)(Backend& backend);
+};
+
+}  // namespace uhd

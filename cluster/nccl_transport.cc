@@ -1,0 +1,74 @@
+#include <cuda_runtime.h>
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+
+#include "cluster/nccl_api.h"
+#include "cluster/nccl_communicator.h"
+#include "cluster/nccl_plugin.h"
+#include "cluster/nccl_visual_link.h"
+#include "kernels/cuda/check.h"
+
+namespace uhd {
+namespace {
+
+std::string hex(const cudaUUID_t& uuid) {
+  std::string text;
+  for (const char byte : uuid.bytes) {
+    std::array<char, 3> digits{};
+    std::snprintf(digits.data(), digits.size(), "%02x",
+                  static_cast<unsigned>(static_cast<unsigned char>(byte)));
+    text += digits.data();
+  }
+  return text;
+}
+
+std::string device_of(const cuda::Backend& backend) {
+  backend.stream();  // the device becomes this thread's
+  int device = 0;
+  cudaDeviceProp properties{};
+  cuda::check_cuda(cudaGetDevice(&device), "asking for the device");
+  cuda::check_cuda(cudaGetDeviceProperties(&properties, device), "asking for the device's properties");
+  return hex(properties.uuid);
+}
+
+class NcclTransport final : public DeviceTransport {
+ public:
+  explicit NcclTransport(cuda::Backend& backend)
+      : backend_(backend), version_("NCCL " + nccl().version), device_(device_of(backend)) {}
+
+  std::string version() const override { return version_; }
+  std::string device() const override { return device_; }
+
+  TransportId new_id() override {
+    ncclUniqueId id;
+    check_nccl(nccl().get_unique_id(&id), "making an id");
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&id);
+    return {bytes, bytes + sizeof(id)};
+  }
+
+  std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size) override {
+    return make_nccl_communicator(backend_, id, rank, size);
+  }
+  std::unique_ptr<VisualLink> receiver(const TransportId& id) override {
+    return make_nccl_link(backend_, id, LinkEnd::receives);
+  }
+  std::unique_ptr<VisualLink> sender(const TransportId& id) override {
+    return make_nccl_link(backend_, id, LinkEnd::sends);
+  }
+
+ private:
+  cuda::Backend& backend_;
+  const std::string version_;
+  const std::string device_;
+};
+
+std::shared_ptr<DeviceTransport> open_transport(Backend& backend) {
+  return std::make_shared<NcclTransport>(dynamic_cast<cuda::Backend&>(backend));
+}
+
+}  // namespace
+}  // namespace uhd
+
+extern "C" const uhd::NcclPlugin uhd_nccl_plugin = {UHD_TRANSPORT_INTERFACE, uhd::open_transport};

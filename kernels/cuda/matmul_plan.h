@@ -1,0 +1,76 @@
+// One product as cuBLASLt knows it: descriptors, layouts and the chosen algorithm.
+#pragma once
+
+#include <cublasLt.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "kernels/dtype.h"
+
+namespace uhd::cuda {
+
+void check_cublas(cublasStatus_t status, std::string_view call);
+
+// What a plan depends on. Alignments are those of the pointers, in bytes, at most kMostAlignment: an
+// algorithm chosen for aligned memory must not meet any other.
+constexpr uint32_t kMostAlignment = 256;
+uint32_t alignment_of(const void* pointer);
+
+struct PlanKey {
+  int64_t rows = 0;  // T
+  int64_t n = 0;
+  int64_t k = 0;
+  int64_t out_stride = 0;  // elements
+  int64_t x_stride = 0;
+  int64_t w_stride = 0;
+  DType out = DType::f32;
+  DType in = DType::f32;  // of x and w
+  bool accumulate = false;
+  bool bias = false;
+  bool gelu_tanh = false;
+  uint32_t out_alignment = kMostAlignment;
+  uint32_t x_alignment = kMostAlignment;
+  uint32_t w_alignment = kMostAlignment;
+  uint32_t bias_alignment = kMostAlignment;
+  bool operator==(const PlanKey&) const = default;
+};
+struct PlanKeyHash {
+  size_t operator()(const PlanKey& key) const;
+};
+
+// Asks the heuristic once.
+class MatmulPlan {
+ public:
+  // `bias` is looked at for its alignment only.
+  MatmulPlan(cublasLtHandle_t handle, const PlanKey& key, const void* bias, size_t workspace_bytes);
+  ~MatmulPlan();
+  MatmulPlan(const MatmulPlan&) = delete;
+  MatmulPlan& operator=(const MatmulPlan&) = delete;
+
+  // Whether there is an algorithm; if not, why, with the shapes.
+  bool usable() const { return refusal_.empty(); }
+  const std::string& refusal() const { return refusal_; }
+
+  // Memory as the key described it. In order on the stream.
+  void run(cublasLtHandle_t handle, void* out, const void* x, const void* w, const void* bias,
+           void* workspace, cudaStream_t stream) const;
+
+ private:
+  void describe(const void* bias);
+  void choose(cublasLtHandle_t handle, size_t workspace_bytes);
+  void destroy() noexcept;
+
+  const PlanKey key_;
+  cublasLtMatmulDesc_t operation_ = nullptr;
+  cublasLtMatrixLayout_t w_ = nullptr;
+  cublasLtMatrixLayout_t x_ = nullptr;
+  cublasLtMatrixLayout_t out_ = nullptr;
+  cublasLtMatmulAlgo_t algorithm_{};
+  size_t workspace_bytes_ = 0;
+  std::string refusal_;
+};
+
+}  // namespace uhd::cuda

@@ -1,0 +1,44 @@
+// Sockets of the NCCL stand-in: loopback only, every wait ends when `given_up` says so.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <utility>
+
+namespace uhd::emulation {
+
+using GivenUp = std::function<bool()>;
+
+class Socket {
+ public:
+  Socket() = default;
+  explicit Socket(int fd) : fd_(fd) {}
+  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Socket();
+
+  static Socket listen();  // on a free port
+  static Socket connect(uint16_t port);
+  bool open() const { return fd_ >= 0; }
+  int fd() const { return fd_; }
+  uint16_t port() const;
+  Socket accept(const GivenUp& given_up) const;
+
+  // Whole messages; false: the other side is gone, or given up.
+  bool send_all(const void* data, size_t bytes) const;
+  bool receive_all(void* data, size_t bytes, const GivenUp& given_up) const;
+  // What goes without waiting: bytes moved, 0 when nothing can, -1 when the other side is gone.
+  ssize_t send_some(const void* data, size_t bytes) const;
+  ssize_t receive_some(void* data, size_t bytes) const;
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace uhd::emulation
