@@ -1,0 +1,103 @@
+// Prints what no GPU can beat, as the tables of docs/gpu.md: each kernel of a decode step, and whole steps.
+// Computed from kernels/cost.h and model/step_cost.h; nothing is run.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "model/step_cost.h"
+
+namespace uhd {
+namespace {
+
+// LLaVA-UHD 13B: Vicuna 13B behind CLIP ViT-L/14 at 336 pixels. The 7B: Vicuna 7B.
+LanguageConfig vicuna(int layers, int hidden, int heads, int intermediate) {
+  return {.layers = layers,
+          .hidden = hidden,
+          .heads = heads,
+          .kv_heads = heads,
+          .head_dim = 128,
+          .intermediate = intermediate,
+          .vocabulary = 32000};
+}
+const LanguageConfig k7b = vicuna(32, 4096, 32, 11008);
+const LanguageConfig k13b = vicuna(40, 5120, 40, 13824);
+const VisionConfig kTower{.layers = 23, .hidden = 1024, .heads = 16, .intermediate = 4096};
+const ProjectorConfig kResampler{.kind = ProjectorKind::spatial, .queries = 144, .width = 5120, .heads = 40};
+
+std::string row_end(const StepCost& step) {
+  std::string text;
+  char cell[32];
+  for (const DeviceRoof& device : known_devices()) {
+    std::snprintf(cell, sizeof(cell), " %.2f |", roof_seconds(step, device) * 1e3);
+    text += cell;
+  }
+  return text;
+}
+
+void print_kernels(const LanguageConfig& language, int sequences, int keys) {
+  const std::vector<AttentionSpan> spans(static_cast<size_t>(sequences), {1, keys});
+  const StepCost step = language_step_cost(language, spans, sequences, 1);
+  std::printf("\nOne decode step, %d sequences of %d tokens, one rank.\n\n", sequences, keys);
+  std::printf("| kernel | in the step | MB each | GFLOP each |");
+  for (const DeviceRoof& device : known_devices()) std::printf(" %s us |", device.name);
+  std::printf("\n|---|---|---|---|---|---|---|---|\n");
+  for (const KernelCost& k : step.kernels) {
+    std::printf("| %s | %d | %.2f | %.3f |", k.name.c_str(), k.count, k.each.bytes / 1e6, k.each.flops / 1e9);
+    for (const DeviceRoof& device : known_devices())
+      std::printf(" %.2f |", roof_seconds(k.each, device) * 1e6);
+    std::printf("\n");
+  }
+}
+
+void print_step(const char* what, const StepCost& step) {
+  const Cost total = step.total();
+  std::printf("| %s | %d | %.2f | %.2f | %.0f | %d |%s\n", what, step.ranks, total.bytes / 1e9,
+              total.flops / 1e12, total.launches, step.all_reduces, row_end(step).c_str());
+}
+
+void print_steps(const char* model, const LanguageConfig& language) {
+  for (const int ranks : {1, 2}) {
+    for (const int keys : {1024, 4096}) {
+      for (const int sequences : {1, 8, 32}) {
+        char what[96];
+        std::snprintf(what, sizeof(what), "%s decode, %d x %d tokens", model, sequences, keys);
+        const std::vector<AttentionSpan> spans(static_cast<size_t>(sequences), {1, keys});
+        print_step(what, language_step_cost(language, spans, sequences, ranks));
+      }
+    }
+    char what[96];
+    std::snprintf(what, sizeof(what), "%s prefill, 1152 tokens", model);
+    const AttentionSpan prompt{1152, 1152};
+    print_step(what, language_step_cost(language, {&prompt, 1}, 1, ranks));
+  }
+}
+
+int run() {
+  std::printf(
+      "| device | bf16 TFLOP/s | memory GB/s | GB | link GB/s one way | multiprocessors "
+      "|\n|---|---|---|---|---|---|\n");
+  for (const DeviceRoof& d : known_devices())
+    std::printf("| %s | %.0f | %.0f | %.0f | %.0f | %d |\n", d.name, d.bf16_flops / 1e12,
+                d.memory_speed / 1e9, d.memory / 1e9, d.link_speed / 1e9, d.processors);
+  std::printf("\nWeights: 7B %.1f GB, 13B %.1f GB; K and V of a token: %.2f MB, %.2f MB.\n",
+              weight_bytes(k7b, 1) / 1e9, weight_bytes(k13b, 1) / 1e9, kv_token_bytes(k7b, 1) / 1e6,
+              kv_token_bytes(k13b, 1) / 1e6);
+  print_kernels(k7b, 8, 1024);
+  std::printf("\n| step | ranks | GB | TFLOP | launches | all-reduces |");
+  for (const DeviceRoof& device : known_devices()) std::printf(" %s ms |", device.name);
+  std::printf("\n|---|---|---|---|---|---|---|---|---|---|\n");
+  print_steps("7B", k7b);
+  print_steps("13B", k13b);
+  for (const int slices : {1, 7, 28}) {
+    char what[96];
+    std::snprintf(what, sizeof(what), "13B encode, %d slices of 576 patches", slices);
+    const std::vector<int> patches(static_cast<size_t>(slices), 576);
+    print_step(what, vision_cost(kTower, kResampler, k13b.hidden, patches));
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace uhd
+
+int main() { return uhd::run(); }

@@ -1,0 +1,46 @@
+// The least a step of the model has to do on one rank, kernel by kernel: what Llama::forward and Vit::forward
+// queue, in the words of kernels/cost.h. Weights and activations are bf16.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/cost.h"
+#include "model/config.h"
+
+namespace uhd {
+
+struct KernelCost {
+  std::string name;
+  int count = 1;  // in the step
+  Cost each;
+};
+
+struct StepCost {
+  std::vector<KernelCost> kernels;
+  int all_reduces = 0;
+  double all_reduce_bytes = 0;  // of each
+  int ranks = 1;
+
+  Cost total() const;
+};
+
+// One step of one of `ranks` tensor-parallel ranks: the rows of all spans together, logits for `samples` of
+// them.
+StepCost language_step_cost(const LanguageConfig& language, std::span<const AttentionSpan> spans, int samples,
+                            int ranks);
+
+// The tower over slices of `patches` patches each, and the projector behind it.
+StepCost vision_cost(const VisionConfig& vision, const ProjectorConfig& projector, int language_hidden,
+                     std::span<const int> patches);
+
+// Kernels one after another, each at its roof, then the all-reduces at the speed of the link. Launches and
+// latency come on top where they are not hidden.
+double roof_seconds(const StepCost& step, const DeviceRoof& device);
+
+// Bytes of the language model's weights on one rank, and of K and V of one token.
+double weight_bytes(const LanguageConfig& language, int ranks);
+double kv_token_bytes(const LanguageConfig& language, int ranks);
+
+}  // namespace uhd

@@ -1,0 +1,85 @@
+#include "model/step_cost.h"
+
+#include <gtest/gtest.h>
+
+namespace uhd {
+namespace {
+
+const LanguageConfig k7b{.layers = 32,
+                         .hidden = 4096,
+                         .heads = 32,
+                         .kv_heads = 32,
+                         .head_dim = 128,
+                         .intermediate = 11008,
+                         .vocabulary = 32000};
+
+StepCost decode(const LanguageConfig& language, int sequences, int64_t keys, int ranks) {
+  const std::vector<AttentionSpan> spans(static_cast<size_t>(sequences), {1, keys});
+  return language_step_cost(language, spans, sequences, ranks);
+}
+
+TEST(StepCost, OfDecodingIsReadingTheWeightsAndTheCache) {
+  // All weights but the rows of the embedding that are not looked up, and the cache, once; the rest is below
+  // 1 %.
+  const double embedding = 2.0 * k7b.vocabulary * k7b.hidden;
+  for (const int64_t keys : {1, 1024, 8192}) {
+    const double want = weight_bytes(k7b, 1) - embedding + static_cast<double>(keys) * kv_token_bytes(k7b, 1);
+    const double bytes = decode(k7b, 1, keys, 1).total().bytes;
+    EXPECT_GT(bytes, want);
+    EXPECT_LT(bytes, 1.01 * want);
+  }
+  EXPECT_NEAR(weight_bytes(k7b, 1), 13.48e9, 0.01e9) << "6.74 billion parameters";
+  EXPECT_EQ(kv_token_bytes(k7b, 1), 524288);
+}
+
+TEST(StepCost, OfAPromptIsTwoOperationsAParameterAndToken) {
+  const AttentionSpan prompt{512, 512};
+  const Cost cost = language_step_cost(k7b, {&prompt, 1}, 1, 1).total();
+  const double parameters = (weight_bytes(k7b, 1) / 2) - 2.0 * k7b.vocabulary * k7b.hidden;
+  EXPECT_NEAR(cost.flops / (2 * 512 * parameters), 1.0, 0.03);
+}
+
+TEST(StepCost, IsSharedAmongRanks) {
+  const StepCost one = decode(k7b, 8, 1024, 1), two = decode(k7b, 8, 1024, 2);
+  EXPECT_NEAR(two.total().bytes / one.total().bytes, 0.5, 0.01);
+  EXPECT_NEAR(two.total().flops / one.total().flops, 0.5, 0.01);
+  EXPECT_EQ(one.all_reduces, 0);
+  EXPECT_EQ(two.all_reduces, 65) << "two a layer, and the embedding";
+  EXPECT_EQ(two.all_reduce_bytes, 8 * 4096 * 2);
+  EXPECT_GT(weight_bytes(k7b, 1), 1.99 * weight_bytes(k7b, 2));
+}
+
+TEST(StepCost, GroupedHeadsReadLessCache) {
+  LanguageConfig grouped = k7b;
+  grouped.kv_heads = 8;
+  EXPECT_EQ(kv_token_bytes(grouped, 1) * 4, kv_token_bytes(k7b, 1));
+  EXPECT_LT(decode(grouped, 32, 4096, 1).total().bytes, 0.5 * decode(k7b, 32, 4096, 1).total().bytes);
+}
+
+TEST(StepCost, OfTheTowerFollowsItsSlices) {
+  const VisionConfig tower{.layers = 23, .hidden = 1024, .heads = 16, .intermediate = 4096};
+  const ProjectorConfig resampler{
+      .kind = ProjectorKind::perceiver, .queries = 64, .width = 4096, .heads = 32};
+  const std::vector<int> one(1, 576), seven(7, 576);
+  const Cost a = vision_cost(tower, resampler, 4096, one).total();
+  const Cost b = vision_cost(tower, resampler, 4096, seven).total();
+  EXPECT_NEAR(b.flops / a.flops, 7, 1e-9);
+  EXPECT_LT(b.bytes, 7 * a.bytes) << "weights are read once";
+  EXPECT_EQ(a.launches, b.launches);
+  // 23 layers of 12 W² weights over 577 rows, and attention.
+  EXPECT_GT(a.flops, 23 * 2 * 577 * 12 * 1024.0 * 1024);
+  const ProjectorConfig spatial{.kind = ProjectorKind::spatial, .queries = 144, .width = 4096, .heads = 32};
+  EXPECT_GT(vision_cost(tower, spatial, 4096, seven).total().launches, b.launches) << "slice by slice";
+}
+
+TEST(StepCost, RoofAddsKernelsAndAllReduces) {
+  const DeviceRoof& h100 = known_devices()[0];
+  const StepCost two = decode(k7b, 8, 1024, 2);
+  double kernels = 0;
+  for (const KernelCost& k : two.kernels) kernels += k.count * roof_seconds(k.each, h100);
+  EXPECT_DOUBLE_EQ(roof_seconds(two, h100), kernels + 65 * all_reduce_seconds(8 * 4096 * 2, 2, h100));
+  EXPECT_GE(kernels * (1 + 1e-9), roof_seconds(two.total(), h100));
+}
+
+}  // namespace
+}  // namespace uhd
