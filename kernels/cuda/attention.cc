@@ -8,6 +8,7 @@ namespace uhd::cuda {
 namespace {
 
 constexpr int64_t kLargestTileHead = 128;
+constexpr size_t kLargestTileBytes = size_t{4} * 64 * (kLargestTileHead + 8) * 2;  // attention_tile.cuh
 constexpr int64_t kLargestHead = 512;
 // Segments with fewer rows leave a tile of 64 all but empty.
 constexpr int kLeastTileRows = 8;
@@ -26,11 +27,14 @@ void check_head(const char* operation, int64_t d) {
 
 Attention::Attention(cudaStream_t stream, bool plain) : stream_(stream), plain_(plain) {
   if (plain_) return;
-  int device = 0;
+  int device = 0, processors = 0, shared_bytes = 0;
   check_cuda(cudaGetDevice(&device), "asking for the device");
-  check_cuda(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device),
+  check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
              "asking for the number of multiprocessors");
-  scratch_bytes_ = split_scratch_bytes(processors_, kLargestTileHead);
+  check_cuda(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+             "asking for shared memory");
+  at_once_ = blocks_at_once(processors, shared_bytes, kLargestTileBytes);
+  scratch_bytes_ = split_scratch_bytes(at_once_, kLargestTileHead);
   void* memory = nullptr;
   check_cuda(cudaMalloc(&memory, scratch_bytes_), "allocating memory for attention");
   scratch_ = static_cast<float*>(memory);
@@ -56,7 +60,7 @@ void Attention::paged(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spa
   bool tiles = !plain_ && scale > 0;
   for (const Tensor& t : {out, q, pages.k, pages.v}) tiles = tiles && fits_tensor_cores(t);
   if (!tiles) return paged_attention_rows(stream_, out, q, pages, spans, scale);
-  const int splits = decode_splits(spans.kv_lengths.dim(0), pages.k.dim(2), spans.max_kv, processors_);
+  const int splits = decode_splits(spans.kv_lengths.dim(0), pages.k.dim(2), spans.max_kv, at_once_);
   paged_attention_tiles(stream_, out, q, pages, spans, scale, splits, scratch_);
 }
 

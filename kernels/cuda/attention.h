@@ -32,7 +32,7 @@ class Attention {
  private:
   const cudaStream_t stream_;
   const bool plain_;
-  int processors_ = 0;
+  int at_once_ = 0;  // blocks of the split kernel that the device runs together
   size_t scratch_bytes_ = 0;
   float* scratch_ = nullptr;
 };

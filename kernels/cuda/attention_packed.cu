@@ -33,7 +33,7 @@ __device__ int segment_keys(const PackedArguments<T>& a, int s) {
 
 // One warp per row and head.
 template <class T>
-__global__ void __launch_bounds__(kRowWarps* kWarp) packed_rows(PackedArguments<T> a) {
+__global__ void __launch_bounds__(kRowWarps* kWarp, 1) packed_rows(PackedArguments<T> a) {
   const int64_t task = int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp;
   const int row = static_cast<int>(task / a.heads);
   const int column = static_cast<int>(task % a.heads) * a.d;
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kRowWarps* kWarp) packed_rows(PackedArguments<
 
 // One block per 64 query rows of one segment and head: grid (segments x row tiles, heads).
 template <int D>
-__global__ void __launch_bounds__(kTileThreads) packed_tiles(PackedArguments<Bf16> a, int row_tiles) {
+__global__ void __launch_bounds__(kTileThreads, 2) packed_tiles(PackedArguments<Bf16> a, int row_tiles) {
   const int s = blockIdx.x / row_tiles;
   const int first = a.q_offsets[s], end = a.q_offsets[s + 1];
   device_check(0 <= first && first <= end && end <= a.rows &&

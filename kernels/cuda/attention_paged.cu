@@ -83,7 +83,7 @@ __device__ Pages pages_of(const A& a, int s, int kv_head) {
 
 // One warp per row and query head.
 template <class T, class KV>
-__global__ void __launch_bounds__(kRowWarps* kWarp) paged_rows(PagedArguments<T, KV> a) {
+__global__ void __launch_bounds__(kRowWarps* kWarp, 1) paged_rows(PagedArguments<T, KV> a) {
   const int64_t task = int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp;
   const int row = static_cast<int>(task / a.heads);
   const int head = static_cast<int>(task % a.heads);
@@ -123,7 +123,7 @@ __device__ void copy_paged_tile(Bf16* k_tile, Bf16* v_tile, const TileArguments&
 // Prefill. One block per 64 rows of one sequence and key head: grid (row tiles, Hk, S), those with the most
 // keys first.
 template <int D>
-__global__ void __launch_bounds__(kTileThreads) paged_tiles(TileArguments a) {
+__global__ void __launch_bounds__(kTileThreads, 2) paged_tiles(TileArguments a) {
   const Span span = span_of(a, blockIdx.z, blockIdx.y);
   const Pages pages = pages_of(a, blockIdx.z, blockIdx.y);
   constexpr int kRows = kTileWarps * kWarpRows;
@@ -222,7 +222,7 @@ __device__ inline Partial split_partial(const TileArguments& a, int split, int k
 // Decode. One block per split of the keys of one sequence and key head: grid (splits, Hk, S). Each warp takes
 // all rows over a quarter of each tile's keys.
 template <int D>
-__global__ void __launch_bounds__(kTileThreads) paged_splits(TileArguments a) {
+__global__ void __launch_bounds__(kTileThreads, 3) paged_splits(TileArguments a) {
   const Span span = span_of(a, blockIdx.z, blockIdx.y);
   const Pages pages = pages_of(a, blockIdx.z, blockIdx.y);
   const int rows = span.rows(), keys = span.before + span.tokens;
@@ -275,7 +275,7 @@ __global__ void __launch_bounds__(kTileThreads) paged_splits(TileArguments a) {
 }
 
 // The splits' results to one. One block per row of one sequence and key head: grid (rows, Hk, S).
-__global__ void __launch_bounds__(kTileThreads) merge_splits(TileArguments a) {
+__global__ void __launch_bounds__(kTileThreads, 2) merge_splits(TileArguments a) {
   const Span span = span_of(a, blockIdx.z, blockIdx.y);
   const int rows = span.rows(), row = blockIdx.x, keys = span.before + span.tokens;
   const int each = split_keys(keys, a.splits, kTileKeys);

@@ -17,14 +17,22 @@ namespace uhd::cuda {
 constexpr int kSplitRows = 16;
 constexpr int kLeastSplitKeys = 256;
 constexpr int kMostSplits = 64;
-constexpr int kBlocksPerProcessor = 2;  // what shared memory holds of the largest head on every architecture
+constexpr int kMostBlocksPerProcessor = 2;
 
-// Splits of the longest sequence: enough blocks for every multiprocessor and no second wave; a block keeps at
-// least kLeastSplitKeys keys. A function of its arguments only, so that a captured step may be replayed for
-// any lengths up to max_kv.
-constexpr int decode_splits(int64_t sequences, int64_t kv_heads, int64_t max_kv, int processors) {
+// Blocks of `shared_bytes` that a device runs at once: a multiprocessor has 1 KiB more than a block may ask
+// for, and keeps 1 KiB for each.
+constexpr int blocks_at_once(int processors, int most_shared_bytes, size_t shared_bytes) {
+  constexpr size_t kReserved = 1024;
+  const size_t fit = (static_cast<size_t>(most_shared_bytes) + kReserved) / (shared_bytes + kReserved);
+  return processors * static_cast<int>(std::clamp<size_t>(fit, 1, kMostBlocksPerProcessor));
+}
+
+// Splits of the longest sequence: as many blocks as the device runs at once and no second wave; a block keeps
+// at least kLeastSplitKeys keys. A function of its arguments only, so that a captured step may be replayed
+// for any lengths up to max_kv.
+constexpr int decode_splits(int64_t sequences, int64_t kv_heads, int64_t max_kv, int at_once) {
   const int64_t blocks = std::max<int64_t>(1, sequences * kv_heads);
-  const int64_t room = int64_t{processors} * kBlocksPerProcessor / blocks;
+  const int64_t room = at_once / blocks;
   const int64_t worth = (max_kv + kLeastSplitKeys - 1) / kLeastSplitKeys;
   return static_cast<int>(std::clamp<int64_t>(std::min(room, worth), 1, kMostSplits));
 }
@@ -41,9 +49,8 @@ UHD_DEVICE_FUNCTION constexpr int split_keys(int keys, int splits, int tile) {
 UHD_DEVICE_FUNCTION constexpr int64_t partial_floats(int64_t d) { return kSplitRows * (d + 2); }
 
 // Enough for any step: splits are only made where all of them fit on the device at once.
-constexpr size_t split_scratch_bytes(int processors, int64_t largest_d) {
-  return static_cast<size_t>(processors) * kBlocksPerProcessor *
-         static_cast<size_t>(partial_floats(largest_d)) * sizeof(float);
+constexpr size_t split_scratch_bytes(int at_once, int64_t largest_d) {
+  return static_cast<size_t>(at_once) * static_cast<size_t>(partial_floats(largest_d)) * sizeof(float);
 }
 
 }  // namespace uhd::cuda

@@ -123,6 +123,37 @@ std::string order_name(const testing::TestParamInfo<LaneOrder>& order) {
 }
 INSTANTIATE_TEST_SUITE_P(Orders, CudaAttention, testing::ValuesIn(kOrders), order_name);
 
+// As the backend calls it: the class chooses form and splits.
+double chosen_packed(const PackedCase& c, bool plain) {
+  return packed_error(c, [=](cudaStream_t stream, Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets,
+                             Tensor kv_offsets, int max_q, float scale) {
+    Attention(stream, plain).packed(out, q, k, v, q_offsets, kv_offsets, max_q, scale);
+    cudaStreamSynchronize(stream);
+  });
+}
+double chosen_paged(const PagedCase& c, bool plain) {
+  return paged_error(c, [=](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                            float scale, float*) {
+    Attention(stream, plain).paged(out, q, pages, spans, scale);
+    cudaStreamSynchronize(stream);  // before its memory goes
+  });
+}
+
+TEST(AttentionChoice, EveryShapeHasAForm) {
+  for (const bool plain : {false, true}) {
+    SCOPED_TRACE(plain);
+    for (const int64_t d : {64, 20, 136}) {
+      EXPECT_LT(chosen_packed({{9, 17}, {9, 33}, 2, d}, plain), kBf16);
+      EXPECT_LT(chosen_packed({{1, 1, 1}, {9, 3, 12}, 2, d}, plain), kBf16);
+      EXPECT_LT(chosen_paged({{600}, {1}, 64, 3, 1, d}, plain), kBf16);
+      EXPECT_LT(chosen_paged({{70, 30}, {1, 30}, 16, 2, 2, d, DType::bf16, DType::f32}, plain), kBf16);
+    }
+    EXPECT_LT(chosen_packed({{9, 17}, {9, 33}, 2, 64, DType::f32}, plain), kF32);
+    EXPECT_LT(chosen_paged({{70, 30}, {1, 30}, 16, 2, 2, 64, DType::f32, DType::f32}, plain), kF32);
+    EXPECT_LT(chosen_paged({{70, 30}, {1, 30}, 16, 2, 2, 64, DType::f32}, plain), kF32);
+  }
+}
+
 // The largest error over all orders, of a prompt of several tiles and of a split decode step.
 double worst_of(const PackedForm& packed,
                 void (*paged)(cudaStream_t, Tensor, Tensor, KvLayer, const PagedSpans&, float, int, float*)) {
@@ -172,21 +203,28 @@ TEST(CudaAttentionFaults, AMatrixNotTransposedIsCaught) {
 }
 
 TEST(DecodeSplits, FillTheDeviceOnceAndNoMore) {
-  EXPECT_EQ(decode_splits(1, 32, 4096, 132), 8);
-  EXPECT_EQ(decode_splits(1, 8, 4096, 132), 16) << "no split has fewer than 256 keys";
-  EXPECT_EQ(decode_splits(1, 1, 1 << 20, 132), kMostSplits);
-  EXPECT_EQ(decode_splits(32, 32, 4096, 132), 1);
-  EXPECT_EQ(decode_splits(1, 8, 1, 132), 1);
-  EXPECT_EQ(decode_splits(0, 8, 0, 132), 1);
-  for (const int processors : {1, 4, 108, 132, 142})
+  EXPECT_EQ(decode_splits(1, 32, 4096, 264), 8);
+  EXPECT_EQ(decode_splits(1, 8, 4096, 264), 16) << "no split has fewer than 256 keys";
+  EXPECT_EQ(decode_splits(1, 1, 1 << 20, 264), kMostSplits);
+  EXPECT_EQ(decode_splits(32, 32, 4096, 264), 1);
+  EXPECT_EQ(decode_splits(1, 8, 1, 264), 1);
+  EXPECT_EQ(decode_splits(0, 8, 0, 264), 1);
+  for (const int at_once : {1, 4, 142, 264})
     for (const int64_t sequences : {1, 2, 7, 31, 200})
       for (const int64_t heads : {1, 4, 8, 32})
         for (const int64_t keys : {1, 255, 257, 4096, 131072}) {
-          const int splits = decode_splits(sequences, heads, keys, processors);
+          const int splits = decode_splits(sequences, heads, keys, at_once);
           if (splits == 1) continue;
           EXPECT_LE(static_cast<size_t>(sequences * heads * splits * partial_floats(128)) * sizeof(float),
-                    split_scratch_bytes(processors, 128));
+                    split_scratch_bytes(at_once, 128));
         }
+}
+
+TEST(DecodeSplits, KnowWhatADeviceRunsAtOnce) {
+  constexpr size_t kBytes = 69632;                         // of a head of 128
+  EXPECT_EQ(blocks_at_once(132, 227 << 10, kBytes), 264);  // H100
+  EXPECT_EQ(blocks_at_once(108, 163 << 10, kBytes), 216);  // A100
+  EXPECT_EQ(blocks_at_once(142, 99 << 10, kBytes), 142);   // L40S
 }
 
 TEST(DecodeSplits, CoverEveryKeyOnce) {
