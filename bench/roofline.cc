@@ -24,12 +24,13 @@ const LanguageConfig k13b = vicuna(40, 5120, 40, 13824);
 const VisionConfig kTower{.layers = 23, .hidden = 1024, .heads = 16, .intermediate = 4096};
 const ProjectorConfig kResampler{.kind = ProjectorKind::spatial, .queries = 144, .width = 5120, .heads = 40};
 
-std::string row_end(const StepCost& step) {
+// Milliseconds on each device; a dash where weights and cache leave less than a tenth of its memory.
+std::string row_end(const StepCost& step, double resident_bytes) {
   std::string text;
   char cell[32];
   for (const DeviceRoof& device : known_devices()) {
     std::snprintf(cell, sizeof(cell), " %.2f |", roof_seconds(step, device) * 1e3);
-    text += cell;
+    text += resident_bytes > 0.9 * device.memory ? " - |" : cell;
   }
   return text;
 }
@@ -49,26 +50,30 @@ void print_kernels(const LanguageConfig& language, int sequences, int keys) {
   }
 }
 
-void print_step(const char* what, const StepCost& step) {
+void print_step(const char* what, const StepCost& step, double resident_bytes) {
   const Cost total = step.total();
   std::printf("| %s | %d | %.2f | %.2f | %.0f | %d |%s\n", what, step.ranks, total.bytes / 1e9,
-              total.flops / 1e12, total.launches, step.all_reduces, row_end(step).c_str());
+              total.flops / 1e12, total.launches, step.all_reduces, row_end(step, resident_bytes).c_str());
 }
 
 void print_steps(const char* model, const LanguageConfig& language) {
   for (const int ranks : {1, 2}) {
+    const auto resident = [&](double tokens) {
+      return weight_bytes(language, ranks) + tokens * kv_token_bytes(language, ranks);
+    };
     for (const int keys : {1024, 4096}) {
       for (const int sequences : {1, 8, 32}) {
         char what[96];
         std::snprintf(what, sizeof(what), "%s decode, %d x %d tokens", model, sequences, keys);
         const std::vector<AttentionSpan> spans(static_cast<size_t>(sequences), {1, keys});
-        print_step(what, language_step_cost(language, spans, sequences, ranks));
+        print_step(what, language_step_cost(language, spans, sequences, ranks),
+                   resident(1.0 * sequences * keys));
       }
     }
     char what[96];
     std::snprintf(what, sizeof(what), "%s prefill, 1152 tokens", model);
     const AttentionSpan prompt{1152, 1152};
-    print_step(what, language_step_cost(language, {&prompt, 1}, 1, ranks));
+    print_step(what, language_step_cost(language, {&prompt, 1}, 1, ranks), resident(1152));
   }
 }
 
@@ -88,11 +93,11 @@ int run() {
   std::printf("\n|---|---|---|---|---|---|---|---|---|---|\n");
   print_steps("7B", k7b);
   print_steps("13B", k13b);
-  for (const int slices : {1, 7, 28}) {
+  for (const int slices : {1, 8, 32}) {
     char what[96];
     std::snprintf(what, sizeof(what), "13B encode, %d slices of 576 patches", slices);
     const std::vector<int> patches(static_cast<size_t>(slices), 576);
-    print_step(what, vision_cost(kTower, kResampler, k13b.hidden, patches));
+    print_step(what, vision_cost(kTower, kResampler, k13b.hidden, patches), 0);
   }
   return 0;
 }

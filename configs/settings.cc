@@ -202,6 +202,12 @@ std::vector<Setting> settings_of(ServerConfig& c) {
        0,
        0,
        {"auto", "avx512_bf16", "avx512", "avx2", "scalar"}},
+      {"backend.attention",
+       &e.backend.attention,
+       "form of attention on CUDA: tensor cores where they fit, or none",
+       0,
+       0,
+       {"auto", "plain"}},
 
       {"image.max_bytes", &i.limits.max_bytes, "of one encoded image", 1, 1 << 30},
       {"image.max_pixels", &i.limits.max_pixels, "of one image", 1, 1e10},

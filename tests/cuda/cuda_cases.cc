@@ -15,6 +15,10 @@ std::vector<BackendCase> backend_cases() {
                        .order = order,
                        .recovers = device_recovers(),
                        .bits_of_a_row = device_recovers()});
+  BackendCase plain = cases.back();
+  plain.name += "_plain";
+  plain.options.attention = "plain";
+  cases.push_back(plain);
   return cases;
 }
 
