@@ -1,6 +1,7 @@
-// uhd_bench_kernels [--threads N] [--isa NAME] [--only matmul|attention|rows|models]: the operations of the
-// CPU backend beside the machine's roofs, measured in the same run. A share is the time that the roofs allow,
-// the larger of operations by peak and bytes by bandwidth, over the time taken.
+// uhd_bench_kernels [--backend cpu|cuda] [--threads N] [--isa NAME] [--only matmul|attention|rows|models]:
+// the operations beside the roofs: on the CPU the machine's, measured in the same run; on a GPU those of its
+// data sheet (kernels/cost.h). A share is the time that the roofs allow, the larger of operations by peak and
+// bytes by bandwidth, over the time taken.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -9,48 +10,75 @@
 
 #include "bench/roofs.h"
 #include "kernels/backend.h"
+#include "kernels/cost.h"
 #include "kernels/cpu/isa.h"
 
 namespace uhd {
 namespace {
 
 struct Options {
+  std::string backend = "cpu";
   int threads = 1;
   std::string isa = "auto";
   std::string only;
 };
 
-// Activations of one bench, filled once with small values.
+std::vector<std::byte> noise(DType dtype, const Shape& shape) {
+  std::vector<std::byte> bytes(static_cast<size_t>(shape.elements()) * size_of(dtype));
+  uint32_t seed = 1;
+  for (int64_t i = 0; i < shape.elements(); ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    const float value = static_cast<float>(seed >> 8) / 8388608.0f - 1.0f;
+    if (dtype == DType::f32)
+      reinterpret_cast<float*>(bytes.data())[i] = value;
+    else
+      reinterpret_cast<bf16*>(bytes.data())[i] = bf16(value);
+  }
+  return bytes;
+}
+
+// What an operation reads or writes, filled once with small values, or with the indices given.
 class Buffer {
  public:
-  Buffer(Backend& backend, DType dtype, Shape shape)
-      : memory_(backend.allocate(static_cast<size_t>(shape.elements()) * size_of(dtype))),
-        tensor_(memory_.as(dtype, shape)) {
-    uint32_t seed = 1;
-    for (int64_t i = 0; i < shape.elements(); ++i) {
-      seed = seed * 1664525u + 1013904223u;
-      const float value = static_cast<float>(seed >> 8) / 8388608.0f - 1.0f;
-      if (dtype == DType::f32)
-        static_cast<float*>(tensor_.raw())[i] = value;
-      else
-        static_cast<bf16*>(tensor_.raw())[i] = bf16(value);
-    }
-  }
+  Buffer(Backend& backend, DType dtype, Shape shape) : Buffer(backend, dtype, shape, noise(dtype, shape)) {}
+  Buffer(Backend& backend, const std::vector<int32_t>& indices, Shape shape)
+      : Buffer(backend, DType::i32, shape, bytes_of(indices)) {}
   operator Tensor() const { return tensor_; }  // NOLINT(google-explicit-constructor)
 
  private:
+  Buffer(Backend& backend, DType dtype, Shape shape, std::vector<std::byte> host)
+      : memory_(backend.allocate(host.size())), tensor_(memory_.as(dtype, shape)) {
+    backend.upload(tensor_, Tensor(host.data(), dtype, shape));
+  }
+  static std::vector<std::byte> bytes_of(const std::vector<int32_t>& values) {
+    std::vector<std::byte> bytes(values.size() * sizeof(int32_t));
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+    return bytes;
+  }
+
   DeviceBuffer memory_;
   Tensor tensor_;
 };
+
+const DeviceRoof& device_of(const std::string& description) {
+  for (const DeviceRoof& d : known_devices())
+    if (description.find(d.name) != std::string::npos) return d;
+  throw Error("no data sheet of this device is known: " + description);
+}
 
 class Bench {
  public:
   explicit Bench(const Options& o)
       : options_(o),
-        isa_(cpu::choose_table(o.isa).name),
-        backend_(make_backend({.threads = o.threads, .isa = o.isa})) {
-    ThreadPool pool(o.threads);
-    roofs_ = measure_roofs(pool, isa_);
+        backend_(make_backend({.kind = o.backend, .threads = o.threads, .isa = o.isa})),
+        activations_(backend_->activation_dtype()) {
+    if (backend_->host_memory()) {
+      ThreadPool pool(o.threads);
+      roofs_ = measure_roofs(pool, cpu::choose_table(o.isa).name);
+    } else {
+      const DeviceRoof& device = device_of(backend_->description());
+      roofs_ = {.read_bytes = device.memory_speed, .bf16_flops = device.bf16_flops};
+    }
     std::printf("%s\nroofs: read %.1f GB/s, bf16 %.0f GFLOP/s, f32 %.0f GFLOP/s\n",
                 backend_->description().c_str(), roofs_.read_bytes * 1e-9, roofs_.bf16_flops * 1e-9,
                 roofs_.f32_flops * 1e-9);
@@ -58,6 +86,7 @@ class Bench {
 
   void matmuls() {
     for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::f32}) {
+      if (format == WeightFormat::f32 && roofs_.f32_flops == 0) continue;
       std::printf("\nmatmul %s, share of the roof in %%, weights cold\n%14s", name(format), "N x K");
       const std::vector<int64_t> rows = {1, 2, 4, 8, 16, 32, 64, 256, 576};
       for (const int64_t m : rows) std::printf("  M=%-4ld", m);
@@ -101,10 +130,10 @@ class Bench {
 
   void rows() {
     std::printf("\nrow operations on 576 rows in cache, ns a row\n");
-    const Buffer x(*backend_, DType::f32, {576, 1024});
-    const Buffer wide(*backend_, DType::f32, {576, 8192});
-    const Buffer narrow(*backend_, DType::f32, {576, 4096});
-    const Buffer out(*backend_, DType::f32, {576, 1024});
+    const Buffer x(*backend_, activations_, {576, 1024});
+    const Buffer wide(*backend_, activations_, {576, 8192});
+    const Buffer narrow(*backend_, activations_, {576, 4096});
+    const Buffer out(*backend_, activations_, {576, 1024});
     const Buffer w(*backend_, DType::f32, {1024});
     const auto line = [&](const char* what, double t) { std::printf("%-24s %8.0f\n", what, t / 576 * 1e9); };
     line("layer_norm 1024", time([&] { backend_->layer_norm(out, x, w, w, 1e-5f); }));
@@ -131,7 +160,20 @@ class Bench {
  private:
   static const char* name(WeightFormat f) { return f == WeightFormat::f32 ? "f32" : "bf16"; }
 
-  double time(const std::function<void()>& call) const { return best_seconds(options_.threads, call); }
+  double time(const std::function<void()>& call) const {
+    if (backend_->host_memory()) return best_seconds(options_.threads, call);
+    // Calls are queued, so that the device does not wait for the host between them.
+    constexpr int kQueued = 20, kWall = 2;
+    return best_seconds(kWall,
+                        [&] {
+                          for (int i = 0; i < kQueued; ++i) call();
+                          backend_->synchronize();
+                        }) /
+           kQueued;
+  }
+  Buffer indices(const std::vector<int32_t>& values) {
+    return Buffer(*backend_, values, {static_cast<int64_t>(values.size())});
+  }
 
   double roof(double flops, double bytes, WeightFormat format) const {
     const double peak =
@@ -146,8 +188,8 @@ class Bench {
   }
 
   Weight pack(int64_t n, int64_t k, WeightFormat format) {
-    const Buffer host(*backend_, DType::bf16, {n, k});
-    return backend_->pack(host, format);
+    const std::vector<std::byte> host = noise(DType::bf16, {n, k});
+    return backend_->pack(Tensor(const_cast<std::byte*>(host.data()), DType::bf16, {n, k}), format);
   }
   std::vector<Weight> copies(int64_t n, int64_t k, WeightFormat format) {
     std::vector<Weight> weights;
@@ -159,21 +201,20 @@ class Bench {
 
   double matmul_share(const std::vector<Weight>& weights, int64_t m, WeightFormat) {
     const Weight& w = weights[0];
-    const Buffer x(*backend_, DType::f32, {m, w.k});
-    const Buffer out(*backend_, DType::f32, {m, w.n});
+    const Buffer x(*backend_, activations_, {m, w.k});
+    const Buffer out(*backend_, activations_, {m, w.n});
     size_t next = 0;
     const double t = time([&] { backend_->matmul(out, x, weights[next++ % weights.size()]); });
     return matmul_roof(w, m) / t;
   }
 
   double packed_attention_seconds(int64_t patches, int64_t heads, int64_t d) {
-    const Buffer qkv(*backend_, DType::f32, {patches, 3 * heads * d});
-    const Buffer out(*backend_, DType::f32, {patches, heads, d});
+    const Buffer qkv(*backend_, activations_, {patches, 3 * heads * d});
+    const Buffer out(*backend_, activations_, {patches, heads, d});
     const auto part = [&](int64_t i) {
       return Tensor(qkv).slice_columns(i * heads * d, heads * d).reshaped({patches, heads, d});
     };
-    const std::vector<int32_t> offsets = {0, static_cast<int32_t>(patches)};
-    const Tensor at = Tensor::of(offsets.data(), {2});
+    const Buffer at = indices({0, static_cast<int32_t>(patches)});
     return time([&] {
       backend_->packed_attention(out, part(0), part(1), part(2), at, at, static_cast<int>(patches),
                                  static_cast<int>(patches), 0.1f);
@@ -183,8 +224,8 @@ class Bench {
   double paged_attention_seconds(int64_t heads, int64_t kv_heads, int64_t d, int64_t length, int64_t page,
                                  int64_t q) {
     const int64_t pages = length / page;
-    const Buffer qs(*backend_, DType::f32, {q, heads, d});
-    const Buffer out(*backend_, DType::f32, {q, heads, d});
+    const Buffer qs(*backend_, activations_, {q, heads, d});
+    const Buffer out(*backend_, activations_, {q, heads, d});
     // Copies of the cache, so that pages come from memory.
     std::vector<Buffer> caches;
     const double bytes = 4.0 * static_cast<double>(length * kv_heads * d);
@@ -193,11 +234,10 @@ class Bench {
         caches.emplace_back(*backend_, DType::bf16, Shape{pages, page, kv_heads, d});
     std::vector<int32_t> table(static_cast<size_t>(pages));
     for (int64_t i = 0; i < pages; ++i) table[i] = static_cast<int32_t>((i * 7 + 3) % pages);
-    const std::vector<int32_t> q_at = {0, static_cast<int32_t>(q)};
-    const std::vector<int32_t> lengths = {static_cast<int32_t>(length)};
-    const PagedSpans spans{Tensor::of(q_at.data(), {2}), Tensor::of(lengths.data(), {1}),
-                           Tensor::of(table.data(), {1, pages}), static_cast<int>(q),
-                           static_cast<int>(length)};
+    const Buffer q_at = indices({0, static_cast<int32_t>(q)}),
+                 lengths = indices({static_cast<int32_t>(length)});
+    const Buffer pages_of(*backend_, table, {1, pages});
+    const PagedSpans spans{q_at, lengths, pages_of, static_cast<int>(q), static_cast<int>(length)};
     size_t next = 0;
     return time([&] {
       const size_t i = next++ % (caches.size() / 2);
@@ -223,16 +263,16 @@ class Bench {
                         Buffer(*backend_, DType::bf16, {pages, 64, kKvHeads, kD}),
                         Buffer(*backend_, DType::bf16, {pages, 64, kKvHeads, kD})});
     const Weight head = pack(kVocabulary, kHidden, WeightFormat::bf16);
-    const Buffer x(*backend_, DType::f32, {batch, kHidden});
-    const Buffer residual(*backend_, DType::f32, {batch, kHidden});
+    const Buffer x(*backend_, activations_, {batch, kHidden});
+    const Buffer residual(*backend_, activations_, {batch, kHidden});
     const Buffer norm(*backend_, DType::f32, {kHidden});
-    const Buffer qkv(*backend_, DType::f32, {batch, (kHeads + 2 * kKvHeads) * kD});
-    const Buffer attended(*backend_, DType::f32, {batch, kHeads, kD});
-    const Buffer gate_up(*backend_, DType::f32, {batch, 2 * kWidth});
-    const Buffer mlp(*backend_, DType::f32, {batch, kWidth});
+    const Buffer qkv(*backend_, activations_, {batch, (kHeads + 2 * kKvHeads) * kD});
+    const Buffer attended(*backend_, activations_, {batch, kHeads, kD});
+    const Buffer gate_up(*backend_, activations_, {batch, 2 * kWidth});
+    const Buffer mlp(*backend_, activations_, {batch, kWidth});
     const Buffer logits(*backend_, DType::f32, {batch, kVocabulary});
     const Buffer rope(*backend_, DType::f32, {length, 2, kD / 2});
-    std::vector<int32_t> positions, slots, q_at = {0}, lengths, table, ids(static_cast<size_t>(batch));
+    std::vector<int32_t> positions, slots, q_at = {0}, lengths, table;
     positions.reserve(static_cast<size_t>(batch));
     for (int32_t s = 0; s < batch; ++s) {
       positions.push_back(static_cast<int32_t>(length - 1));
@@ -241,11 +281,11 @@ class Bench {
       for (int32_t p = 0; p < length / 64; ++p) table.push_back(static_cast<int32_t>(s * (length / 64) + p));
       slots.push_back(table.back() * 64 + 63);
     }
-    const auto of = [](const std::vector<int32_t>& v) {
-      return Tensor::of(v.data(), {static_cast<int64_t>(v.size())});
-    };
-    const PagedSpans spans{of(q_at), of(lengths), Tensor::of(table.data(), {batch, length / 64}), 1,
-                           static_cast<int>(length)};
+    const Buffer at = indices(positions), into = indices(slots), rows = indices(q_at),
+                 keys = indices(lengths);
+    const Buffer ids(*backend_, std::vector<int32_t>(static_cast<size_t>(batch)), {batch});
+    const Buffer pages_of(*backend_, table, {batch, length / 64});
+    const PagedSpans spans{rows, keys, pages_of, 1, static_cast<int>(length)};
     const auto heads = [&](int64_t first, int64_t count) {
       return Tensor(qkv).slice_columns(first * kD, count * kD).reshaped({batch, count, kD});
     };
@@ -254,9 +294,8 @@ class Bench {
       for (const Layer& l : layers) {
         backend_->add_rms_norm(residual, x, norm, x, 1e-5f);
         backend_->matmul(qkv, x, l.qkv);
-        backend_->rope(heads(0, kHeads), heads(kHeads, kKvHeads), of(positions), rope);
-        backend_->store_kv({l.k, l.v}, heads(kHeads, kKvHeads), heads(kHeads + kKvHeads, kKvHeads),
-                           of(slots));
+        backend_->rope(heads(0, kHeads), heads(kHeads, kKvHeads), at, rope);
+        backend_->store_kv({l.k, l.v}, heads(kHeads, kKvHeads), heads(kHeads + kKvHeads, kKvHeads), into);
         backend_->paged_attention(attended, heads(0, kHeads), {l.k, l.v}, spans, 0.125f);
         backend_->matmul(x, Tensor(attended).reshaped({batch, kHidden}), l.out);
         backend_->add_rms_norm(residual, x, norm, x, 1e-5f);
@@ -269,7 +308,7 @@ class Bench {
     const double last = time([&] {
       backend_->add_rms_norm(residual, x, norm, x, 1e-5f);
       backend_->matmul(logits, x, head);
-      backend_->argmax(of(ids), values, logits);
+      backend_->argmax(ids, values, logits);
     });
     const Layer& l = layers[0];
     const double kv_bytes = 4.0 * static_cast<double>(batch * length * kKvHeads * kD);
@@ -291,16 +330,15 @@ class Bench {
       layers.push_back(
           {pack(3 * kHidden, kHidden, WeightFormat::bf16), pack(kHidden, kHidden, WeightFormat::bf16),
            pack(4 * kHidden, kHidden, WeightFormat::bf16), pack(kHidden, 4 * kHidden, WeightFormat::bf16)});
-    const Buffer x(*backend_, DType::f32, {kPatches, kHidden});
-    const Buffer normed(*backend_, DType::f32, {kPatches, kHidden});
-    const Buffer qkv(*backend_, DType::f32, {kPatches, 3 * kHidden});
-    const Buffer attended(*backend_, DType::f32, {kPatches, kHeads, kD});
-    const Buffer mlp(*backend_, DType::f32, {kPatches, 4 * kHidden});
+    const Buffer x(*backend_, activations_, {kPatches, kHidden});
+    const Buffer normed(*backend_, activations_, {kPatches, kHidden});
+    const Buffer qkv(*backend_, activations_, {kPatches, 3 * kHidden});
+    const Buffer attended(*backend_, activations_, {kPatches, kHeads, kD});
+    const Buffer mlp(*backend_, activations_, {kPatches, 4 * kHidden});
     const Buffer w(*backend_, DType::f32, {4 * kHidden});
     const Tensor w1 = Tensor(w).slice_rows(0, kHidden);
     const Tensor w3 = Tensor(w).slice_rows(0, 3 * kHidden);
-    const std::vector<int32_t> offsets = {0, static_cast<int32_t>(kPatches)};
-    const Tensor at = Tensor::of(offsets.data(), {2});
+    const Buffer at = indices({0, static_cast<int32_t>(kPatches)});
     const auto part = [&](int64_t i) {
       return Tensor(qkv).slice_columns(i * kHidden, kHidden).reshaped({kPatches, kHeads, kD});
     };
@@ -325,14 +363,15 @@ class Bench {
   }
 
   Options options_;
-  std::string isa_;
   std::unique_ptr<Backend> backend_;
+  DType activations_;
   Roofs roofs_;
 };
 
 int run(int count, char** arguments) {
   Options o;
   for (int i = 1; i + 1 < count; i += 2) {
+    if (std::strcmp(arguments[i], "--backend") == 0) o.backend = arguments[i + 1];
     if (std::strcmp(arguments[i], "--threads") == 0) o.threads = std::max(1, std::atoi(arguments[i + 1]));
     if (std::strcmp(arguments[i], "--isa") == 0) o.isa = arguments[i + 1];
     if (std::strcmp(arguments[i], "--only") == 0) o.only = arguments[i + 1];
