@@ -2,9 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_splits.h"
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/launchers.h"
 #include "tests/cuda/attention_case.h"
 #include "tests/cuda/cuda_emulation.h"
@@ -151,6 +155,68 @@ TEST(AttentionChoice, EveryShapeHasAForm) {
     EXPECT_LT(chosen_packed({{9, 17}, {9, 33}, 2, 64, DType::f32}, plain), kF32);
     EXPECT_LT(chosen_paged({{70, 30}, {1, 30}, 16, 2, 2, 64, DType::f32, DType::f32}, plain), kF32);
     EXPECT_LT(chosen_paged({{70, 30}, {1, 30}, 16, 2, 2, 64, DType::f32}, plain), kF32);
+  }
+}
+
+// A step captured for the longest lengths, replayed for shorter ones and then for those it is compared at.
+TEST_P(CudaAttention, ACapturedStepIsReplayedForOtherLengths) {
+  const PagedCase c{{700, 41, 256}, {1, 1, 2}, 64, 6, 2, 64};
+  const double error = paged_error(c, [&](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages,
+                                          const PagedSpans& spans, float scale, float* partials) {
+    PagedSpans longest = spans;
+    longest.max_kv = static_cast<int>(spans.page_table.dim(1) * pages.k.dim(1));
+    const int splits = decode_splits(3, 2, longest.max_kv, 24);
+    EXPECT_GT(splits, 1);
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t step = nullptr;
+    check_cuda(cudaStreamSynchronize(stream), "waiting");
+    check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
+    paged_attention_tiles(stream, out, q, pages, longest, scale, splits, partials);
+    check_cuda(cudaStreamEndCapture(stream, &graph), "capture");
+    check_cuda(cudaGraphInstantiate(&step, graph, 0), "instantiate");
+    const std::vector<int32_t> shorter{300, 1, 2};
+    const auto replay = [&](const std::vector<int32_t>& lengths) {
+      check_cuda(cudaMemcpyAsync(spans.kv_lengths.raw(), lengths.data(), 12, cudaMemcpyHostToDevice, stream),
+                 "upload");
+      check_cuda(cudaGraphLaunch(step, stream), "launching a graph");
+      check_cuda(cudaStreamSynchronize(stream), "waiting");
+    };
+    replay(shorter);
+    replay(c.lengths);
+    cudaGraphExecDestroy(step);
+    cudaGraphDestroy(graph);
+  });
+  EXPECT_LT(error, kBf16);
+}
+
+// What the host cannot look at ends the kernel instead of reading past a cache.
+TEST(AttentionInvariants, APageOutsideTheCacheIsAFailure) {
+  using Form = std::function<void(cudaStream_t, Tensor, Tensor, KvLayer, const PagedSpans&, float, float*)>;
+  const Form tiles = [](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                        float scale, float* partials) {
+    paged_attention_tiles(stream, out, q, pages, spans, scale, 2, partials);
+  };
+  const Form rows = [](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                       float scale, float*) { paged_attention_rows(stream, out, q, pages, spans, scale); };
+  for (const int64_t page : {16, 64}) {
+    for (const int32_t queries : {1, 40}) {
+      for (const Form& form : {tiles, rows}) {
+        for (const int32_t bad : {-1, 1 << 20}) {
+          const double error = paged_error(
+              {{70}, {queries}, page, 2, 2, 32}, [&](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages,
+                                                     const PagedSpans& spans, float scale, float* partials) {
+                check_cuda(cudaMemcpyAsync(spans.page_table.raw(), &bad, 4, cudaMemcpyHostToDevice, stream),
+                           "upload");
+                form(stream, out, q, pages, spans, scale, partials);
+              });
+          EXPECT_EQ(error, INFINITY);
+          EXPECT_NE(emulation::failure().find("an invariant of data on the device is broken"),
+                    std::string::npos)
+              << emulation::failure();
+          emulation::clear_failure();
+        }
+      }
+    }
   }
 }
 
