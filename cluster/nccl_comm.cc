@@ -31,24 +31,32 @@ NcclComm::~NcclComm() {
 }
 
 bool NcclComm::settled() {
-  check(comm_ != nullptr, "this communicator has ended");
   ncclResult_t state = ncclSuccess;
-  check_nccl(nccl().comm_get_async_error(comm_, &state), "asking for errors");
-  if (state == ncclInProgress) return false;
-  if (state != ncclSuccess) {
-    const char* last = nccl().get_last_error(comm_);
-    throw Error(message("NCCL: ", nccl().get_error_string(state),
-                        last == nullptr || *last == '\0' ? "" : ": ", last == nullptr ? "" : last));
-  }
-  return true;
+  const ncclResult_t asked = nccl().comm_get_async_error(get(), &state);
+  if (asked == ncclSuccess && state == ncclInProgress) return false;
+  if (asked == ncclSuccess && state == ncclSuccess) return true;
+  const char* last = nccl().get_last_error(comm_);
+  const std::string more = last == nullptr || *last == '\0' ? "" : message(": ", last);
+  give_up(message("NCCL: ", nccl().get_error_string(asked == ncclSuccess ? state : asked), more));
+}
+
+ncclComm_t NcclComm::get() const {
+  require(comm_ != nullptr, reason_);
+  return comm_;
+}
+
+void NcclComm::give_up(const std::string& reason) {
+  reason_ = reason;
+  if (comm_ != nullptr) nccl().comm_abort(std::exchange(comm_, nullptr));
+  throw Error(reason);
 }
 
 bool NcclComm::finalize() {
   try {
-    check_nccl(nccl().comm_finalize(comm_), "ending a group");
+    check_nccl(nccl().comm_finalize(get()), "ending a group");
     IdleWait wait;
     while (!settled()) {
-      require(wait.waited() < kFinalizeLimit, "a rank does not end its group");
+      if (wait.waited() > kFinalizeLimit) give_up("NCCL: a rank does not end its group");
       wait.once();
     }
     check_nccl(nccl().comm_destroy(std::exchange(comm_, nullptr)), "freeing a group");

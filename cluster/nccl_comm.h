@@ -6,8 +6,9 @@
 
 namespace uhd {
 
-// Used by one thread, whose current device is the communicator's; so is the destructor, which aborts: nothing
-// of this communicator touches memory afterwards, once its stream was waited for.
+// Used by one thread, whose current device is the communicator's. What goes wrong, here or at a peer, aborts
+// the communicator before it is thrown, and so does the destructor: work that waits for a lost peer ends, so
+// that the device can be waited for and memory be freed. Afterwards every call throws the same.
 class NcclComm {
  public:
   // Begins to meet the other ranks. most_blocks: thread blocks that a transfer may occupy; 0: NCCL's choice.
@@ -17,15 +18,18 @@ class NcclComm {
   NcclComm& operator=(const NcclComm&) = delete;
 
   // Whether what was begun (meeting, or the queueing of an operation) is done; no call but this may be made
-  // before. What went wrong since, here or at a peer, is an Error.
+  // before.
   bool settled();
-  ncclComm_t get() const { return comm_; }
+  ncclComm_t get() const;
+  // Aborts, and throws `reason`.
+  [[noreturn]] void give_up(const std::string& reason);
 
   // Flushes and frees, together with all ranks, within a few seconds; false: a rank is gone, it was aborted.
   bool finalize();
 
  private:
   ncclComm_t comm_ = nullptr;
+  std::string reason_ = "this communicator has ended";
 };
 
 }  // namespace uhd

@@ -36,7 +36,10 @@ std::string device_of(const cuda::Backend& backend) {
 class NcclTransport final : public DeviceTransport {
  public:
   explicit NcclTransport(cuda::Backend& backend)
-      : backend_(backend), version_("NCCL " + nccl().version), device_(device_of(backend)) {}
+      : backend_(backend),
+        version_("NCCL " + nccl().version),
+        device_(device_of(backend)),
+        warm_(backend.allocate(sizeof(float))) {}
 
   std::string version() const override { return version_; }
   std::string device() const override { return device_; }
@@ -52,16 +55,19 @@ class NcclTransport final : public DeviceTransport {
     return make_nccl_communicator(backend_, id, rank, size);
   }
   std::unique_ptr<VisualLink> receiver(const TransportId& id) override {
-    return make_nccl_link(backend_, id, LinkEnd::receives);
+    return make_nccl_link(backend_, warm(), id, LinkEnd::receives);
   }
   std::unique_ptr<VisualLink> sender(const TransportId& id) override {
-    return make_nccl_link(backend_, id, LinkEnd::sends);
+    return make_nccl_link(backend_, warm(), id, LinkEnd::sends);
   }
 
  private:
+  Tensor warm() const { return warm_.as(DType::f32, {1, 1}); }
+
   cuda::Backend& backend_;
   const std::string version_;
   const std::string device_;
+  const DeviceBuffer warm_;
 };
 
 std::shared_ptr<DeviceTransport> open_transport(Backend& backend) {

@@ -50,8 +50,8 @@ class PriorityStream {
 
 class NcclLink final : public VisualLink {
  public:
-  NcclLink(cuda::Backend& backend, TransportId id, LinkEnd end, Duration meet_limit)
-      : backend_(backend), id_(std::move(id)), end_(end), meet_limit_(meet_limit) {}
+  NcclLink(cuda::Backend& backend, Tensor warm, TransportId id, LinkEnd end, Duration meet_limit)
+      : backend_(backend), warm_(warm), id_(std::move(id)), end_(end), meet_limit_(meet_limit) {}
 
   ~NcclLink() override {
     try {
@@ -99,11 +99,10 @@ class NcclLink final : public VisualLink {
       stream_ = std::make_unique<PriorityStream>();
       ready_ = std::make_unique<Event>();
       done_ = std::make_unique<Event>();
-      warm_ = backend_.allocate(sizeof(float));
       comm_ = std::make_unique<NcclComm>(id_, end_ == LinkEnd::receives ? 0 : 1, 2, kMostBlocks);
     } else if (!warming_) {
       if (comm_->settled()) {
-        move(warm_.as(DType::f32, {1, 1}));
+        move(warm_);
         warming_ = true;
       }
     } else if (arrived()) {
@@ -144,10 +143,12 @@ class NcclLink final : public VisualLink {
     } catch (const Error& e) {
       state_ = LinkState::failed;
       failure_ = e.what();
+      comm_.reset();  // aborts: nothing on the device waits for the other end any more
     }
   }
 
   cuda::Backend& backend_;
+  const Tensor warm_;
   const TransportId id_;
   const LinkEnd end_;
   const Duration meet_limit_;
@@ -156,7 +157,6 @@ class NcclLink final : public VisualLink {
   TimePoint began_;
   bool warming_ = false;
   bool marked_ = false;  // done_ stands behind the transfer
-  DeviceBuffer warm_;
   std::unique_ptr<Event> ready_;
   std::unique_ptr<Event> done_;
   std::unique_ptr<PriorityStream> stream_;
@@ -165,9 +165,9 @@ class NcclLink final : public VisualLink {
 
 }  // namespace
 
-std::unique_ptr<VisualLink> make_nccl_link(cuda::Backend& backend, const TransportId& id, LinkEnd end,
-                                           Duration meet_limit) {
-  return std::make_unique<NcclLink>(backend, id, end, meet_limit);
+std::unique_ptr<VisualLink> make_nccl_link(cuda::Backend& backend, Tensor warm, const TransportId& id,
+                                           LinkEnd end, Duration meet_limit) {
+  return std::make_unique<NcclLink>(backend, warm, id, end, meet_limit);
 }
 
 }  // namespace uhd

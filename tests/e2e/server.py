@@ -23,6 +23,8 @@ LIMIT_S = 240  # of every wait: generous, for machines with other work
 COMMON = ["--net.port=0", "--backend.threads=1", f"--model.path={TINY}", "--model.dtype=f32"]
 MPIRUN = ["mpirun", "--bind-to", "none", "--oversubscribe", "-n", "4"]
 TP2_ENC2 = ["--config", str(ROOT / "configs/tp2-enc2.yaml")]
+# Slices as small as the checkpoint allows; ranks share two cores with an emulated device each.
+CUDA = ["--backend.kind=cuda", "--cluster.lost_after_s=60", "--cluster.job_deadline_s=600", "--cluster.step_deadline_s=600"]
 KEY = "key-of-the-tests"
 
 
@@ -32,6 +34,10 @@ def settings_of(name):
         return [], COMMON
     if name == "mpi":
         return MPIRUN, TP2_ENC2 + COMMON
+    if name == "cuda":
+        return [], COMMON + CUDA
+    if name == "cuda_mpi":
+        return MPIRUN, TP2_ENC2 + COMMON + CUDA
     if name == "limited":
         STATE.mkdir(parents=True, exist_ok=True)
         keys = STATE / "api_keys"

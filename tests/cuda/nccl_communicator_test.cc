@@ -1,0 +1,198 @@
+// The NCCL communicator over the strict stand-in: ranks are threads, each with an emulated device of its own.
+#include "cluster/nccl_communicator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <latch>
+#include <thread>
+
+#include "cluster/local_communicator.h"
+#include "cluster/nccl_api.h"
+#include "tests/cluster/communicator_contract.h"
+#include "tests/cuda/cuda_emulation.h"
+#include "tests/cuda/on_device.h"
+#include "tests/cuda/streams.h"
+
+namespace uhd {
+namespace {
+
+using testing::HasSubstr;
+
+TransportId new_id() {
+  ncclUniqueId id;
+  check_nccl(nccl().get_unique_id(&id), "making an id");
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&id);
+  return {bytes, bytes + sizeof(id)};
+}
+
+BackendOptions device(int number) { return {.kind = "cuda", .device = number, .compute = WeightFormat::f32}; }
+
+NcclLimits patient() { return {std::chrono::seconds(60), std::chrono::seconds(60)}; }
+
+// act(backend, group) on `size` ranks of one group.
+template <class F>
+void on_each_rank(int size, const F& act) {
+  emulation::set_devices(4);
+  const TransportId id = new_id();
+  std::vector<std::jthread> ranks;
+  for (int r = 0; r < size; ++r) {
+    ranks.emplace_back([&, r] {
+      cuda::Backend backend(device(r));
+      const auto group = make_nccl_communicator(backend, id, r, size, patient());
+      act(backend, *group);
+    });
+  }
+}
+
+Tensor floats(const DeviceBuffer& buffer, int64_t n) { return buffer.as(DType::f32, {n}); }
+
+// What `act` throws, or "".
+template <class F>
+std::string thrown(const F& act) {
+  try {
+    act();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+class NcclGroups : public testing::TestWithParam<std::tuple<int, size_t>> {
+ protected:
+  ~NcclGroups() override { EXPECT_EQ(emulation::failure(), ""); }
+};
+
+TEST_P(NcclGroups, Holds) {
+  on_each_rank(std::get<0>(GetParam()), [](Backend& backend, Communicator& group) {
+    OnDevice outside(backend, group);
+    contract::claims()[std::get<1>(GetParam())].check(outside);
+    group.barrier();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Contract, NcclGroups,
+                         testing::Combine(testing::Values(1, 2, 3),
+                                          testing::Range(size_t{0}, contract::claims().size())),
+                         [](const auto& test) {
+                           return message(contract::claims()[std::get<1>(test.param)].name,
+                                          std::get<0>(test.param), "Ranks");
+                         });
+
+class NcclFaults : public testing::Test {
+ protected:
+  ~NcclFaults() override { EXPECT_EQ(emulation::failure(), ""); }
+};
+
+TEST_F(NcclFaults, UnequalCountsAreAnErrorOfBoth) {
+  std::latch both(2);
+  on_each_rank(2, [&](Backend& backend, Communicator& group) {
+    const DeviceBuffer x = backend.allocate(64);
+    EXPECT_THAT(thrown([&] {
+                  group.all_reduce(floats(x, 8 + group.rank()));
+                  backend.synchronize();
+                }),
+                HasSubstr("expects"));
+    both.arrive_and_wait();
+  });
+}
+
+TEST_F(NcclFaults, AnotherOrderOfCallsIsAnErrorOfBoth) {
+  std::latch both(2);
+  on_each_rank(2, [&](Backend& backend, Communicator& group) {
+    const DeviceBuffer x = backend.allocate(64);
+    EXPECT_THAT(thrown([&] {
+                  if (group.rank() == 0) group.broadcast(floats(x, 8), 0);
+                  group.all_reduce(floats(x, 8));
+                  if (group.rank() == 1) group.broadcast(floats(x, 8), 0);
+                  backend.synchronize();
+                }),
+                HasSubstr("came with"));
+    both.arrive_and_wait();
+  });
+}
+
+TEST_F(NcclFaults, ALostRankIsAnErrorOfThoseThatWaitForIt) {
+  on_each_rank(3, [](Backend& backend, Communicator& group) {
+    group.barrier();
+    if (group.rank() == 2) return;  // leaves without a word
+    const DeviceBuffer x = backend.allocate(64);
+    EXPECT_NE(thrown([&] {
+                group.all_reduce(floats(x, 8));
+                backend.synchronize();
+              }),
+              "");
+  });
+}
+
+TEST_F(NcclFaults, ARankThatDoesNotComeIsAnErrorAfterTheLimit) {
+  emulation::set_devices(4);
+  cuda::Backend backend(device(0));
+  EXPECT_THAT(
+      thrown([&] { make_nccl_communicator(backend, new_id(), 0, 2, {std::chrono::milliseconds(50)}); }),
+      HasSubstr("did not all come"));
+}
+
+TEST_F(NcclFaults, TwoRanksOnOneDeviceAreRefused) {
+  emulation::set_devices(4);
+  const TransportId id = new_id();
+  std::latch both(2);
+  std::vector<std::jthread> ranks;
+  for (int r = 0; r < 2; ++r) {
+    ranks.emplace_back([&, r] {
+      cuda::Backend backend(device(0));
+      EXPECT_THAT(thrown([&] { make_nccl_communicator(backend, id, r, 2, patient()); }),
+                  HasSubstr("Duplicate GPU"));
+      both.arrive_and_wait();
+    });
+  }
+}
+
+TEST_F(NcclFaults, AnIdOfAnotherLengthIsRefused) {
+  emulation::set_devices(4);
+  cuda::Backend backend(device(0));
+  EXPECT_THAT(thrown([&] { make_nccl_communicator(backend, TransportId(3), 0, 2, patient()); }),
+              HasSubstr("128"));
+}
+
+TEST_F(NcclFaults, SumsRunAgainWithEveryLaunchOfTheirGraph) {
+  on_each_rank(2, [](cuda::Backend& backend, Communicator& group) {
+    const DeviceBuffer x = backend.allocate(3 * sizeof(float));
+    const float own = static_cast<float>(group.rank() + 1);
+    const std::vector<float> ones(3, own);
+    backend.upload(floats(x, 3), Tensor::of(ones.data(), {3}));
+    group.barrier();
+    const cudaStream_t stream = backend.stream();
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    group.all_reduce(floats(x, 3));
+    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+    for (int i = 0; i < 3; ++i) ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+    std::vector<float> got(3);
+    backend.download(Tensor::of(got.data(), {3}), floats(x, 3));
+    EXPECT_EQ(got, std::vector<float>(3, 12));  // 1 + 2, doubled twice
+    cudaGraphExecDestroy(executable);
+    cudaGraphDestroy(graph);
+    group.barrier();
+  });
+}
+
+// The rule of device_group: NCCL where every rank has a device, else the host.
+TEST(DeviceGroups, ShareADeviceByWayOfTheHost) {
+  emulation::set_devices(4);
+  auto hosts = make_local_communicators(2);
+  std::vector<std::jthread> ranks;
+  for (auto& host : hosts) {
+    ranks.emplace_back([&host] {
+      cuda::Backend backend(device(1));
+      const auto group = device_group(backend, nullptr, std::move(host));
+      OnDevice outside(backend, *group);
+      for (const contract::NamedClaim& claim : contract::claims()) claim.check(outside);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace uhd

@@ -1,0 +1,220 @@
+// Links of two over the strict stand-in for NCCL, and links of host memory under device memory. Both ends are
+// polled by one thread: no call of a link may wait for the other end.
+#include "cluster/nccl_visual_link.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <thread>
+
+#include "cluster/nccl_api.h"
+#include "cluster/staged_visual_link.h"
+#include "cluster/tcp_visual_link.h"
+#include "tests/cluster/communicator_contract.h"
+#include "tests/cuda/cuda_emulation.h"
+#include "tests/cuda/streams.h"
+
+namespace uhd {
+namespace {
+
+constexpr Duration kLimit = std::chrono::seconds(60);
+constexpr int64_t kRows = 5, kWidth = 7;
+
+class NcclLinks : public testing::Test {
+ protected:
+  NcclLinks() {
+    emulation::set_devices(4);
+    leader_.emplace(BackendOptions{.kind = "cuda", .device = 0, .compute = WeightFormat::f32});
+    encoder_.emplace(BackendOptions{.kind = "cuda", .device = 1, .compute = WeightFormat::f32});
+    sent_ = encoder_->allocate(kRows * kWidth * sizeof(float));
+    got_ = leader_->allocate(kRows * kWidth * sizeof(float));
+    leader_warm_ = leader_->allocate(sizeof(float));
+    encoder_warm_ = encoder_->allocate(sizeof(float));
+  }
+  ~NcclLinks() override { EXPECT_EQ(emulation::failure(), ""); }
+
+  static TransportId new_id() {
+    ncclUniqueId id;
+    check_nccl(nccl().get_unique_id(&id), "making an id");
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&id);
+    return {bytes, bytes + sizeof(id)};
+  }
+  void make(Duration limit = kLimit) {
+    const TransportId id = new_id();
+    receiver_ = make_nccl_link(*leader_, one(leader_warm_), id, LinkEnd::receives, limit);
+    sender_ = make_nccl_link(*encoder_, one(encoder_warm_), id, LinkEnd::sends, limit);
+  }
+  // Polls both until neither is in this state.
+  void leave(LinkState state) {
+    const TimePoint begin = Clock::now();
+    bool waits = true;
+    while (waits && Clock::now() - begin < kLimit) {
+      waits = false;
+      for (const auto& link : {receiver_.get(), sender_.get()}) {
+        if (link != nullptr && link->poll() == state) waits = true;
+      }
+      std::this_thread::yield();
+    }
+  }
+  void connect() {
+    make();
+    leave(LinkState::connecting);
+    ASSERT_EQ(receiver_->poll(), LinkState::idle) << receiver_->failure();
+    ASSERT_EQ(sender_->poll(), LinkState::idle) << sender_->failure();
+  }
+  static Tensor one(const DeviceBuffer& memory) { return memory.as(DType::f32, {1, 1}); }
+  Tensor sent() const { return sent_.as(DType::f32, {kRows, kWidth}); }
+  Tensor got() const { return got_.as(DType::f32, {kRows, kWidth}); }
+  std::vector<float> fill(int seed) {
+    auto values = contract::values<float>(seed, kRows * kWidth);
+    encoder_->upload(sent(), Tensor::of(values.data(), {kRows, kWidth}));
+    return values;
+  }
+  std::vector<float> read() {
+    std::vector<float> values(kRows * kWidth);
+    leader_->download(Tensor::of(values.data(), {kRows, kWidth}), got());
+    return values;
+  }
+
+  std::optional<cuda::Backend> leader_, encoder_;
+  DeviceBuffer sent_, got_, leader_warm_, encoder_warm_;
+  std::unique_ptr<VisualLink> receiver_, sender_;
+};
+
+TEST_F(NcclLinks, CarryOneTransferAfterTheOther) {
+  connect();
+  for (uint64_t job = 1; job <= 5; ++job) {
+    const auto values = fill(static_cast<int>(job));
+    receiver_->begin(job, got());
+    EXPECT_EQ(receiver_->poll(), LinkState::busy);
+    sender_->begin(job, sent());
+    leave(LinkState::busy);
+    ASSERT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
+    ASSERT_EQ(sender_->poll(), LinkState::done) << sender_->failure();
+    EXPECT_EQ(read(), values);
+  }
+}
+
+// The rows' last operation is still queued when begin() is called, and the memory that receives is still
+// read.
+TEST_F(NcclLinks, WaitForWhatTheBackendsHaveQueued) {
+  connect();
+  const auto values = contract::values<float>(3, kRows * kWidth);
+  const DeviceBuffer source = encoder_->allocate(sent_.bytes());
+  const DeviceBuffer copy = leader_->allocate(got_.bytes());
+  const std::vector<float> old(kRows * kWidth, 4.0f);
+  encoder_->upload(source.as(DType::f32, {kRows, kWidth}), Tensor::of(values.data(), {kRows, kWidth}));
+  encoder_->cast(sent(), source.as(DType::f32, {kRows, kWidth}));
+  leader_->upload(got(), Tensor::of(old.data(), {kRows, kWidth}));
+  leader_->cast(copy.as(DType::f32, {kRows, kWidth}), got());
+  receiver_->begin(1, got());
+  sender_->begin(1, sent());
+  leave(LinkState::busy);
+  EXPECT_EQ(read(), values);
+  std::vector<float> before(kRows * kWidth);
+  leader_->download(Tensor::of(before.data(), {kRows, kWidth}), copy.as(DType::f32, {kRows, kWidth}));
+  EXPECT_EQ(before, old);
+}
+
+TEST_F(NcclLinks, NeverHoldUpTheBackendTheyReceiveFor) {
+  connect();
+  receiver_->begin(1, got());
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(receiver_->poll(), LinkState::busy);
+  leader_->synchronize();  // the encoder is alive and sends nothing
+  EXPECT_EQ(receiver_->poll(), LinkState::busy);
+}
+
+TEST_F(NcclLinks, FailWhenTheOtherEndIsGone) {
+  connect();
+  receiver_->begin(1, got());
+  EXPECT_EQ(receiver_->poll(), LinkState::busy);
+  sender_.reset();
+  leave(LinkState::busy);
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+  EXPECT_THAT(receiver_->failure(), testing::HasSubstr("gone"));
+  receiver_->begin(2, got());
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+}
+
+TEST_F(NcclLinks, FailWhenTheCountsDiffer) {
+  connect();
+  receiver_->begin(1, got());
+  sender_->begin(1, sent().slice_rows(0, kRows - 1));
+  leave(LinkState::busy);
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+  EXPECT_EQ(sender_->poll(), LinkState::failed);
+}
+
+TEST_F(NcclLinks, LeaveTheMemoryAloneOnceDestroyed) {
+  connect();
+  const std::vector<float> old(kRows * kWidth, 4.0f);
+  leader_->upload(got(), Tensor::of(old.data(), {kRows, kWidth}));
+  receiver_->begin(1, got());
+  EXPECT_EQ(receiver_->poll(), LinkState::busy);
+  receiver_.reset();
+  fill(1);
+  sender_->begin(1, sent());
+  leave(LinkState::busy);
+  EXPECT_EQ(sender_->poll(), LinkState::failed);
+  EXPECT_EQ(read(), old);
+}
+
+TEST_F(NcclLinks, ComeBackAsNewOnes) {
+  connect();
+  sender_.reset();
+  receiver_.reset();
+  connect();
+  const auto values = fill(9);
+  receiver_->begin(1, got());
+  sender_->begin(1, sent());
+  leave(LinkState::busy);
+  EXPECT_EQ(read(), values);
+}
+
+TEST_F(NcclLinks, FailWhenNobodyComes) {
+  make(std::chrono::milliseconds(50));
+  sender_.reset();
+  leave(LinkState::connecting);
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+  EXPECT_THAT(receiver_->failure(), testing::HasSubstr("did not come"));
+}
+
+TEST_F(NcclLinks, AreNotMadeTwiceAndNotForOtherTensors) {
+  connect();
+  EXPECT_THROW(receiver_->begin(1, got().slice_columns(0, 3)), Error);
+  receiver_->begin(1, got());
+  EXPECT_THROW(receiver_->begin(2, got()), Error);
+}
+
+// The two ends of a TCP link, joined without a network.
+struct Wire {
+  std::shared_ptr<LinkPort> out = std::make_shared<LinkPort>();
+  std::shared_ptr<LinkPort> in = std::make_shared<LinkPort>();
+  Wire() {
+    out->open([in = in](std::vector<std::byte> frame) {
+      in->arrived({frame.begin() + kFrameHeaderBytes, frame.end()});
+    });
+  }
+};
+
+TEST_F(NcclLinks, OfHostMemoryAreStagedUnderADevice) {
+  const Wire wire;
+  sender_ = link_for(*encoder_, make_tcp_sender(wire.out), LinkEnd::sends);
+  receiver_ = link_for(*leader_, make_tcp_receiver(wire.in), LinkEnd::receives);
+  EXPECT_TRUE(sender_->reaches_device());
+  for (uint64_t job = 1; job <= 2; ++job) {
+    const auto values = fill(static_cast<int>(job));
+    receiver_->begin(job, got());
+    EXPECT_EQ(receiver_->poll(), LinkState::busy);
+    sender_->begin(job, sent());
+    leave(LinkState::busy);
+    EXPECT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
+    EXPECT_EQ(read(), values);
+  }
+}
+
+}  // namespace
+}  // namespace uhd
