@@ -1,4 +1,5 @@
-// uhd check: does a model directory hold everything that its config promises, and what does it cost to run?
+// uhd check: does a model directory hold everything that its config promises, and what does it cost to run;
+// and does a backend compute what it should?
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
@@ -18,6 +19,7 @@ namespace {
 
 struct CheckOptions {
   std::string model;
+  std::string backend;
   std::string vision_tower;
   std::string format = "bf16";
   int ranks = 1;
@@ -142,9 +144,12 @@ void check_model(const CheckOptions& options) {
 
 void add_check_command(CLI::App& app) {
   auto options = std::make_shared<CheckOptions>();
-  CLI::App* command =
-      app.add_subcommand("check", "Check a model directory: tensors, types, memory of each rank");
-  command->add_option("--model", options->model, "directory of the model")->required();
+  CLI::App* command = app.add_subcommand(
+      "check", "Check a model directory (tensors, types, memory of each rank) or a backend");
+  auto* model = command->add_option("--model", options->model, "directory of the model");
+  command->add_option("--backend", options->backend, "devices, libraries and every operation of cuda or cpu")
+      ->check(CLI::IsMember({"cuda", "cpu"}))
+      ->excludes(model);
   command->add_option("--vision-tower", options->vision_tower,
                       "directory of the vision tower, when not beside it");
   command->add_option("--tp", options->ranks, "LLM ranks that share the model")->check(CLI::Range(1, 1024));
@@ -152,11 +157,20 @@ void add_check_command(CLI::App& app) {
       ->check(CLI::IsMember({"bf16", "f32"}));
   command->add_flag("--list", options->list, "list every tensor");
   command->footer(
-      "Exits with status 1 when a tensor is missing, unknown, misshaped or of a wrong type.\n"
+      "Exits with status 1 when a tensor is missing, unknown, misshaped or of a wrong type, or an operation "
+      "wrong.\n"
       "Examples:\n"
       "  uhd check --model models/nano-uhd\n"
-      "  uhd check --model /models/llava-uhd-13b --tp 2 --list");
-  command->callback([options] { check_model(*options); });
+      "  uhd check --model /models/llava-uhd-13b --tp 2 --list\n"
+      "  uhd check --backend cuda");
+  command->callback([options] {
+    if (!options->backend.empty()) {
+      if (!check_backend(options->backend)) throw CLI::RuntimeError(1);
+      return;
+    }
+    require(!options->model.empty(), "say what to check: --model DIRECTORY or --backend cuda");
+    check_model(*options);
+  });
 }
 
 }  // namespace uhd

@@ -3,6 +3,8 @@
 // exit status 1) or CLI::RuntimeError (that exit status, nothing printed).
 #pragma once
 
+#include <string>
+
 namespace CLI {
 class App;
 }
@@ -13,5 +15,8 @@ void add_serve_command(CLI::App& app);     // serve.cc
 void add_generate_command(CLI::App& app);  // generate.cc
 void add_slices_command(CLI::App& app);    // slices.cc
 void add_check_command(CLI::App& app);     // check.cc
+
+// Prints versions, devices and how each operation does (check_backend.cc); false: one is wrong.
+bool check_backend(const std::string& kind);
 
 }  // namespace uhd

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <cstdio>
@@ -107,6 +108,11 @@ int World::rank() const { return state_->rank; }
 int World::size() const { return state_->size; }
 const std::string& World::host() const { return state_->host; }
 const std::vector<std::string>& World::hosts() const { return state_->hosts; }
+
+int World::local_rank() const {
+  const auto own = state_->hosts.begin() + state_->rank;
+  return static_cast<int>(std::count(state_->hosts.begin(), own, state_->host));
+}
 
 Topology World::agree_topology(const ClusterOptions& options) {
   const auto role = role_request(options);

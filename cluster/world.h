@@ -31,6 +31,7 @@ class World {
   int size() const;
   const std::string& host() const;                // this rank's
   const std::vector<std::string>& hosts() const;  // every rank's
+  int local_rank() const;                         // among the ranks of this host
 
   // Collective over all ranks: agrees on the roles (every rank passes its own options).
   Topology agree_topology(const ClusterOptions& options);

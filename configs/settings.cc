@@ -187,6 +187,8 @@ std::vector<Setting> settings_of(ServerConfig& c) {
       {"engine.page_size", &e.page_size, "tokens of one KV page", 1, 4096},
       {"engine.kv_memory_bytes", &e.kv_memory_bytes, "per LLM rank; 0: a share of what is free", 0,
        kManyBytes},
+      {"engine.kv_memory_share", &e.kv_memory_share, "of a device's memory that the weights leave free", 0.01,
+       0.95},
       {"engine.context_length", &e.context_length, "0: the model's, or what the KV memory holds", 0, kMany},
       {"engine.visual_cache_bytes", &e.visual_cache_bytes, "encoded slices kept, per LLM rank", 0,
        kManyBytes},
@@ -196,6 +198,8 @@ std::vector<Setting> settings_of(ServerConfig& c) {
 
       {"backend.kind", &e.backend.kind, "device of the ranks", 0, 0, {"cpu", "cuda", "auto"}},
       {"backend.threads", &e.backend.threads, "per rank; 0: every core this process may use", 0, 4096},
+      {"backend.device", &e.backend.device, "CUDA device of this process; -1: one for each rank of a host",
+       -1, 1023},
       {"backend.isa",
        &e.backend.isa,
        "CPU instructions",

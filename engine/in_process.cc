@@ -93,6 +93,12 @@ std::unique_ptr<RankThread> start_encoder(int index, const SharedFiles& files, c
       });
 }
 
+// The options of a rank that is the index-th thread of this process.
+EngineOptions on_device(EngineOptions options, int index) {
+  options.backend.local_rank = index;
+  return options;
+}
+
 ControlHub open_hub(const ModelFiles& files, const ClusterOptions& cluster,
                     const std::shared_ptr<Mailbox>& mailbox,
                     const std::shared_ptr<DeviceTransport>& transport) {
@@ -128,7 +134,7 @@ InProcessEngine start_in_process(const EngineOptions& options, const ClusterOpti
   for (int i = 1; i < cluster.tensor_parallel; ++i) {
     const auto at = static_cast<size_t>(i);
     ranks->followers.push_back(
-        start_follower(i, files, options, std::move(groups[at]), std::move(plans[at])));
+        start_follower(i, files, on_device(options, i), std::move(groups[at]), std::move(plans[at])));
   }
   parts.plans = std::move(plans[0]);
   LlmRank rank = make_llm_rank(*files, options, open_device(*files, options), std::move(groups[0]));
@@ -137,7 +143,9 @@ InProcessEngine start_in_process(const EngineOptions& options, const ClusterOpti
   if (cluster.encoders > 0) {
     hub = open_hub(*files, cluster, parts.mailbox, rank.device.transport);
     ranks->encoders = std::make_shared<Encoders>();
-    for (int i = 0; i < cluster.encoders; ++i) ranks->encoders->add(start_encoder(i, files, options, hub));
+    for (int i = 0; i < cluster.encoders; ++i) {
+      ranks->encoders->add(start_encoder(i, files, on_device(options, cluster.tensor_parallel + i), hub));
+    }
   }
   const auto encoders = ranks->encoders;
   make_leader(parts, files, options, cluster, std::move(rank), std::move(hub.server));

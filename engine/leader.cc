@@ -59,8 +59,10 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const ClusterO
   return start_in_process(options, cluster).engine;
 }
 
-void run_rank(World& world, const EngineOptions& options, const ClusterOptions& cluster,
+void run_rank(World& world, const EngineOptions& given, const ClusterOptions& cluster,
               const std::function<void(Engine&)>& serve) {
+  EngineOptions options = given;
+  options.backend.local_rank = world.local_rank();
   const Topology topology = world.agree_topology(cluster);
   const bool alone = world.size() == 1 && topology.llm_ranks == 1;
   if (alone && (topology.encoder_threads > 0 || !uses_encoders(topology, cluster))) {

@@ -28,15 +28,21 @@ std::string family_name(Family family) {
 
 int64_t pages_of_context(int context, int page_size) { return (context + page_size - 1) / page_size; }
 
-// Pages that this rank can hold: of the memory given, or of a third of what is free, shared with the other
-// ranks of the group (they may be on this host); never more than all sequences at full length would use.
-int wanted_pages(const ModelFiles& files, const EngineOptions& options, const LanguageShard& shard,
-                 int context) {
+// Bytes for pages when nobody said: a third of the host's free memory, shared with the other ranks of the
+// group (they may be on this host), or a share of what the weights left free on the device.
+int64_t usual_kv_memory(const EngineOptions& options, const Backend& backend, const LanguageShard& shard) {
+  if (backend.host_memory()) return available_memory() / 3 / shard.size;
+  return static_cast<int64_t>(static_cast<double>(backend.free_memory()) * options.kv_memory_share);
+}
+
+// Pages that this rank can hold; never more than all sequences at full length would use.
+int wanted_pages(const ModelFiles& files, const EngineOptions& options, const Backend& backend,
+                 const LanguageShard& shard, int context) {
   const LanguageConfig& language = files.config.language;
   const auto page_bytes = static_cast<int64_t>(KvCache::bytes_per_page(
       language.layers, shard.kv_heads, language.head_dim, options.page_size, files.kv_dtype()));
   const int64_t bytes =
-      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : available_memory() / 3 / shard.size;
+      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : usual_kv_memory(options, backend, shard);
   const int64_t most = pages_of_context(context, options.page_size) * options.max_running;
   return static_cast<int>(std::min({bytes / page_bytes, most, int64_t{1} << 24}));
 }
@@ -97,7 +103,8 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Ran
   rank.group = device_group(backend, rank.device.transport.get(), std::move(host_group));
   Communicator& group = *rank.group;
   auto llama = std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.format, context);
-  rank.sizes.pages = agreed_minimum(backend, group, wanted_pages(files, options, llama->shard(), context));
+  rank.sizes.pages =
+      agreed_minimum(backend, group, wanted_pages(files, options, backend, llama->shard(), context));
   require(rank.sizes.pages > 0, "the KV memory does not hold one page: give more kv_memory");
   const int64_t held = int64_t{rank.sizes.pages} * options.page_size;
   require(options.context_length <= held, "a context of ", options.context_length,

@@ -69,10 +69,12 @@ struct AlignGrid {
 };
 
 struct BackendOptions {
-  std::string kind = "cpu";        // cpu | cuda | auto
-  int threads = 0;                 // 0: every core this process may use
-  std::string isa = "auto";        // CPU only: auto | avx512_bf16 | avx512 | avx2 | scalar
-  int device = 0;                  // CUDA only: which of the devices this process sees
+  std::string kind = "cpu";  // cpu | cuda | auto
+  int threads = 0;           // 0: every core this process may use
+  std::string isa = "auto";  // CPU only: auto | avx512_bf16 | avx512 | avx2 | scalar
+  // CUDA only: which of the devices that this process sees; -1: by local_rank, round and round.
+  int device = -1;
+  int local_rank = 0;              // of this rank among those of its host
   std::string attention = "auto";  // CUDA only: auto (tensor cores where they fit) | plain
   // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
   // activations.
@@ -88,6 +90,8 @@ class Backend {
   // Whether tensors lie in memory that the host, and what moves host memory, may touch, and operations are
   // done when they return. Where not, upload and download are the only ways in and out.
   virtual bool host_memory() const = 0;
+  // Bytes that allocate() could still give of the device's own memory; 0 where tensors take the host's.
+  virtual size_t free_memory() const = 0;
 
   // Memory, uninitialised. upload/download copy between dense host tensors and device tensors of equal shape
   // and dtype. When upload returns, the host tensor may be changed. Only download and synchronize wait for

@@ -8,6 +8,9 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "kernels/backend.h"
 
@@ -17,6 +20,11 @@ namespace uhd {
 struct CudaPlugin {
   const char* interface;  // UHD_BACKEND_INTERFACE: digest of the headers both sides share
   std::unique_ptr<Backend> (*make_backend)(const BackendOptions& options);
+};
+
+// And as `uhd_cuda_report`: names and values of versions and devices.
+struct CudaReport {
+  std::vector<std::pair<std::string, std::string>> (*rows)();
 };
 
 // Error when the library, its libraries, a driver or a device is missing, in one line that says which.

@@ -22,6 +22,7 @@ class Backend final : public uhd::Backend {
   std::string description() const override;
   DType activation_dtype() const override { return DType::f32; }
   bool host_memory() const override { return true; }
+  size_t free_memory() const override { return 0; }
 
   DeviceBuffer allocate(size_t bytes) override;
   void upload(Tensor device, Tensor host) override;

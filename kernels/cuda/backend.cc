@@ -12,10 +12,11 @@ namespace {
 constexpr size_t kStagingBytes = size_t{16} << 20;
 
 // The device exists and the driver works, or one line says what does not.
-int usable_device(int device) {
+int usable_device(const BackendOptions& options) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   require(status == cudaSuccess, "backend.kind=cuda: ", cudaGetErrorString(status));
+  const int device = options.device < 0 && count > 0 ? options.local_rank % count : options.device;
   require(device >= 0 && device < count, "backend.kind=cuda: device ", device, " is wanted, ", count,
           count == 1 ? " is there" : " are there");
   check_cuda(cudaSetDevice(device), "choosing the device");
@@ -39,7 +40,7 @@ Stream::Stream(int device) {
 Stream::~Stream() { cudaStreamDestroy(stream_); }
 
 Backend::Backend(const BackendOptions& options)
-    : device_(usable_device(options.device)),
+    : device_(usable_device(options)),
       activations_(options.compute == WeightFormat::f32 ? DType::f32 : DType::bf16),
       compute_(options.compute),
       stream_(device_),
@@ -63,6 +64,13 @@ std::string Backend::description() const {
   check_cuda(cudaGetDeviceProperties(&properties, device_), "asking for the device's properties");
   return message("cuda ", device_, " (", properties.name, ", sm_", properties.major, properties.minor, ", ",
                  mebibytes(properties.totalGlobalMem), "), ", name_of(activations_), " activations");
+}
+
+size_t Backend::free_memory() const {
+  stream();
+  size_t left = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&left, &total), "asking for the memory left");
+  return left;
 }
 
 DeviceBuffer Backend::allocate(size_t bytes) {

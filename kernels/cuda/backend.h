@@ -36,6 +36,7 @@ class Backend final : public uhd::Backend {
   std::string description() const override;
   DType activation_dtype() const override { return activations_; }
   bool host_memory() const override { return false; }
+  size_t free_memory() const override;
 
   DeviceBuffer allocate(size_t bytes) override;
   void upload(Tensor device, Tensor host) override;

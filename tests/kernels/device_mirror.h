@@ -20,6 +20,7 @@ class DeviceMirror final : public Backend {
   std::string description() const override { return backend_->description(); }
   DType activation_dtype() const override { return backend_->activation_dtype(); }
   bool host_memory() const override { return false; }
+  size_t free_memory() const override { return 0; }
 
   DeviceBuffer allocate(size_t bytes) override;
   void upload(Tensor device, Tensor host) override { backend_->upload(device, host); }
