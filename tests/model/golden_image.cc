@@ -121,9 +121,9 @@ PieceResult run_piece(Backend& backend, VisionEncoder& encoder, const GoldenMode
                                    1024);
   const auto bytes = static_cast<int64_t>(slice.pixels.size());
   const Tensor pixels = workspace.take(DType::u8, {bytes});
-  const Tensor rows = workspace.take(DType::f32, {patches, values});
-  const Tensor features = workspace.take(DType::f32, {patches, vision.hidden});
-  const Tensor out = workspace.take(DType::f32, {tokens, model.config.language.hidden});
+  const Tensor rows = workspace.take(backend.activation_dtype(), {patches, values});
+  const Tensor features = workspace.take(backend.activation_dtype(), {patches, vision.hidden});
+  const Tensor out = workspace.take(backend.activation_dtype(), {tokens, model.config.language.hidden});
   PatchNormalisation normalisation;
   std::copy(vision.mean.begin(), vision.mean.end(), normalisation.mean);
   std::copy(vision.deviation.begin(), vision.deviation.end(), normalisation.deviation);

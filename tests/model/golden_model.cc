@@ -156,18 +156,26 @@ void expect_close(std::span<const float> found, std::span<const float> wanted, c
 
 std::vector<float> host_floats(Backend& backend, Tensor rows) {
   std::vector<float> values;
-  const int64_t width = rows.row_size();
+  std::vector<bf16> halves(static_cast<size_t>(rows.row_size()));
+  std::vector<float> floats(halves.size());
   for (int64_t r = 0; r < rows.rows(); ++r) {
-    std::vector<float> row(static_cast<size_t>(width));
     const Tensor one = rows.slice_rows(r, 1);
-    backend.download(Tensor::of(row.data(), one.shape()), one);
-    values.insert(values.end(), row.begin(), row.end());
+    if (rows.dtype() == DType::bf16) {
+      backend.download(Tensor::of(halves.data(), one.shape()), one);
+      std::transform(halves.begin(), halves.end(), floats.begin(), [](bf16 v) { return static_cast<float>(v); });
+    } else {
+      backend.download(Tensor::of(floats.data(), one.shape()), one);
+    }
+    values.insert(values.end(), floats.begin(), floats.end());
   }
   return values;
 }
 
-std::unique_ptr<Backend> test_backend(WeightFormat format) {
-  return make_backend({.threads = 1, .compute = format});
+void set_floats(Backend& backend, Tensor rows, std::span<const float> values) {
+  if (rows.dtype() == DType::f32) return backend.upload(rows, Tensor::of(values.data(), rows.shape()));
+  std::vector<bf16> halves;
+  for (const float v : values) halves.push_back(bf16(v));
+  backend.upload(rows, Tensor::of(halves.data(), rows.shape()));
 }
 
 }  // namespace uhd

@@ -73,10 +73,12 @@ struct Tolerance {
 void expect_close(std::span<const float> found, std::span<const float> wanted, const Tolerance& tolerance,
                   const std::string& what);
 
-// The host's copy of a device tensor (f32, rows may be spaced).
+// The host's copy of a device tensor (f32 or bf16, rows may be spaced), and values to a dense one.
 std::vector<float> host_floats(Backend& backend, Tensor rows);
+void set_floats(Backend& backend, Tensor rows, std::span<const float> values);
 
-// One thread; products as the format says.
+// Products as the format says. Each program of these tests has its own: cpu_backend.cc,
+// tests/cuda/golden_backend.cc.
 std::unique_ptr<Backend> test_backend(WeightFormat format);
 
 }  // namespace uhd

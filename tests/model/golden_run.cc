@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "cluster/local_communicator.h"
+#include "cluster/staged_communicator.h"
 #include "model/language/llama.h"
 #include "model/language/sampler.h"
 #include "model/prompt.h"
@@ -47,9 +48,12 @@ class Rank {
        RunResult& result)
       : prompt_(prompt),
         options_(options),
-        group_(group),
         result_(result),
         backend_(test_backend(options.format)),
+        staged_(backend_->host_memory()
+                    ? nullptr
+                    : make_staged_communicator(*backend_, std::make_unique<CountingCommunicator>(group))),
+        group_(staged_ ? *staged_ : group),
         context_(static_cast<int>(prompt.ids.size()) + options.steps + 1),
         llama_(model.config, model.checkpoint, *backend_, group_, options.format, context_),
         placement_{options.page_size, (context_ + options.page_size - 1) / options.page_size},
@@ -65,8 +69,8 @@ class Rank {
     const auto rows = static_cast<int64_t>(prompt.visual.size()) / model.config.language.hidden;
     if (rows > 0) {
       visual_memory_ = backend_->allocate(prompt.visual.size() * sizeof(float));
-      visual_ = visual_memory_.as(DType::f32, {rows, model.config.language.hidden});
-      backend_->upload(visual_, Tensor::of(prompt.visual.data(), visual_.shape()));
+      visual_ = visual_memory_.as(backend_->activation_dtype(), {rows, model.config.language.hidden});
+      set_floats(*backend_, visual_, prompt.visual);
     }
     if (leader() && options.stages) {
       llama_.observe([this](const std::string& stage, Tensor rows_seen) {
@@ -143,18 +147,20 @@ class Rank {
     const auto tokens = sampler_.sample(logits, true, {}, workspace_);
     std::vector<int32_t> ids;
     for (const SampledToken& token : tokens) ids.push_back(token.id);
-    if (leader()) keep(all, logits.rows(), ids.back(), input.positions.back());
+    if (leader()) keep(host_floats(*backend_, all), logits.rows(), ids.back(), input.positions.back());
     return ids;
   }
 
-  void keep(Tensor all, int64_t rows, int32_t chosen, int position) {
+  // all: the logits of the shards, [ranks, rows, ids of a shard].
+  void keep(std::span<const float> all, int64_t rows, int32_t chosen, int position) {
+    const int64_t ids = llama_.shard().ids;
     const auto vocabulary = static_cast<size_t>(llama_.config().vocabulary);
     std::vector<float> last;
     for (int64_t row = 0; row < rows; ++row) {
       last.clear();
-      for (int64_t rank = 0; rank < all.dim(0); ++rank) {
-        const float* part = all.data<float>() + (rank * rows + row) * all.dim(2);
-        last.insert(last.end(), part, part + all.dim(2));
+      for (int64_t rank = 0; rank < llama_.shard().size; ++rank) {
+        const float* part = all.data() + (rank * rows + row) * ids;
+        last.insert(last.end(), part, part + ids);
       }
       last.resize(vocabulary);
       if (position < static_cast<int>(prompt_.ids.size())) {
@@ -169,9 +175,10 @@ class Rank {
 
   const EmbeddedPrompt& prompt_;
   const RunOptions& options_;
-  CountingCommunicator group_;
   RunResult& result_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Communicator> staged_;  // on device memory
+  CountingCommunicator group_;
   int context_;
   Llama llama_;
   Placement placement_;

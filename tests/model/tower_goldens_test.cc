@@ -85,9 +85,9 @@ TEST(TowerGoldens, StagesOfClip) {
         const auto values = patches_of_pixels(pixels, p);
         const PatchGrid grid{static_cast<int>(pixels.shape[1]) / p, static_cast<int>(pixels.shape[2]) / p};
         Workspace workspace(*backend, vit.workspace_bytes(grid.patches(), 1) + values.size() * 8 + 1024);
-        const Tensor patches = workspace.take(DType::f32, {grid.patches(), int64_t{3} * p * p});
-        const Tensor out = workspace.take(DType::f32, {grid.patches(), model.vision->hidden});
-        backend->upload(patches, Tensor::of(values.data(), patches.shape()));
+        const Tensor patches = workspace.take(backend->activation_dtype(), {grid.patches(), int64_t{3} * p * p});
+        const Tensor out = workspace.take(backend->activation_dtype(), {grid.patches(), model.vision->hidden});
+        set_floats(*backend, patches, values);
         vit.forward(out, patches, {&grid, 1}, workspace);
       }
     }
@@ -146,9 +146,9 @@ TEST(TowerGoldens, CompressionLayers) {
           ASSERT_TRUE(wanted.found()) << name;
           Workspace workspace(*backend, layer->workspace_bytes(grid.patches(), 1) +
                                             (in.values.size() + wanted.values.size()) * 4 + 1024);
-          const Tensor features = workspace.take(DType::f32, in.shape);
-          const Tensor out = workspace.take(DType::f32, wanted.shape);
-          backend->upload(features, Tensor::of(in.values.data(), in.shape));
+          const Tensor features = workspace.take(backend->activation_dtype(), in.shape);
+          const Tensor out = workspace.take(backend->activation_dtype(), wanted.shape);
+          set_floats(*backend, features, in.values);
           layer->forward(out, features, {&grid, 1}, workspace);
           expect_close(
               host_floats(*backend, out), wanted.values, format == WeightFormat::f32 ? kLayerF32 : kLayerBf16,
