@@ -162,7 +162,8 @@ std::vector<float> host_floats(Backend& backend, Tensor rows) {
     const Tensor one = rows.slice_rows(r, 1);
     if (rows.dtype() == DType::bf16) {
       backend.download(Tensor::of(halves.data(), one.shape()), one);
-      std::transform(halves.begin(), halves.end(), floats.begin(), [](bf16 v) { return static_cast<float>(v); });
+      std::transform(halves.begin(), halves.end(), floats.begin(),
+                     [](bf16 v) { return static_cast<float>(v); });
     } else {
       backend.download(Tensor::of(floats.data(), one.shape()), one);
     }
