@@ -52,10 +52,10 @@ Vit::Vit(const ModelConfig& model, const Checkpoint& tower, Backend& backend, We
   if (config_.class_token) {
     std::vector<float> row = floats_of(loader.tensor(embeddings + "class_embedding"));
     for (size_t i = 0; i < row.size(); ++i) row[i] += table[i];
-    class_row_ = loader.upload(row, {1, w});
+    class_row_ = loader.activations(row, {1, w});
     table.erase(table.begin(), table.begin() + w);
   }
-  position_table_ = loader.upload(table, {side * side, w});
+  position_table_ = loader.activations(table, {side * side, w});
   if (config_.pre_norm) pre_norm_ = norm("pre_layrnorm");
   for (int i = 0; i < config_.layers; ++i) {
     layers_.push_back(load_layer(prefix + "encoder.layers." + std::to_string(i) + ".", loader));

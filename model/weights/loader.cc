@@ -122,7 +122,18 @@ DeviceTensor Loader::vector(const std::string& name) {
 
 DeviceTensor Loader::matrix(const std::string& name) {
   const Tensor& host = tensor(name);
-  return upload(floats_of(host), {host.rows(), host.row_size()});
+  return activations(floats_of(host), {host.rows(), host.row_size()});
+}
+
+DeviceTensor Loader::activations(const std::vector<float>& values, Shape shape) {
+  if (backend_.activation_dtype() == DType::f32) return upload(values, shape);
+  std::vector<bf16> halves;
+  halves.reserve(values.size());
+  for (const float v : values) halves.push_back(bf16(v));
+  DeviceTensor result{backend_.allocate(std::max<size_t>(halves.size() * sizeof(bf16), 1)), {}};
+  result.view = result.memory.as(DType::bf16, shape);
+  if (!halves.empty()) backend_.upload(result.view, Tensor::of(halves.data(), shape));
+  return result;
 }
 
 DeviceTensor Loader::table(const RowRange& range) {

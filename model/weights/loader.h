@@ -43,12 +43,13 @@ class Loader {
   // Biases and norms, one after another: f32 [sum of counts].
   DeviceTensor vector(std::span<const RowRange> ranges);
   DeviceTensor vector(const std::string& name);
-  // A matrix as f32, dense.
+  // A dense matrix that takes part as activations: in the backend's type of them.
   DeviceTensor matrix(const std::string& name);
+  DeviceTensor activations(const std::vector<float>& values, Shape shape);
   // Rows of a matrix in the checkpoint's own type (embedding tables).
   DeviceTensor table(const RowRange& range);
 
-  DeviceTensor upload(const std::vector<float>& values, Shape shape);
+  DeviceTensor upload(const std::vector<float>& values, Shape shape);  // f32
   const Tensor& tensor(const std::string& name) const;
 
  private:
