@@ -8,8 +8,9 @@ function(uhd_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
 endfunction()
 
-# Builds every program with the label unit.
+# Build every program with the label unit, and with the label cuda.
 add_custom_target(unit_tests)
+add_custom_target(cuda_tests)
 
 # uhd_test(NAME FILES... LINK libraries... [LABELS labels...]): a GoogleTest program; each test is a ctest entry of its own.
 function(uhd_test name)
@@ -23,9 +24,11 @@ function(uhd_test name)
   if(NOT UHD_CUDA STREQUAL off)  # the plugin is found and finds the program's symbols: kernels/plugin.h
     set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON BUILD_RPATH ${PROJECT_BINARY_DIR})
   endif()
-  if("unit" IN_LIST ARG_LABELS)
-    add_dependencies(unit_tests ${name})
-  endif()
+  foreach(label unit cuda)
+    if(${label} IN_LIST ARG_LABELS)
+      add_dependencies(${label}_tests ${name})
+    endif()
+  endforeach()
 endfunction()
 
 function(uhd_options target)
