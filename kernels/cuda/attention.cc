@@ -1,14 +1,12 @@
 #include "kernels/cuda/attention.h"
 
-#include "kernels/cuda/attention_splits.h"
+#include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/launchers.h"
 
 namespace uhd::cuda {
 namespace {
 
-constexpr int64_t kLargestTileHead = 128;
-constexpr size_t kLargestTileBytes = size_t{4} * 64 * (kLargestTileHead + 8) * 2;  // attention_tile.cuh
 constexpr int64_t kLargestHead = 512;
 // Segments with fewer rows leave a tile of 64 all but empty.
 constexpr int kLeastTileRows = 8;
@@ -33,7 +31,7 @@ Attention::Attention(cudaStream_t stream, bool plain) : stream_(stream), plain_(
              "asking for the number of multiprocessors");
   check_cuda(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
              "asking for shared memory");
-  at_once_ = blocks_at_once(processors, shared_bytes, kLargestTileBytes);
+  at_once_ = blocks_at_once(processors, shared_bytes, tile_bytes(kLargestTileHead));
   scratch_bytes_ = split_scratch_bytes(at_once_, kLargestTileHead);
   void* memory = nullptr;
   check_cuda(cudaMalloc(&memory, scratch_bytes_), "allocating memory for attention");

@@ -4,7 +4,6 @@
 // key head are rows of one task: row r of a sequence and key head is token r / group, head r % group of the
 // group.
 #include "kernels/cuda/attention_row.cuh"
-#include "kernels/cuda/attention_splits.h"
 #include "kernels/cuda/attention_tile.cuh"
 #include "kernels/cuda/launchers.h"
 

@@ -7,25 +7,23 @@
 
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/vector.cuh"
+// After device.cuh, which says how a function is marked for devices.
+#include "kernels/cuda/attention_plan.h"
 
 namespace uhd::cuda {
 
-constexpr int kTileKeys = 64;
 constexpr int kTileWarps = 4;
 constexpr int kTileThreads = kTileWarps * kWarp;
 constexpr int kWarpRows = 16;
 constexpr float kLog2e = 1.44269504f;
 constexpr float kNoScore = -__builtin_inff();
 
-// Elements from one row of a tile to the next: an odd number of 16-byte units, so that the eight rows of an
-// 8x8 matrix lie in different banks.
 template <int D>
-constexpr int kTileStride = D + 8;
+constexpr int kTileStride = tile_stride(D);
 template <int D>
 constexpr int kTileElements = kTileKeys* kTileStride<D>;
-// Two stages of keys and values.
 template <int D>
-constexpr size_t kTileBytes = size_t{4} * kTileElements<D> * sizeof(Bf16);
+constexpr size_t kTileBytes = tile_bytes(D);
 
 // Lane 4 g + t holds rows g and g + 8, index 0 and 1 of what is kept per row.
 template <int D>
@@ -225,7 +223,6 @@ __device__ void for_tiles(int tiles, const Copy& copy, const Use& use) {
 }
 
 // Calls body(integral_constant<int, D>) for the smallest instantiated D >= d.
-constexpr int kLargestTileHead = 128;
 template <class Body>
 void with_tile_head(int64_t d, const Body& body) {
   if (d <= 32)

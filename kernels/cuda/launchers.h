@@ -32,7 +32,7 @@ void packed_attention_rows(cudaStream_t stream, Tensor out, Tensor q, Tensor k, 
 void packed_attention_tiles(cudaStream_t stream, Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets,
                             Tensor kv_offsets, int max_q, float scale);
 // attention_paged.cu. Keys of decoding sequences are attended in `splits` parts; with several, partials has
-// room for S·Hk·splits results (attention_splits.h).
+// room for S·Hk·splits results (attention_plan.h).
 void paged_attention_rows(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
                           float scale);
 void paged_attention_tiles(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,

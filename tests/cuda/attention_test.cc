@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/cuda/attention.h"
-#include "kernels/cuda/attention_splits.h"
+#include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/launchers.h"
 #include "tests/cuda/attention_case.h"

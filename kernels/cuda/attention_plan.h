@@ -1,5 +1,5 @@
-// How the keys of decoding sequences are shared out over blocks. Pure functions; device code includes this
-// after kernels/cuda/device.cuh.
+// How attention on tensor cores is cut: tiles of keys, and for decoding sequences splits over blocks. Pure
+// functions, for host and device.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +11,15 @@
 #endif
 
 namespace uhd::cuda {
+
+constexpr int kTileKeys = 64;
+constexpr int kLargestTileHead = 128;
+
+// Elements from one row of a tile to the next: an odd number of 16-byte units, so that the eight rows of an
+// 8x8 matrix lie in different banks.
+UHD_DEVICE_FUNCTION constexpr int tile_stride(int d) { return d + 8; }
+// Shared memory of a block: two stages of keys and values in bf16.
+constexpr size_t tile_bytes(int d) { return size_t{4} * kTileKeys * static_cast<size_t>(tile_stride(d)) * 2; }
 
 // A sequence with at most this many query rows per key head (tokens x query heads of the group) is attended
 // by blocks that share its keys; one with more, by blocks that share its rows.
