@@ -75,7 +75,7 @@ std::unique_ptr<Communicator> device_group(Backend& backend, DeviceTransport* tr
   if (host->size() == 1) return make_staged_communicator(backend, std::move(host));
   const std::string mine = transport == nullptr ? "" : transport->device();
   const std::string reason = obstacle(everyones_devices(*host, mine));
-  if (!reason.empty()) {
+  if (transport == nullptr || !reason.empty()) {
     if (host->rank() == 0) {
       log_warning("collectives go by way of the host, which is slow", "reason", reason, "ranks",
                   host->size());
