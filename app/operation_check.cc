@@ -56,8 +56,7 @@ class Run {
   Tensor put(const std::vector<float>& values, Shape shape, DType dtype) {
     if (dtype == DType::f32) return upload(Tensor::of(values.data(), shape));
     if (dtype == DType::i32) return upload(Tensor::of(std::vector<int32_t>(values.size()).data(), shape));
-    std::vector<bf16> rounded;
-    for (const float v : values) rounded.push_back(bf16(v));
+    const std::vector<bf16> rounded(values.begin(), values.end());
     return upload(Tensor::of(rounded.data(), shape));
   }
   Tensor upload(Tensor host) {
@@ -99,6 +98,7 @@ void paged_attention(Run& run, DType kv) {
   const Tensor k = run.room({kPages, kPage, kHeads, kSize}, kv),
                v = run.room({kPages, kPage, kHeads, kSize}, kv);
   std::vector<int32_t> slots;
+  slots.reserve(65 + 70);
   for (int32_t i = 0; i < 65; ++i) slots.push_back(i < 64 ? 2 * 64 + i : i - 64);
   for (int32_t i = 0; i < 70; ++i) slots.push_back(i < 64 ? 64 + i : 3 * 64 + i - 64);
   const auto tokens = static_cast<int64_t>(slots.size());
