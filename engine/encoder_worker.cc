@@ -1,5 +1,7 @@
 #include "engine/encoder_worker.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "cluster/staged_visual_link.h"
 
@@ -66,7 +68,8 @@ void EncoderWorker::drop(uint64_t job) {
     cancelled_while_sending_ = true;
     return;
   }
-  std::erase(go_, job);
+  // The leader has posted its receive, which only these rows can end; it says Done afterwards.
+  if (std::find(go_.begin(), go_.end(), job) != go_.end()) return;
   const auto rows = ready_.find(job);
   if (rows == ready_.end()) return;
   buffers_.give_back(std::move(rows->second));
