@@ -1,11 +1,47 @@
-"""Ranks with a device each reach one another over NCCL: nothing goes by way of the host."""
+"""Ranks with a device each reach one another over NCCL: nothing goes by way of the host, and who is lost may come back."""
 
 import re
+import socket
+import subprocess
 
-from server import STATE
+import httpx
+
+from helpers import answer, encoded, picture, question
+from server import BINARY, COMMON, CUDA, LIMIT_S, ROOT, STATE, Server
 
 
 def test_rows_and_sums_go_from_device_to_device():
     log = (STATE / "cuda_mpi.log").read_text()
     assert len(re.findall(r"encoder joined .*link=device", log)) == 2
     assert "by way of the host" not in log
+
+
+def test_a_killed_encoder_is_replaced():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = COMMON + CUDA + [f"--cluster.control_port={port}", f"--cluster.leader=127.0.0.1:{port}", "--encoders.count=1"]
+    messages = question(encoded(picture(64, 96)), text="What?")
+    encoder = [BINARY, "serve", *arguments, "--cluster.role=encoder"]
+
+    def start_encoder():
+        return subprocess.Popen(encoder, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+    with Server("cuda_llm", [], [*arguments, "--cluster.role=llm"]) as llm:
+        first = start_encoder()
+        llm.wait_for_log("encoder joined encoder=1 ")
+        first.kill()
+        first.wait(LIMIT_S)
+        llm.wait_for_log("encoder left encoder=1 ")
+        second = start_encoder()
+        try:
+            body = {"messages": messages, "temperature": 0, "max_tokens": 4}
+            response = httpx.post(llm.url + "/chat/completions", json=body, timeout=LIMIT_S)
+        finally:
+            second.kill()
+            second.wait(LIMIT_S)
+        assert response.status_code == 200, response.text
+        text = response.json()["choices"][0]["message"]["content"]
+        assert text == answer(messages, name="single", max_tokens=4)["choices"][0]["message"]["content"]
+        assert "encoder joined encoder=2 " in llm.log.read_text()
