@@ -1,6 +1,7 @@
 """Training samples: windows of slices full of text and shapes for the vision stage, and whole pages."""
 
 import random
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -13,16 +14,23 @@ from .targets import IN_SLICES, IN_SQUARE, Content, View
 WINDOW = 12  # patches a side
 
 
-def some_text(rng):
-    what = rng.random()
-    return g.number(rng) if what < 0.6 else g.letters(rng) if what < 0.87 else g.price(rng)
+@dataclass(frozen=True)
+class Writing:
+    """What the vision stages read: the share of pages that are full of lines, and of words that are numbers."""
+
+    lines: float = 0.4
+    numbers: float = 0.6
+
+    def word(self, rng):
+        what = rng.random()
+        return g.number(rng) if what < self.numbers else g.letters(rng) if what < (2 + self.numbers) / 3 else g.price(rng)
 
 
 def text_size(rng):
     return rng.randint(15, 18) if rng.random() < 0.55 else rng.randint(14, 27)
 
 
-def text_lines(rng, page):
+def text_lines(rng, page, writing):
     """Lines of words over the whole page, cut by its borders."""
     size, face, color = text_size(rng), g.any_face(rng), g.ink(rng)
     y = rng.uniform(-2, size)
@@ -31,18 +39,18 @@ def text_lines(rng, page):
             size, face, color = text_size(rng), g.any_face(rng), g.ink(rng)
         x = rng.uniform(-50, 20)
         while x < page.w:
-            word = g.Word(some_text(rng), round(x), round(y), size, face, color)
+            word = g.Word(writing.word(rng), round(x), round(y), size, face, color)
             page.words.append(word)
             x += g.width(face, size, word.text) + size * rng.uniform(0.6, 2.5)
         y += size * rng.uniform(1.15, 2.2)
 
 
-def scattered(rng, page, words, shapes):
+def scattered(rng, page, words, shapes, writing):
     taken = []
     for _ in range(shapes):
         g.place_shape(rng, page, taken)
     for _ in range(words):
-        word = g.Word(some_text(rng), rng.randint(-40, page.w), rng.randint(0, page.h + 8), text_size(rng), g.any_face(rng), g.ink(rng))
+        word = g.Word(writing.word(rng), rng.randint(-40, page.w), rng.randint(0, page.h + 8), text_size(rng), g.any_face(rng), g.ink(rng))
         if g.clear(g.box(word), taken):
             taken.append(g.box(word))
             page.words.append(word)
@@ -58,26 +66,26 @@ def grids(rng):
             return w // 14, h // 14
 
 
-def slice_page(rng, w, h, lines):
-    """A page about as large as the w x h pixels it will be resized to; lines is the share of pages full of text."""
+def slice_page(rng, w, h, writing):
+    """A page about as large as the w x h pixels it will be resized to."""
     what = rng.random()
-    if what < 0.5:
+    if what < 0.4:
         fx = fy = 1.0
     elif what < 0.9:
-        fx = rng.uniform(0.85, 1.7)
+        fx = rng.uniform(0.8, 1.8)
         fy = fx * rng.uniform(0.94, 1.06)
     else:
         fx = fy = rng.uniform(0.3, 0.75)
-    return filled(rng, g.Page(round(w / fx), round(h / fy), g.light(rng)), max(1, w * h // 40000), lines)
+    return filled(rng, g.Page(round(w / fx), round(h / fy), g.light(rng)), max(1, w * h // 40000), writing)
 
 
-def filled(rng, page, crowd, lines):
-    if rng.random() < lines:
-        text_lines(rng, page)
+def filled(rng, page, crowd, writing):
+    if rng.random() < writing.lines:
+        text_lines(rng, page, writing)
     elif rng.random() < 0.6:
-        scattered(rng, page, rng.randint(1, 6 * crowd), rng.randint(0, crowd))
+        scattered(rng, page, rng.randint(1, 6 * crowd), rng.randint(0, crowd), writing)
     else:
-        scattered(rng, page, rng.randint(0, 3 * crowd), rng.randint(1, 7 * crowd))
+        scattered(rng, page, rng.randint(0, 3 * crowd), rng.randint(1, 7 * crowd), writing)
     return page
 
 
@@ -86,29 +94,29 @@ def drawn(page, size):
     return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
 
 
-def window(rng, lines):
+def window(rng, writing):
     """A picture of 168x168 pixels and its View: part of a slice."""
     grid = grids(rng)
     offset = rng.randint(0, grid[0] - WINDOW), rng.randint(0, grid[1] - WINDOW)
     size = (WINDOW * 14, WINDOW * 14)
-    page = slice_page(rng, *size, lines)
+    page = slice_page(rng, *size, writing)
     return drawn(page, size), View(Content(page), (0, 0, page.w, page.h), size, grid, offset)
 
 
-def whole_slices(rng, count, lines):
+def whole_slices(rng, count, writing):
     """Pictures of whole slices of one shape, and their Views."""
     grid = (24, 24) if rng.random() < 0.5 else grids(rng)
     size = grid[0] * 14, grid[1] * 14
-    pages = [slice_page(rng, *size, lines) for _ in range(count)]
+    pages = [slice_page(rng, *size, writing) for _ in range(count)]
     return [drawn(p, size) for p in pages], [View(Content(p), (0, 0, p.w, p.h), size) for p in pages]
 
 
-def padded_pages(rng, count, lines):
+def padded_pages(rng, count, writing):
     """Pictures of whole pages of any size, padded to the square view of LLaVA-1.5, and their Views."""
     square, images, views = FORMS["square"], [], []
     for _ in range(count):
         w, h = g.canvas(rng)
-        page = filled(rng, g.Page(w, h, g.light(rng)), max(1, w * h // 40000), lines)
+        page = filled(rng, g.Page(w, h, g.light(rng)), max(1, w * h // 40000), writing)
         images += square.cut(g.draw(page))
         views += page_views(page, square)
     return images, views

@@ -76,7 +76,7 @@ GROUPS = {  # name of a column's value: what it is told from
     "text": lambda r: text_class(r["text_px"]),
     "slices": lambda r: str(r["slices"]),
     "aspect": lambda r: r["aspect"],
-    "answer": lambda r: f"{len(r['answer'])} characters",
+    "answer": lambda r: f"length {len(r['answer'])}",
 }
 
 

@@ -30,13 +30,20 @@ def language_part(model):
     return nn.ModuleList([model.model.embed_tokens, model.model.layers, model.model.norm, model.lm_head])
 
 
-def assemble(vision=None, language=None, form="uhd"):
-    """The model with the parts that the stages' state files hold; start values for the others."""
+def mean_state(files):
+    """The first module's state, averaged over the stages' state files."""
+    states = [torch.load(file, weights_only=False)["modules"][0] for file in files]
+    return {name: sum(s[name] for s in states) / len(states) for name in states[0]}
+
+
+def assemble(vision=(), language=(), form="uhd"):
+    """The model with the parts that the stages' state files hold, their mean where there are several; start values for
+    the others."""
     torch.manual_seed(1)
     model = start.model(form)
-    for part, file in ((vision_part(model), vision), (language_part(model), language)):
-        if file:
-            part.load_state_dict(torch.load(file, weights_only=False)["modules"][0])
+    for part, files in ((vision_part(model), vision), (language_part(model), language)):
+        if files:
+            part.load_state_dict(mean_state(files))
     return model
 
 
@@ -126,8 +133,8 @@ def export(model, out):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vision", help="state file of the vision stage")
-    parser.add_argument("--language", help="state file of a language stage")
+    parser.add_argument("--vision", nargs="+", help="state files of vision stages; their mean is written")
+    parser.add_argument("--language", nargs="+", help="state files of language stages; their mean is written")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--form", choices=FORMS, default="uhd")
     args = parser.parse_args()

@@ -104,7 +104,7 @@ def llm_loss(model, tokens, pages, limit, places=None):
 def language(args):
     """Stage 2. With --tune the projector learns too, from the answers and from the codes of its tokens."""
     torch.manual_seed(2)
-    model = assemble(args.vision, args.init, args.form)
+    model = assemble([args.vision] if args.vision else (), [args.init] if args.init else (), args.form)
     part, projector = language_part(model), model.model.mm_projector
     modules, optims = [part], optimizers(part, args.muon, args.adam)
     if args.tune:

@@ -57,8 +57,9 @@ def accuracy(axes, files, group):
         axes.bar([i + n * width for i in range(len(names))], shares, width, label=file.stem)
     axes.set_xticks([i + 0.4 - 0.4 / len(files) for i in range(len(names))], names)
     axes.set_ylim(0, 100)
+    axes.set_xlabel(group)
     axes.set_ylabel("right, %")
-    axes.legend()
+    axes.figure.legend(loc="outside upper center", ncols=len(files))
 
 
 def main():

@@ -36,6 +36,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=2400, help="CPU seconds of the whole stage")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--whole", type=float, default=0.0, help="share of vision steps on whole slices, not windows")
+    parser.add_argument("--numbers", type=float, default=0.6, help="share of numbers among the words of the vision stages")
     parser.add_argument("--budget", type=int, default=6000, help="embeddings a step of the language model")
     parser.add_argument("--questions", type=int, default=4, help="most questions of one conversation")
     parser.add_argument("--vision", help="state file of the vision stage, for a language stage on real tokens")

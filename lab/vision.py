@@ -41,25 +41,25 @@ def hits(logits, target):
     return ((logits.argmax(-1) == target) & there).sum().item(), there.sum().item()
 
 
-def window_batch(rng, count, lines):
+def window_batch(rng, count, writing):
     """Windows of 12x12 patches of slices of any shape."""
-    images, views = zip(*(data.window(rng, lines) for _ in range(count)))
+    images, views = zip(*(data.window(rng, writing) for _ in range(count)))
     rows = [[interpolation(n, v.grid[1])[v.offset[1] :][: data.WINDOW] for n in (24, 8)] for v in views]
     columns = [[interpolation(n, v.grid[0])[v.offset[0] :][: data.WINDOW] for n in (24, 8)] for v in views]
     rows, columns = ([torch.stack(t) for t in zip(*m)] for m in (rows, columns))
     return vision_batch(images, views, rows, columns)
 
 
-def slice_batch(rng, count, lines):
+def slice_batch(rng, count, writing):
     """Whole slices of one shape."""
-    images, views = data.whole_slices(rng, count, lines)
+    images, views = data.whole_slices(rng, count, writing)
     columns, rows = views[0].grid
     return vision_batch(images, views, [rows, rows], [columns, columns])
 
 
-def padded_batch(rng, count, lines):
+def padded_batch(rng, count, writing):
     """Whole pages in a square."""
-    images, views = data.padded_pages(rng, count, lines)
+    images, views = data.padded_pages(rng, count, writing)
     return vision_batch(images, views, [24, 24], [24, 24])
 
 
@@ -118,13 +118,13 @@ def vision(args):
     sums, saved = {}, 0
     while progress.tick(hold=args.hold):
         rng = random.Random(f"vision:{args.seed}:{progress.step}")
-        lines = 0.85 - 0.35 * min(1, progress.used / progress.seconds * 1.6)
+        writing = data.Writing(0.85 - 0.35 * min(1, progress.used / progress.seconds * 1.6), args.numbers)
         if model.form.square:
-            batch = padded_batch(rng, args.batch // 4, lines)
+            batch = padded_batch(rng, args.batch // 4, writing)
         elif rng.random() < args.whole:
-            batch = slice_batch(rng, args.batch // 4, lines)
+            batch = slice_batch(rng, args.batch // 4, writing)
         else:
-            batch = window_batch(rng, args.batch, lines)
+            batch = window_batch(rng, args.batch, writing)
         with autocast():
             loss, figures = vision_loss(model, heads, code, batch, 8.0)
         descend(loss, progress.optims)
@@ -154,7 +154,7 @@ def resampler(args):
     while progress.tick(hold=args.hold):
         rng = random.Random(f"resampler:{args.seed}:{progress.step}")
         if len(kept_batches) < 20 or rng.random() < args.fresh:
-            patches, rows, columns, _, cells, whole = slice_batch(rng, args.batch // 4, 0.4)
+            patches, rows, columns, _, cells, whole = slice_batch(rng, args.batch // 4, data.Writing(numbers=args.numbers))
             with torch.no_grad(), autocast():
                 features = model.vision(patches, rows[0], columns[0]).bfloat16()
             kept_batches.append((features, rows, columns, cells, whole))
@@ -177,12 +177,12 @@ def resampler(args):
 @torch.no_grad()
 def fit(args):
     """Stage 1, end: the projection that brings the tokens nearest to their codes, by least squares."""
-    model = assemble(args.vision)
+    model = assemble([args.vision])
     resampler = model.model.mm_projector
     code = targets.codes(model.config["hidden_size"])
     inputs, wanted = [], []
     for n in range(5 if args.smoke else 40):
-        patches, rows, columns, _, (char, shape), whole = slice_batch(random.Random(f"fit:{n}"), 8, 0.4)
+        patches, rows, columns, _, (char, shape), whole = slice_batch(random.Random(f"fit:{n}"), 8, data.Writing(numbers=args.numbers))
         with autocast():
             pooled = resampler.pooled(model.vision(patches, rows[0], columns[0]), rows[1], columns[1])
         asked = whole & (char >= 0).all(-1) & (shape >= 0)
