@@ -82,6 +82,7 @@ ClusterOptions ranks(int tensor_parallel, int encoders) {
   ClusterOptions cluster;
   cluster.tensor_parallel = tensor_parallel;
   cluster.encoders = encoders;
+  cluster.job_deadline_s = 240;  // a busy machine and a sanitizer make encoders slow, not stuck
   return cluster;
 }
 
