@@ -15,6 +15,10 @@ constexpr size_t kStagingBytes = size_t{16} << 20;
 int usable_device(const BackendOptions& options) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
+  // What the runtime says, too, where there is no driver at all.
+  require(status != cudaErrorInsufficientDriver,
+          "backend.kind=cuda: this machine has no NVIDIA driver, or one that is too old for CUDA ",
+          CUDART_VERSION / 1000);
   require(status == cudaSuccess, "backend.kind=cuda: ", cudaGetErrorString(status));
   const int device = options.device < 0 && count > 0 ? options.local_rank % count : options.device;
   require(device >= 0 && device < count, "backend.kind=cuda: device ", device, " is wanted, ", count,
