@@ -56,3 +56,17 @@ function(uhd_mpi_test name)
   set_tests_properties(${name} PROPERTIES LABELS "unit;mpi" TIMEOUT 300 PROCESSORS 2
     ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;PRTE_ALLOW_RUN_AS_ROOT=1;PRTE_ALLOW_RUN_AS_ROOT_CONFIRM=1;ASAN_OPTIONS=detect_leaks=0")
 endfunction()
+
+# uhd_digest(OUT SEED headers...): a digest of the seed and of these headers of this folder, by which a program and its plugin
+# know that they were built from the same ones. A change of a header configures anew.
+function(uhd_digest out seed)
+  set(digests "${seed}")
+  foreach(header IN LISTS ARGN)
+    file(SHA256 ${CMAKE_CURRENT_SOURCE_DIR}/${header} digest)
+    string(APPEND digests ${digest})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
+  endforeach()
+  string(SHA256 digests "${digests}")
+  string(SUBSTRING ${digests} 0 16 digests)
+  set(${out} ${digests} PARENT_SCOPE)
+endfunction()
