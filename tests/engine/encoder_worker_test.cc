@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <set>
@@ -97,6 +98,62 @@ TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
   EXPECT_THAT(failed, ::testing::ElementsAre(kBad));
   EXPECT_THAT(encoded, ::testing::ElementsAre(kFirst, 2, kLast));
   EXPECT_THAT(batches, ::testing::ElementsAre(1, 3, 1, 1, 1));
+}
+
+// The leader has posted its receive with Go, and nothing but the rows ends it.
+TEST(EncoderWorker, RowsAreSentThoughACancelFollowsTheGo) {
+  constexpr uint64_t kJob = 1, kOther = 2;
+  Bell told, heard, busy;
+  ControlServerOptions server_options;
+  server_options.model = "model";
+  server_options.wake = [&] { told.ring(); };
+  ControlServer server(std::move(server_options));
+  ControlClientOptions client_options;
+  client_options.leader = message("127.0.0.1:", server.port());
+  client_options.hello.model = "model";
+  client_options.wake = [&] { heard.ring(); };
+  ControlClient client(std::move(client_options));
+
+  const auto encode = [&](std::span<const Slice* const> slices, Tensor rows) {
+    std::fill_n(rows.data<float>(), rows.elements(), 7.0f);
+    if (slices[0]->fingerprint.low != kOther) return;
+    // Holds the worker up until Go and Cancel are both here, so that it sees them together.
+    busy.ring();
+    EXPECT_TRUE(heard.wait_for(5));  // the welcome, two jobs, Go, Cancel
+  };
+  const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
+  RowBuffers buffers(*backend, 4, 2);
+  EncoderWorker worker(client, encode, [](const Slice&) { return 2; }, buffers, {});
+  std::jthread thread([&](const std::stop_token& stop) { worker.run(stop); });
+
+  std::unique_ptr<VisualLink> link;
+  std::vector<float> rows(4);
+  int events = 0;
+  bool begun = false;
+  while (!begun && told.wait_for(events + 1)) {
+    for (ServerEvent& event : server.poll()) {
+      ++events;
+      if (auto* joined = std::get_if<EncoderJoined>(&event.what)) {
+        link = std::move(joined->link);
+        server.send(event.encoder, job(kJob, 28));
+      } else if (const auto* encoded = std::get_if<Encoded>(&event.what); encoded && encoded->job == kJob) {
+        server.send(event.encoder, job(kOther, 28));
+        EXPECT_TRUE(busy.wait_for(1));
+        link->begin(kJob, Tensor::of(rows.data(), {2, 2}));
+        server.send(event.encoder, Go{kJob});
+        server.send(event.encoder, Cancel{kJob});
+        begun = true;
+      }
+    }
+  }
+  ASSERT_TRUE(begun);
+  const auto limit = Clock::now() + std::chrono::seconds(20);
+  while (link->poll() == LinkState::busy && Clock::now() < limit) std::this_thread::yield();
+  EXPECT_EQ(link->poll(), LinkState::done) << link->failure();
+  EXPECT_THAT(rows, ::testing::Each(7.0f));
+  link.reset();
+  thread.request_stop();
+  thread.join();
 }
 
 }  // namespace
