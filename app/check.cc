@@ -1,6 +1,7 @@
 // uhd check: does a model directory hold everything that its config promises, and what does it cost to run;
 // and does a backend compute what it should?
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <map>
@@ -97,9 +98,19 @@ void print_tensors(const Checkpoint& checkpoint) {
   }
 }
 
+constexpr WeightFormat kFormats[] = {WeightFormat::bf16, WeightFormat::f32, WeightFormat::fp8,
+                                     WeightFormat::int8, WeightFormat::int4};
+
+WeightFormat format_named(const std::string& name) {
+  const auto* at = std::find_if(std::begin(kFormats), std::end(kFormats),
+                                [&](WeightFormat format) { return name_of(format) == name; });
+  check(at != std::end(kFormats), "a weight format ", name);
+  return *at;
+}
+
 void print_memory(const ModelConfig& m, const CheckOptions& options) {
-  const bool single = options.format == "f32";
-  const WeightFormat format = single ? WeightFormat::f32 : WeightFormat::bf16;
+  const WeightFormat format = format_named(options.format);
+  const bool single = format == WeightFormat::f32;
   const LanguageShard shard = shard_of(m.language, 0, options.ranks);
   const size_t page = KvCache::bytes_per_page(m.language.layers, shard.kv_heads, m.language.head_dim, kPage,
                                               single ? DType::f32 : DType::bf16);
@@ -153,8 +164,11 @@ void add_check_command(CLI::App& app) {
   command->add_option("--vision-tower", options->vision_tower,
                       "directory of the vision tower, when not beside it");
   command->add_option("--tp", options->ranks, "LLM ranks that share the model")->check(CLI::Range(1, 1024));
-  command->add_option("--format", options->format, "weights in memory: bf16 or f32")
-      ->check(CLI::IsMember({"bf16", "f32"}));
+  command
+      ->add_option(
+          "--format", options->format,
+          "weights in memory: bf16 or f32; fp8, int8, int4: the language model's matrices, the rest bf16")
+      ->check(CLI::IsMember({"bf16", "f32", "fp8", "int8", "int4"}));
   command->add_flag("--list", options->list, "list every tensor");
   command->footer(
       "Exits with status 1 when a tensor is missing, unknown, misshaped or of a wrong type, or an operation "

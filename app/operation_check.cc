@@ -146,6 +146,9 @@ std::vector<Named> operations(WeightFormat compute) {
       {"matmul, gelu_tanh", matmul(compute, Epilogue::gelu_tanh, true)},
       {"matmul, quick_gelu", matmul(compute, Epilogue::quick_gelu, true)},
       {"matmul, add", matmul(compute, Epilogue::add, true)},
+      {"matmul of fp8", matmul(WeightFormat::fp8, Epilogue::none, true)},
+      {"matmul of int8", matmul(WeightFormat::int8, Epilogue::none, true)},
+      {"matmul of int4", matmul(WeightFormat::int4, Epilogue::none, true)},
       {"embed", rows([](Run& run, Tensor out, Tensor) {
          run->embed(out, run.parameter({11, 96}), run.index({3, 4, 13, 8, 2, 12, 3}), 3);
        })},

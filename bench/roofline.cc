@@ -93,6 +93,16 @@ int run() {
   std::printf("\n|---|---|---|---|---|---|---|---|---|---|\n");
   print_steps("7B", k7b);
   print_steps("13B", k13b);
+  for (const WeightFormat weights : {WeightFormat::int8, WeightFormat::int4}) {
+    for (const int sequences : {1, 8}) {
+      char what[96];
+      std::snprintf(what, sizeof(what), "7B decode, %d x 1024 tokens, %s", sequences,
+                    weights == WeightFormat::int8 ? "fp8 or int8" : "int4");
+      const std::vector<AttentionSpan> spans(static_cast<size_t>(sequences), {1, 1024});
+      print_step(what, language_step_cost(k7b, spans, sequences, 1, weights),
+                 weight_bytes(k7b, 1, weights) + 1024.0 * sequences * kv_token_bytes(k7b, 1));
+    }
+  }
   for (const int slices : {1, 8, 32}) {
     char what[96];
     std::snprintf(what, sizeof(what), "13B encode, %d slices of 576 patches", slices);

@@ -135,6 +135,12 @@ std::vector<Setting> settings_of(ServerConfig& c) {
        "directory of the vision tower; empty: inside or beside the model"},
       {"model.name", &e.model_name, "name that clients use; empty: the directory's"},
       {"model.dtype", &e.dtype, "of the weights", 0, 0, {"auto", "bf16", "f32"}},
+      {"model.quantize",
+       &e.quantize,
+       "the language model's matrices, as they are loaded",
+       0,
+       0,
+       {"none", "fp8", "int8", "int4"}},
 
       {"net.host", &c.net.host, "address to listen on"},
       {"net.port", &c.net.port, "port to listen on; 0: any free one", 0, 65535},

@@ -20,6 +20,14 @@ WeightFormat weight_format(const std::string& dtype, const ModelFiles& files) {
   return table != nullptr && table->dtype() == DType::f32 ? WeightFormat::f32 : WeightFormat::bf16;
 }
 
+WeightFormat matrix_format(const std::string& quantize, WeightFormat otherwise) {
+  if (quantize == "none") return otherwise;
+  for (const WeightFormat format : {WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
+    if (quantize == name_of(format)) return format;
+  }
+  throw Error(message("quantize is \"", quantize, "\", but must be none, fp8, int8 or int4"));
+}
+
 // Names, types, shapes and some bytes of every tensor: reading all of a large checkpoint would take too long,
 // and this is about honest mistakes.
 void describe(const Checkpoint& checkpoint, std::string& text) {
@@ -38,8 +46,7 @@ std::string identity_of(const ModelFiles& files, const EngineOptions& options) {
   if (files.tower) describe(*files.tower, text);
   const SlicingConfig& slicing = files.config.slicing;
   text += message(" slices ", slicing.max_slices, ' ', slicing.prescale_longest, ' ', slicing.scale,
-                  options.image.reference_compat ? " compat " : " ",
-                  files.format == WeightFormat::f32 ? "f32" : "bf16");
+                  options.image.reference_compat ? " compat " : " ", name_of(files.format));
   return fingerprint({bytes_of(text)}).hex();
 }
 
@@ -49,13 +56,15 @@ ModelFiles open_model(const EngineOptions& options) {
   require(!options.model.empty(), "no model is given: set engine.model to a checkpoint directory");
   ModelConfig config = read_model_config(options.model, options.vision_tower);
   override_slicing(config.slicing, options.image);
-  ModelFiles files{std::move(config), Checkpoint(options.model), std::nullopt, WeightFormat::bf16, ""};
+  ModelFiles files{std::move(config),  Checkpoint(options.model), std::nullopt,
+                   WeightFormat::bf16, WeightFormat::bf16,        ""};
   if (files.config.vision && !files.config.vision_directory.empty() &&
       files.config.vision_directory != files.config.directory) {
     files.tower.emplace(files.config.vision_directory);
   }
   require_complete(files.config, files.checkpoint, files.tower ? &*files.tower : nullptr);
   files.format = weight_format(options.dtype, files);
+  files.matrices = matrix_format(options.quantize, files.format);
   files.identity = identity_of(files, options);
   return files;
 }

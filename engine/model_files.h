@@ -17,6 +17,7 @@ struct ModelFiles {
   Checkpoint checkpoint;
   std::optional<Checkpoint> tower;  // where the vision tower lies elsewhere
   WeightFormat format = WeightFormat::bf16;
+  WeightFormat matrices = WeightFormat::bf16;  // of the language model: format, or a quantized one
   std::string identity;  // equal on ranks that would compute the same rows: of files and preprocessing
 
   const Checkpoint& vision_checkpoint() const { return tower ? *tower : checkpoint; }

@@ -30,15 +30,16 @@ struct EncodeOptions {
 struct EngineOptions {
   std::filesystem::path model;  // checkpoint directory
   std::filesystem::path
-      vision_tower;             // where the tower lies that the config calls by a name; "": found beside it
-  std::string model_name;       // that clients use; "": the directory's name
-  std::string dtype = "auto";   // weights: auto | bf16 | f32
-  BackendOptions backend;       // of every rank; threads are per rank
-  int max_running = 32;         // sequences in one step
-  int max_waiting = 256;        // requests beyond those running; more are refused with 429
-  int token_budget = 512;       // rows of one step, prefill and decode together
-  int page_size = 64;           // tokens of one KV page
-  int64_t kv_memory_bytes = 0;  // per LLM rank; 0: a share of the memory that is free
+      vision_tower;               // where the tower lies that the config calls by a name; "": found beside it
+  std::string model_name;         // that clients use; "": the directory's name
+  std::string dtype = "auto";     // weights: auto | bf16 | f32
+  std::string quantize = "none";  // the language model's matrices: none | fp8 | int8 | int4
+  BackendOptions backend;         // of every rank; threads are per rank
+  int max_running = 32;           // sequences in one step
+  int max_waiting = 256;          // requests beyond those running; more are refused with 429
+  int token_budget = 512;         // rows of one step, prefill and decode together
+  int page_size = 64;             // tokens of one KV page
+  int64_t kv_memory_bytes = 0;    // per LLM rank; 0: a share of the memory that is free
   double kv_memory_share =
       0.6;                 // of a device's memory that the weights leave free, when kv_memory_bytes is 0
   int context_length = 0;  // 0: the model's, or what the KV memory holds if that is less

@@ -102,7 +102,8 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Ran
   Backend& backend = *rank.device.backend;
   rank.group = device_group(backend, rank.device.transport.get(), std::move(host_group));
   Communicator& group = *rank.group;
-  auto llama = std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.format, context);
+  auto llama =
+      std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.matrices, context);
   rank.sizes.pages =
       agreed_minimum(backend, group, wanted_pages(files, options, backend, llama->shard(), context));
   require(rank.sizes.pages > 0, "the KV memory does not hold one page: give more kv_memory");

@@ -77,7 +77,7 @@ struct BackendOptions {
   int local_rank = 0;              // of this rank among those of its host
   std::string attention = "auto";  // CUDA only: auto (tensor cores where they fit) | plain
   // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
-  // activations.
+  // activations. f32 or bf16.
   WeightFormat compute = WeightFormat::bf16;
 };
 
@@ -101,8 +101,9 @@ class Backend {
   virtual void download(Tensor host, Tensor device) = 0;
   virtual void synchronize() = 0;
   // Packs a host matrix [N,K] (f32, bf16 or f16; rows may be spaced, so that a shard of a mapped file packs
-  // in place).
-  virtual Weight pack(Tensor host, WeightFormat format) = 0;
+  // in place). A shard of columns names the `whole` matrix they are of, so that it is quantized as the whole
+  // would be.
+  virtual Weight pack(Tensor host, WeightFormat format, Tensor whole = {}) = 0;
 
   // [T,N] = [T,K]·[N,K]ᵀ + bias, then the epilogue. out may be f32 where x is bf16 (logits).
   virtual void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options = {}) = 0;

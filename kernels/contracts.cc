@@ -85,10 +85,14 @@ void upload(Tensor device, Tensor host) { copy("upload", device, host); }
 
 void download(Tensor host, Tensor device) { copy("download", host, device); }
 
-void pack(Tensor host) {
+void pack(Tensor host, Tensor whole) {
   present("pack", {host});
   expect(host.rank() == 2 && is_float(host.dtype()), "pack", "a weight is a float matrix", host);
   expect(host.dim(0) >= 1 && host.dim(1) >= 1, "pack", "a weight has elements", host);
+  if (whole.empty()) return;
+  present("pack", {whole});
+  expect(whole.rank() == 2 && whole.dtype() == host.dtype() && whole.dim(0) == host.dim(0), "pack",
+         "the whole of a shard has its rows and type", whole);
 }
 
 void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
@@ -98,6 +102,7 @@ void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options)
   expect(out.dtype() == x.dtype() || out.dtype() == DType::f32, "matmul", "out is f32 or of the type of x",
          out);
   check(static_cast<bool>(w.data), "matmul: the weight is not packed");
+  check(!is_quantized(w.format) || w.scales, "matmul: the weight has no scales");
   expect(x.dim(1) == w.k, "matmul", "x has as many columns as the weight has inputs", x);
   expect(out.dim(1) == w.n, "matmul", "out has as many columns as the weight has outputs", out);
   expect(out.dim(0) == x.dim(0), "matmul", "out has the rows of x", out);

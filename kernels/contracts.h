@@ -10,7 +10,7 @@ namespace uhd::contracts {
 
 void upload(Tensor device, Tensor host);
 void download(Tensor host, Tensor device);
-void pack(Tensor host);
+void pack(Tensor host, Tensor whole);
 void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
 void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id);
 void rms_norm(Tensor out, Tensor x, Tensor w);

@@ -1,14 +1,19 @@
 #include "model/step_cost.h"
 
+#include "kernels/quantize.h"
+#include "model/weights/parameters.h"
 #include "model/weights/shard.h"
 
 namespace uhd {
 namespace {
 
-constexpr double kElement = 2;  // bf16, activations and weights
+constexpr double kElement = 2;  // bf16
 
-Cost matmul(double t, double n, double k, bool added = false) {
-  return matmul_cost(t, n, k, kElement, kElement, added);
+double matrix_bytes(WeightFormat format, double n, double k) {
+  return static_cast<double>(bytes_of(format, static_cast<int64_t>(n), static_cast<int64_t>(k)));
+}
+Cost matmul(double t, double n, double k, bool added = false, WeightFormat weights = WeightFormat::bf16) {
+  return matmul_cost(t, n, k, matrix_bytes(weights, n, k) / (n * k), kElement, added);
 }
 Cost rows(double count, double width, double reads, double writes) {
   return rows_cost(count, width, reads, writes, kElement);
@@ -23,7 +28,7 @@ Cost StepCost::total() const {
 }
 
 StepCost language_step_cost(const LanguageConfig& language, std::span<const AttentionSpan> spans, int samples,
-                            int ranks) {
+                            int ranks, WeightFormat weights) {
   const LanguageShard shard = shard_of(language, 0, ranks);
   double t = 0;
   for (const AttentionSpan& s : spans) t += static_cast<double>(s.queries);
@@ -35,19 +40,19 @@ StepCost language_step_cost(const LanguageConfig& language, std::span<const Atte
   step.kernels = {
       {"embed", 1, rows(t, h, 1, 1)},
       {"rms_norm", 1, rows(t, h, 1, 1)},
-      {"qkv", layers, matmul(t, hq + 2 * hk, h)},
+      {"qkv", layers, matmul(t, hq + 2 * hk, h, false, weights)},
       {"rope", layers, rows(t, hq + hk, 1, 1)},
       {"store_kv", layers, rows(t, 2 * hk, 1, 1)},
       {"paged_attention", layers, paged_attention_cost(spans, shard.heads, shard.kv_heads, d, kElement)},
-      {"attention out", layers, matmul(t, h, hq)},
+      {"attention out", layers, matmul(t, h, hq, false, weights)},
       {"add_rms_norm", 2 * layers, rows(t, h, 2, 2)},
-      {"gate_up", layers, matmul(t, 2 * i, h)},
+      {"gate_up", layers, matmul(t, 2 * i, h, false, weights)},
       {"silu_mul", layers, rows(t, i, 2, 1)},
-      {"down", layers, matmul(t, h, i)},
+      {"down", layers, matmul(t, h, i, false, weights)},
   };
   if (samples > 0) {
     step.kernels.push_back({"gather_rows", 1, rows(samples, h, 1, 1)});
-    Cost logits = matmul(samples, shard.ids, h);
+    Cost logits = matmul(samples, shard.ids, h, false, head_format(weights));
     logits.bytes += samples * static_cast<double>(shard.ids) * (4 - kElement);  // f32
     step.kernels.push_back({"logits", 1, logits});
   }
@@ -122,11 +127,14 @@ double roof_seconds(const StepCost& step, const DeviceRoof& device) {
   return seconds;
 }
 
-double weight_bytes(const LanguageConfig& language, int ranks) {
+double weight_bytes(const LanguageConfig& language, int ranks, WeightFormat weights) {
   const LanguageShard shard = shard_of(language, 0, ranks);
-  const double h = language.hidden, d = language.head_dim;
-  const double layer = h * d * (2.0 * shard.heads + 2.0 * shard.kv_heads) + 3.0 * h * shard.units;
-  return kElement * (language.layers * layer + 2.0 * shard.ids * h);
+  const double h = language.hidden, d = language.head_dim, i = shard.units, ids = shard.ids;
+  const double layer = matrix_bytes(weights, (shard.heads + 2.0 * shard.kv_heads) * d, h) +
+                       matrix_bytes(weights, h, shard.heads * d) + matrix_bytes(weights, 2 * i, h) +
+                       matrix_bytes(weights, h, i);
+  return language.layers * layer + matrix_bytes(WeightFormat::bf16, ids, h) +
+         matrix_bytes(head_format(weights), ids, h);
 }
 
 double kv_token_bytes(const LanguageConfig& language, int ranks) {

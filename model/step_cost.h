@@ -1,5 +1,7 @@
 // The least a step of the model has to do on one rank, kernel by kernel: what Llama::forward and Vit::forward
-// queue, in the words of kernels/cost.h. Weights and activations are bf16.
+// queue, in the words of kernels/cost.h. Activations are bf16, and so are weights where no format is given.
+// What a device does to quantized weights besides reading them (expanding them for long prompts) is not
+// counted.
 #pragma once
 
 #include <span>
@@ -7,6 +9,7 @@
 #include <vector>
 
 #include "kernels/cost.h"
+#include "kernels/weight.h"
 #include "model/config.h"
 
 namespace uhd {
@@ -27,9 +30,9 @@ struct StepCost {
 };
 
 // One step of one of `ranks` tensor-parallel ranks: the rows of all spans together, logits for `samples` of
-// them.
+// them. `weights`: of the matrices, as Llama loads them.
 StepCost language_step_cost(const LanguageConfig& language, std::span<const AttentionSpan> spans, int samples,
-                            int ranks);
+                            int ranks, WeightFormat weights = WeightFormat::bf16);
 
 // The tower over slices of `patches` patches each, and the projector behind it.
 StepCost vision_cost(const VisionConfig& vision, const ProjectorConfig& projector, int language_hidden,
@@ -40,7 +43,7 @@ StepCost vision_cost(const VisionConfig& vision, const ProjectorConfig& projecto
 double roof_seconds(const StepCost& step, const DeviceRoof& device);
 
 // Bytes of the language model's weights on one rank, and of K and V of one token.
-double weight_bytes(const LanguageConfig& language, int ranks);
+double weight_bytes(const LanguageConfig& language, int ranks, WeightFormat weights = WeightFormat::bf16);
 double kv_token_bytes(const LanguageConfig& language, int ranks);
 
 }  // namespace uhd

@@ -14,7 +14,7 @@
 namespace uhd::cpu {
 
 // Device memory is host memory; upload and download copy at once. Member functions lie by family in
-// matmul.cc, attention.cc, norm.cc, elementwise.cc, rows.cc, select.cc and vision.cc.
+// matmul.cc, quantized.cc, attention.cc, norm.cc, elementwise.cc, rows.cc, select.cc and vision.cc.
 class Backend final : public uhd::Backend {
  public:
   explicit Backend(const BackendOptions& options);
@@ -28,7 +28,7 @@ class Backend final : public uhd::Backend {
   void upload(Tensor device, Tensor host) override;
   void download(Tensor host, Tensor device) override;
   void synchronize() override {}
-  Weight pack(Tensor host, WeightFormat format) override;
+  Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
 
   void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
   void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
@@ -55,6 +55,7 @@ class Backend final : public uhd::Backend {
 
  private:
   void release(void* data, size_t bytes) noexcept override;
+  Weight pack_quantized(Tensor host, WeightFormat format, Tensor whole);
   // body(row) for every row, in tasks of about kTaskElements.
   template <class Body>
   void for_rows(int64_t rows, int64_t row_elements, const Body& body) {

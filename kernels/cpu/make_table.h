@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/attention_loops.h"
+#include "kernels/cpu/code_loops.h"
 #include "kernels/cpu/matmul_loops.h"
 #include "kernels/cpu/row_loops.h"
 
@@ -14,6 +15,9 @@ constexpr Table make_table(const char* name) {
           .native_bf16 = V::kNativeBf16,
           .panel_f32 = panel<V, F32Units<V>>,
           .panel_bf16 = panel<V, Bf16Units<V>>,
+          .panel_fp8 = code_panel<V, Fp8Codes>,
+          .panel_int8 = code_panel<V, Int8Codes>,
+          .panel_int4 = code_panel<V, Int4Codes>,
           .attend_f32 = attend<V, F32Units<V>>,
           .attend_bf16 = attend<V, Bf16Units<V>>,
           .to_bf16 = to_bf16<V>,

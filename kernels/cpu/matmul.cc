@@ -1,17 +1,42 @@
 // Packing of weights, and matmul as tasks over panels.
 //
 // Packed layout: [N/64][K][64] floats or [N/64][K/2][64][2] bfloat16, N padded to 64 and K to even with
-// zeros. One copy serves every number of rows: it is the order in which the inner loop reads.
+// zeros. One copy serves every number of rows: it is the order in which the inner loop reads. Quantized
+// weights: quantized.cc.
 #include <cstring>
 
 #include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
+#include "kernels/quantize.h"
 
 namespace uhd::cpu {
 namespace {
 
 int64_t panels_of(int64_t n) { return (n + kPanel - 1) / kPanel; }
 int64_t units_of(int64_t k, WeightFormat format) { return format == WeightFormat::f32 ? k : (k + 1) / 2; }
+
+// The loop over a panel, and the bytes of one of its units and of the scales of a panel.
+struct PanelForm {
+  void (*loop)(const PanelJob&);
+  int64_t unit_bytes;
+  int64_t scale_bytes;
+};
+
+PanelForm form_of(const Table& table, const Weight& w) {
+  switch (w.format) {
+    case WeightFormat::f32:
+      return {table.panel_f32, 4, 0};
+    case WeightFormat::bf16:
+      return {table.panel_bf16, 4, 0};
+    case WeightFormat::fp8:
+      return {table.panel_fp8, 2, kPanel * 4};
+    case WeightFormat::int8:
+      return {table.panel_int8, 2, kPanel * 4};
+    case WeightFormat::int4:
+      break;
+  }
+  return {table.panel_int4, 1, groups_of(w.k) * kPanel * 2};
+}
 
 template <class T>
 uint16_t as_bf16(T x) {
@@ -62,9 +87,10 @@ int64_t panels_a_task(int64_t panels, int threads) { return std::max<int64_t>(1,
 
 }  // namespace
 
-Weight Backend::pack(Tensor host, WeightFormat format) {
-  contracts::pack(host);
-  Weight w{format, host.dim(0), host.dim(1), {}};
+Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
+  contracts::pack(host, whole);
+  if (is_quantized(format)) return pack_quantized(host, format, whole);
+  Weight w{format, host.dim(0), host.dim(1), {}, {}};
   const int64_t panel_bytes = units_of(w.k, format) * kPanel * 4;
   w.data = allocate(static_cast<size_t>(panels_of(w.n) * panel_bytes));
   pool_.parallel_for(panels_of(w.n), 1, [&](int64_t panel, int64_t) {
@@ -79,7 +105,7 @@ void Backend::matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions&
   const int64_t units = units_of(w.k, w.format);
   const std::byte* a = static_cast<const std::byte*>(x.raw());
   int64_t a_stride = x.row_stride();
-  if (w.format == WeightFormat::bf16) {
+  if (w.format != WeightFormat::f32) {
     a_stride = (units + 15) / 16 * 16 + 16;  // not a power of two: rows fall into different cache sets
     std::byte* rounded = activations_.take(static_cast<size_t>(rows * a_stride * 4));
     for_rows(rows, w.k, [&](int64_t r) {
@@ -89,23 +115,26 @@ void Backend::matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions&
     });
     a = rounded;
   }
-  const auto panel_loop = w.format == WeightFormat::f32 ? table_.panel_f32 : table_.panel_bf16;
+  const PanelForm form = form_of(table_, w);
+  const auto* codes = static_cast<const std::byte*>(w.data.data());
+  const auto* scales = static_cast<const std::byte*>(w.scales.data());
   const int64_t panels = panels_of(w.n);
   const float* bias = options.bias.empty() ? nullptr : options.bias.data<float>();
   // Row chunks of a panel follow one another, so that the panel comes from memory once.
   pool_.parallel_for(panels, panels_a_task(panels, pool_.size()), [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       for (int64_t first = 0; first < rows; first += kPanelRows) {
-        panel_loop({.out = out.row<float>(first) + p * kPanel,
-                    .out_stride = out.row_stride(),
-                    .x = a + first * a_stride * 4,
-                    .x_stride = a_stride,
-                    .panel = static_cast<const std::byte*>(w.data.data()) + p * units * kPanel * 4,
-                    .units = units,
-                    .rows = std::min<int64_t>(kPanelRows, rows - first),
-                    .columns = std::min<int64_t>(kPanel, w.n - p * kPanel),
-                    .bias = bias == nullptr ? nullptr : bias + p * kPanel,
-                    .epilogue = options.epilogue});
+        form.loop({.out = out.row<float>(first) + p * kPanel,
+                   .out_stride = out.row_stride(),
+                   .x = a + first * a_stride * 4,
+                   .x_stride = a_stride,
+                   .panel = codes + p * units * kPanel * form.unit_bytes,
+                   .units = units,
+                   .rows = std::min<int64_t>(kPanelRows, rows - first),
+                   .columns = std::min<int64_t>(kPanel, w.n - p * kPanel),
+                   .bias = bias == nullptr ? nullptr : bias + p * kPanel,
+                   .epilogue = options.epilogue,
+                   .scales = scales == nullptr ? nullptr : scales + p * form.scale_bytes});
       }
     }
   });

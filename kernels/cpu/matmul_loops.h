@@ -22,12 +22,14 @@ typename V::F apply(Epilogue epilogue, typename V::F x) {
   }
 }
 
-// One row of a finished tile to its place. Whole vectors and the rest go through the same arithmetic.
+// One row of a finished tile to its place, times `scales` where there are some. Whole vectors and the rest go
+// through the same arithmetic.
 template <class V>
-void finish_row(float* out, const float* sums, const PanelJob& job) {
+void finish_row(float* out, const float* sums, const PanelJob& job, const float* scales = nullptr) {
   for (int64_t j = 0; j < job.columns; j += V::kWidth) {
     const int64_t n = job.columns - j;
     typename V::F x = V::load(sums + j);
+    if (scales != nullptr) x = x * V::load(scales + j);
     if (n >= V::kWidth) {
       if (job.bias != nullptr) x = x + V::load(job.bias + j);
       if (job.epilogue == Epilogue::add) x = x + V::load(out + j);

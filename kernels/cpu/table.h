@@ -18,6 +18,7 @@ constexpr int kPanel = 64;       // columns of one panel of packed weights
 constexpr int kPanelRows = 288;  // most rows of one PanelJob
 constexpr int kBlockKeys = 256;  // keys of one softmax block
 constexpr int kQueryRows = 24;   // query rows that share one pass over keys and values
+constexpr int kGroupUnits = 16;  // units that share a scale in int4
 
 // out [rows, columns] = x · panel + bias, then the epilogue; rows <= kPanelRows, columns <=
 // kPanel. A little past the panel's end is prefetched.
@@ -26,12 +27,13 @@ struct PanelJob {
   int64_t out_stride;  // floats
   const void* x;       // rows of units
   int64_t x_stride;    // units
-  const void* panel;   // [units][kPanel]
+  const void* panel;   // [units][kPanel]; of codes: pairs of bytes, or of nibbles that hold code + 8
   int64_t units;
   int64_t rows;
   int64_t columns;
   const float* bias;  // of this panel, or null
   Epilogue epilogue;
+  const void* scales;  // of codes, of this panel: f32 [kPanel], int4: bfloat16 [units / kGroupUnits][kPanel]
 };
 
 // Keys and values of one softmax block: `blocks` pieces of `width` keys each (the last may be partly used).
@@ -65,6 +67,9 @@ struct Table {
 
   void (*panel_f32)(const PanelJob&);
   void (*panel_bf16)(const PanelJob&);
+  void (*panel_fp8)(const PanelJob&);
+  void (*panel_int8)(const PanelJob&);
+  void (*panel_int4)(const PanelJob&);
   void (*attend_f32)(const AttentionState&, const KeyBlock&);
   void (*attend_bf16)(const AttentionState&, const KeyBlock&);
 

@@ -133,9 +133,23 @@ void Backend::wait() {
   }
 }
 
-Weight Backend::pack(Tensor host, WeightFormat format) {
-  contracts::pack(host);
-  Weight w{format, host.dim(0), host.dim(1), {}};
+Weight Backend::pack_quantized(Tensor host, WeightFormat format, Tensor whole) {
+  Weight w{format, host.dim(0), host.dim(1), {}, {}};
+  const int64_t row_bytes = pieces_of(w.k, format) * kPieceBytes;
+  w.data = allocate(static_cast<size_t>(w.n * row_bytes));
+  const std::vector<std::byte> scales =
+      pack_codes(host, whole, format, [&](int64_t first, std::span<const std::byte> rows) {
+        staging_.upload(static_cast<std::byte*>(w.data.data()) + first * row_bytes, rows.data(), rows.size());
+      });
+  w.scales = allocate(scales.size());
+  staging_.upload(w.scales.data(), scales.data(), scales.size());
+  return w;
+}
+
+Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
+  contracts::pack(host, whole);
+  if (is_quantized(format)) return pack_quantized(host, format, whole);
+  Weight w{format, host.dim(0), host.dim(1), {}, {}};
   const int64_t stride = weight_stride(w.k, format);
   const int64_t row_bytes = stride * (format == WeightFormat::bf16 ? 2 : 4);
   w.data = allocate(static_cast<size_t>(w.n * row_bytes));

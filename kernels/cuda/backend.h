@@ -42,7 +42,7 @@ class Backend final : public uhd::Backend {
   void upload(Tensor device, Tensor host) override;
   void download(Tensor host, Tensor device) override;
   void synchronize() override;
-  Weight pack(Tensor host, WeightFormat format) override;
+  Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
 
   void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
   void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
@@ -78,6 +78,7 @@ class Backend final : public uhd::Backend {
  private:
   void release(void* data, size_t bytes) noexcept override;
   void wait();
+  Weight pack_quantized(Tensor host, WeightFormat format, Tensor whole);
 
   const int device_;
   const DType activations_;

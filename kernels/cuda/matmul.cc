@@ -1,8 +1,11 @@
 #include "kernels/cuda/matmul.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/epilogue.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/quantized.h"
 
 namespace uhd::cuda {
 namespace {
@@ -12,12 +15,12 @@ constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 // Prefill comes in every number of rows up to the token budget.
 constexpr size_t kMostPlans = 4096;
 
-// The element types of a format: the place where further formats come in.
 DType element_of(WeightFormat format) { return format == WeightFormat::f32 ? DType::f32 : DType::bf16; }
 
 }  // namespace
 
-Matmul::Matmul(cudaStream_t stream) : stream_(stream) {
+Matmul::Matmul(cudaStream_t stream, int64_t expanded_bytes)
+    : stream_(stream), expanded_bytes_(expanded_bytes) {
   check_cublas(cublasLtCreate(&handle_), "cublasLtCreate");
   take(workspace_, kWorkspaceBytes);
 }
@@ -25,7 +28,7 @@ Matmul::Matmul(cudaStream_t stream) : stream_(stream) {
 Matmul::~Matmul() {
   cudaStreamSynchronize(stream_);
   plans_.clear();
-  for (Scratch* scratch : {&workspace_, &activations_, &biases_, &sums_}) {
+  for (Scratch* scratch : {&workspace_, &activations_, &biases_, &sums_, &expanded_}) {
     for (void* block : scratch->blocks) cudaFree(block);
   }
   cublasLtDestroy(handle_);
@@ -33,7 +36,46 @@ Matmul::~Matmul() {
 
 void Matmul::run(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
   if (out.rows() == 0) return;
-  const DType element = element_of(w.format);
+  if (is_quantized(w.format)) return quantized_product(out, x, w, options);
+  product(out, x, Tensor(w.data.data(), element_of(w.format), {w.n, w.k}, weight_stride(w.k, w.format)),
+          options);
+}
+
+void Matmul::quantized_product(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
+  if (out.rows() <= kFewRows) {
+    const bool add = options.epilogue == Epilogue::add;
+    few_rows_matmul(stream_, out, in_pieces(x, w.format), w, options.bias, add);
+    if (options.epilogue != Epilogue::none && !add) apply_epilogue(stream_, out, out, options.epilogue);
+    return;
+  }
+  if (x.dtype() != DType::bf16) x = converted(x, DType::bf16, activations_);
+  const int64_t stride = pieces_of(w.k, w.format) * codes_of_piece(w.format);
+  const int64_t row_bytes = stride * static_cast<int64_t>(sizeof(bf16));
+  const int64_t most = std::min(w.n, std::max<int64_t>(1, expanded_bytes_ / row_bytes / 128) * 128);
+  void* expanded = take(expanded_, static_cast<size_t>(most * row_bytes));
+  for (int64_t first = 0; first < w.n; first += most) {
+    const int64_t count = std::min(most, w.n - first);
+    const Tensor part(expanded, DType::bf16, {count, w.k}, stride);
+    expand(stream_, part, w, first);
+    const Tensor bias = options.bias.empty() ? Tensor() : options.bias.slice_rows(first, count);
+    product(out.slice_columns(first, count), x, part, {.bias = bias, .epilogue = options.epilogue});
+  }
+}
+
+Tensor Matmul::in_pieces(Tensor x, WeightFormat format) {
+  const int64_t rows = x.rows(), k = x.dim(1);
+  const int64_t columns = pieces_of(k, format) * codes_of_piece(format);
+  const bool aligned = alignment_of(x.raw()) >= kPieceBytes && (rows == 1 || x.row_stride() % 8 == 0);
+  if (x.dtype() == DType::bf16 && columns == k && aligned) return x;
+  const size_t bytes = static_cast<size_t>(rows * columns) * sizeof(bf16);
+  const Tensor padded(take(activations_, bytes), DType::bf16, {rows, columns});
+  if (columns != k) check_cuda(cudaMemsetAsync(padded.raw(), 0, bytes, stream_), "clearing scratch memory");
+  cast(stream_, padded.slice_columns(0, k), x);
+  return padded;
+}
+
+void Matmul::product(Tensor out, Tensor x, Tensor w, const MatmulOptions& options) {
+  const DType element = w.dtype();
   if (x.dtype() != element) x = converted(x, element, activations_);
   // cuBLASLt adds to and gives f32 of f32 operands only.
   const bool through_sums = element == DType::f32 && out.dtype() != DType::f32;
@@ -44,7 +86,7 @@ void Matmul::run(Tensor out, Tensor x, const Weight& w, const MatmulOptions& opt
   }
   Tensor bias = options.bias;
   if (!bias.empty() && result.dtype() != DType::f32) {
-    bias = converted(bias.reshaped({1, w.n}), result.dtype(), biases_);
+    bias = converted(bias.reshaped({1, w.rows()}), result.dtype(), biases_);
   }
   const bool direct = !through_sums;
   if (direct && options.epilogue == Epilogue::gelu_tanh && multiply(result, x, w, bias, false, true)) return;
@@ -55,15 +97,15 @@ void Matmul::run(Tensor out, Tensor x, const Weight& w, const MatmulOptions& opt
   }
 }
 
-bool Matmul::multiply(Tensor out, Tensor x, const Weight& w, Tensor bias, bool accumulate, bool gelu_tanh) {
+bool Matmul::multiply(Tensor out, Tensor x, Tensor w, Tensor bias, bool accumulate, bool gelu_tanh) {
   PlanKey key;
   key.rows = out.rows();
-  key.n = w.n;
-  key.k = w.k;
+  key.n = w.dim(0);
+  key.k = w.dim(1);
   // One row has no stride of its own: all of them share a plan.
-  key.out_stride = out.rows() == 1 ? w.n : out.row_stride();
-  key.x_stride = out.rows() == 1 ? w.k : x.row_stride();
-  key.w_stride = weight_stride(w.k, w.format);
+  key.out_stride = out.rows() == 1 ? key.n : out.row_stride();
+  key.x_stride = out.rows() == 1 ? key.k : x.row_stride();
+  key.w_stride = w.row_stride();
   key.out = out.dtype();
   key.in = x.dtype();
   key.accumulate = accumulate;
@@ -71,14 +113,14 @@ bool Matmul::multiply(Tensor out, Tensor x, const Weight& w, Tensor bias, bool a
   key.gelu_tanh = gelu_tanh;
   key.out_alignment = alignment_of(out.raw());
   key.x_alignment = alignment_of(x.raw());
-  key.w_alignment = alignment_of(w.data.data());
+  key.w_alignment = alignment_of(w.raw());
   key.bias_alignment = alignment_of(bias.raw());
   const MatmulPlan& plan = plan_for(key, bias.raw());
   if (!plan.usable()) {
     check(gelu_tanh, plan.refusal());
     return false;
   }
-  plan.run(handle_, out.raw(), x.raw(), w.data.data(), bias.raw(), workspace_.blocks.back(), stream_);
+  plan.run(handle_, out.raw(), x.raw(), w.raw(), bias.raw(), workspace_.blocks.back(), stream_);
   return true;
 }
 

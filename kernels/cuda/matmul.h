@@ -14,7 +14,7 @@
 namespace uhd::cuda {
 
 // A packed weight is row-major [N, stride] in its format: rows start at multiples of 16 bytes, what lies
-// between K and the stride is zero.
+// between K and the stride is zero. Quantized ones: quantized.h.
 constexpr int64_t weight_stride(int64_t k, WeightFormat format) {
   const int64_t unit = format == WeightFormat::bf16 ? 8 : 4;
   return (k + unit - 1) / unit * unit;
@@ -30,12 +30,17 @@ constexpr int64_t weight_stride(int64_t k, WeightFormat format) {
 // Fused into the product: bias, gelu_tanh (cuBLASLt's GELU is the tanh form) and add (beta = 1). The other
 // epilogues are a pass of their own over out (epilogue.cu).
 //
+// Quantized weights: up to kFewRows rows are multiplied with the codes (quantized.h); for more, some outputs'
+// weights at a time become bf16 in scratch memory, small enough to stay in the second-level cache of the
+// larger devices, and go through cuBLASLt.
+//
 // A plan holds descriptors and the algorithm that the heuristic names; one is made at the first use of its
 // shapes, which must not be under stream capture. Scratch memory grows at first use too and is kept until the
 // end, because a captured graph may still name it. Not thread-safe; belongs to its stream's thread.
 class Matmul {
  public:
-  explicit Matmul(cudaStream_t stream);
+  // expanded_bytes: of quantized weights in bf16 at a time.
+  explicit Matmul(cudaStream_t stream, int64_t expanded_bytes = int64_t{32} << 20);
   ~Matmul();
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
@@ -51,17 +56,24 @@ class Matmul {
     size_t bytes = 0;
   };
   const MatmulPlan& plan_for(const PlanKey& key, const void* bias);
+  // w: [N,K] of f32 or bf16, its rows spaced.
+  void product(Tensor out, Tensor x, Tensor w, const MatmulOptions& options);
+  void quantized_product(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
   // False: cuBLASLt does not fuse gelu_tanh here, nothing was done.
-  bool multiply(Tensor out, Tensor x, const Weight& w, Tensor bias, bool accumulate, bool gelu_tanh);
+  bool multiply(Tensor out, Tensor x, Tensor w, Tensor bias, bool accumulate, bool gelu_tanh);
   Tensor converted(Tensor x, DType dtype, Scratch& scratch);
+  // x as few_rows_matmul reads it.
+  Tensor in_pieces(Tensor x, WeightFormat format);
   void* take(Scratch& scratch, size_t bytes);
 
   cudaStream_t stream_;
+  const int64_t expanded_bytes_;
   cublasLtHandle_t handle_ = nullptr;
   Scratch workspace_;    // of the algorithms: one, since a stream runs one product at a time
   Scratch activations_;  // x in the weight's type
   Scratch biases_;       // a bias in out's type
   Scratch sums_;         // the result of f32 weights on its way to bf16
+  Scratch expanded_;     // quantized weights in bf16
   std::unordered_map<PlanKey, std::unique_ptr<MatmulPlan>, PlanKeyHash> plans_;
 };
 

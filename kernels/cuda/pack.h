@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/weight.h"
+#include "kernels/cuda/quantized.h"
 
 namespace uhd::cuda {
 
@@ -45,6 +45,49 @@ void pack_rows(Tensor host, WeightFormat format, int64_t stride, const Take& tak
   } else {
     pack_as(0.0f);
   }
+}
+
+// A row of codes as quantized.h lays it out.
+inline void place_codes(std::span<const uint8_t> codes, WeightFormat format, std::byte* row) {
+  if (format != WeightFormat::int4) {
+    std::copy_n(reinterpret_cast<const std::byte*>(codes.data()), codes.size(), row);
+    return;
+  }
+  std::fill_n(row, groups_of(static_cast<int64_t>(codes.size())) * kPieceBytes, std::byte{0x88});
+  for (size_t i = 0; i < codes.size(); ++i) {
+    const size_t word = i / 8, bit = i % 8 / 2 * 4 + i % 2 * 16;
+    const auto nibble = static_cast<uint8_t>((codes[i] ^ 8) & 15);  // code + 8: what was there is 8
+    std::byte& to = row[word * 4 + bit / 8];
+    const int shift = static_cast<int>(bit % 8);
+    to = (to & static_cast<std::byte>(0xf0 >> shift)) | static_cast<std::byte>(nibble << shift);
+  }
+}
+
+// take(first, bytes) as above, for a quantized format; scales [N] or [N, groups] come back as they are
+// stored.
+template <class Take>
+std::vector<std::byte> pack_codes(Tensor host, Tensor whole, WeightFormat format, const Take& take) {
+  constexpr int64_t kBatchBytes = int64_t{1} << 20;
+  const int64_t n = host.dim(0), row_bytes = pieces_of(host.dim(1), format) * kPieceBytes;
+  const int64_t batch = std::clamp<int64_t>(kBatchBytes / row_bytes, 1, n);
+  RowQuantizer quantizer(host, whole, format);
+  std::vector<std::byte> rows(static_cast<size_t>(batch * row_bytes)), scales;
+  const auto append = [&](auto value) {
+    const auto bytes = std::as_bytes(std::span(&value, 1));
+    scales.insert(scales.end(), bytes.begin(), bytes.end());
+  };
+  for (int64_t first = 0; first < n; first += batch) {
+    const int64_t count = std::min(batch, n - first);
+    for (int64_t r = 0; r < count; ++r) {
+      quantizer.quantize(first + r);
+      place_codes(quantizer.codes(), format, rows.data() + r * row_bytes);
+      for (const float scale : quantizer.scales()) {
+        format == WeightFormat::int4 ? append(bf16(scale)) : append(scale);
+      }
+    }
+    take(first, std::span<const std::byte>(rows).first(static_cast<size_t>(count * row_bytes)));
+  }
+  return scales;
 }
 
 }  // namespace uhd::cuda

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "model/language/rope_table.h"
+#include "model/weights/parameters.h"
 
 namespace uhd {
 
@@ -41,7 +42,7 @@ Llama::Llama(const ModelConfig& model, const Checkpoint& checkpoint, Backend& ba
   }
   final_norm_ = loader.vector(model.prefix_language + "norm.weight");
   const RowRange head_rows{head, first_id, shard_.real_ids};
-  head_ = loader.rows({&head_rows, 1}, shard_.ids);
+  head_ = Loader(checkpoint, backend, head_format(format)).rows({&head_rows, 1}, shard_.ids);
 }
 
 Llama::Layer Llama::load_layer(const std::string& prefix, Loader& loader) const {

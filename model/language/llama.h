@@ -27,8 +27,8 @@ struct StepLimits {
 
 class Llama {
  public:
-  // Loads this rank's shard. Backend and communicator are borrowed and must outlive the model. The checkpoint
-  // is not needed afterwards.
+  // Loads this rank's shard, its matrices in `format` (the head in head_format of it). Backend and
+  // communicator are borrowed and must outlive the model. The checkpoint is not needed afterwards.
   Llama(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend, Communicator& group,
         WeightFormat format, int max_context);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/quantize.h"
+
 namespace uhd {
 namespace {
 
@@ -94,7 +96,12 @@ Weight Loader::whole(const std::string& name) {
 }
 
 Weight Loader::columns(const std::string& name, int64_t first, int64_t count) {
-  return backend_.pack(tensor(name).slice_columns(first, count), format_);
+  const Tensor& whole = tensor(name);
+  if (count == whole.dim(1)) return backend_.pack(whole, format_);
+  require(format_ != WeightFormat::int4 || (first % kGroup == 0 && count % kGroup == 0), name, ": ", count,
+          " of its ", whole.dim(1), " inputs on a rank are not whole groups of ", kGroup,
+          " for int4: fewer ranks, or fp8 or int8");
+  return backend_.pack(whole.slice_columns(first, count), format_, whole);
 }
 
 Weight Loader::transposed(const std::string& name) {

@@ -35,7 +35,8 @@ class Loader {
   // dimensions count as matrices of their rows.
   Weight rows(std::span<const RowRange> ranges, int64_t padded = 0);
   Weight whole(const std::string& name);
-  // Columns [first, first + count) of a matrix.
+  // Columns [first, first + count) of a matrix, quantized as the whole would be. In int4, columns that would
+  // cut a group are an Error.
   Weight columns(const std::string& name, int64_t first, int64_t count);
   // A matrix stored [inputs, outputs].
   Weight transposed(const std::string& name);

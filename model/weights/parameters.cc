@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "kernels/quantize.h"
 #include "model/weights/shard.h"
 
 namespace uhd {
@@ -14,6 +15,12 @@ using Table = std::vector<Parameter>;
 void add_linear(Table& table, const std::string& name, int64_t out, int64_t in, bool bias, ShardRule rule) {
   table.push_back({name + ".weight", {out, in}, rule});
   if (bias) table.push_back({name + ".bias", {out}, rule == ShardRule::row ? ShardRule::whole : rule});
+}
+
+void add_product(Table& table, const std::string& name, int64_t out, int64_t in, bool bias, ShardRule rule) {
+  const size_t at = table.size();
+  add_linear(table, name, out, in, bias, rule);
+  table[at].product = true;
 }
 
 void add_norm(Table& table, const std::string& name, int64_t width, ShardRule rule = ShardRule::whole) {
@@ -85,18 +92,19 @@ Table language_parameters(const ModelConfig& model) {
   for (int i = 0; i < c.layers; ++i) {
     const std::string layer = prefix + "layers." + std::to_string(i) + ".";
     table.push_back({layer + "input_layernorm.weight", {c.hidden}, ShardRule::whole});
-    add_linear(table, layer + "self_attn.q_proj", q, c.hidden, c.qkv_bias, ShardRule::column);
-    add_linear(table, layer + "self_attn.k_proj", kv, c.hidden, c.qkv_bias, ShardRule::kv_heads);
-    add_linear(table, layer + "self_attn.v_proj", kv, c.hidden, c.qkv_bias, ShardRule::kv_heads);
-    add_linear(table, layer + "self_attn.o_proj", c.hidden, q, false, ShardRule::row);
+    add_product(table, layer + "self_attn.q_proj", q, c.hidden, c.qkv_bias, ShardRule::column);
+    add_product(table, layer + "self_attn.k_proj", kv, c.hidden, c.qkv_bias, ShardRule::kv_heads);
+    add_product(table, layer + "self_attn.v_proj", kv, c.hidden, c.qkv_bias, ShardRule::kv_heads);
+    add_product(table, layer + "self_attn.o_proj", c.hidden, q, false, ShardRule::row);
     table.push_back({layer + "post_attention_layernorm.weight", {c.hidden}, ShardRule::whole});
-    add_linear(table, layer + "mlp.gate_proj", c.intermediate, c.hidden, false, ShardRule::column);
-    add_linear(table, layer + "mlp.up_proj", c.intermediate, c.hidden, false, ShardRule::column);
-    add_linear(table, layer + "mlp.down_proj", c.hidden, c.intermediate, false, ShardRule::row);
+    add_product(table, layer + "mlp.gate_proj", c.intermediate, c.hidden, false, ShardRule::column);
+    add_product(table, layer + "mlp.up_proj", c.intermediate, c.hidden, false, ShardRule::column);
+    add_product(table, layer + "mlp.down_proj", c.hidden, c.intermediate, false, ShardRule::row);
   }
   table.push_back({prefix + "norm.weight", {c.hidden}, ShardRule::whole});
   // Tied: the head is the embedding again; some files repeat it.
-  table.push_back({model.head, {c.vocabulary, c.hidden}, c.tied ? ShardRule::unused : ShardRule::vocabulary});
+  table.push_back(
+      {model.head, {c.vocabulary, c.hidden}, c.tied ? ShardRule::unused : ShardRule::vocabulary, true});
   return table;
 }
 
@@ -177,31 +185,59 @@ void require_complete(const ModelConfig& model, const Checkpoint& checkpoint, co
                       problems.size() > 1 ? message(" (and ", problems.size() - 1, " more problems)") : ""));
 }
 
+WeightFormat head_format(WeightFormat layers) {
+  return layers == WeightFormat::int4 ? WeightFormat::int8 : layers;
+}
+
+namespace {
+
+// What one rank holds of a parameter: as many rows and columns.
+struct Held {
+  int64_t rows = 0;
+  int64_t columns = 1;
+};
+
+Held held_of(const Parameter& p, const LanguageConfig& language, const LanguageShard& shard) {
+  Held held{p.shape.rank() > 0 ? p.shape[0] : 1, 1};
+  for (int i = 1; i < p.shape.rank(); ++i) held.columns *= p.shape[i];
+  switch (p.rule) {
+    case ShardRule::unused:
+      return {0, 0};
+    case ShardRule::whole:
+      break;
+    case ShardRule::column:
+      held.rows /= shard.size;
+      break;
+    case ShardRule::row:
+      held.columns /= shard.size;
+      break;
+    case ShardRule::kv_heads:
+      held.rows = held.rows / language.kv_heads * shard.kv_heads;
+      break;
+    case ShardRule::vocabulary:
+      held.rows = shard.ids;
+      break;
+  }
+  return held;
+}
+
+}  // namespace
+
 size_t weight_bytes(const Table& parameters, const LanguageConfig& language, int ranks, WeightFormat format) {
   const LanguageShard shard = shard_of(language, 0, ranks);
-  const size_t matrix_bytes = format == WeightFormat::f32 ? 4 : 2;
+  const WeightFormat plain = is_quantized(format) ? WeightFormat::bf16 : format;
   size_t bytes = 0;
   for (const Parameter& p : parameters) {
-    size_t elements = static_cast<size_t>(p.shape.elements());
-    switch (p.rule) {
-      case ShardRule::unused:
-        continue;
-      case ShardRule::whole:
-        break;
-      case ShardRule::column:
-      case ShardRule::row:
-        elements /= static_cast<size_t>(ranks);
-        break;
-      case ShardRule::kv_heads:
-        elements = elements / static_cast<size_t>(language.kv_heads) * static_cast<size_t>(shard.kv_heads);
-        break;
-      case ShardRule::vocabulary:
-        elements = static_cast<size_t>(shard.ids) * static_cast<size_t>(p.shape[1]);
-        // Tied: the same rows once as a table and once packed as the head.
-        if (language.tied) elements *= 2;
-        break;
-    }
-    bytes += elements * (p.shape.rank() > 1 ? matrix_bytes : 4);
+    const Held held = held_of(p, language, shard);
+    const bool head = p.product && (p.rule == ShardRule::vocabulary);
+    const WeightFormat own = p.shape.rank() < 2 ? WeightFormat::f32
+                             : head             ? head_format(format)
+                             : p.product        ? format
+                                                : plain;
+    bytes += bytes_of(own, held.rows, held.columns);
+    // Tied: the rows of the table once more, packed as the head.
+    if (language.tied && p.rule == ShardRule::vocabulary)
+      bytes += bytes_of(head_format(format), held.rows, held.columns);
   }
   return bytes;
 }

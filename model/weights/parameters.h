@@ -24,7 +24,12 @@ struct Parameter {
   std::string name;
   Shape shape;
   ShardRule rule = ShardRule::whole;
+  bool product = false;  // a matrix of the language model that is multiplied with: what is quantized
 };
+
+// The format of the matrix that gives the logits, where the layers' are in `layers`: four bits are too few
+// for it.
+WeightFormat head_format(WeightFormat layers);
 
 std::vector<Parameter> language_parameters(const ModelConfig& model);
 std::vector<Parameter> vision_parameters(const ModelConfig& model);     // empty for text models
@@ -37,7 +42,8 @@ std::vector<std::string> problems_of(const ModelConfig& model, const Checkpoint&
 // Throws an Error with the first of them.
 void require_complete(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint* tower);
 
-// Bytes of weights that one rank holds in the given format.
+// Bytes of weights that one rank holds. A quantized format is that of the language model's matrices; what is
+// not quantized is then counted in bf16.
 size_t weight_bytes(const std::vector<Parameter>& parameters, const LanguageConfig& language, int ranks,
                     WeightFormat format);
 

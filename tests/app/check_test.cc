@@ -59,5 +59,14 @@ TEST_F(CheckCommand, TellsAWrongCallFromABadCheckpoint) {
   EXPECT_EQ(status(), 2);
 }
 
+TEST_F(CheckCommand, TellsTheMemoryOfAFormat) {
+  copy_model();
+  const std::string output = run("--model model --format int4");
+  EXPECT_EQ(status(), 0) << output;
+  EXPECT_NE(output.find("memory, int4, 1 LLM rank"), std::string::npos) << output;
+  run("--model model --format int3");
+  EXPECT_EQ(status(), 2);
+}
+
 }  // namespace
 }  // namespace uhd

@@ -192,5 +192,33 @@ TEST(MatmulCache, KeepsOnePlanForEqualShapesAndAlignments) {
   backend.synchronize();
 }
 
+TEST(MatmulParts, OfQuantizedOutputsGiveTheWhole) {
+  constexpr int64_t kRows = 40, kOutputs = 300, kInputs = 33;  // parts of 128 outputs
+  cuda::Backend backend({.kind = "cuda", .compute = WeightFormat::f32});
+  const auto put = [&](const std::vector<float>& values) {
+    DeviceBuffer buffer = backend.allocate(values.size() * sizeof(float));
+    const Shape shape{static_cast<int64_t>(values.size())};
+    backend.upload(buffer.as(DType::f32, shape), Tensor::of(values.data(), shape));
+    return buffer;
+  };
+  const auto values = numbers(kOutputs * kInputs, 2);
+  const DeviceBuffer x = put(numbers(kRows * kInputs, 1)), bias = put(numbers(kOutputs, 3));
+  const DeviceBuffer out = backend.allocate(kRows * kOutputs * sizeof(float));
+  const Tensor result = out.as(DType::f32, {kRows, kOutputs});
+  for (const WeightFormat format : {WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
+    const Weight w = backend.pack(Tensor::of(values.data(), {kOutputs, kInputs}), format);
+    const auto product = [&](cuda::Matmul& matmul) {
+      matmul.run(result, x.as(DType::f32, {kRows, kInputs}), w, {.bias = bias.as(DType::f32, {kOutputs})});
+      std::vector<float> host(kRows * kOutputs);
+      backend.download(Tensor::of(host.data(), {kRows, kOutputs}), result);
+      return host;
+    };
+    cuda::Matmul whole(backend.stream()), parts(backend.stream(), 1);
+    EXPECT_EQ(product(parts), product(whole)) << name_of(format);
+    EXPECT_EQ(whole.plans(), 1u);
+    EXPECT_EQ(parts.plans(), 2u) << "128 outputs, and the rest";
+  }
+}
+
 }  // namespace
 }  // namespace uhd

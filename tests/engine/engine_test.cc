@@ -274,6 +274,9 @@ TEST(Engine, SaysWhichOptionIsWrong) {
   EngineOptions options = tiny_options(c.model);
   options.dtype = "int3";
   EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
+  options = tiny_options(c.model);
+  options.quantize = "int3";
+  EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
   options = tiny_options(c.model / "absent");
   EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
   options = tiny_options(c.model);

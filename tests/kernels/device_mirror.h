@@ -26,7 +26,9 @@ class DeviceMirror final : public Backend {
   void upload(Tensor device, Tensor host) override { backend_->upload(device, host); }
   void download(Tensor host, Tensor device) override { backend_->download(host, device); }
   void synchronize() override { backend_->synchronize(); }
-  Weight pack(Tensor host, WeightFormat format) override { return backend_->pack(host, format); }
+  Weight pack(Tensor host, WeightFormat format, Tensor whole) override {
+    return backend_->pack(host, format, whole);
+  }
 
   void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
   void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct EmbeddedPrompt {
 struct RunOptions {
   int ranks = 1;
   WeightFormat format = WeightFormat::f32;
+  std::optional<WeightFormat> matrices = {};  // of the model, where they are quantized
   int steps = 32;
   int chunk = 100;  // tokens of a prefill step
   int page_size = 16;

@@ -2,12 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "model/json_file.h"
 #include "model/prompt.h"
 #include "model/text/chat_template.h"
 #include "model/text/tokenizer.h"
 #include "tests/model/golden_image.h"
+#include "tests/model/quantized_model.h"
 #include "tests/support/goldens.h"
 
 namespace uhd {
@@ -114,6 +116,41 @@ TEST_P(NanoGoldens, GreedyAnswers) {
     while (!answer.empty() && std::find(ends.begin(), ends.end(), answer.back()) != ends.end())
       answer.pop_back();
     EXPECT_EQ(nano.tokenizer->decode(answer, true), row.text);
+  }
+}
+
+// With quantized matrices, where the reference chose by a margin that the bound of the logits' error cannot
+// turn: two logits, each within three deviations.
+TEST(NanoQuantized, GivesTheClearAnswers) {
+  const auto all = rows();
+  Nano nano(WeightFormat::bf16);
+  for (const WeightFormat format : {WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
+    const double bound = logits_bound(nano.model, format);
+    size_t clear = 0, same = 0;
+    for (const Row& row : all) {
+      SCOPED_TRACE(message(row.image, ": ", row.question, " in ", name_of(format)));
+      const Image image = picture(row);
+      const RunOptions options{.format = WeightFormat::bf16,
+                               .matrices = format,
+                               .steps = static_cast<int>(row.ids.size()),
+                               .chunk = 512,
+                               .page_size = 64,
+                               .forced = row.ids};
+      const auto run = run_language_model(nano.model, nano.prompt(row, image, nano.plan_of(image)), options);
+      for (size_t i = 0; i < row.ids.size(); ++i) {
+        double squares = 0;
+        for (const float logit : run.logits[i]) squares += static_cast<double>(logit) * logit;
+        const double deviation = bound * std::sqrt(squares / static_cast<double>(run.logits[i].size()));
+        same += run.ids[i] == row.ids[i] ? 1 : 0;
+        if (row.margins[i] <= 3 * std::sqrt(2.0) * deviation + kClearBf16) continue;
+        ++clear;
+        EXPECT_EQ(run.ids[i], row.ids[i]) << "step " << i << ", margin " << row.margins[i];
+      }
+    }
+    RecordProperty(std::string(name_of(format)), message(clear, " clear, ", same, " the same"));
+    if (format != WeightFormat::int4) {
+      EXPECT_GT(clear, 0u) << "a test of nothing";
+    }
   }
 }
 

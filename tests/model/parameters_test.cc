@@ -158,5 +158,27 @@ TEST(Parameters, MemoryShrinksWithTheRanks) {
   EXPECT_LT(weight_bytes(table, model.language, 1, WeightFormat::bf16), one);
 }
 
+TEST(Parameters, QuantizedMatricesAreSmallerAndTheRestIsNot) {
+  ModelConfig model = small_model();
+  model.language.hidden = 64;
+  model.language.intermediate = 96;
+  const auto table = language_parameters(model);
+  const auto bytes = [&](WeightFormat format) { return weight_bytes(table, model.language, 1, format); };
+  size_t matrices = 0, rows = 0;
+  for (const Parameter& p : table) {
+    if (!p.product) continue;
+    matrices += static_cast<size_t>(p.shape.elements());
+    rows += static_cast<size_t>(p.shape[0]);
+  }
+  EXPECT_EQ(bytes(WeightFormat::bf16) - bytes(WeightFormat::int8), matrices - rows * sizeof(float));
+  EXPECT_EQ(bytes(WeightFormat::fp8), bytes(WeightFormat::int8));
+  EXPECT_LT(bytes(WeightFormat::int4), bytes(WeightFormat::int8));
+  EXPECT_EQ(head_format(WeightFormat::int4), WeightFormat::int8);
+  model.language.tied = true;
+  EXPECT_EQ(weight_bytes(language_parameters(model), model.language, 1, WeightFormat::int8),
+            bytes(WeightFormat::int8))
+      << "the head is packed from the table";
+}
+
 }  // namespace
 }  // namespace uhd

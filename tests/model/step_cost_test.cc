@@ -49,6 +49,22 @@ TEST(StepCost, IsSharedAmongRanks) {
   EXPECT_GT(weight_bytes(k7b, 1), 1.99 * weight_bytes(k7b, 2));
 }
 
+TEST(StepCost, QuantizedWeightsAreFewerBytesAndAsManyOperations) {
+  // The embedding stays in bf16, and four bits with a scale of two bytes for 32 are 4.5.
+  const double table = 2.0 * k7b.vocabulary * k7b.hidden, head = table / 2,
+               matrices = weight_bytes(k7b, 1) - table;
+  EXPECT_NEAR(weight_bytes(k7b, 1, WeightFormat::int8), table + matrices / 2, 0.001 * matrices);
+  EXPECT_NEAR(weight_bytes(k7b, 1, WeightFormat::int4), table + head + (matrices / 2 - head) * 4.5 / 8,
+              0.001 * matrices);
+  const AttentionSpan span{1, 1024};
+  const Cost plain = language_step_cost(k7b, {&span, 1}, 1, 1).total();
+  for (const WeightFormat format : {WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
+    const Cost cost = language_step_cost(k7b, {&span, 1}, 1, 1, format).total();
+    EXPECT_EQ(cost.flops, plain.flops);
+    EXPECT_NEAR(plain.bytes - cost.bytes, weight_bytes(k7b, 1) - weight_bytes(k7b, 1, format), 1);
+  }
+}
+
 TEST(StepCost, GroupedHeadsReadLessCache) {
   LanguageConfig grouped = k7b;
   grouped.kv_heads = 8;

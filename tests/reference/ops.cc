@@ -6,6 +6,7 @@
 namespace uhd::reference {
 namespace {
 
+// f32: itself. The others round activations to bfloat16.
 double rounded(double x, WeightFormat format) {
   return format == WeightFormat::f32 ? x : static_cast<float>(bf16(static_cast<float>(x)));
 }
@@ -21,6 +22,34 @@ double apply(Epilogue epilogue, double x) {
     default:
       return x;
   }
+}
+
+// The nearest, or the first that is not less, of the numbers m · 2^e with a whole m of so many bits.
+float of_bits(float x, int bits, bool up) {
+  if (x == 0) return 0;
+  const double unit = std::exp2(std::floor(std::log2(static_cast<double>(x))) - bits + 1);
+  return static_cast<float>((up ? std::ceil(x / unit) : std::round(x / unit)) * unit);
+}
+
+float scale_of(float largest, WeightFormat format) {
+  if (format == WeightFormat::fp8) return of_bits(largest / 448.0f, 4, true);
+  if (format == WeightFormat::int8) return largest / 127.0f;
+  return of_bits(largest / 7.0f, 5, false);
+}
+
+// Of the values (1 + m/8) 2^(e−7), and m/8 · 2^−6 where e is 0; between two, the one with an even m.
+double nearest_e4m3(double x) {
+  double best = 0, least = std::abs(x);
+  for (int code = 1; code < 127; ++code) {
+    const int e = code / 8, m = code % 8;
+    const double value = e == 0 ? m / 8.0 * std::exp2(-6) : (1 + m / 8.0) * std::exp2(e - 7);
+    const double distance = std::abs(std::abs(x) - value);
+    if (distance < least || (distance == least && m % 2 == 0)) {
+      best = value;
+      least = distance;
+    }
+  }
+  return std::copysign(best, x);
 }
 
 // Cubic convolution, a = −0.75.
@@ -46,13 +75,41 @@ double element(Tensor t, int64_t row, int64_t column) {
   }
 }
 
-Values matmul(Tensor x, Tensor w, Tensor bias, Epilogue epilogue, WeightFormat format, const Values& before) {
+Values dequantized(Tensor w, WeightFormat format) {
   Values out;
+  const int64_t k = w.dim(1), group = format == WeightFormat::int4 ? 32 : k;
+  for (int64_t n = 0; n < w.rows(); ++n) {
+    for (int64_t first = 0; first < k; first += group) {
+      const int64_t last = std::min(first + group, k);
+      if (!is_quantized(format)) {
+        for (int64_t i = first; i < last; ++i) out.push_back(rounded(element(w, n, i), format));
+        continue;
+      }
+      float largest = 0;
+      for (int64_t i = first; i < last; ++i)
+        largest = std::max(largest, std::abs(static_cast<float>(element(w, n, i))));
+      const float scale = scale_of(largest, format);
+      for (int64_t i = first; i < last; ++i) {
+        const float x = scale == 0 ? 0 : static_cast<float>(element(w, n, i)) / scale;
+        const double code =
+            format == WeightFormat::fp8
+                ? nearest_e4m3(x)
+                : std::clamp<double>(std::nearbyint(x), format == WeightFormat::int8 ? -127 : -7,
+                                     format == WeightFormat::int8 ? 127 : 7);
+        out.push_back(code * scale);
+      }
+    }
+  }
+  return out;
+}
+
+Values matmul(Tensor x, Tensor w, Tensor bias, Epilogue epilogue, WeightFormat format, const Values& before) {
+  Values out, weights = dequantized(w, format);
   for (int64_t t = 0; t < x.rows(); ++t) {
     for (int64_t n = 0; n < w.rows(); ++n) {
       double sum = bias.empty() ? 0 : element(bias, 0, n);
       for (int64_t k = 0; k < w.dim(1); ++k)
-        sum += rounded(element(x, t, k), format) * rounded(element(w, n, k), format);
+        sum += rounded(element(x, t, k), format) * weights[n * w.dim(1) + k];
       out.push_back(epilogue == Epilogue::add ? before[out.size()] + sum : apply(epilogue, sum));
     }
   }

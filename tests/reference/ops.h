@@ -13,7 +13,11 @@ using Values = std::vector<double>;
 
 double element(Tensor t, int64_t row, int64_t column);  // column within the row, whatever its rank
 
-// x and w rounded to bfloat16 first when format is bf16. `before` is what out held, for Epilogue::add.
+// What a quantized format makes of w (kernels/quantize.h), from nearest values found by trying.
+Values dequantized(Tensor w, WeightFormat format);
+
+// x and w rounded to bfloat16 first when format is bf16; of quantized formats x rounded, and w dequantized.
+// `before` is what out held, for Epilogue::add.
 Values matmul(Tensor x, Tensor w, Tensor bias, Epilogue epilogue, WeightFormat format, const Values& before);
 Values embed(Tensor table, std::span<const int32_t> ids, int64_t first_id);
 Values rms_norm(Tensor x, Tensor w, double eps);
