@@ -175,7 +175,7 @@ TEST_F(MatmulPlans, AWeightFreedUnderACapturedGraphIsNoticed) {
 TEST(MatmulCache, KeepsOnePlanForEqualShapesAndAlignments) {
   cuda::Backend backend({.kind = "cuda", .compute = WeightFormat::f32});
   const auto values = numbers(kN * kK, 2);
-  const Weight w = backend.pack(Tensor::of(values.data(), {kN, kK}), WeightFormat::f32);
+  const Weight w = backend.pack(Tensor::of(values.data(), {kN, kK}), WeightFormat::f32, {});
   const DeviceBuffer x = backend.allocate(5 * kK * sizeof(float));
   const DeviceBuffer out = backend.allocate(5 * kN * sizeof(float));
   cudaMemsetAsync(x.data(), 0, x.bytes(), backend.stream());
@@ -206,7 +206,7 @@ TEST(MatmulParts, OfQuantizedOutputsGiveTheWhole) {
   const DeviceBuffer out = backend.allocate(kRows * kOutputs * sizeof(float));
   const Tensor result = out.as(DType::f32, {kRows, kOutputs});
   for (const WeightFormat format : {WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
-    const Weight w = backend.pack(Tensor::of(values.data(), {kOutputs, kInputs}), format);
+    const Weight w = backend.pack(Tensor::of(values.data(), {kOutputs, kInputs}), format, {});
     const auto product = [&](cuda::Matmul& matmul) {
       matmul.run(result, x.as(DType::f32, {kRows, kInputs}), w, {.bias = bias.as(DType::f32, {kOutputs})});
       std::vector<float> host(kRows * kOutputs);
