@@ -127,6 +127,10 @@ void select(Run& run) {
   run->argmax(ids, values, logits);
   run.result(ids);
   run.result(values);
+  const Tensor drawn = run.room({3}, DType::i32), tokens = run.index({5, 6, 7, 8});
+  run->best_of_shards(drawn, ids.reshaped({1, 3}), values.reshaped({1, 3}), 301, 301);
+  run->take_drawn(tokens, drawn, run.index({2, -1, 0, 1}));
+  run.result(tokens);
 }
 
 std::vector<Named> operations(WeightFormat compute) {
@@ -211,7 +215,7 @@ std::vector<Named> operations(WeightFormat compute) {
          run->region_align(out, run.input({30, 24}), grids);
          run.result(out);
        }},
-      {"argmax", select},
+      {"argmax, best_of_shards, take_drawn", select},
   };
 }
 

@@ -22,6 +22,9 @@ class Communicator {
   virtual void send(Tensor x, int peer) = 0;
   virtual void receive(Tensor x, int peer) = 0;
   virtual void barrier() = 0;
+  // Whether calls (barrier apart) may be part of Backend::record, on every rank alike. A group of one queues
+  // nothing when it sums.
+  virtual bool recordable() const { return size() == 1; }
 };
 
 }  // namespace uhd

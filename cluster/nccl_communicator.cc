@@ -54,6 +54,8 @@ class NcclCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
 
+  bool recordable() const override { return true; }
+
   void all_reduce(Tensor x) override {
     check_dense(x);
     check(x.dtype() == DType::f32 || x.dtype() == DType::bf16, "sums are of f32 or bf16");

@@ -11,6 +11,7 @@
 // and then the next call that waits throws and the backend is lost.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -41,7 +42,7 @@ struct PagedSpans {
   Tensor kv_lengths;  // i32 [S], including this step's tokens
   Tensor page_table;  // i32 [S, max pages]
   int max_q = 0;      // largest number of query rows of one sequence
-  int max_kv = 0;     // largest kv length
+  int max_kv = 0;     // at least the largest kv length; how the work is cut may depend on it
 };
 
 // u8 RGB slices, row-major HWC, one after another in one buffer.
@@ -76,9 +77,28 @@ struct BackendOptions {
   int device = -1;
   int local_rank = 0;              // of this rank among those of its host
   std::string attention = "auto";  // CUDA only: auto (tensor cores where they fit) | plain
+  bool graphs = true;              // CUDA only: record() records
   // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
   // activations. f32 or bf16.
   WeightFormat compute = WeightFormat::bf16;
+};
+
+// Operations that were recorded once: run() queues them all again, on the same tensors with what these hold
+// then. Whatever the host passed by value (sizes, scales, offsets) stays as it was.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void run() = 0;
+};
+
+// Host memory that the device fills by itself.
+class Readback {
+ public:
+  virtual ~Readback() = default;
+  // Queues the copy of a dense tensor. What the last one brought is void.
+  virtual void begin(Tensor device) = 0;
+  // Waits for what was queued up to begin() and for nothing after it. Valid until the next begin().
+  virtual Tensor wait() = 0;
 };
 
 class Backend {
@@ -100,6 +120,12 @@ class Backend {
   virtual void upload(Tensor device, Tensor host) = 0;
   virtual void download(Tensor host, Tensor device) = 0;
   virtual void synchronize() = 0;
+  // Room for tensors of up to so many bytes.
+  virtual std::unique_ptr<Readback> make_readback(size_t bytes) = 0;
+  // Records the operations that `queue` calls, instead of running them. They must have run before in the same
+  // shapes, and are operations alone: to allocate, upload, download or wait is an Error. Null: this backend
+  // does not record, and `queue` was not called. Must not outlive the backend.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& queue) = 0;
   // Packs a host matrix [N,K] (f32, bf16 or f16; rows may be spaced, so that a shard of a mapped file packs
   // in place). A shard of columns names the `whole` matrix they are of, so that it is quantized as the whole
   // would be.
@@ -145,6 +171,13 @@ class Backend {
   virtual void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) = 0;
   // ids i32 [S], values f32 [S]: the first largest logit of each row [S,V].
   virtual void argmax(Tensor ids, Tensor values, Tensor logits) = 0;
+  // ids i32 [S] from every shard's argmax, part_ids i32 and values f32 [R,S]: the largest value's id, the
+  // first of equals; shard r's ids begin at r · width, those from `vocabulary` on do not count. -1 where the
+  // largest value is not finite.
+  virtual void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width,
+                              int64_t vocabulary) = 0;
+  // ids[t] = drawn[at[t]] where at[t] is not -1; ids, at i32 [T], drawn i32 [S].
+  virtual void take_drawn(Tensor ids, Tensor drawn, Tensor at) = 0;
   virtual void cast(Tensor out, Tensor x) = 0;
   // Whole pages inside one layer: pages[to[i]] = pages[from[i]]; i32 [n] each; no page is in both.
   virtual void copy_pages(KvLayer pages, Tensor from, Tensor to) = 0;

@@ -309,6 +309,24 @@ void argmax(Tensor ids, Tensor values, Tensor logits) {
   vector("argmax", values, logits.dim(0));
 }
 
+void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) {
+  constexpr const char* kName = "best_of_shards";
+  present(kName, {ids, part_ids, values});
+  expect(part_ids.dtype() == DType::i32 && part_ids.rank() == 2 && part_ids.dense(), kName,
+         "ids of shards are dense i32 [R,S]", part_ids);
+  expect(values.dtype() == DType::f32 && values.dense(), kName, "values are dense f32", values);
+  same(kName, part_ids, values);
+  index(kName, ids, part_ids.dim(1));
+  check(width > 0 && vocabulary > 0, kName, ": shards of ", width, " ids of a vocabulary of ", vocabulary);
+}
+
+void take_drawn(Tensor ids, Tensor drawn, Tensor at) {
+  present("take_drawn", {ids, drawn, at});
+  index("take_drawn", ids, ids.rows());
+  index("take_drawn", at, ids.rows());
+  index("take_drawn", drawn, drawn.rows());
+}
+
 void cast(Tensor out, Tensor x) {
   present("cast", {out, x});
   expect(is_float(out.dtype()), "cast", "casts are between floats", out);

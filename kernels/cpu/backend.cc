@@ -19,6 +19,23 @@ int usable_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
+// Nothing is under way: the copy is made at once.
+class HostReadback final : public Readback {
+ public:
+  explicit HostReadback(size_t bytes) : memory_(bytes) {}
+  void begin(Tensor device) override {
+    check(device.dense() && device.bytes() <= memory_.size(), "a readback of ", memory_.size(), " bytes for ",
+          device.bytes());
+    std::memcpy(memory_.data(), device.raw(), device.bytes());
+    values_ = Tensor(memory_.data(), device.dtype(), device.shape());
+  }
+  Tensor wait() override { return values_; }
+
+ private:
+  std::vector<std::byte> memory_;
+  Tensor values_;
+};
+
 }  // namespace
 
 Backend::Backend(const BackendOptions& options)
@@ -28,6 +45,10 @@ Backend::Backend(const BackendOptions& options)
 
 std::string Backend::description() const {
   return message("cpu ", table_.name, ", ", pool_.size(), pool_.size() == 1 ? " thread" : " threads");
+}
+
+std::unique_ptr<Readback> Backend::make_readback(size_t bytes) {
+  return std::make_unique<HostReadback>(bytes);
 }
 
 DeviceBuffer Backend::allocate(size_t bytes) { return DeviceBuffer(*this, allocate_memory(bytes), bytes); }

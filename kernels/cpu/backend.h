@@ -28,6 +28,8 @@ class Backend final : public uhd::Backend {
   void upload(Tensor device, Tensor host) override;
   void download(Tensor host, Tensor device) override;
   void synchronize() override {}
+  std::unique_ptr<Readback> make_readback(size_t bytes) override;
+  std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
   Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
 
   void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
@@ -50,6 +52,8 @@ class Backend final : public uhd::Backend {
   void interpolate_positions(Tensor out, Tensor table, int h, int w) override;
   void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
   void argmax(Tensor ids, Tensor values, Tensor logits) override;
+  void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) override;
+  void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
   void cast(Tensor out, Tensor x) override;
   void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 

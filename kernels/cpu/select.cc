@@ -1,3 +1,7 @@
+// Operations on logits and the ids that they choose.
+#include <cmath>
+#include <limits>
+
 #include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
 
@@ -10,6 +14,32 @@ void Backend::argmax(Tensor ids, Tensor values, Tensor logits) {
     ids.data<int32_t>()[r] = static_cast<int32_t>(best);
     values.data<float>()[r] = logits.row<float>(r)[best];
   });
+}
+
+void Backend::best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) {
+  contracts::best_of_shards(ids, part_ids, values, width, vocabulary);
+  for (int64_t i = 0; i < ids.rows(); ++i) {
+    float best = -std::numeric_limits<float>::infinity();
+    int64_t chosen = -1;
+    for (int64_t r = 0; r < part_ids.rows(); ++r) {
+      const int64_t id = part_ids.row<int32_t>(r)[i] + r * width;
+      const float value = values.row<float>(r)[i];
+      if (id >= vocabulary || !(value > best)) continue;
+      best = value;
+      chosen = id;
+    }
+    ids.data<int32_t>()[i] = std::isfinite(best) ? static_cast<int32_t>(chosen) : -1;
+  }
+}
+
+void Backend::take_drawn(Tensor ids, Tensor drawn, Tensor at) {
+  contracts::take_drawn(ids, drawn, at);
+  for (int64_t t = 0; t < ids.rows(); ++t) {
+    const int32_t from = at.data<int32_t>()[t];
+    if (from == -1) continue;
+    check(from >= 0 && from < drawn.rows(), "take_drawn: index ", from, " of ", drawn.rows());
+    ids.data<int32_t>()[t] = drawn.data<int32_t>()[from];
+  }
 }
 
 }  // namespace uhd::cpu

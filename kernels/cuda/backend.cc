@@ -2,8 +2,10 @@
 
 #include "kernels/contracts.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/pack.h"
+#include "kernels/cuda/readback.h"
 #include "kernels/plugin.h"
 
 namespace uhd::cuda {
@@ -47,6 +49,7 @@ Backend::Backend(const BackendOptions& options)
     : device_(usable_device(options)),
       activations_(options.compute == WeightFormat::f32 ? DType::f32 : DType::bf16),
       compute_(options.compute),
+      graphs_(options.graphs),
       stream_(device_),
       staging_(stream_.get(), kStagingBytes),
       matmul_(stream_.get()),
@@ -78,6 +81,7 @@ size_t Backend::free_memory() const {
 }
 
 DeviceBuffer Backend::allocate(size_t bytes) {
+  check_not_recording("an allocation");
   stream();
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes == 0 ? 1 : bytes);
@@ -99,12 +103,14 @@ void Backend::release(void* data, size_t) noexcept {
 
 void Backend::upload(Tensor device, Tensor host) {
   contracts::upload(device, host);
+  check_not_recording("an upload");
   stream();
   staging_.upload(device.raw(), host.raw(), host.bytes());
 }
 
 void Backend::download(Tensor host, Tensor device) {
   contracts::download(host, device);
+  check_not_recording("a download");
   wait();  // the copy itself blocks inside the driver, where nobody could look
   if (host.bytes() != 0)
     check_cuda(cudaMemcpyAsync(host.raw(), device.raw(), host.bytes(), cudaMemcpyDeviceToHost, stream()),
@@ -113,6 +119,7 @@ void Backend::download(Tensor host, Tensor device) {
 }
 
 void Backend::synchronize() {
+  check_not_recording("a wait");
   wait();
   check_cuda(cudaStreamSynchronize(stream()), "waiting for the device");
 }
@@ -131,6 +138,31 @@ void Backend::wait() {
   while (cudaStreamQuery(stream) == cudaErrorNotReady) {
     for (const auto& [owner, look] : looks_) look();
   }
+}
+
+void Backend::wait_for(cudaEvent_t event) {
+  stream();
+  while (!looks_.empty() && cudaEventQuery(event) == cudaErrorNotReady) {
+    for (const auto& [owner, look] : looks_) look();
+  }
+  check_cuda(cudaEventSynchronize(event), "waiting for the device");
+}
+
+// Its values would be copied again, or never, when the recording runs.
+void Backend::check_not_recording(const char* call) const { check(!recording_, call, " cannot be recorded"); }
+
+std::unique_ptr<uhd::Readback> Backend::make_readback(size_t bytes) {
+  return std::make_unique<Readback>(*this, bytes);
+}
+
+std::unique_ptr<Recording> Backend::record(const std::function<void()>& queue) {
+  if (!graphs_) return nullptr;
+  check_not_recording("a recording");
+  struct Mark {
+    bool& set;
+    ~Mark() { set = false; }
+  } const mark{recording_ = true};
+  return std::make_unique<Graph>(stream(), queue);
 }
 
 Weight Backend::pack_quantized(Tensor host, WeightFormat format, Tensor whole) {
@@ -252,6 +284,16 @@ void Backend::region_align(Tensor out, Tensor x, std::span<const AlignGrid> grid
 void Backend::argmax(Tensor ids, Tensor values, Tensor logits) {
   contracts::argmax(ids, values, logits);
   cuda::argmax(stream(), ids, values, logits);
+}
+
+void Backend::best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) {
+  contracts::best_of_shards(ids, part_ids, values, width, vocabulary);
+  cuda::best_of_shards(stream(), ids, part_ids, values, width, vocabulary);
+}
+
+void Backend::take_drawn(Tensor ids, Tensor drawn, Tensor at) {
+  contracts::take_drawn(ids, drawn, at);
+  cuda::take_drawn(stream(), ids, drawn, at);
 }
 
 void Backend::cast(Tensor out, Tensor x) {

@@ -42,6 +42,8 @@ class Backend final : public uhd::Backend {
   void upload(Tensor device, Tensor host) override;
   void download(Tensor host, Tensor device) override;
   void synchronize() override;
+  std::unique_ptr<Readback> make_readback(size_t bytes) override;
+  std::unique_ptr<Recording> record(const std::function<void()>& queue) override;
   Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
 
   void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
@@ -64,6 +66,8 @@ class Backend final : public uhd::Backend {
   void interpolate_positions(Tensor out, Tensor table, int h, int w) override;
   void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
   void argmax(Tensor ids, Tensor values, Tensor logits) override;
+  void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) override;
+  void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
   void cast(Tensor out, Tensor x) override;
   void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 
@@ -74,15 +78,20 @@ class Backend final : public uhd::Backend {
   // has queued work that others must complete (collectives) looks whether they still can. None: forgets the
   // owner's.
   void while_waiting(const void* owner, std::function<void()> look);
+  // Until the event's last record has been reached, with those looks.
+  void wait_for(cudaEvent_t event);
 
  private:
   void release(void* data, size_t bytes) noexcept override;
   void wait();
+  void check_not_recording(const char* call) const;
   Weight pack_quantized(Tensor host, WeightFormat format, Tensor whole);
 
   const int device_;
   const DType activations_;
   const WeightFormat compute_;
+  const bool graphs_;
+  bool recording_ = false;
   Stream stream_;
   Staging staging_;
   Matmul matmul_;

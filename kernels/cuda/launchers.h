@@ -39,6 +39,9 @@ void paged_attention_tiles(cudaStream_t stream, Tensor out, Tensor q, KvLayer pa
                            float scale, int splits, float* partials);
 // select.cu
 void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits);
+void best_of_shards(cudaStream_t stream, Tensor ids, Tensor part_ids, Tensor values, int64_t width,
+                    int64_t vocabulary);
+void take_drawn(cudaStream_t stream, Tensor ids, Tensor drawn, Tensor at);
 // vision.cu
 void patchify(cudaStream_t stream, Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
               const PatchNormalisation& normalisation);

@@ -50,7 +50,51 @@ __global__ void __launch_bounds__(kThreads)
   values[blockIdx.x] = best.value;
 }
 
+constexpr int kFewThreads = 128;
+
+// One thread a row: the best of what the shards chose, or -1.
+__global__ void best_rows(int* __restrict__ ids, const int* __restrict__ part_ids,
+                          const float* __restrict__ values, int shards, int rows, int64_t width,
+                          int64_t vocabulary) {
+  const int row = blockIdx.x * blockDim.x + threadIdx.x;
+  if (row >= rows) return;
+  float best = -INFINITY;
+  int64_t chosen = -1;
+  for (int r = 0; r < shards; ++r) {
+    const int64_t id = part_ids[r * rows + row] + r * width;
+    const float value = values[r * rows + row];
+    if (id >= vocabulary || !(value > best)) continue;
+    best = value;
+    chosen = id;
+  }
+  ids[row] = fabsf(best) < INFINITY ? static_cast<int>(chosen) : -1;
+}
+
+// One thread a token.
+__global__ void take_ids(int* __restrict__ ids, const int* __restrict__ drawn, const int* __restrict__ at,
+                         int tokens, int drawn_rows) {
+  const int t = blockIdx.x * blockDim.x + threadIdx.x;
+  if (t >= tokens || at[t] == -1) return;
+  device_check(at[t] >= 0 && at[t] < drawn_rows);
+  ids[t] = drawn[at[t]];
+}
+
 }  // namespace
+
+void best_of_shards(cudaStream_t stream, Tensor ids, Tensor part_ids, Tensor values, int64_t width,
+                    int64_t vocabulary) {
+  if (ids.rows() == 0) return;
+  launch(best_rows, blocks(ids.rows(), kFewThreads), kFewThreads, 0, stream, ids.data<int32_t>(),
+         part_ids.data<int32_t>(), values.data<float>(), static_cast<int>(part_ids.rows()),
+         static_cast<int>(ids.rows()), width, vocabulary);
+}
+
+void take_drawn(cudaStream_t stream, Tensor ids, Tensor drawn, Tensor at) {
+  if (ids.rows() == 0) return;
+  launch(take_ids, blocks(ids.rows(), kFewThreads), kFewThreads, 0, stream, ids.data<int32_t>(),
+         drawn.data<int32_t>(), at.data<int32_t>(), static_cast<int>(ids.rows()),
+         static_cast<int>(drawn.rows()));
+}
 
 void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits) {
   if (logits.rows() == 0) return;

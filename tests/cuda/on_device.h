@@ -40,6 +40,7 @@ class OnDevice final : public Communicator {
     give_back(x, own);
   }
   void barrier() override { group_.barrier(); }
+  bool recordable() const override { return false; }
 
  private:
   struct Staged {

@@ -177,6 +177,17 @@ void DeviceMirror::region_align(Tensor out, Tensor x, std::span<const AlignGrid>
 void DeviceMirror::argmax(Tensor ids, Tensor values, Tensor logits) {
   call([&](Call& c) { backend_->argmax(c.as_is(ids), c.as_is(values), c.activation(logits)); });
 }
+void DeviceMirror::best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width,
+                                  int64_t vocabulary) {
+  call([&](Call& c) {
+    backend_->best_of_shards(c.as_is(ids), c.as_is(part_ids), c.as_is(values), width, vocabulary);
+  });
+}
+
+void DeviceMirror::take_drawn(Tensor ids, Tensor drawn, Tensor at) {
+  call([&](Call& c) { backend_->take_drawn(c.as_is(ids), c.as_is(drawn), c.as_is(at)); });
+}
+
 void DeviceMirror::cast(Tensor out, Tensor x) {
   call([&](Call& c) { backend_->cast(c.as_is(out), c.as_is(x)); });
 }

@@ -26,6 +26,9 @@ class DeviceMirror final : public Backend {
   void upload(Tensor device, Tensor host) override { backend_->upload(device, host); }
   void download(Tensor host, Tensor device) override { backend_->download(host, device); }
   void synchronize() override { backend_->synchronize(); }
+  std::unique_ptr<Readback> make_readback(size_t bytes) override { return backend_->make_readback(bytes); }
+  // Its operations copy.
+  std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
   Weight pack(Tensor host, WeightFormat format, Tensor whole) override {
     return backend_->pack(host, format, whole);
   }
@@ -50,6 +53,8 @@ class DeviceMirror final : public Backend {
   void interpolate_positions(Tensor out, Tensor table, int h, int w) override;
   void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
   void argmax(Tensor ids, Tensor values, Tensor logits) override;
+  void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) override;
+  void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
   void cast(Tensor out, Tensor x) override;
   void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 

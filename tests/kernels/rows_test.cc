@@ -163,6 +163,33 @@ TEST_P(RowOperations, ArgmaxTakesTheFirstLargest) {
   EXPECT_EQ(ids[0], 0);
 }
 
+TEST_P(RowOperations, BestOfShardsTakesTheLowestOfTheLargestThatIsANumber) {
+  // Three shards of 10 ids, of which 24 are real; a row each: the third wins, equals, padding, no number.
+  const std::vector<int32_t> part_ids = {4, 1, 0, 0, 9,  //
+                                         3, 2, 0, 0, 0,  //
+                                         3, 3, 4, 0, 0};
+  std::vector<float> values = {1, 5, -2, -INFINITY, NAN,       //
+                               2, 5, -3, -INFINITY, INFINITY,  //
+                               3, 4, 9,  -INFINITY, 1};
+  std::vector<int32_t> ids(5, 7);
+  backend_->best_of_shards(indices(ids), indices(part_ids).reshaped({3, 5}),
+                           Tensor::of(values.data(), {3, 5}), 10, 24);
+  EXPECT_EQ(ids, (std::vector<int32_t>{23, 1, 0, -1, -1}));
+}
+
+TEST_P(RowOperations, TakeDrawnReplacesTheIdsThatAreNamed) {
+  std::vector<int32_t> ids(300), at(300), want(300);
+  const std::vector<int32_t> drawn = {50, -1, 52};
+  for (int32_t t = 0; t < 300; ++t) {
+    const auto i = static_cast<size_t>(t);
+    ids[i] = 1000 + t;
+    at[i] = t % 4 - 1;
+    want[i] = at[i] < 0 ? ids[i] : drawn[static_cast<size_t>(at[i])];
+  }
+  backend_->take_drawn(indices(ids), indices(drawn), indices(at));
+  EXPECT_EQ(ids, want);
+}
+
 TEST_P(RowOperations, CastsBetweenFloats) {
   Rows x({3, 35}, 2);
   x.at(0, 0) = 65520.0f;     // to f16: past the largest, infinity
