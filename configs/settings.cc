@@ -199,6 +199,7 @@ std::vector<Setting> settings_of(ServerConfig& c) {
       {"engine.visual_cache_bytes", &e.visual_cache_bytes, "encoded slices kept, per LLM rank", 0,
        kManyBytes},
       {"engine.share_caches", &e.share_caches, "between API keys"},
+      {"engine.overlap", &e.overlap, "on a device: launch a step before the last one's tokens are known"},
       {"engine.ready_within_s", &e.ready_within_s, "/ready asks for a step so recent", 0.1, kDay},
       {"engine.seed", &e.seed, "of requests that name none; 0: drawn at start", 0, 18446744073709551615.0},
 
@@ -218,6 +219,7 @@ std::vector<Setting> settings_of(ServerConfig& c) {
        0,
        0,
        {"auto", "plain"}},
+      {"backend.graphs", &e.backend.graphs, "on CUDA: record decode steps once, by batch size"},
 
       {"image.max_bytes", &i.limits.max_bytes, "of one encoded image", 1, 1 << 30},
       {"image.max_pixels", &i.limits.max_pixels, "of one image", 1, 1e10},

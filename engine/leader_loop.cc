@@ -167,6 +167,7 @@ void LeaderLoop::run(const std::stop_token& stop) {
       }
     }
     if (failed_) return;
+    while (!under_way_.empty()) finish_oldest(lock);
     parts_.mailbox->close();
     take_mail();
     end_all(FinishReason::cancelled, std::nullopt);
@@ -255,22 +256,27 @@ void LeaderLoop::advance_images() {
   }
 }
 
+// Where tokens stay on the device, the next step is planned and launched while the last one runs; then the
+// last one's tokens are delivered.
 bool LeaderLoop::step(Lock& lock) {
   const TimePoint now = Clock::now();
-  const Batch batch = scheduler_.next(now);
+  Batch batch = scheduler_.next(now);
   note_schedule(batch, now);
   const bool placing = parts_.visual != nullptr && parts_.visual->has_placements();
   if (batch.items.empty() && !placing) {
     decoding_ = false;
-    return probe_if_due(lock);
+    if (under_way_.empty()) return probe_if_due(lock);
+    finish_oldest(lock);
+    return true;
   }
+  decoding_ = batch.samples > 0;
   make_plan(batch);
   std::vector<Tensor> pieces;
   if (placing) pieces = parts_.visual->take_placements(plan_.placements);
-  const std::vector<SampledToken> tokens = carry_out(pieces, lock);
+  launch(std::move(batch), pieces, lock);
   if (placing) parts_.visual->placed();
-  decoding_ = batch.samples > 0;
-  if (!batch.items.empty()) deliver(batch, tokens, seconds(Clock::now() - now));
+  const size_t stay = parts_.worker->may_stay_under_way(plan_) ? 1 : 0;
+  while (under_way_.size() > stay) finish_oldest(lock);
   return true;
 }
 
@@ -279,7 +285,8 @@ bool LeaderLoop::probe_if_due(Lock& lock) {
   plan_.placements.clear();
   plan_.input = probe_input(parts_.sizes.pages, parts_.options.page_size);
   plan_.greedy = true;
-  carry_out({}, lock);
+  launch({}, {}, lock);
+  finish_oldest(lock);
   return true;
 }
 
@@ -307,37 +314,55 @@ void LeaderLoop::make_plan(const Batch& batch) {
   }
 }
 
-std::vector<SampledToken> LeaderLoop::carry_out(std::span<const Tensor> pieces, Lock& lock) {
+// To all ranks, by the plan that stands in plan_.
+void LeaderLoop::launch(Batch batch, std::span<const Tensor> pieces, Lock& lock) {
   plan_.number = ++step_number_;
   plan_.kind = StepKind::compute;
   plan_bytes_.clear();
   Writer{plan_bytes_}(plan_);
+  Step step{plan_.number, std::move(batch), 0, Clock::now()};
+  for (const BatchItem& item : step.batch.items) step.decoding += item.sequence->decoding() ? 1 : 0;
+  if (!step.batch.items.empty()) scheduler_.launched(step.batch);
+  under_way_.push_back(std::move(step));
   watchdog_.started(plan_.number);
   lock.unlock();
   parts_.plans->send(plan_bytes_);
-  std::vector<SampledToken> tokens = parts_.worker->run(plan_, pieces, rows_);
+  parts_.worker->launch(plan_, pieces);
+  lock.lock();
+  check(!failed_, "the step ended after its deadline");
+}
+
+void LeaderLoop::finish_oldest(Lock& lock) {
+  lock.unlock();
+  // rows_ are those of the last plan; they are read where that one is drawn by the host.
+  const std::vector<SampledToken> tokens = parts_.worker->finish(rows_);
   lock.lock();
   check(!failed_, "the step ended after its deadline");
   watchdog_.finished();
+  const Step step = std::move(under_way_.front());
+  under_way_.pop_front();
+  if (!under_way_.empty()) watchdog_.started(under_way_.front().number);  // it has the device only now
+  if (!step.batch.items.empty()) deliver(step, tokens);
   last_step_ = Clock::now();
-  return tokens;
 }
 
-void LeaderLoop::deliver(const Batch& batch, const std::vector<SampledToken>& tokens, double step_seconds) {
+void LeaderLoop::deliver(const Step& step, const std::vector<SampledToken>& tokens) {
   const TimePoint now = Clock::now();
-  int decoding = 0;
+  const Batch& batch = step.batch;
   std::vector<RequestId> sampled;
   for (const BatchItem& item : batch.items) {
-    decoding += item.sequence->decoding() ? 1 : 0;
     if (item.samples) sampled.push_back(item.sequence->id);
   }
-  parts_.metrics->step(batch.tokens - decoding, decoding, static_cast<int>(batch.items.size()), step_seconds);
+  parts_.metrics->step(batch.tokens - step.decoding, step.decoding, static_cast<int>(batch.items.size()),
+                       seconds(now - std::max(step.launched, last_step_)));
   std::vector<int32_t> ids;
   ids.reserve(tokens.size());
   for (const SampledToken& token : tokens) ids.push_back(token.id);
   scheduler_.complete(batch, ids);
   for (size_t i = 0; i < sampled.size(); ++i) {
-    LiveRequest& request = *live_.at(sampled[i]).request;
+    const auto found = live_.find(sampled[i]);
+    if (found == live_.end()) continue;  // it had ended when the step was launched
+    LiveRequest& request = *found->second.request;
     if (request.moments().last_token) parts_.metrics->token_gap(seconds(now - *request.moments().last_token));
     if (request.token(tokens[i], now) != FinishReason::none) retire(sampled[i]);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -81,12 +82,20 @@ class LeaderLoop final : public Engine {
   void image_cut(CutImage cut);
   void want_slices(Live& live);
   void advance_images();
+  // A step that was launched.
+  struct Step {
+    uint64_t number = 0;
+    Batch batch;  // no items: a probe, or visual rows alone
+    int decoding = 0;
+    TimePoint launched;
+  };
   bool step(Lock& lock);
   bool probe_if_due(Lock& lock);
   void note_schedule(const Batch& batch, TimePoint now);
   void make_plan(const Batch& batch);
-  std::vector<SampledToken> carry_out(std::span<const Tensor> pieces, Lock& lock);
-  void deliver(const Batch& batch, const std::vector<SampledToken>& tokens, double step_seconds);
+  void launch(Batch batch, std::span<const Tensor> pieces, Lock& lock);
+  void finish_oldest(Lock& lock);
+  void deliver(const Step& step, const std::vector<SampledToken>& tokens);
   void wait();
   void publish();
 
@@ -103,6 +112,7 @@ class LeaderLoop final : public Engine {
   std::mutex streams_;
   std::unordered_map<RequestId, Live> live_;
 
+  std::deque<Step> under_way_;  // one between calls of step(), and only of those that may stay
   StepPlan plan_;
   std::vector<std::byte> plan_bytes_;
   std::vector<SampleRow> rows_;

@@ -16,37 +16,83 @@ LlmWorker::LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicato
     : backend_(backend),
       group_(group),
       llama_(std::move(llama)),
-      sampler_(backend, group, llama_->shard(), vocabulary),
+      sampler_(backend, group, llama_->shard(), vocabulary, sizes.step.max_sequences),
       cache_(backend, llama_->config().layers, llama_->shard().kv_heads, llama_->config().head_dim,
              sizes.pages + 1, sizes.step.page_size, sizes.kv),
       store_(backend, sizes.visual_rows, llama_->config().hidden),
       workspace_(backend, workspace_bytes(*llama_, sampler_, sizes)),
-      hidden_(llama_->config().hidden) {
+      graphs_(backend, group, sizes.step, sizes.pages),
+      hidden_(llama_->config().hidden),
+      overlap_(sizes.overlap && !backend.host_memory()) {
   if (sizes.max_piece_rows > 0 && group.rank() > 0) {
     incoming_ = backend.allocate(static_cast<size_t>(sizes.max_piece_rows) * static_cast<size_t>(hidden_) *
                                  size_of(backend.activation_dtype()));
   }
 }
 
-std::vector<SampledToken> LlmWorker::run(const StepPlan& plan, std::span<const Tensor> pieces,
-                                         std::span<const SampleRow> rows) {
+void LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> pieces) {
+  check(!sampler_.holds_logits(), "a step is launched before the tokens of the last were drawn");
+  step_.reset();
   place(plan, pieces);
-  if (plan.input.ids.empty()) return {};
-  const Workspace::Scope scope(workspace_);
-  const Tensor logits = llama_->forward(plan.input, store_.rows(), cache_, workspace_);
-  if (logits.empty()) return {};
-  return sampler_.sample(logits, plan.greedy, rows, workspace_);
+  if (!plan.input.ids.empty()) compute(plan);
+  launched_.push_back(!plan.input.sample_at.empty());
+}
+
+void LlmWorker::compute(const StepPlan& plan) {
+  step_.emplace(workspace_);
+  const ForwardInput* decoding = graphs_.padded(plan.input);
+  const ForwardInput& input = decoding != nullptr ? *decoding : plan.input;
+  const StepInputs inputs = llama_->upload(input, store_.rows(), sampler_.drawn(), cache_, workspace_);
+  const auto samples = static_cast<int64_t>(plan.input.sample_at.size());
+  Tensor logits;
+  if (samples > 0) logits = workspace_.take(DType::f32, {inputs.sample_at.rows(), llama_->shard().ids});
+  const bool chooses = plan.greedy && samples > 0;
+  const auto queue = [&] {
+    llama_->compute(logits, inputs, cache_, workspace_);
+    if (chooses) sampler_.choose(logits, workspace_);
+  };
+  if (decoding != nullptr) {
+    graphs_.run(inputs.ids.rows(), chooses ? 1 : 0, queue);
+  } else {
+    queue();
+  }
+  if (chooses) {
+    sampler_.fetch_chosen(samples);
+  } else if (samples > 0) {
+    sampler_.fetch_logits(logits.slice_rows(0, samples), workspace_);
+  }
+}
+
+std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
+  check(!launched_.empty(), "no step is under way");
+  const bool samples = launched_.front();
+  launched_.pop_front();
+  if (!samples) return {};
+  return sampler_.take(rows);
+}
+
+// Tokens that the host draws must be known before anything else is queued.
+bool LlmWorker::may_stay_under_way(const StepPlan& plan) const {
+  return overlap_ && plan.greedy && !plan.input.sample_at.empty();
 }
 
 void LlmWorker::follow(PlanChannel& plans) {
+  // Time for the leader's next plan, before this rank looks whether the last step ended well.
+  constexpr Duration kSoon = std::chrono::milliseconds(1);
   StepPlan plan;
   for (;;) {
-    const std::optional<std::vector<std::byte>> bytes = plans.receive(std::chrono::seconds(1));
-    if (!bytes) continue;
+    const std::optional<std::vector<std::byte>> bytes =
+        plans.receive(launched_.empty() ? Duration(std::chrono::seconds(1)) : kSoon);
+    if (!bytes) {
+      while (!launched_.empty()) finish({});
+      continue;
+    }
     Reader reader(*bytes);
     reader(plan);
     if (plan.kind == StepKind::stop) return;
-    run(plan, {}, {});
+    launch(plan, {});
+    const size_t stay = may_stay_under_way(plan) ? 1 : 0;
+    while (launched_.size() > stay) finish({});
   }
 }
 

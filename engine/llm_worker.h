@@ -1,12 +1,15 @@
 // Carries out step plans on one LLM rank: the leader's and the others' alike.
 #pragma once
 
+#include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "cluster/communicator.h"
 #include "cluster/plan_channel.h"
+#include "engine/decode_graphs.h"
 #include "engine/step.h"
 #include "engine/visual_store.h"
 #include "model/language/llama.h"
@@ -21,6 +24,7 @@ struct WorkerSizes {
   int visual_rows = 0;     // of the visual store
   int max_piece_rows = 0;  // of one slice
   DType kv = DType::bf16;
+  bool overlap = true;  // EngineOptions::overlap
 };
 
 // Used by one thread. Backend and communicator are borrowed.
@@ -29,16 +33,21 @@ class LlmWorker {
   LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicator& group, int vocabulary,
             const WorkerSizes& sizes);
 
-  // Leader: `pieces` are the rows to place, in the order of plan.placements, and `rows` say how the step's
-  // samples are drawn. Returns one token per sampling sequence. Other ranks pass nothing and use nothing.
-  std::vector<SampledToken> run(const StepPlan& plan, std::span<const Tensor> pieces,
-                                std::span<const SampleRow> rows);
+  // Queues a step on the device and waits for nothing. Leader: `pieces` are the rows to place, in the order
+  // of plan.placements; other ranks pass none.
+  void launch(const StepPlan& plan, std::span<const Tensor> pieces);
+  // The tokens of the oldest step that was launched and not finished, one per sampling sequence. Leader:
+  // `rows` say how they are drawn, where the plan is not greedy; other ranks pass nothing and use nothing.
+  std::vector<SampledToken> finish(std::span<const SampleRow> rows);
+  // Whether a step may stay unfinished while the next is launched; if not, it is finished first.
+  bool may_stay_under_way(const StepPlan& plan) const;
 
   // Other ranks: carries out plans until the leader says stop. A lost leader is an Error.
   void follow(PlanChannel& plans);
 
  private:
   void place(const StepPlan& plan, std::span<const Tensor> pieces);
+  void compute(const StepPlan& plan);
 
   Backend& backend_;
   Communicator& group_;
@@ -48,7 +57,11 @@ class LlmWorker {
   VisualStore store_;
   DeviceBuffer incoming_;  // one slice's rows on their way to the store
   Workspace workspace_;
+  std::optional<Workspace::Scope> step_;  // of the last step: until the next is launched
+  DecodeGraphs graphs_;
+  std::deque<bool> launched_;  // and not finished; whether it samples
   int hidden_;
+  bool overlap_;
 };
 
 }  // namespace uhd

@@ -45,7 +45,8 @@ struct EngineOptions {
   int context_length = 0;  // 0: the model's, or what the KV memory holds if that is less
   int64_t visual_cache_bytes = int64_t{256} << 20;  // rows of encoded slices, per LLM rank
   bool share_caches = false;                        // between tenants; off: each API key has its own salt
-  double ready_within_s = 30;                       // /ready asks that the ranks answered a step so recently
+  bool overlap = true;         // on a device: plan and launch a step before the tokens of the last are known
+  double ready_within_s = 30;  // /ready asks that the ranks answered a step so recently
   uint64_t seed = 0;  // of requests that name none: mixed with the request's number; 0: drawn at start
   ImageOptions image;
   EncodeOptions encode;

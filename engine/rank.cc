@@ -115,6 +115,7 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Ran
   rank.sizes.visual_rows = visual_rows(files, options, backend.activation_dtype());
   rank.sizes.max_piece_rows = max_piece_rows(files.config, options.image);
   rank.sizes.kv = files.kv_dtype();
+  rank.sizes.overlap = options.overlap;
   rank.worker =
       std::make_unique<LlmWorker>(std::move(llama), backend, group, language.vocabulary, rank.sizes);
   return rank;

@@ -10,8 +10,9 @@ namespace uhd {
 namespace {
 
 void clear(ForwardInput& input) {
-  for (auto* v : {&input.ids, &input.positions, &input.slots, &input.q_offsets, &input.kv_lengths,
-                  &input.page_table, &input.visual_at, &input.visual_rows, &input.sample_at}) {
+  for (auto* v :
+       {&input.ids, &input.positions, &input.slots, &input.q_offsets, &input.kv_lengths, &input.page_table,
+        &input.visual_at, &input.visual_rows, &input.sample_at, &input.drawn_at}) {
     v->clear();
   }
   input.max_pages = 0;
@@ -24,7 +25,11 @@ int pages_in_use(const BatchItem& item, int page_size) {
 void add_tokens(ForwardInput& input, const BatchItem& item, int page_size) {
   const Sequence& sequence = *item.sequence;
   for (int position = item.first; position < item.first + item.count; ++position) {
-    input.ids.push_back(sequence.tokens[static_cast<size_t>(position)]);
+    const bool known = position < static_cast<int>(sequence.tokens.size());
+    check(known || (sequence.awaited == 1 && position == static_cast<int>(sequence.tokens.size())), "token ",
+          position, " of request ", sequence.id, " is not even drawn");
+    input.ids.push_back(known ? sequence.tokens[static_cast<size_t>(position)] : 0);
+    input.drawn_at.push_back(known ? -1 : sequence.awaited_at);
     input.positions.push_back(position);
     const int32_t page = sequence.pages[static_cast<size_t>(position / page_size)].page();
     input.slots.push_back(page * page_size + position % page_size);
@@ -70,6 +75,7 @@ void build_forward_input(ForwardInput& input, const Batch& batch, int page_size,
     }
     if (item.samples) input.sample_at.push_back(first_token + item.count - 1);
   }
+  if (std::ranges::all_of(input.drawn_at, [](int32_t at) { return at < 0; })) input.drawn_at.clear();
 }
 
 ForwardInput probe_input(int32_t page, int page_size) {

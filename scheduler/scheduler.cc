@@ -50,7 +50,7 @@ Admission Scheduler::add(SequenceSpec spec) {
 void Scheduler::finish(RequestId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
-  if (step_under_way_ && found->second->scheduled > 0) {
+  if (found->second->scheduled > 0 || found->second->launched > 0) {
     found->second->leaving = true;
   } else {
     erase(id);
@@ -66,28 +66,46 @@ void Scheduler::visual_ready(RequestId id, int span) {
 }
 
 Batch Scheduler::next(TimePoint now) {
-  check(!step_under_way_, "the step before is not complete");
+  check(!planned_, "the step before is not launched");
   Batch batch;
   expire(now, batch);
   schedule_decoding(batch);
   schedule_prefill(batch);
   admit(batch);
-  step_under_way_ = !batch.items.empty();
+  planned_ = !batch.items.empty();
   return batch;
 }
 
+void Scheduler::launched(const Batch& batch) {
+  check(planned_, "no step is planned");
+  planned_ = false;
+  int drawn = 0;
+  for (const BatchItem& item : batch.items) {
+    Sequence& sequence = *sequences_.at(item.sequence->id);
+    check(sequence.scheduled == item.count, "request ", sequence.id, " is not planned so");
+    sequence.computed += item.count;
+    sequence.scheduled = 0;
+    ++sequence.launched;
+    if (!item.samples) continue;
+    ++sequence.awaited;
+    sequence.awaited_at = drawn++;
+  }
+}
+
 void Scheduler::complete(const Batch& batch, std::span<const int32_t> tokens) {
-  check(step_under_way_, "no step is under way");
   check(static_cast<int>(tokens.size()) == batch.samples, "the step drew ", tokens.size(), " tokens, not ",
         batch.samples);
-  step_under_way_ = false;
+  if (planned_) launched(batch);
   size_t drawn = 0;
   for (const BatchItem& item : batch.items) {
     Sequence& sequence = *sequences_.at(item.sequence->id);
-    sequence.computed += item.count;
-    sequence.scheduled = 0;
-    if (item.samples) sequence.tokens.push_back(tokens[drawn++]);
-    if (sequence.leaving) erase(sequence.id);
+    check(sequence.launched > 0, "request ", sequence.id, " is part of no step under way");
+    --sequence.launched;
+    if (item.samples) {
+      --sequence.awaited;
+      sequence.tokens.push_back(tokens[drawn++]);
+    }
+    if (sequence.leaving && sequence.launched == 0) erase(sequence.id);
   }
 }
 
@@ -98,17 +116,17 @@ const Sequence* Scheduler::find(RequestId id) const {
 
 void Scheduler::expire(TimePoint now, Batch& batch) {
   for (const auto& [id, sequence] : sequences_) {
-    if (sequence->deadline && *sequence->deadline <= now) batch.expired.push_back(id);
+    if (!sequence->leaving && sequence->deadline && *sequence->deadline <= now) batch.expired.push_back(id);
   }
   std::sort(batch.expired.begin(), batch.expired.end());
-  for (RequestId id : batch.expired) erase(id);
+  for (RequestId id : batch.expired) finish(id);
 }
 
 void Scheduler::schedule_decoding(Batch& batch) {
   // Preemption changes running_ while we walk it, always behind the sequence at hand.
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& sequence = *running_[i];
-    if (!sequence.decoding() || sequence.length() >= sequence.max_length) continue;
+    if (sequence.leaving || !sequence.decoding() || sequence.length() >= sequence.max_length) continue;
     if (reserve(sequence, 1, batch) == 1) {
       put(sequence, 1, batch);
     } else {
@@ -120,7 +138,9 @@ void Scheduler::schedule_decoding(Batch& batch) {
 
 void Scheduler::schedule_prefill(Batch& batch) {
   for (size_t i = 0; i < running_.size() && batch.tokens < options_.token_budget; ++i) {
-    if (running_[i]->scheduled == 0 && !running_[i]->decoding()) prefill(*running_[i], batch);
+    const Sequence& sequence = *running_[i];
+    if (sequence.leaving || sequence.scheduled > 0 || sequence.decoding()) continue;
+    prefill(*running_[i], batch);
   }
 }
 
@@ -131,7 +151,7 @@ void Scheduler::admit(Batch& batch) {
     Sequence& sequence = *waiting_[i];
     // One that still waits for its first slice may be passed; one that waits for pages may not, or a long
     // prompt would wait for ever.
-    if (runnable_tokens(sequence) == 0) {
+    if (sequence.leaving || runnable_tokens(sequence) == 0) {
       ++i;
       continue;
     }
@@ -200,6 +220,7 @@ void Scheduler::check_integrity() const {
   for (const auto& [id, sequence] : sequences_) {
     const auto holds = static_cast<int>(sequence->pages.size());
     const int computed = sequence->computed + sequence->scheduled;
+    check(sequence->awaited <= sequence->launched, "request ", id, " awaits tokens that nobody draws");
     check(holds >= pages_for(computed, options_.page_size), "request ", id, " computed past its pages");
     check(sequence->length() <= sequence->max_length, "request ", id, " is longer than agreed");
     check(sequence->phase == Phase::running || holds == 0, "request ", id, " waits but holds pages");

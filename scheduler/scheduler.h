@@ -33,7 +33,9 @@ enum class Admission : uint8_t { queued, queue_full, too_long };
 
 // Continuous batching with chunked prefill: decoding sequences first, then prefill in order of arrival within
 // the token budget; pages are taken on demand, and when they run out the youngest sequence gives all of its
-// pages back and starts over later. Steps go next → complete → next.
+// pages back and starts over later. Steps go next → launched → complete, and complete in their order. Once a
+// step is launched the next may be planned, before its tokens are known: a sequence that turns out to have
+// ended is then part of a step for nothing. launched may be left out: complete stands for both.
 class Scheduler {
  public:
   explicit Scheduler(const SchedulerOptions& options);
@@ -41,13 +43,15 @@ class Scheduler {
   // Whether one sequence of so many tokens, answer included, can ever run.
   bool fits(int64_t length) const;
   Admission add(SequenceSpec spec);
-  // The sequence leaves, finished or cancelled: its pages are free at once, or when the step under way
+  // The sequence leaves, finished or cancelled: its pages are free at once, or when the last of its steps
   // completes. Unknown ids are ignored.
   void finish(RequestId id);
   void visual_ready(RequestId id, int span);
 
   // Chooses the next step. Empty items: nothing can run now.
   Batch next(TimePoint now);
+  // The step will be computed before any that is planned from now on.
+  void launched(const Batch& batch);
   // The step was computed; tokens[i] is what the i-th sampling item drew.
   void complete(const Batch& batch, std::span<const int32_t> tokens);
 
@@ -76,7 +80,7 @@ class Scheduler {
   std::vector<Sequence*> waiting_;  // by order
   std::vector<Sequence*> running_;  // by order
   uint64_t arrivals_ = 0;
-  bool step_under_way_ = false;
+  bool planned_ = false;  // a step that was not launched
 };
 
 }  // namespace uhd

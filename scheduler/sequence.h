@@ -32,13 +32,16 @@ struct Sequence {
 
   Phase phase = Phase::waiting;
   uint64_t order = 0;  // of arrival: the older goes first, the younger is preempted
-  int computed = 0;    // tokens whose K and V lie in the pages
-  int scheduled = 0;   // of the step under way
+  int computed = 0;    // tokens whose K and V lie in the pages, once the steps under way are done
+  int scheduled = 0;   // of the step that was planned and not launched
+  int launched = 0;    // steps under way that it is part of
+  int awaited = 0;     // tokens that steps under way draw for it: its last ones, not known yet
+  int awaited_at = 0;  // where the last of them stands among those that its step draws
   int preemptions = 0;
-  bool leaving = false;        // finished or cancelled while a step was under way
+  bool leaving = false;        // finished or cancelled while it was planned or under way
   std::vector<PageRef> pages;  // token j lies in pages[j / page size]
 
-  int length() const { return static_cast<int>(tokens.size()); }
+  int length() const { return static_cast<int>(tokens.size()) + awaited; }
   int generated() const { return length() - prompt_length; }
   // Prompt computed and one token to go: costs one row of the step.
   bool decoding() const { return generated() > 0 && computed == length() - 1; }

@@ -80,12 +80,12 @@ size_t Llama::workspace_bytes(const StepLimits& limits) const {
   bytes += padded(t * h, size);                                                  // visual rows
   bytes += padded(int64_t{limits.max_sequences} * h, size);                      // sampled rows
   bytes += padded(int64_t{limits.max_sequences} * shard_.ids, sizeof(float));    // logits
-  bytes += 5 * padded(t, 4);  // ids, positions, slots, visual
+  bytes += 6 * padded(t, 4);  // ids, positions, slots, drawn, visual
   bytes += 3 * padded(limits.max_sequences + 1, 4) + padded(int64_t{limits.max_sequences} * pages, 4);
   return bytes;
 }
 
-void Llama::check_input(const ForwardInput& in, Tensor visual, const KvCache& cache) const {
+void Llama::check_input(const ForwardInput& in, Tensor visual, Tensor drawn, const KvCache& cache) const {
   const size_t tokens = in.ids.size();
   const size_t sequences = in.kv_lengths.size();
   check(tokens > 0 && in.positions.size() == tokens && in.slots.size() == tokens, "a step of ", tokens,
@@ -115,17 +115,23 @@ void Llama::check_input(const ForwardInput& in, Tensor visual, const KvCache& ca
             all_within(in.visual_rows, visual.empty() ? 0 : visual.rows()),
         "visual rows of a step are outside its tokens or the store");
   check(all_within(in.sample_at, static_cast<int64_t>(tokens)), "a sampled token is outside the step");
+  check(in.drawn_at.empty() || in.drawn_at.size() == tokens, "a step of ", tokens, " tokens draws ",
+        in.drawn_at.size());
+  for (int32_t at : in.drawn_at) {
+    check(at >= -1 && at < (drawn.empty() ? 0 : drawn.rows()), "a step takes the ", at,
+          "-th id that was drawn");
+  }
 }
 
-void Llama::embed(const ForwardInput& in, Tensor visual, Tensor hidden, Workspace& workspace) {
-  const Workspace::Scope scope(workspace);
-  backend_.embed(hidden, table_.view, workspace.put(in.ids), shard_.first_id);
+void Llama::embed(const StepInputs& in, Tensor hidden, Workspace& workspace) {
+  if (!in.drawn_at.empty()) backend_.take_drawn(in.ids, in.drawn, in.drawn_at);
+  backend_.embed(hidden, table_.view, in.ids, shard_.first_id);
   group_.all_reduce(hidden);
   if (in.visual_at.empty()) return;
-  const Tensor rows =
-      workspace.take(hidden.dtype(), {static_cast<int64_t>(in.visual_at.size()), config_.hidden});
-  backend_.gather_rows(rows, visual, workspace.put(in.visual_rows));
-  backend_.scatter_rows(hidden, rows, workspace.put(in.visual_at));
+  const Workspace::Scope scope(workspace);
+  const Tensor rows = workspace.take(hidden.dtype(), {in.visual_at.rows(), config_.hidden});
+  backend_.gather_rows(rows, in.visual, in.visual_rows);
+  backend_.scatter_rows(hidden, rows, in.visual_at);
 }
 
 void Llama::attention(const Layer& layer, Step& step, KvLayer pages) {
@@ -151,14 +157,28 @@ void Llama::mlp(const Layer& layer, Step& step) {
 }
 
 Tensor Llama::forward(const ForwardInput& in, Tensor visual, KvCache& cache, Workspace& workspace) {
-  check_input(in, visual, cache);
-  const auto samples = static_cast<int64_t>(in.sample_at.size());
+  const StepInputs inputs = upload(in, visual, {}, cache, workspace);
   Tensor logits;
-  if (samples > 0) logits = workspace.take(DType::f32, {samples, shard_.ids});
+  if (!in.sample_at.empty()) {
+    logits = workspace.take(DType::f32, {static_cast<int64_t>(in.sample_at.size()), shard_.ids});
+  }
+  compute(logits, inputs, cache, workspace);
+  return logits;
+}
 
+StepInputs Llama::upload(const ForwardInput& in, Tensor visual, Tensor drawn, const KvCache& cache,
+                         Workspace& workspace) {
+  check_input(in, visual, drawn, cache);
+  StepInputs inputs = put_step_inputs(in, cache.page_size(), staged_, workspace);
+  inputs.visual = visual;
+  inputs.drawn = drawn;
+  return inputs;
+}
+
+void Llama::compute(Tensor logits, const StepInputs& in, KvCache& cache, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   const DType dtype = backend_.activation_dtype();
-  const auto t = static_cast<int64_t>(in.ids.size());
+  const int64_t t = in.ids.rows();
   const int64_t h = config_.hidden, d = config_.head_dim;
   Step step;
   step.hidden = workspace.take(dtype, {t, h});
@@ -168,17 +188,11 @@ Tensor Llama::forward(const ForwardInput& in, Tensor visual, KvCache& cache, Wor
   step.attended = workspace.take(dtype, {t, shard_.heads * d});
   step.gate_up = workspace.take(dtype, {t, 2 * shard_.units});
   step.activated = workspace.take(dtype, {t, shard_.units});
-  step.positions = workspace.put(in.positions);
-  step.slots = workspace.put(in.slots);
-  const auto sequences = static_cast<int64_t>(in.kv_lengths.size());
-  step.spans = {workspace.put(in.q_offsets), workspace.put(in.kv_lengths),
-                workspace.put(in.page_table).reshaped({sequences, in.max_pages}), 0, 0};
-  for (size_t s = 0; s < in.kv_lengths.size(); ++s) {
-    step.spans.max_q = std::max(step.spans.max_q, in.q_offsets[s + 1] - in.q_offsets[s]);
-    step.spans.max_kv = std::max(step.spans.max_kv, in.kv_lengths[s]);
-  }
+  step.positions = in.positions;
+  step.slots = in.slots;
+  step.spans = in.spans;
 
-  embed(in, visual, step.hidden, workspace);
+  embed(in, step.hidden, workspace);
   for (int i = 0; i < config_.layers; ++i) {
     const Layer& layer = layers_[static_cast<size_t>(i)];
     if (i == 0) {
@@ -193,12 +207,11 @@ Tensor Llama::forward(const ForwardInput& in, Tensor visual, KvCache& cache, Wor
   }
   backend_.add_rms_norm(step.hidden, step.delta, final_norm_.view, step.normed, config_.norm_eps);
   if (observer_) observer_("final_norm", step.normed);
-  if (samples == 0) return {};
+  if (in.sample_at.empty()) return;
 
-  const Tensor last = workspace.take(dtype, {samples, h});
-  backend_.gather_rows(last, step.normed, workspace.put(in.sample_at));
+  const Tensor last = workspace.take(dtype, {in.sample_at.rows(), h});
+  backend_.gather_rows(last, step.normed, in.sample_at);
   backend_.matmul(logits, last, head_);
-  return logits;
 }
 
 }  // namespace uhd

@@ -11,6 +11,7 @@
 #include "model/config.h"
 #include "model/language/forward_input.h"
 #include "model/language/kv_cache.h"
+#include "model/language/step_inputs.h"
 #include "model/observer.h"
 #include "model/weights/loader.h"
 #include "model/weights/shard.h"
@@ -45,6 +46,14 @@ class Llama {
   // ends. Without sample_at the tensor is empty. Indices are checked against each other before anything runs.
   Tensor forward(const ForwardInput& input, Tensor visual, KvCache& cache, Workspace& workspace);
 
+  // The same in two parts. First what comes from the host, checked and uploaded; drawn: the ids i32 that
+  // input.drawn_at indexes, may be empty when there are none.
+  StepInputs upload(const ForwardInput& input, Tensor visual, Tensor drawn, const KvCache& cache,
+                    Workspace& workspace);
+  // Then operations on device memory alone: what Backend::record takes, where the group's calls are
+  // recordable and nobody observes. logits as above, of the caller; empty without samples.
+  void compute(Tensor logits, const StepInputs& inputs, KvCache& cache, Workspace& workspace);
+
   // Stages: "hidden.L" is the input of layer L; "final_norm".
   void observe(StageObserver observer) { observer_ = std::move(observer); }
 
@@ -61,10 +70,10 @@ class Llama {
   struct Step;
 
   Layer load_layer(const std::string& prefix, Loader& loader) const;
-  void embed(const ForwardInput& input, Tensor visual, Tensor hidden, Workspace& workspace);
+  void embed(const StepInputs& inputs, Tensor hidden, Workspace& workspace);
   void attention(const Layer& layer, Step& step, KvLayer pages);
   void mlp(const Layer& layer, Step& step);
-  void check_input(const ForwardInput& input, Tensor visual, const KvCache& cache) const;
+  void check_input(const ForwardInput& input, Tensor visual, Tensor drawn, const KvCache& cache) const;
 
   Backend& backend_;
   Communicator& group_;
@@ -77,6 +86,7 @@ class Llama {
   DeviceTensor final_norm_;
   Weight head_;  // [ids, H]
   StageObserver observer_;
+  std::vector<int32_t> staged_;  // a step's inputs on their way
 };
 
 }  // namespace uhd

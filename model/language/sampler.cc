@@ -1,10 +1,17 @@
 #include "model/language/sampler.h"
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
-
 namespace uhd {
+
+Sampler::Sampler(Backend& backend, Communicator& group, const LanguageShard& shard, int vocabulary,
+                 int max_rows)
+    : backend_(backend),
+      group_(group),
+      shard_(shard),
+      vocabulary_(vocabulary),
+      max_rows_(max_rows),
+      drawn_(backend.allocate(static_cast<size_t>(max_rows) * sizeof(int32_t))) {
+  for (auto& readback : readbacks_) readback = backend.make_readback(drawn_.bytes());
+}
 
 size_t Sampler::workspace_bytes(int max_rows) const {
   const auto rows = static_cast<size_t>(max_rows);
@@ -13,17 +20,69 @@ size_t Sampler::workspace_bytes(int max_rows) const {
   return gathered + 2 * (rows + size * rows) * sizeof(float) + 8 * 64;
 }
 
-std::vector<SampledToken> Sampler::sample(Tensor logits, bool greedy, std::span<const SampleRow> rows,
-                                          Workspace& workspace) {
-  if (logits.rows() == 0) return {};
+void Sampler::choose(Tensor logits, Workspace& workspace) {
   check(logits.dim(1) == shard_.ids, "logits of ", logits.dim(1), " columns for a shard of ", shard_.ids);
-  if (greedy) return sample_greedy(logits, workspace);
-  gather(logits, workspace);
+  const Workspace::Scope scope(workspace);
+  const int64_t n = logits.rows(), size = shard_.size;
+  Tensor ids = workspace.take(DType::i32, {n});
+  Tensor values = workspace.take(DType::f32, {n});
+  // Of a shard that is padding alone any will do: it does not count below.
+  backend_.argmax(ids, values, shard_.real_ids > 0 ? logits.slice_columns(0, shard_.real_ids) : logits);
+  if (size > 1) {
+    const Tensor all_ids = workspace.take(DType::i32, {size, n});
+    const Tensor all_values = workspace.take(DType::f32, {size, n});
+    group_.all_gather(all_ids, ids);
+    group_.all_gather(all_values, values);
+    ids = all_ids;
+    values = all_values;
+  }
+  backend_.best_of_shards(drawn_.as(DType::i32, {n}), ids.reshaped({size, n}), values.reshaped({size, n}),
+                          shard_.ids, vocabulary_);
+}
+
+void Sampler::fetch_chosen(int64_t rows) {
+  check(waiting_.size() < std::size(readbacks_) && !holds_logits(),
+        "tokens were fetched before others were taken");
+  Readback* readback = readbacks_[next_readback_].get();
+  next_readback_ = 1 - next_readback_;
+  readback->begin(drawn_.as(DType::i32, {rows}));
+  waiting_.push_back({readback, {}});
+}
+
+void Sampler::fetch_logits(Tensor logits, Workspace& workspace) {
+  check(logits.dim(1) == shard_.ids, "logits of ", logits.dim(1), " columns for a shard of ", shard_.ids);
+  check(!holds_logits(), "logits were fetched before others were taken");
+  Tensor all = logits.reshaped({1, logits.rows(), shard_.ids});
+  if (shard_.size > 1) {
+    all = workspace.take(DType::f32, {shard_.size, logits.rows(), shard_.ids});
+    group_.all_gather(all, logits);
+  }
+  waiting_.push_back({nullptr, all});
+}
+
+std::vector<SampledToken> Sampler::take(std::span<const SampleRow> rows) {
+  check(!waiting_.empty(), "no tokens were fetched");
+  const Waiting first = waiting_.front();
+  waiting_.pop_front();
+  if (first.readback == nullptr) return draw(first.logits, rows);
+  const Tensor ids = first.readback->wait();
+  std::vector<SampledToken> tokens(static_cast<size_t>(ids.rows()));
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const int32_t id = ids.data<int32_t>()[i];
+    tokens[i].valid = id >= 0;
+    if (tokens[i].valid) tokens[i].id = id;
+  }
+  return tokens;
+}
+
+std::vector<SampledToken> Sampler::draw(Tensor logits, std::span<const SampleRow> rows) {
   std::vector<SampledToken> tokens;
   if (shard_.rank != 0) return tokens;
-  const auto count = static_cast<size_t>(logits.rows());
+  const auto count = static_cast<size_t>(logits.dim(1));
   const auto width = static_cast<size_t>(shard_.ids);
   check(rows.size() == count, count, " rows of logits, ", rows.size(), " to sample");
+  gathered_.resize(static_cast<size_t>(logits.elements()));
+  backend_.download(Tensor::of(gathered_.data(), logits.shape()), logits);
   for (size_t i = 0; i < count; ++i) {
     row_.clear();
     for (size_t r = 0; r < static_cast<size_t>(shard_.size); ++r) {
@@ -36,58 +95,17 @@ std::vector<SampledToken> Sampler::sample(Tensor logits, bool greedy, std::span<
   return tokens;
 }
 
-void Sampler::gather(Tensor logits, Workspace& workspace) {
+std::vector<SampledToken> Sampler::sample(Tensor logits, bool greedy, std::span<const SampleRow> rows,
+                                          Workspace& workspace) {
+  if (logits.rows() == 0) return {};
   const Workspace::Scope scope(workspace);
-  Tensor all = logits;
-  if (shard_.size > 1) {
-    all = workspace.take(DType::f32, {shard_.size, logits.rows(), shard_.ids});
-    group_.all_gather(all, logits);
-  }
-  if (shard_.rank != 0) return;
-  gathered_.resize(static_cast<size_t>(all.elements()));
-  backend_.download(Tensor::of(gathered_.data(), all.shape()), all);
-}
-
-std::vector<SampledToken> Sampler::sample_greedy(Tensor logits, Workspace& workspace) {
-  const Workspace::Scope scope(workspace);
-  const int64_t n = logits.rows();
-  const int64_t size = shard_.size;
-  Tensor ids = workspace.take(DType::i32, {n});
-  Tensor values = workspace.take(DType::f32, {n});
-  if (shard_.real_ids > 0) {
-    backend_.argmax(ids, values, logits.slice_columns(0, shard_.real_ids));
+  if (greedy) {
+    choose(logits, workspace);
+    fetch_chosen(logits.rows());
   } else {
-    // A shard of padding alone never wins.
-    const std::vector<int32_t> zero(static_cast<size_t>(n), 0);
-    const std::vector<float> never(static_cast<size_t>(n), -std::numeric_limits<float>::infinity());
-    backend_.upload(ids, Tensor::of(zero.data(), {n}));
-    backend_.upload(values, Tensor::of(never.data(), {n}));
+    fetch_logits(logits, workspace);
   }
-  if (size > 1) {
-    const Tensor all_ids = workspace.take(DType::i32, {size, n});
-    const Tensor all_values = workspace.take(DType::f32, {size, n});
-    group_.all_gather(all_ids, ids);
-    group_.all_gather(all_values, values);
-    ids = all_ids;
-    values = all_values;
-  }
-  std::vector<int32_t> host_ids(static_cast<size_t>(size * n));
-  std::vector<float> host_values(host_ids.size());
-  backend_.download(Tensor::of(host_ids.data(), ids.shape()), ids);
-  backend_.download(Tensor::of(host_values.data(), values.shape()), values);
-
-  std::vector<SampledToken> tokens(static_cast<size_t>(n));
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    float best = -std::numeric_limits<float>::infinity();
-    for (size_t r = 0; r < static_cast<size_t>(size); ++r) {
-      const size_t at = r * tokens.size() + i;
-      if (!(host_values[at] > best)) continue;  // ranks are in id order: the first of equals is the lowest
-      best = host_values[at];
-      tokens[i].id = host_ids[at] + static_cast<int32_t>(r) * shard_.ids;
-    }
-    tokens[i].valid = std::isfinite(best);
-  }
-  return tokens;
+  return take(rows);
 }
 
 }  // namespace uhd

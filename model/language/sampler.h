@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -49,28 +51,49 @@ SampledToken sample_row(std::span<float> logits, const SampleRow& row);
 // A number in [0, 1) named by (seed, step), without state.
 double random_unit(uint64_t seed, uint64_t step);
 
-// Not thread-safe. Backend and communicator are borrowed.
+// Every rank of the group makes the same calls, each with its own logits [n, shard.ids], n up to max_rows.
+// Plain greedy rows are chosen on the device: choose() (which may be recorded), then fetch_chosen(). Others
+// go by way of the host: fetch_logits(). Either is queued and waits for nothing; take() gives the tokens of
+// the oldest that was fetched. Not thread-safe. Backend and communicator are borrowed.
 class Sampler {
  public:
-  Sampler(Backend& backend, Communicator& group, const LanguageShard& shard, int vocabulary)
-      : backend_(backend), group_(group), shard_(shard), vocabulary_(vocabulary) {}
+  Sampler(Backend& backend, Communicator& group, const LanguageShard& shard, int vocabulary, int max_rows);
 
   size_t workspace_bytes(int max_rows) const;
 
-  // Every rank calls with its own logits [n, shard.ids] and the same `greedy`: true when every row of the
-  // step is plain greedy. `rows` are read on rank 0 only (others pass none) and only when not greedy. The
-  // result is whole on rank 0; other ranks must not use theirs.
+  // The ids of the last choose(), i32 [max_rows], equal on all ranks; -1 where no logit is a number.
+  Tensor drawn() const { return drawn_.as(DType::i32, {max_rows_}); }
+  void choose(Tensor logits, Workspace& workspace);
+  // Of the first `rows` ids. At most two may be waiting to be taken.
+  void fetch_chosen(int64_t rows);
+  // The scope of the workspace must last until they are taken, and nothing may be fetched before.
+  void fetch_logits(Tensor logits, Workspace& workspace);
+  bool holds_logits() const { return !waiting_.empty() && waiting_.back().readback == nullptr; }
+
+  // `rows` say how fetched logits become tokens; they are read on rank 0 only (others pass none). The result
+  // is whole on rank 0; other ranks must not use theirs.
+  std::vector<SampledToken> take(std::span<const SampleRow> rows);
+
+  // All at once. greedy: every row is plain greedy, `rows` are not read.
   std::vector<SampledToken> sample(Tensor logits, bool greedy, std::span<const SampleRow> rows,
                                    Workspace& workspace);
 
  private:
-  std::vector<SampledToken> sample_greedy(Tensor logits, Workspace& workspace);
-  void gather(Tensor logits, Workspace& workspace);
+  struct Waiting {
+    Readback* readback = nullptr;  // of ids; null: logits
+    Tensor logits;                 // [size, n, ids]
+  };
+  std::vector<SampledToken> draw(Tensor logits, std::span<const SampleRow> rows);
 
   Backend& backend_;
   Communicator& group_;
   LanguageShard shard_;
   int vocabulary_;
+  int max_rows_;
+  DeviceBuffer drawn_;
+  std::unique_ptr<Readback> readbacks_[2];
+  int next_readback_ = 0;
+  std::deque<Waiting> waiting_;
   std::vector<float> gathered_;  // [size, n, ids]
   std::vector<float> row_;       // [V]
 };

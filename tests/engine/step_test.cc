@@ -50,6 +50,7 @@ TEST_F(BuildForwardInput, LaysTokensOutForTheKernels) {
   EXPECT_THAT(input.visual_at, ElementsAre(2, 3, 4));
   EXPECT_THAT(input.visual_rows, ElementsAre(70, 71, 72));
   EXPECT_THAT(input.sample_at, ElementsAre(0));
+  EXPECT_THAT(input.drawn_at, ElementsAre());
 }
 
 TEST_F(BuildForwardInput, TakesOnlyTheRowsOfItsChunk) {
@@ -59,6 +60,22 @@ TEST_F(BuildForwardInput, TakesOnlyTheRowsOfItsChunk) {
   build_forward_input(input, batch_, 4, [&](RequestId, int) { return std::span<const int32_t>(rows); });
   EXPECT_THAT(input.visual_at, ElementsAre(0));
   EXPECT_THAT(input.visual_rows, ElementsAre(71));
+}
+
+// The last token of the decoding sequence is the third that the step before draws; nobody knows it yet.
+TEST_F(BuildForwardInput, NamesTheTokensThatAreStillDrawn) {
+  decoding_.tokens.pop_back();
+  decoding_.awaited = 1;
+  decoding_.awaited_at = 2;
+  ForwardInput input;
+  const std::vector<int32_t> rows = {70, 71, 72};
+  const auto rows_of = [&](RequestId, int) { return std::span<const int32_t>(rows); };
+  build_forward_input(input, batch_, 4, rows_of);
+  EXPECT_THAT(input.ids, ElementsAre(0, 22, kVisualToken, kVisualToken, kVisualToken, 26));
+  EXPECT_THAT(input.drawn_at, ElementsAre(2, -1, -1, -1, -1, -1));
+  EXPECT_THAT(input.positions, ElementsAre(5, 2, 3, 4, 5, 6));
+  decoding_.awaited = 0;
+  EXPECT_THROW(build_forward_input(input, batch_, 4, rows_of), Error);
 }
 
 TEST_F(BuildForwardInput, RefusesRowsThatDoNotFitTheSpan) {

@@ -30,7 +30,8 @@ std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>
       threads.emplace_back([&, rank] {
         const auto backend = make_backend({.threads = 1});
         const LanguageShard shard = shard_of(config(), rank, ranks);
-        Sampler sampler(*backend, *group[static_cast<size_t>(rank)], shard, kVocabulary);
+        Sampler sampler(*backend, *group[static_cast<size_t>(rank)], shard, kVocabulary,
+                        static_cast<int>(rows.size()));
         Workspace workspace(*backend, sampler.workspace_bytes(static_cast<int>(rows.size())));
         std::vector<float> own;
         for (const auto& row : rows) {

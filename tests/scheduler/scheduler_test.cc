@@ -137,6 +137,83 @@ TEST(Scheduler, CancelledDuringAStepLeavesWhenItCompletes) {
   EXPECT_EQ(scheduler.pages().free(), 10);
 }
 
+// Launches a step that was planned.
+Batch launched(Scheduler& scheduler, TimePoint now = kNow) {
+  Batch batch = scheduler.next(now);
+  scheduler.launched(batch);
+  scheduler.check_integrity();
+  return batch;
+}
+
+TEST(Scheduler, PlansAStepBeforeTheTokensOfTheLastAreKnown) {
+  Scheduler scheduler(small(10));
+  scheduler.add(spec(1, 4, 3));
+  const Batch prompt = launched(scheduler);
+  const Sequence& sequence = *scheduler.find(1);
+  EXPECT_EQ(sequence.length(), 5);
+  EXPECT_EQ(sequence.tokens.size(), 4u) << "the fifth is being drawn";
+  const Batch second = launched(scheduler);
+  ASSERT_EQ(second.items.size(), 1u);
+  EXPECT_EQ(second.items[0].first, 4);
+  EXPECT_TRUE(second.items[0].samples);
+  run(scheduler, prompt);
+  EXPECT_THAT(sequence.tokens, ElementsAre(1, 1, 1, 1, 7));
+  const Batch third = launched(scheduler);
+  EXPECT_EQ(third.items[0].first, 5);
+  run(scheduler, second);
+  EXPECT_THAT(scheduler.next(kNow).items, IsEmpty()) << "the third token is the last, though not known";
+  run(scheduler, third);
+  EXPECT_EQ(sequence.tokens.size(), 7u);
+}
+
+TEST(Scheduler, SaysWhichOfTheTokensThatAreDrawnIsWhose) {
+  Scheduler scheduler(small(20));
+  for (RequestId id : {1, 2, 3}) scheduler.add(spec(id, 4));
+  run(scheduler, scheduler.next(kNow));
+  scheduler.finish(1);
+  const Batch batch = launched(scheduler);
+  EXPECT_EQ(scheduler.find(2)->awaited_at, 0);
+  EXPECT_EQ(scheduler.find(3)->awaited_at, 1);
+  run(scheduler, batch);
+  EXPECT_EQ(scheduler.find(3)->awaited, 0);
+}
+
+TEST(Scheduler, WhoEndedIsInNoFurtherStepAndLeavesWithItsLast) {
+  Scheduler scheduler(small(10));
+  scheduler.add(spec(1, 4));
+  const Batch first = launched(scheduler), second = launched(scheduler);
+  run(scheduler, first);
+  scheduler.finish(1);  // the token of the first step was an end token
+  EXPECT_THAT(scheduler.next(kNow).items, IsEmpty());
+  EXPECT_NE(scheduler.find(1), nullptr) << "the second step still writes its pages";
+  run(scheduler, second);
+  EXPECT_TRUE(scheduler.empty());
+  EXPECT_EQ(scheduler.pages().free(), 10);
+}
+
+TEST(Scheduler, ExpiresOnceWhileAStepIsUnderWay) {
+  Scheduler scheduler(small(10));
+  SequenceSpec s = spec(1, 4);
+  s.deadline = kNow + std::chrono::seconds(5);
+  scheduler.add(std::move(s));
+  const Batch batch = launched(scheduler);
+  const TimePoint late = kNow + std::chrono::seconds(5);
+  EXPECT_THAT(scheduler.next(late).expired, ElementsAre(1u));
+  EXPECT_THAT(scheduler.next(late).expired, IsEmpty());
+  run(scheduler, batch);
+  EXPECT_TRUE(scheduler.empty());
+}
+
+TEST(Scheduler, StepsAreLaunchedAsTheyWerePlanned) {
+  Scheduler scheduler(small(10));
+  scheduler.add(spec(1, 4));
+  const Batch first = launched(scheduler);
+  EXPECT_THROW(scheduler.launched(first), Error);
+  const Batch second = scheduler.next(kNow);
+  EXPECT_THROW(scheduler.next(kNow), Error) << "the second is not launched";
+  EXPECT_THROW(scheduler.launched(first), Error);
+}
+
 TEST(Scheduler, ExpiresByTheTimeItIsGiven) {
   Scheduler scheduler(small(10));
   SequenceSpec s = spec(1, 4);

@@ -1,0 +1,158 @@
+// The engine on an emulated device: with steps recorded and overlapped, on one rank and on two, requests get
+// the answers that they get on the CPU.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "tests/cuda/cuda_emulation.h"
+#include "tests/cuda/streams.h"
+#include "tests/engine/engine_fixture.h"
+
+namespace uhd {
+namespace {
+
+struct Form {
+  std::string name;
+  int ranks = 1;
+  bool graphs = true;
+  bool overlap = true;
+};
+
+std::filesystem::path model() { return golden_case("uhd-v1-tiny/golden_text").model; }
+
+// Pages of 8, so that answers cross their borders.
+EngineOptions options_of(const Form& form, const char* kind) {
+  EngineOptions options = tiny_options(model());
+  options.backend.kind = kind;
+  options.backend.graphs = form.graphs;
+  options.overlap = form.overlap;
+  options.page_size = 8;
+  options.context_length = 64;
+  options.max_running = 4;
+  options.token_budget = 24;
+  options.kv_memory_bytes = int64_t{40} * 8 * 4 * 2 * 256 * 4;  // 40 pages
+  options.visual_cache_bytes = 1 << 20;
+  return options;
+}
+
+Request greedy(int prompt, int tokens) {
+  Request request;
+  for (int i = 0; i < prompt; ++i) request.prompt_ids.push_back(5 + (prompt * 31 + i * 17) % 900);
+  request.sampling.temperature = 0;
+  request.stop.max_tokens = tokens;
+  request.stop.ignore_eos = true;
+  return request;
+}
+
+// Of different lengths: the number that decode together rises and falls.
+std::vector<Request> requests() {
+  std::vector<Request> all{greedy(5, 14), greedy(9, 6), greedy(3, 1), greedy(14, 9), greedy(6, 4)};
+  Request drawn = greedy(7, 6);  // drawn on the host, among the others
+  drawn.sampling.temperature = 1;
+  drawn.sampling.seed = 11;
+  all.push_back(drawn);
+  Request penalised = greedy(8, 5);
+  penalised.sampling.repetition_penalty = 1.5f;
+  all.push_back(penalised);
+  return all;
+}
+
+using Ids = std::vector<std::vector<int32_t>>;  // of several answers
+
+Ids answers(Engine& engine, const std::vector<Request>& asked) {
+  std::vector<Submitted> submitted;
+  for (const Request& request : asked) submitted.push_back(submit(engine, request));
+  Ids ids;
+  for (const Submitted& one : submitted) {
+    EXPECT_EQ(one.refused.message, "");
+    EXPECT_EQ(one.answer->wait().finish, FinishReason::length) << one.answer->failure.message;
+    EXPECT_EQ(one.answer->events_after_the_last, 0);
+    ids.push_back(one.answer->ids);
+  }
+  return ids;
+}
+
+const Ids& wanted() {
+  static const Ids ids = answers(*make_engine(options_of({}, "cpu"), ranks(1, 0)), requests());
+  return ids;
+}
+
+// The last of them a step after the last event: looks again until they have, for a minute at most.
+bool pages_come_back(const Engine& engine) {
+  const TimePoint limit = Clock::now() + std::chrono::minutes(1);
+  const auto all = [&] { return engine.stats().free_pages == engine.stats().total_pages; };
+  while (!all() && Clock::now() < limit) std::this_thread::yield();
+  return all();
+}
+
+class CudaEngine : public testing::TestWithParam<Form> {
+ protected:
+  CudaEngine() { emulation::set_devices(4); }
+  ~CudaEngine() override { EXPECT_EQ(emulation::failure(), ""); }
+  std::unique_ptr<Engine> engine() const {
+    return make_engine(options_of(GetParam(), "cuda"), ranks(GetParam().ranks, 0));
+  }
+};
+
+TEST_P(CudaEngine, AnswersAsOnTheCpu) {
+  const auto engine = this->engine();
+  EXPECT_EQ(answers(*engine, requests()), wanted());
+  EXPECT_TRUE(becomes_idle(*engine));
+}
+
+// Steps that were launched before the end was known leave nothing behind: no token, no page.
+TEST_P(CudaEngine, EndsWhereItsStopTokenIsAndGivesItsPagesBack) {
+  const auto engine = this->engine();
+  Request stops = requests()[0];
+  const std::vector<int32_t>& whole = wanted()[0];
+  stops.stop.stop_ids = {whole[6]};
+  const auto end = std::find(whole.begin(), whole.end(), whole[6]) + 1;
+  const Submitted first = submit(*engine, stops);
+  const Submitted beside = submit(*engine, requests()[1]);
+  EXPECT_EQ(first.answer->wait().finish, FinishReason::stop);
+  EXPECT_EQ(first.answer->ids, std::vector<int32_t>(whole.begin(), end));
+  EXPECT_EQ(first.answer->usage.completion_tokens, end - whole.begin());
+  EXPECT_EQ(beside.answer->wait().ids, wanted()[1]);
+  EXPECT_EQ(answers(*engine, {requests()[3]}), Ids{wanted()[3]});
+  EXPECT_TRUE(becomes_idle(*engine));
+  EXPECT_EQ(first.answer->events_after_the_last, 0);
+  EXPECT_TRUE(pages_come_back(*engine));
+}
+
+TEST_P(CudaEngine, CancelsWhileStepsAreUnderWay) {
+  const auto engine = this->engine();
+  const Submitted cancelled = submit(*engine, greedy(5, 50));
+  const Submitted beside = submit(*engine, requests()[3]);
+  cancelled.answer->wait_for_tokens(3);
+  engine->cancel(cancelled.id);
+  EXPECT_EQ(cancelled.answer->wait().finish, FinishReason::cancelled);
+  EXPECT_EQ(beside.answer->wait().ids, wanted()[3]);
+  EXPECT_EQ(answers(*engine, {requests()[0]}), Ids{wanted()[0]});
+  EXPECT_EQ(cancelled.answer->events_after_the_last, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, CudaEngine,
+                         testing::Values(Form{"RecordedAndOverlapped"}, Form{"Recorded", 1, true, false},
+                                         Form{"Overlapped", 1, false, true}, Form{"TwoRanks", 2},
+                                         Form{"TwoRanksPlain", 2, false, false}),
+                         [](const auto& test) { return test.param.name; });
+
+// Pages for little more than one of them: sequences are preempted while a step of theirs is under way.
+TEST(CudaEngines, AnswerAsOnTheCpuThoughPagesRunOut) {
+  emulation::set_devices(4);
+  EngineOptions options = options_of({}, "cuda");
+  options.context_length = 32;
+  options.kv_memory_bytes = int64_t{5} * 8 * 4 * 2 * 256 * 4;  // 5 pages
+  const auto engine = make_engine(options, ranks(1, 0));
+  const std::vector<Request> all = requests();
+  EXPECT_EQ(answers(*engine, {all[0], all[1], all[3]}), (Ids{wanted()[0], wanted()[1], wanted()[3]}));
+  const std::string metrics = engine->metrics_text();
+  const size_t line = metrics.find("\nuhd_preemptions_total");
+  ASSERT_NE(line, std::string::npos);
+  EXPECT_GT(std::stod(metrics.substr(metrics.find(' ', line))), 0);
+  EXPECT_EQ(emulation::failure(), "");
+}
+
+}  // namespace
+}  // namespace uhd
