@@ -185,9 +185,10 @@ Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
   const int64_t stride = weight_stride(w.k, format);
   const int64_t row_bytes = stride * (format == WeightFormat::bf16 ? 2 : 4);
   w.data = allocate(static_cast<size_t>(w.n * row_bytes));
-  pack_rows(host, format, stride, [&](int64_t first, std::span<const std::byte> rows) {
-    staging_.upload(static_cast<std::byte*>(w.data.data()) + first * row_bytes, rows.data(), rows.size());
-  });
+  auto* const to = static_cast<std::byte*>(w.data.data());
+  pack_rows(
+      host, format, stride, [&](size_t least) { return staging_.room(least); },
+      [&](int64_t first, size_t bytes) { staging_.send(to + first * row_bytes, bytes); });
   return w;
 }
 

@@ -9,12 +9,12 @@
 
 namespace uhd::cuda {
 
-// take(first, bytes) receives rows [first, …) of `stride` elements each, zero past K.
-template <class Take>
-void pack_rows(Tensor host, WeightFormat format, int64_t stride, const Take& take) {
-  constexpr int64_t kBatchElements = int64_t{1} << 20;
+// Writes the matrix into memory that it is lent, in order, rows of `stride` elements each, zero past K.
+// room(least) lends at least so many bytes; send(first, bytes) takes rows [first, …) back from their
+// beginning. From a mapped file a row is read once, here.
+template <class Room, class Send>
+void pack_rows(Tensor host, WeightFormat format, int64_t stride, const Room& room, const Send& send) {
   const int64_t n = host.dim(0), k = host.dim(1);
-  const int64_t batch = std::clamp<int64_t>(kBatchElements / stride, 1, n);
   const auto value = [&](int64_t row, int64_t i) {
     switch (host.dtype()) {
       case DType::bf16:
@@ -26,18 +26,21 @@ void pack_rows(Tensor host, WeightFormat format, int64_t stride, const Take& tak
     }
   };
   const auto pack_as = [&]<class T>(T zero) {
-    std::vector<T> rows(static_cast<size_t>(batch * stride), zero);
-    for (int64_t first = 0; first < n; first += batch) {
-      const int64_t count = std::min(batch, n - first);
+    const size_t row_bytes = static_cast<size_t>(stride) * sizeof(T);
+    for (int64_t first = 0; first < n;) {
+      const std::span<std::byte> lent = room(row_bytes);
+      const int64_t count = std::min<int64_t>(n - first, static_cast<int64_t>(lent.size() / row_bytes));
       for (int64_t r = 0; r < count; ++r) {
-        T* to = rows.data() + r * stride;
+        T* to = reinterpret_cast<T*>(lent.data()) + r * stride;
         if (host.dtype() == dtype_of<T>()) {
           std::copy_n(host.row<T>(first + r), k, to);
         } else {
           for (int64_t i = 0; i < k; ++i) to[i] = T(value(first + r, i));
         }
+        std::fill(to + k, to + stride, zero);
       }
-      take(first, std::as_bytes(std::span(rows)).first(static_cast<size_t>(count * stride) * sizeof(T)));
+      send(first, static_cast<size_t>(count) * row_bytes);
+      first += count;
     }
   };
   if (format == WeightFormat::bf16) {
@@ -63,8 +66,8 @@ inline void place_codes(std::span<const uint8_t> codes, WeightFormat format, std
   }
 }
 
-// take(first, bytes) as above, for a quantized format; scales [N] or [N, groups] come back as they are
-// stored.
+// The same for a quantized format; take(first, bytes) receives rows [first, …) of the caller's; scales [N] or
+// [N, groups] come back as they are stored.
 template <class Take>
 std::vector<std::byte> pack_codes(Tensor host, Tensor whole, WeightFormat format, const Take& take) {
   constexpr int64_t kBatchBytes = int64_t{1} << 20;

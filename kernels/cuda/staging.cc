@@ -24,19 +24,26 @@ Staging::~Staging() {
 }
 
 void Staging::upload(void* to, const void* from, size_t bytes) {
-  constexpr size_t kUnit = 64;
-  size_t done = 0;
-  while (done < bytes) {
-    if (used_ == half_bytes_) turn();
-    const size_t part = std::min(bytes - done, half_bytes_ - used_);
-    std::byte* place = halves_[current_].memory + used_;
-    std::memcpy(place, static_cast<const std::byte*>(from) + done, part);
-    check_cuda(
-        cudaMemcpyAsync(static_cast<std::byte*>(to) + done, place, part, cudaMemcpyHostToDevice, stream_),
-        "copying to the device");
+  for (size_t done = 0; done < bytes;) {
+    const std::span<std::byte> place = room(1);
+    const size_t part = std::min(bytes - done, place.size());
+    std::memcpy(place.data(), static_cast<const std::byte*>(from) + done, part);
+    send(static_cast<std::byte*>(to) + done, part);
     done += part;
-    used_ = std::min(half_bytes_, (used_ + part + kUnit - 1) / kUnit * kUnit);
   }
+}
+
+std::span<std::byte> Staging::room(size_t least) {
+  check(least <= half_bytes_, "an upload in one piece of ", least, " bytes; at most ", half_bytes_, " fit");
+  if (half_bytes_ - used_ < least) turn();
+  return {halves_[current_].memory + used_, half_bytes_ - used_};
+}
+
+void Staging::send(void* to, size_t bytes) {
+  constexpr size_t kUnit = 64;
+  check_cuda(cudaMemcpyAsync(to, halves_[current_].memory + used_, bytes, cudaMemcpyHostToDevice, stream_),
+             "copying to the device");
+  used_ = std::min(half_bytes_, (used_ + bytes + kUnit - 1) / kUnit * kUnit);
 }
 
 void Staging::turn() {

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <span>
 
 namespace uhd::cuda {
 
@@ -18,6 +19,11 @@ class Staging {
 
   // Copies to the device in the stream's order; `from` may be reused on return.
   void upload(void* to, const void* from, size_t bytes);
+
+  // The same without a copy on the host: at least `least` bytes of pinned memory, which the caller fills...
+  std::span<std::byte> room(size_t least);
+  // ...and sends, as much of its beginning as was filled, before the next call.
+  void send(void* to, size_t bytes);
 
  private:
   struct Half {

@@ -1,6 +1,7 @@
 // The backend as a whole: what it says when something is missing, and what its memory and its stream promise.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "kernels/plugin.h"
@@ -16,6 +17,7 @@ using testing::ThrowsMessage;
 class CudaBackend : public testing::Test {
  protected:
   ~CudaBackend() override {
+    emulation::leave_out_event_waits(false);
     emulation::clear_failure();
     emulation::set_devices(8);
   }
@@ -77,6 +79,34 @@ TEST_F(CudaBackend, UploadedValuesMayBeChangedAtOnce) {
   EXPECT_EQ(std::vector<int32_t>(got.begin() + 6, got.begin() + 11),
             (std::vector<int32_t>{6, 999, 1000, 1001, 10}));
   EXPECT_EQ(got.back(), kCount - 1);
+}
+
+// A matrix larger than the pinned memory, as it lies on the device after it was packed.
+std::vector<float> packed(const std::vector<float>& values, int64_t rows, int64_t columns) {
+  const auto backend = make_cuda_backend({.kind = "cuda", .compute = WeightFormat::f32});
+  const Weight w = backend->pack(Tensor::of(values.data(), {rows, columns}), WeightFormat::f32);
+  const auto stride = static_cast<int64_t>(w.data.bytes() / sizeof(float)) / rows;
+  std::vector<float> got(static_cast<size_t>(rows * stride));
+  backend->download(Tensor::of(got.data(), {rows, stride}), w.data.as(DType::f32, {rows, stride}));
+  std::vector<float> dense;
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto row = got.begin() + r * stride;
+    EXPECT_TRUE(std::all_of(row + columns, row + stride, [](float v) { return v == 0; })) << r;
+    dense.insert(dense.end(), row, row + columns);
+  }
+  return dense;
+}
+
+// Streams are late: a pinned buffer that is filled again before the device has read it arrives with what came
+// later.
+TEST_F(CudaBackend, WeightsStreamThroughPinnedMemory) {
+  constexpr int64_t kRows = 5003, kColumns = 1001;
+  std::vector<float> values(kRows * kColumns);
+  std::iota(values.begin(), values.end(), 1.0f);
+  EXPECT_TRUE(packed(values, kRows, kColumns) == values);
+  emulation::leave_out_event_waits(true);
+  EXPECT_FALSE(packed(values, kRows, kColumns) == values)
+      << "the test would not see a buffer reused too early";
 }
 
 TEST_F(CudaBackend, AnIndexOutsideItsTensorEndsTheNextWait) {

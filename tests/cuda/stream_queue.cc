@@ -14,6 +14,7 @@ namespace uhd::emulation {
 namespace {
 
 StreamOrder stream_order = StreamOrder::late;
+bool event_waits_left_out = false;
 std::mt19937 stream_random(1);
 std::condition_variable stream_moved;
 std::vector<std::shared_ptr<StreamState>>& all_streams() {
@@ -83,6 +84,11 @@ void set_stream_order(StreamOrder order, unsigned seed) {
   const std::lock_guard lock(queue_mutex());
   stream_order = order;
   stream_random.seed(seed);
+}
+
+void leave_out_event_waits(bool out) {
+  const std::lock_guard lock(queue_mutex());
+  event_waits_left_out = out;
 }
 
 void run_task(const Task& task) {
@@ -348,7 +354,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     std::unique_lock lock(queue_mutex());
     EventState& state = *event->state;
     const uint64_t target = state.recorded;
-    if (state.stream) drain(lock, *state.stream, [&] { return state.done >= target; });
+    if (state.stream && !event_waits_left_out)
+      drain(lock, *state.stream, [&] { return state.done >= target; });
   }
   return sticky();
 }

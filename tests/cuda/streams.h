@@ -31,6 +31,9 @@ cudaError_t enqueue(cudaStream_t stream, std::string what, std::function<void()>
 // Captured work begins again at each launch of its graph.
 cudaError_t enqueue_steps(cudaStream_t stream, std::string what, std::function<bool()> step,
                           std::vector<const void*> touches);
+// A fault for tests of tests: the host's waits for events return at once, as if they were left out.
+void leave_out_event_waits(bool out);
+
 // Runs the first of what is queued, as a device would by itself. False: nothing is queued.
 bool advance(cudaStream_t stream);
 
