@@ -1,7 +1,7 @@
 """Training samples: windows of slices full of text and shapes for the vision stage, and whole pages."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -16,27 +16,28 @@ WINDOW = 12  # patches a side
 
 @dataclass(frozen=True)
 class Writing:
-    """What the vision stages read: the share of pages that are full of lines, and of words that are numbers."""
+    """What the vision stages read: the share of pages that are full of lines, and of words that are numbers; how much
+    larger than 14 to 27 pixels the print is."""
 
     lines: float = 0.4
     numbers: float = 0.6
+    zoom: float = 1.0
 
     def word(self, rng):
         what = rng.random()
         return g.number(rng) if what < self.numbers else g.letters(rng) if what < (2 + self.numbers) / 3 else g.price(rng)
 
-
-def text_size(rng):
-    return rng.randint(15, 18) if rng.random() < 0.55 else rng.randint(14, 27)
+    def size(self, rng):
+        return round(self.zoom * (rng.randint(15, 18) if rng.random() < 0.55 else rng.randint(14, 27)))
 
 
 def text_lines(rng, page, writing):
     """Lines of words over the whole page, cut by its borders."""
-    size, face, color = text_size(rng), g.any_face(rng), g.ink(rng)
+    size, face, color = writing.size(rng), g.any_face(rng), g.ink(rng)
     y = rng.uniform(-2, size)
     while y < page.h + size * 0.5:
         if rng.random() < 0.5:
-            size, face, color = text_size(rng), g.any_face(rng), g.ink(rng)
+            size, face, color = writing.size(rng), g.any_face(rng), g.ink(rng)
         x = rng.uniform(-50, 20)
         while x < page.w:
             word = g.Word(writing.word(rng), round(x), round(y), size, face, color)
@@ -50,7 +51,7 @@ def scattered(rng, page, words, shapes, writing):
     for _ in range(shapes):
         g.place_shape(rng, page, taken)
     for _ in range(words):
-        word = g.Word(writing.word(rng), rng.randint(-40, page.w), rng.randint(0, page.h + 8), text_size(rng), g.any_face(rng), g.ink(rng))
+        word = g.Word(writing.word(rng), rng.randint(-40, page.w), rng.randint(0, page.h + 8), writing.size(rng), g.any_face(rng), g.ink(rng))
         if g.clear(g.box(word), taken):
             taken.append(g.box(word))
             page.words.append(word)
@@ -116,7 +117,8 @@ def padded_pages(rng, count, writing):
     square, images, views = FORMS["square"], [], []
     for _ in range(count):
         w, h = g.canvas(rng)
-        page = filled(rng, g.Page(w, h, g.light(rng)), max(1, w * h // 40000), writing)
+        zoom = rng.uniform(1, max(1, min(4, max(w, h) / slicing.SIDE)))  # so that some can be read at any size
+        page = filled(rng, g.Page(w, h, g.light(rng)), max(1, int(w * h / zoom**2) // 40000), replace(writing, zoom=zoom))
         images += square.cut(g.draw(page))
         views += page_views(page, square)
     return images, views

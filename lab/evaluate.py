@@ -69,11 +69,17 @@ def evaluate(ask, kind, count, questions, first_seed, size=None):
 
 
 def text_class(px):
-    return "no text" if px is None else "under 15 px" if px < 15 else "15-18 px" if px <= 18 else "19-26 px"
+    return "no text" if px is None else next(f"up to {most:02d} px" for most in (14, 18, 26, 36, 99) if px <= most)
+
+
+def shrunk(size):
+    """How much the longer side is shrunk to 336 pixels, rounded; 1 for smaller pictures."""
+    return f"1/{max(1, round(max(size) / slicing.SIDE))}"
 
 
 GROUPS = {  # name of a column's value: what it is told from
     "text": lambda r: text_class(r["text_px"]),
+    "square view": lambda r: shrunk(r["size"]),
     "slices": lambda r: str(r["slices"]),
     "aspect": lambda r: r["aspect"],
     "answer": lambda r: f"length {len(r['answer'])}",

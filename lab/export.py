@@ -13,6 +13,7 @@ from torch import nn
 
 from . import slicing, start, text
 from .forms import FORMS
+from .progress import weights
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -32,7 +33,7 @@ def language_part(model):
 
 def mean_state(files):
     """The first module's state, averaged over the stages' state files."""
-    states = [torch.load(file, weights_only=False)["modules"][0] for file in files]
+    states = [weights(file)[0] for file in files]
     return {name: sum(s[name] for s in states) / len(states) for name in states[0]}
 
 
@@ -55,8 +56,12 @@ def byte_alphabet():
 
 
 def tokenizer():
+    alphabet = byte_alphabet()
     vocabulary = {name: i for i, name in enumerate(SPECIAL)}
-    vocabulary |= {char: text.FIRST_BYTE + b for b, char in sorted(byte_alphabet().items())}
+    vocabulary |= {char: text.FIRST_BYTE + b for b, char in sorted(alphabet.items())}
+    words = {"".join(alphabet[b] for b in word): i for word, i in text.TOKENS.items()}
+    vocabulary |= words
+    vocabulary |= {f"<unused{i}>": i for i in range(len(vocabulary), text.VOCABULARY)}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     return {
@@ -78,7 +83,7 @@ def tokenizer():
             "byte_fallback": False,
             "ignore_merges": False,
             "vocab": vocabulary,
-            "merges": [],
+            "merges": [[word[:-1], word[-1]] for word in words],
         },
     }
 

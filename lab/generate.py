@@ -27,12 +27,21 @@ COLORS = {
     "yellow": (235, 190, 20),
     "purple": (140, 50, 170),
 }
-WORDS = """apple bread cheese milk coffee tea water sugar salt rice pasta soup fish beef lemon honey butter cream juice
-cake plum grape pear peach onion garlic pepper carrot potato tomato bean corn oats flour jam wine beer soap
-towel brush paper pen book lamp chair table clock radio phone cable plug shirt socks shoes hat glove scarf
-coat river stone cloud storm light green north south east west tiger zebra horse mouse eagle robin whale shark
-otter quick lazy brave calm happy kind proud quiet rapid solid sunny vivid warm young exit open zone echo fox
-jazz kiwi mango quartz violet window yellow yogurt jacket oxygen""".split()
+WORDS = """acorn adult album angle ankle apple apron arrow atlas badge bakery banjo barrel basin basket beach bean beard beef beer bench
+berry bike bird blade board boat bone book bottle bowl box brave bread bridge broom brush bucket bus butter button cabin cable
+cake calm camel camera canal candle canoe card carpet carrot castle cat chain chair chalk cheese cherry chess city clay cliff
+clock cloud clover coal coast coat cobra coffee coin comet copper coral corn cotton couch court cow crab crane cream crow crown
+cup dance desk diary dog door dove dragon drum duck dust eagle earth east echo engine exit ferry field finger fire fish flag
+flour flute forest fork fox frog game garden garlic gate giant ginger glass globe glove goat gold grape grass guitar hammer
+happy harbor hat hill home honey horse hotel house ice iron island jacket jam jar jazz judge juice jungle kettle key kind king
+kitten kiwi knife ladder lake lamp lazy leaf lemon light lion lizard magnet mango maple market mask meadow melon metal milk
+mirror monkey moon motor mouse museum music nail needle nest night north oats ocean office olive onion open orange otter oven
+owl oxygen palace panda paper parrot pasta peach pear pearl pen pencil pepper phone piano pillow pilot planet plate plug plum
+pocket poem police pony potato proud quartz queen quick quiet rabbit radio rain rapid ribbon rice ring river road robin rocket
+roof rope rose sail salad salmon salt sand saw scarf school seed shark sheep shelf ship shirt shoes silk silver sister sky snow
+soap socks solid soup south spider spoon spring star statue steel stone stool storm street sugar summer sunny swan sword table
+tailor tea temple tent ticket tiger toast tomato towel tower toy train tree truck tulip tunnel turtle valley velvet violet
+violin vivid wagon wall warm water west whale wheel willow window wine winter wolf wood wool yard year yogurt young zebra zone""".split()
 
 
 @functools.lru_cache(None)
@@ -49,6 +58,9 @@ def width(face, size, text):
     return sum(advance(face, size, c) for c in text)
 
 
+FIELDS = ("total", "tax", "cash", "change", "name", "city", "code", "room", "age", "date", "price", "count")
+
+
 @dataclass
 class Word:
     text: str
@@ -57,6 +69,7 @@ class Word:
     size: int
     face: int
     color: tuple
+    facts: dict = field(default_factory=dict)  # its row and column in a table, or the field whose value it is
 
 
 @dataclass
@@ -66,6 +79,7 @@ class Shape:
     x: float  # of the centre
     y: float
     d: float
+    before: tuple | None = None  # kind and colour of the shape on its left or above it
 
 
 @dataclass
@@ -119,6 +133,10 @@ def number(rng, most=5):
 
 def letters(rng):
     return rng.choice(WORDS) if rng.random() < 0.5 else "".join(rng.choices(LETTERS, k=rng.randint(3, 6)))
+
+
+def word(rng):
+    return rng.choice(WORDS)
 
 
 def price(rng):
@@ -221,16 +239,20 @@ def small_print(rng):
     return rng.randint(15, 18) if rng.random() < 0.75 else rng.randint(19, 26)
 
 
-def number_page(rng, size=None, shapes=2, words=0, digits=5):
+def any_print(rng):
+    return rng.randint(15, 48)
+
+
+def number_page(rng, size=None, shapes=2, words=0, digits=5, print_size=small_print):
     page = Page(*(size or canvas(rng)), light(rng))
     taken = []
     target = None
     while target is None:
-        target = place(rng, page, number(rng, digits), small_print(rng), taken)
+        target = place(rng, page, number(rng, digits), print_size(rng), taken)
     for _ in range(rng.randint(0, shapes)):
         place_shape(rng, page, taken)
     for _ in range(words):
-        place(rng, page, letters(rng), small_print(rng), taken)
+        place(rng, page, word(rng), small_print(rng), taken)
     decorate(rng, page, taken)
     page.questions = [(rng.choice(ASK_NUMBER), target.text)]
     if words and len(page.words) == 2:
@@ -238,12 +260,17 @@ def number_page(rng, size=None, shapes=2, words=0, digits=5):
     return page
 
 
+def print_page(rng, size=None):
+    """A number in small or large print."""
+    return number_page(rng, size, print_size=any_print)
+
+
 def word_page(rng, size=None):
     page = Page(*(size or canvas(rng)), light(rng))
     taken = []
     target = None
     while target is None:
-        target = place(rng, page, letters(rng), small_print(rng), taken)
+        target = place(rng, page, word(rng), small_print(rng), taken)
     for _ in range(rng.randint(0, 2)):
         place_shape(rng, page, taken)
     decorate(rng, page, taken)
@@ -259,8 +286,8 @@ def both_page(rng, size=None):
 
 def table_page(rng, size=None):
     page = Page(*(size or canvas(rng)), light(rng))
-    rows = rng.randint(2, min(6, max(2, page.h // 50)))
-    columns = rng.randint(2, min(5, max(2, page.w // 100)))
+    rows = rng.randint(2, min(5, max(2, page.h // 50)))
+    columns = rng.randint(2, min(4, max(2, page.w // 100)))
     left, top = rng.uniform(4, page.w * 0.12), rng.uniform(4, page.h * 0.15)
     pitch_x = (page.w - left - 6) / columns * rng.uniform(0.85, 1)
     pitch_y = (page.h - top - 6) / rows * rng.uniform(0.7, 1)
@@ -278,16 +305,27 @@ def table_page(rng, size=None):
     for r in range(rows):
         for c in range(columns):
             for _ in range(20):
-                text = number(rng) if numbers or rng.random() < 0.5 else letters(rng)
+                text = number(rng) if numbers or rng.random() < 0.5 else word(rng)
                 if width(face, size, text) < pitch_x - 14:
                     break
             else:
                 text = number(rng, 2)
             y = top + (r + 0.5) * pitch_y + size * 0.36
-            page.words.append(Word(text, left + c * pitch_x + 7, y, size, face, color))
+            page.words.append(Word(text, left + c * pitch_x + 7, y, size, face, color, {"row": r + 1, "column": c + 1}))
             page.questions.append((f"What is in row {r + 1}, column {c + 1}?", text))
     rng.shuffle(page.questions)
     return page
+
+
+def receipt_lines(rng, most):
+    """Labels and values of a receipt (things, then what is to be paid) or of a form."""
+    if rng.random() < 0.6:
+        whole = rng.random() < 0.4
+        fields = ["total", *sorted(rng.sample(("tax", "cash", "change"), rng.randint(0, 3)), key=FIELDS.index)][:most]
+        things = rng.sample(WORDS, rng.randint(0, min(5, most - len(fields))))
+        return [(label, number(rng, 4) if whole else price(rng)) for label in (*things, *fields)]
+    fields = rng.sample(FIELDS[4:], rng.randint(min(2, most), min(6, most)))
+    return [(label, word(rng) if label in ("name", "city") else number(rng, 4)) for label in fields]
 
 
 def receipt_page(rng, size=None):
@@ -297,18 +335,17 @@ def receipt_page(rng, size=None):
     pitch = size * rng.uniform(1.4, 2.4)
     left = rng.uniform(6, max(8, page.w * 0.3))
     right = min(page.w - 8, left + rng.uniform(170, 420))
-    lines = max(1, min(rng.randint(2, 9), int((page.h - 16) / pitch) - 1))
-    y = rng.uniform(size + 4, max(size + 5, page.h - pitch * (lines + 0.6)))
-    items = rng.sample([w for w in WORDS if len(w) <= 6], lines)
-    whole = rng.random() < 0.4
-    for label in [*items, "total"]:
-        value = number(rng, 4) if whole else price(rng)
+    lines = receipt_lines(rng, max(1, min(9, int((page.h - 16) / pitch) - 1)))
+    y = rng.uniform(size + 4, max(size + 5, page.h - pitch * (len(lines) + 0.6)))
+    for label, value in lines:
         if label == "total":
             page.decor.append(("line", (left, y - pitch * 0.35 - size * 0.36, right, y - pitch * 0.35 - size * 0.36), {"fill": color, "width": 1}))
             y += pitch * 0.3
+        facts = {"field": 1 + FIELDS.index(label)} if label in FIELDS else {}
         page.words.append(Word(label, left, y, size, face, color))
-        page.words.append(Word(value, right - width(face, size, value), y, size, face, color))
-        page.questions.append((f"What is the {label}?", value))
+        page.words.append(Word(value, right - width(face, size, value), y, size, face, color, facts))
+        if facts:
+            page.questions.append((f"What is the {label}?", value))
         y += pitch
     rng.shuffle(page.questions)
     if rng.random() < 0.6:
@@ -323,7 +360,7 @@ def count_page(rng, size=None):
     rng.shuffle(combos)
     room = page.w * page.h // 6000
     for kind, color in combos[: rng.randint(1, 3)]:
-        for _ in range(rng.randint(1, max(1, min(9, room)))):
+        for _ in range(rng.randint(1, max(1, min(6, room)))):
             place_shape(rng, page, taken, kind, color)
     decorate(rng, page, taken, 4)
     for kind, color in combos[:4]:
@@ -345,7 +382,7 @@ def relation_page(rng, size=None):
         d = rng.randint(24, 44)
         along = (i + rng.uniform(0.35, 0.65)) * length / n
         side = min(max(line + rng.uniform(-12, 12), d / 2 + 2), across - d / 2 - 2)
-        page.shapes.append(Shape(kind, color, *((along, side) if sideways else (side, along)), d))
+        page.shapes.append(Shape(kind, color, *((along, side) if sideways else (side, along)), d, combos[i - 1] if i else None))
     before, after = ("left of", "right of") if sideways else ("above", "below")
     for i in range(n - 1):
         a, b = combos[i], combos[i + 1]
@@ -365,6 +402,7 @@ def demo_page(rng):
 
 KINDS = {
     "number": number_page,
+    "print": print_page,
     "word": word_page,
     "both": both_page,
     "table": table_page,

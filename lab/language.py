@@ -5,21 +5,22 @@ import random
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from . import data, generate, slicing, text
+from . import data, facts, generate, slicing, text
 from .export import assemble, language_part, vision_part
 from .optim import optimizers
-from .progress import Progress, autocast, descend
+from .progress import Progress, add_hits, autocast, descend, hit_shares, weights
 from .tokens import PerfectTokens, RealTokens
 
 # Groups of kinds of pages whose conversations are about equally long, with the embeddings these take, and their share
 # of the steps.
-READING = (("number", "word", "both"), 60, 0.4)
+READING = (("number", "print", "word", "both"), 25)
+TABLES, RECEIPTS, COUNTS, RELATIONS = (("table",), 70), (("receipt",), 60), (("count",), 45), (("relation",), 60)
 MIXES = {
-    "number": ((("number",), 60, 1.0),),
-    "reading": (READING, (("number",), 60, 0.6)),
-    "shapes": ((("number",), 60, 0.3), (("count", "relation"), 130, 0.7)),
-    "all": (READING, (("table", "receipt"), 150, 0.3), (("count", "relation"), 130, 0.3)),
+    "number": ((("number", "print"), 20, 1.0),),
+    "reading": ((*READING, 1.0),),
+    "all": ((*READING, 0.35), (*TABLES, 0.2), (*RECEIPTS, 0.15), (*COUNTS, 0.15), (*RELATIONS, 0.15)),
 }
 
 
@@ -68,9 +69,9 @@ def kept(busy, share, rng, known, separators):
     return torch.from_numpy(np.sort(np.argsort(order, 1)[:, :n], 1))
 
 
-def llm_loss(model, tokens, pages, limit, places=None):
-    """Loss of the answers, and per page whether each answer was right (teacher forced, which equals greedy decoding).
-    places: the picture's embeddings that are shown, all by default; every one keeps its position."""
+def llm_loss(model, heads, tokens, pages, limit, places):
+    """Loss of the answers, whether each of them was right (teacher forced, which equals greedy decoding), and loss and hits
+    of the facts. places [B, n]: the picture's embeddings that are shown; every one keeps its position."""
     talks = [conversation(p, limit) for p in pages]
     longest = max(len(ids) for ids, _ in talks)
     ids = torch.tensor([i + [text.EOS] * (longest - len(i)) for i, _ in talks])
@@ -79,15 +80,13 @@ def llm_loss(model, tokens, pages, limit, places=None):
     marks = [model.form.marks(p.w, p.h) for p in pages]
     rows = torch.stack([model.image_embeddings(t, m) for t, m in zip(tokens, marks)])
     total = rows.shape[1]
-    if places is None:
-        places = torch.arange(total).expand(len(pages), -1)
-    else:
-        rows = rows.gather(1, places[..., None].expand(-1, -1, rows.shape[2]))
+    rows = rows.gather(1, places[..., None].expand(-1, -1, rows.shape[2]))
     positions = torch.cat([torch.zeros(len(pages), 1), 1 + places, (1 + total + torch.arange(longest)).expand(len(pages), -1)], 1)
     bos = embed.weight[text.BOS].expand(len(pages), 1, -1)
     x = torch.cat([bos, rows, embed(ids)], 1)
-    hidden = model.llm(x, positions=positions)[:, -longest - 1 : -1]
-    logits = model.lm_head(hidden[learn]).float()
+    hidden, middle = model.llm(x, positions=positions, middle=facts.LAYER)
+    fact_loss, fact_hits = facts.loss(heads, middle[:, 1 : 1 + rows.shape[1]], pages, places, model.form)
+    logits = model.lm_head(hidden[:, -longest - 1 : -1][learn]).float()
     loss = F.cross_entropy(logits, ids[learn])
     good = torch.ones_like(learn)
     good[learn] = logits.argmax(-1) == ids[learn]
@@ -98,36 +97,38 @@ def llm_loss(model, tokens, pages, limit, places=None):
         for end in ends:
             results.append(bool(good[b, first : end + 1].all()))
             first = end + 1
-    return loss, results
+    return loss, results, fact_loss, fact_hits
 
 
 def language(args):
     """Stage 2. With --tune the projector learns too, from the answers and from the codes of its tokens."""
     torch.manual_seed(2)
     model = assemble([args.vision] if args.vision else (), [args.init] if args.init else (), args.form)
-    part, projector = language_part(model), model.model.mm_projector
-    modules, optims = [part], optimizers(part, args.muon, args.adam)
+    part, projector, heads = language_part(model), model.model.mm_projector, facts.Heads(model.config["hidden_size"])
+    if args.init and len(modules := weights(args.init)) > 1:
+        heads.load_state_dict(modules[1])
+    trained = nn.ModuleList([part, heads])
+    modules, optims = [part, heads], optimizers(trained, args.muon, args.adam)
     if args.tune:
         modules.append(projector)
         optims += optimizers(projector, args.tune, args.tune / 10)
     progress = Progress(args, modules, optims)
     perfect = PerfectTokens(model)
     real = RealTokens(model, keep=60, fresh=args.fresh)
-    sums, saved, losses, errors = {}, 0, [], []
+    sums, known_facts, saved, losses, errors = {}, {}, 0, [], []
     while progress.tick(hold=args.hold):
         rng = random.Random(f"language:{args.seed}:{progress.step}")
         done = progress.used / progress.seconds
-        small = 0.3 if args.vision else max(0.15, 1 - 2.5 * done)
+        small = 0.3 if args.vision else max(0.15, 0.8 - 2 * done)
         slices = 0 if rng.random() < small else rng.choice((2, 3, 4, 5, 6, 6, 6))
-        share = 1.0 if rng.random() < 0.1 + 0.3 * done else rng.uniform(0.1, 0.4)
-        mix = args.mix or ("number" if done < 0.1 else "reading" if done < 0.3 else "all")
+        share = 1.0 if rng.random() < 0.05 + 0.2 * done else rng.uniform(0.1, 0.3)
 
-        def draw_pages(mix=mix):
+        def draw_pages():
             size = model.form.cells**2 if model.form.square else 65 * slices + 64
-            return page_batch(rng, slices, size * share, args.budget, MIXES[mix])
+            return page_batch(rng, slices, size * share, args.budget, MIXES[args.mix])
 
         if args.vision and rng.random() < args.real:
-            drawn = real.batch(rng, lambda: draw_pages(args.real_mix or mix), share == 1)
+            drawn = real.batch(rng, draw_pages, share == 1)
             mark, pages, busy, known = "r", drawn.pages, drawn.busy, drawn.known
             with torch.set_grad_enabled(args.tune > 0), autocast():
                 tokens = real.tokens(drawn)
@@ -136,8 +137,10 @@ def language(args):
             tokens, busy = perfect(pages, rng)
             known = np.ones(busy.shape[:2], bool)
         with autocast():
-            loss, results = llm_loss(model, tokens, pages, args.questions, kept(busy, share, rng, known, model.form.separators))
+            places = kept(busy, share, rng, known, model.form.separators)
+            loss, results, fact_loss, fact_hits = llm_loss(model, heads, tokens, pages, args.questions, places)
         losses.append(loss.item())
+        loss = loss + args.facts * fact_loss
         if args.tune and drawn:
             asked = ~drawn.perfect[..., 0].isnan()
             error = (tokens[asked] - drawn.perfect[asked]).square()
@@ -145,9 +148,10 @@ def language(args):
             errors.append(error.mean().item())
         descend(loss, progress.optims)
         count_answers(sums, pages, results, mark, args.questions)
-        if progress.step % 25 == 0:
-            progress.log(loss=mean(losses), error=mean(errors), **shares(sums))
-            sums, losses, errors = {}, [], []
+        add_hits(known_facts, fact_hits)
+        if progress.step % 50 == 0:
+            progress.log(loss=mean(losses), error=mean(errors), **shares(sums), facts=hit_shares(known_facts))
+            sums, known_facts, losses, errors = {}, {}, [], []
         if progress.used - saved > 60:
             save(progress, model)
             saved = progress.used
@@ -155,9 +159,11 @@ def language(args):
 
 
 def save(progress, model):
+    """The stage's state and, where the projector learns too, the vision side with its mean."""
     progress.save()
-    if len(progress.modules) > 1:
-        torch.save({"modules": [vision_part(model).state_dict()]}, progress.folder / "vision.pt")
+    if len(progress.means) > 2:
+        state = vision_part(model).state_dict() | {f"1.{name}": t for name, t in progress.means[2].state_dict().items()}
+        torch.save({"modules": [state]}, progress.folder / "vision.pt")
 
 
 def mean(values):

@@ -33,6 +33,18 @@ def interpolate(table, rows, columns):
     return torch.einsum("byi,bxj,ijd->byxd", rows, columns, square)
 
 
+def attention(q, k, v, causal=False):
+    """[B, heads, n, d] attention. In training a few samples at a time, so that the scores stay in the cache, by plain
+    products: on one core half the time of PyTorch's own kernel, whose backward pass is slow for short rows in bf16."""
+    if not (torch.is_grad_enabled() and q.dtype == torch.bfloat16):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    n, m = q.shape[2], k.shape[2]
+    future = torch.full((n, m), -1e4, dtype=q.dtype).triu(1) if causal else 0
+    some = max(1, 2**20 // (q.shape[1] * n * m))
+    parts = zip((q * q.shape[-1] ** -0.5).split(some), k.split(some), v.split(some))
+    return torch.cat([torch.softmax(a @ b.transpose(-1, -2) + future, -1) @ c for a, b, c in parts])
+
+
 class SelfAttention(nn.Module):
     def __init__(self, d, heads):
         super().__init__()
@@ -41,7 +53,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x):
         q, k, v = (p(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.out_proj(attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class VisionMlp(nn.Module):
@@ -122,7 +134,7 @@ class Resampler(nn.Module):
             t.unflatten(-1, (self.attn.num_heads, -1)).transpose(1, 2)
             for t in (q, F.linear(key, wk, bk), F.linear(x, wv, bv))
         )
-        o = F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v).transpose(1, 2).flatten(2)
+        o = attention(q.to(v.dtype), k.to(v.dtype), v).transpose(1, 2).flatten(2)
         return self.ln_post(self.attn.out_proj(o))
 
     def forward(self, x, rows, columns):
@@ -172,7 +184,7 @@ class LlamaAttention(nn.Module):
             cache[:] = [k, v]
         repeat = self.heads // self.kv_heads
         k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
-        o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and q.shape[2] > 1)
+        o = attention(q, k, v, causal=q.shape[2] > 1)
         return self.o_proj(o.transpose(1, 2).flatten(2))
 
 
@@ -264,8 +276,8 @@ class LlavaUhd(nn.Module):
                 pieces.append(self.model.embed_tokens.weight[token][None].to(tokens.dtype))
         return torch.cat(pieces)
 
-    def llm(self, x, mask=None, caches=None, positions=None):
-        """Embeddings [B, n, hidden] to hidden states after the final norm."""
+    def llm(self, x, mask=None, caches=None, positions=None, middle=None):
+        """Embeddings [B, n, hidden] to hidden states after the final norm; with middle, also those after that many layers."""
         d = self.config["hidden_size"] // self.config["num_attention_heads"]
         if positions is None:
             start = caches[0][0].shape[2] if caches and caches[0] else 0
@@ -276,9 +288,11 @@ class LlavaUhd(nn.Module):
             angle = angle[:, None]
         angle = torch.cat([angle, angle], -1)
         cos, sin = angle.cos(), angle.sin()
+        seen = None
         for i, layer in enumerate(self.model.layers):
+            seen = x if i == middle else seen
             x = layer(x, cos, sin, mask, caches[i] if caches is not None else None)
-        return self.model.norm(x)
+        return self.model.norm(x) if middle is None else (self.model.norm(x), seen)
 
     @torch.no_grad()
     def generate(self, embeddings, limit=32):

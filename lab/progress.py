@@ -1,5 +1,7 @@
-"""What all stages share: a resumable account of time and rates, a step, and sums of right answers."""
+"""What all stages share: a resumable account of time and rates, a step, running means of the weights, and sums of right
+answers."""
 
+import copy
 import json
 import time
 from pathlib import Path
@@ -13,11 +15,20 @@ def autocast():
     return torch.autocast("cpu", torch.bfloat16)
 
 
+def weights(file):
+    """State dictionaries of the modules in a state file: their running means where the stage kept them."""
+    state = torch.load(file, weights_only=False)
+    return state.get("means", state["modules"])
+
+
 class Progress:
-    """Where a stage stands; saves and restores everything it needs to go on."""
+    """Where a stage stands; saves and restores everything it needs to go on. The running means of the weights, over the
+    last few hundred steps, are what a later stage or the export takes: they are better at every moment than the weights
+    themselves, whose rate has not fallen yet."""
 
     def __init__(self, args, modules, optims):
         self.folder, self.modules, self.optims = Path(args.out), modules, optims
+        self.means = copy.deepcopy(modules)
         self.seconds, self.last_step = args.seconds, 2 if args.smoke else None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rates = [o.param_groups[0]["lr"] for o in optims]
@@ -28,10 +39,20 @@ class Progress:
                 m.load_state_dict(s)
             for o, s in zip(optims, state["optims"]):
                 o.load_state_dict(s)
+            for m, s in zip(self.means, state.get("means", state["modules"])):
+                m.load_state_dict(s)
             self.used, self.step = state["used"], state["step"]
+
+    @torch.no_grad()
+    def average(self):
+        """Moves the means towards the weights: over all steps at first, over some 400 later."""
+        for mean, module in zip(self.means, self.modules):
+            torch._foreach_lerp_(list(mean.parameters()), list(module.parameters()), max(1 / 400, 1 / (1 + self.step)))
 
     def tick(self, **schedule):
         """Counts time, sets the rates; False when the stage is over."""
+        if self.step:
+            self.average()
         now = time.process_time()
         self.used, self.since, self.step = self.used + now - self.since, now, self.step + 1
         factor = rate(self.used / self.seconds, **schedule)
@@ -43,6 +64,7 @@ class Progress:
     def save(self):
         state = {
             "modules": [m.state_dict() for m in self.modules],
+            "means": [m.state_dict() for m in self.means],
             "optims": [o.state_dict() for o in self.optims],
             "used": self.used,
             "step": self.step,

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from . import text
 from .model import LlavaUhd
 
 CONFIG = {
@@ -40,7 +41,7 @@ CONFIG = {
     "unfreeze_mm_vision_tower": True,
     "use_cache": True,
     "use_mm_proj": True,
-    "vocab_size": 264,
+    "vocab_size": text.VOCABULARY,
 }
 VISION = {
     "hidden_act": "quick_gelu",

@@ -13,7 +13,7 @@ from . import data, slicing, start, targets
 from .export import assemble, vision_part
 from .model import interpolation
 from .optim import optimizers
-from .progress import Progress, add_hits, autocast, descend, hit_shares
+from .progress import Progress, add_hits, autocast, descend, hit_shares, weights
 
 
 class Heads(nn.Module):
@@ -110,7 +110,7 @@ def vision(args):
     part = vision_part(model)
     heads = Heads(model.vision_config["hidden_size"], model.config["hidden_size"])
     if args.init:
-        state = torch.load(args.init, weights_only=False)["modules"]
+        state = weights(args.init)
         part.load_state_dict(state[0])
         heads.load_state_dict(state[1])
     progress = Progress(args, [part, heads], optimizers(nn.ModuleList([part, heads]), args.muon, args.adam))
@@ -144,7 +144,7 @@ def resampler(args):
     model = start.model()
     part = vision_part(model)
     heads = Heads(model.vision_config["hidden_size"], model.config["hidden_size"])
-    state = torch.load(args.init, weights_only=False)["modules"]
+    state = weights(args.init)
     part.load_state_dict(state[0])
     heads.load_state_dict(state[1])
     trained = nn.ModuleList([model.model.mm_projector, heads])
