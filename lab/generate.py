@@ -79,7 +79,6 @@ class Shape:
     x: float  # of the centre
     y: float
     d: float
-    before: tuple | None = None  # kind and colour of the shape on its left or above it
 
 
 @dataclass
@@ -91,6 +90,7 @@ class Page:
     shapes: list = field(default_factory=list)
     decor: list = field(default_factory=list)  # (ImageDraw method, arguments, keywords)
     questions: list = field(default_factory=list)  # (question, answer)
+    in_line: bool = False  # whether each shape's neighbours are those before and after it in the list
 
 
 def draw(page):
@@ -372,7 +372,7 @@ def count_page(rng, size=None):
 
 def relation_page(rng, size=None):
     """Two to four different shapes, side by side or one above the other."""
-    page = Page(*(size or canvas(rng)), light(rng))
+    page = Page(*(size or canvas(rng)), light(rng), in_line=True)
     sideways = page.w > page.h if max(page.w, page.h) > 1.6 * min(page.w, page.h) else rng.random() < 0.5
     length, across = (page.w, page.h) if sideways else (page.h, page.w)
     n = rng.randint(2, max(2, min(4, length // 80)))
@@ -382,7 +382,7 @@ def relation_page(rng, size=None):
         d = rng.randint(24, 44)
         along = (i + rng.uniform(0.35, 0.65)) * length / n
         side = min(max(line + rng.uniform(-12, 12), d / 2 + 2), across - d / 2 - 2)
-        page.shapes.append(Shape(kind, color, *((along, side) if sideways else (side, along)), d, combos[i - 1] if i else None))
+        page.shapes.append(Shape(kind, color, *((along, side) if sideways else (side, along)), d))
     before, after = ("left of", "right of") if sideways else ("above", "below")
     for i in range(n - 1):
         a, b = combos[i], combos[i + 1]

@@ -20,7 +20,7 @@ TABLES, RECEIPTS, COUNTS, RELATIONS = (("table",), 70), (("receipt",), 60), (("c
 MIXES = {
     "number": ((("number", "print"), 20, 1.0),),
     "reading": ((*READING, 1.0),),
-    "all": ((*READING, 0.35), (*TABLES, 0.2), (*RECEIPTS, 0.15), (*COUNTS, 0.15), (*RELATIONS, 0.15)),
+    "all": ((*READING, 0.25), (*TABLES, 0.15), (*RECEIPTS, 0.2), (*COUNTS, 0.2), (*RELATIONS, 0.2)),
 }
 
 

@@ -30,7 +30,7 @@ CONFIG = {
     "mm_vision_tower": "vision",
     "model_type": "llava_llama",
     "num_attention_heads": 8,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 6,
     "num_key_value_heads": 8,
     "pad_token_id": 0,
     "rms_norm_eps": 1e-5,
