@@ -284,10 +284,12 @@ def both_page(rng, size=None):
     return page
 
 
-def table_page(rng, size=None):
+def table_page(rng, size=None, most=None):
+    """most: no more rows and columns than this, and perhaps a single one."""
     page = Page(*(size or canvas(rng)), light(rng))
-    rows = rng.randint(2, min(5, max(2, page.h // 50)))
-    columns = rng.randint(2, min(4, max(2, page.w // 100)))
+    least = 1 if most else 2
+    rows = rng.randint(least, min(most or 5, 5, max(2, page.h // 50)))
+    columns = rng.randint(least, min(most or 4, 4, max(2, page.w // 100)))
     left, top = rng.uniform(4, page.w * 0.12), rng.uniform(4, page.h * 0.15)
     pitch_x = (page.w - left - 6) / columns * rng.uniform(0.85, 1)
     pitch_y = (page.h - top - 6) / rows * rng.uniform(0.7, 1)
@@ -328,14 +330,15 @@ def receipt_lines(rng, most):
     return [(label, word(rng) if label in ("name", "city") else number(rng, 4)) for label in fields]
 
 
-def receipt_page(rng, size=None):
+def receipt_page(rng, size=None, most=9):
+    """most: no more lines than this."""
     page = Page(*(size or canvas(rng)), light(rng))
     face, color = any_face(rng), ink(rng)
     size = small_print(rng)
     pitch = size * rng.uniform(1.4, 2.4)
     left = rng.uniform(6, max(8, page.w * 0.3))
     right = min(page.w - 8, left + rng.uniform(170, 420))
-    lines = receipt_lines(rng, max(1, min(9, int((page.h - 16) / pitch) - 1)))
+    lines = receipt_lines(rng, max(1, min(most, int((page.h - 16) / pitch) - 1)))
     y = rng.uniform(size + 4, max(size + 5, page.h - pitch * (len(lines) + 0.6)))
     for label, value in lines:
         if label == "total":
@@ -353,14 +356,15 @@ def receipt_page(rng, size=None):
     return page
 
 
-def count_page(rng, size=None):
+def count_page(rng, size=None, most=6):
+    """most: no more shapes of a kind than this."""
     page = Page(*(size or canvas(rng)), light(rng))
     taken = []
     combos = [(k, c) for k in SHAPES for c in COLORS]
     rng.shuffle(combos)
     room = page.w * page.h // 6000
     for kind, color in combos[: rng.randint(1, 3)]:
-        for _ in range(rng.randint(1, max(1, min(6, room)))):
+        for _ in range(rng.randint(1, max(1, min(most, room)))):
             place_shape(rng, page, taken, kind, color)
     decorate(rng, page, taken, 4)
     for kind, color in combos[:4]:
@@ -370,12 +374,12 @@ def count_page(rng, size=None):
     return page
 
 
-def relation_page(rng, size=None):
-    """Two to four different shapes, side by side or one above the other."""
+def relation_page(rng, size=None, most=4):
+    """Two to four, or at most most, different shapes, side by side or one above the other."""
     page = Page(*(size or canvas(rng)), light(rng), in_line=True)
     sideways = page.w > page.h if max(page.w, page.h) > 1.6 * min(page.w, page.h) else rng.random() < 0.5
     length, across = (page.w, page.h) if sideways else (page.h, page.w)
-    n = rng.randint(2, max(2, min(4, length // 80)))
+    n = rng.randint(2, max(2, min(most, 4, length // 80)))
     combos = rng.sample([(k, c) for k in SHAPES for c in COLORS], n)
     line = rng.uniform(24, across - 24)
     for i, (kind, color) in enumerate(combos):
@@ -413,10 +417,13 @@ KINDS = {
 }
 
 
-def make(kind, seed, size=None):
+GROWING = ("table", "receipt", "count", "relation")  # kinds that can be told how much there may be on a page
+
+
+def make(kind, seed, size=None, **limits):
     """The page of this kind and seed."""
     rng = random.Random(f"{kind}:{seed}")
-    return KINDS[kind](rng, size) if size else KINDS[kind](rng)
+    return KINDS[kind](rng, size, **limits) if size else KINDS[kind](rng, **limits)
 
 
 def main():

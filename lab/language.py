@@ -16,11 +16,11 @@ from .tokens import PerfectTokens, RealTokens
 # Groups of kinds of pages whose conversations are about equally long, with the embeddings these take, and their share
 # of the steps.
 READING = (("number", "print", "word", "both"), 25)
-TABLES, RECEIPTS, COUNTS, RELATIONS = (("table",), 70), (("receipt",), 60), (("count",), 45), (("relation",), 60)
+TABLES, RECEIPTS, COUNTS, RELATIONS = (("table",), 80), (("receipt",), 60), (("count",), 45), (("relation",), 60)
 MIXES = {
     "number": ((("number", "print"), 20, 1.0),),
     "reading": ((*READING, 1.0),),
-    "all": ((*READING, 0.25), (*TABLES, 0.15), (*RECEIPTS, 0.2), (*COUNTS, 0.2), (*RELATIONS, 0.2)),
+    "all": ((*READING, 0.2), (*TABLES, 0.1), (*RECEIPTS, 0.23), (*COUNTS, 0.23), (*RELATIONS, 0.24)),
 }
 
 
@@ -33,11 +33,11 @@ def canvas(rng, slices):
             return size
 
 
-def page_batch(rng, slices, tokens, budget, groups):
+def page_batch(rng, slices, tokens, budget, groups, most):
     """Pages of one group that are cut into equally many slices, for about this many embeddings; tokens: of one picture."""
     kinds, length, _ = rng.choices(groups, [g[2] for g in groups])[0]
     count = max(6, int(budget / (tokens + length)))
-    pages = [data.random_page(rng, kinds, canvas(rng, slices)) for _ in range(count)]
+    pages = [data.random_page(rng, kinds, canvas(rng, slices), most) for _ in range(count)]
     for page in pages:
         rng.shuffle(page.questions)  # so that the order says nothing about the answers
     return pages
@@ -123,12 +123,14 @@ def language(args):
         slices = 0 if rng.random() < small else rng.choice((2, 3, 4, 5, 6, 6, 6))
         share = 1.0 if rng.random() < 0.05 + 0.2 * done else rng.uniform(0.1, 0.3)
 
-        def draw_pages():
+        most = rng.randint(1, 1 + int(8 * min(1, done / args.grow))) if done < args.grow else None
+
+        def draw_pages(mix=args.mix):
             size = model.form.cells**2 if model.form.square else 65 * slices + 64
-            return page_batch(rng, slices, size * share, args.budget, MIXES[args.mix])
+            return page_batch(rng, slices, size * share, args.budget, MIXES[mix], most)
 
         if args.vision and rng.random() < args.real:
-            drawn = real.batch(rng, draw_pages, share == 1)
+            drawn = real.batch(rng, lambda: draw_pages(args.real_mix or args.mix), share == 1)
             mark, pages, busy, known = "r", drawn.pages, drawn.busy, drawn.known
             with torch.set_grad_enabled(args.tune > 0), autocast():
                 tokens = real.tokens(drawn)

@@ -34,15 +34,14 @@ def interpolate(table, rows, columns):
 
 
 def attention(q, k, v, causal=False):
-    """[B, heads, n, d] attention. In training a few samples at a time, so that the scores stay in the cache, by plain
-    products: on one core half the time of PyTorch's own kernel, whose backward pass is slow for short rows in bf16."""
-    if not (torch.is_grad_enabled() and q.dtype == torch.bfloat16):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    """[B, heads, n, d] attention by plain products, a few samples at a time so that the scores stay in the cache: in
+    training on one core this takes half the time of PyTorch's own kernel, whose backward pass is slow for short rows in
+    bf16."""
     n, m = q.shape[2], k.shape[2]
     future = torch.full((n, m), -1e4, dtype=q.dtype).triu(1) if causal else 0
     some = max(1, 2**20 // (q.shape[1] * n * m))
     parts = zip((q * q.shape[-1] ** -0.5).split(some), k.split(some), v.split(some))
-    return torch.cat([torch.softmax(a @ b.transpose(-1, -2) + future, -1) @ c for a, b, c in parts])
+    return torch.cat([torch.softmax(a @ b.transpose(-1, -2) + future, -1).to(c.dtype) @ c for a, b, c in parts])
 
 
 class SelfAttention(nn.Module):
@@ -174,7 +173,7 @@ class LlamaAttention(nn.Module):
         self.q_proj, self.o_proj = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
         self.k_proj, self.v_proj = nn.Linear(d, kv, bias=False), nn.Linear(d, kv, bias=False)
 
-    def forward(self, x, cos, sin, mask, cache):
+    def forward(self, x, cos, sin, cache):
         q = self.q_proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k = self.k_proj(x).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
         v = self.v_proj(x).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
@@ -206,8 +205,8 @@ class LlamaLayer(nn.Module):
         self.self_attn, self.mlp = LlamaAttention(c), LlamaMlp(c)
         self.input_layernorm, self.post_attention_layernorm = RMSNorm(d, eps), RMSNorm(d, eps)
 
-    def forward(self, x, cos, sin, mask, cache):
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache)
+    def forward(self, x, cos, sin, cache):
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -276,7 +275,7 @@ class LlavaUhd(nn.Module):
                 pieces.append(self.model.embed_tokens.weight[token][None].to(tokens.dtype))
         return torch.cat(pieces)
 
-    def llm(self, x, mask=None, caches=None, positions=None, middle=None):
+    def llm(self, x, caches=None, positions=None, middle=None):
         """Embeddings [B, n, hidden] to hidden states after the final norm; with middle, also those after that many layers."""
         d = self.config["hidden_size"] // self.config["num_attention_heads"]
         if positions is None:
@@ -291,7 +290,7 @@ class LlavaUhd(nn.Module):
         seen = None
         for i, layer in enumerate(self.model.layers):
             seen = x if i == middle else seen
-            x = layer(x, cos, sin, mask, caches[i] if caches is not None else None)
+            x = layer(x, cos, sin, caches[i] if caches is not None else None)
         return self.model.norm(x) if middle is None else (self.model.norm(x), seen)
 
     @torch.no_grad()

@@ -11,8 +11,11 @@ import torch
 from .optim import rate
 
 
+HALF = torch.float32 if torch.__version__.startswith("1.") else torch.bfloat16  # PyTorch 1 cannot: it trains slower
+
+
 def autocast():
-    return torch.autocast("cpu", torch.bfloat16)
+    return torch.autocast("cpu", torch.bfloat16, enabled=HALF == torch.bfloat16)
 
 
 def weights(file):
@@ -47,7 +50,8 @@ class Progress:
     def average(self):
         """Moves the means towards the weights: over all steps at first, over some 400 later."""
         for mean, module in zip(self.means, self.modules):
-            torch._foreach_lerp_(list(mean.parameters()), list(module.parameters()), max(1 / 400, 1 / (1 + self.step)))
+            for m, p in zip(mean.parameters(), module.parameters()):
+                m.lerp_(p, max(1 / 400, 1 / (1 + self.step)))
 
     def tick(self, **schedule):
         """Counts time, sets the rates; False when the stage is over."""

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from . import data, generate, slicing, targets
-from .progress import autocast
+from .progress import HALF, autocast
 
 
 class PerfectTokens:
@@ -56,7 +56,7 @@ class RealTokens:
             if views:
                 w, h = parts[views[0]].size
                 patches = torch.stack([torch.from_numpy(slicing.patches(parts[i])) for i in views])
-                features.append((views, self.model.vision(patches, h // 14, w // 14).bfloat16(), h // 14, w // 14))
+                features.append((views, self.model.vision(patches, h // 14, w // 14).to(HALF), h // 14, w // 14))
         asked = (char >= 0).all(-1) & (shape >= 0) & known[:, None]
         return features, busy, known, np.where(asked[..., None], targets.tokens(char, shape, self.code), np.nan).astype(np.float32)
 

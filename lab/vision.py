@@ -13,7 +13,7 @@ from . import data, slicing, start, targets
 from .export import assemble, vision_part
 from .model import interpolation
 from .optim import optimizers
-from .progress import Progress, add_hits, autocast, descend, hit_shares, weights
+from .progress import HALF, Progress, add_hits, autocast, descend, hit_shares, weights
 
 
 class Heads(nn.Module):
@@ -156,7 +156,7 @@ def resampler(args):
         if len(kept_batches) < 20 or rng.random() < args.fresh:
             patches, rows, columns, _, cells, whole = slice_batch(rng, args.batch // 4, data.Writing(numbers=args.numbers))
             with torch.no_grad(), autocast():
-                features = model.vision(patches, rows[0], columns[0]).bfloat16()
+                features = model.vision(patches, rows[0], columns[0]).to(HALF)
             kept_batches.append((features, rows, columns, cells, whole))
             kept_batches = kept_batches[-120:]
         features, rows, columns, cells, whole = rng.choice(kept_batches)
