@@ -26,12 +26,18 @@ class Server:
         with urllib.request.urlopen(request, timeout=self.limit_s) as reply:
             return json.load(reply)
 
-    def ask(self, file, question, max_tokens=32):
-        """The greedy answer to a question about one picture, given as the bytes of its file; and what was counted."""
+    def ask(self, file, question, max_tokens=32, before=()):
+        """The greedy answer to a question about one picture, given as the bytes of its file; and what was counted.
+        before: questions and answers of the same conversation."""
         kind = next((k for magic, k in MAGIC if file.startswith(magic)), "png")
-        picture = f"data:image/{kind};base64," + base64.b64encode(file).decode()
-        content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": question}]
-        body = {"model": self.name, "messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": max_tokens}
+        picture = {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64," + base64.b64encode(file).decode()}}
+        messages = []
+        for asked, answer in (*before, (question, None)):
+            messages.append({"role": "user", "content": asked})
+            if answer is not None:
+                messages.append({"role": "assistant", "content": answer})
+        messages[0]["content"] = [picture, {"type": "text", "text": messages[0]["content"]}]
+        body = {"model": self.name, "messages": messages, "temperature": 0, "max_tokens": max_tokens}
         reply = self.call("/v1/chat/completions", body)
         return reply["choices"][0]["message"]["content"].strip(), reply.get("usage", {})
 
@@ -39,3 +45,10 @@ class Server:
         """Answers to the questions, each asked alone about a PIL picture."""
         file = file_of(image)
         return [self.ask(file, question)[0] for question in questions]
+
+    def talk(self, image, questions):
+        """Answers to the questions, asked one after the other in one conversation about a PIL picture."""
+        file, so_far = file_of(image), []
+        for question in questions:
+            so_far.append((question, self.ask(file, question, before=so_far)[0]))
+        return [answer for _, answer in so_far]

@@ -52,7 +52,7 @@ def evaluate(ask, kind, count, questions, first_seed, size=None):
         page = generate.make(kind, seed, size)
         asked = page.questions[:questions]
         grid = slicing.plan(page.w, page.h).grid
-        for (question, answer), got in zip(asked, ask(generate.draw(page), [q for q, _ in asked])):
+        for turn, ((question, answer), got) in enumerate(zip(asked, ask(generate.draw(page), [q for q, _ in asked]))):
             records.append({
                 "kind": kind,
                 "seed": seed,
@@ -60,6 +60,7 @@ def evaluate(ask, kind, count, questions, first_seed, size=None):
                 "slices": grid[0] * grid[1] if grid else 0,
                 "aspect": aspect(page.w, page.h),
                 "text_px": page.words[0].size if page.words else None,
+                "turn": turn,
                 "question": question,
                 "answer": answer,
                 "got": got,
@@ -82,6 +83,7 @@ GROUPS = {  # name of a column's value: what it is told from
     "square view": lambda r: shrunk(r["size"]),
     "slices": lambda r: str(r["slices"]),
     "aspect": lambda r: r["aspect"],
+    "question": lambda r: str(r["turn"] + 1),
     "answer": lambda r: f"length {len(r['answer'])}",
 }
 
@@ -115,6 +117,7 @@ def main():
     parser.add_argument("--kind", choices=generate.KINDS, action="append", help="may be repeated; all by default")
     parser.add_argument("--count", type=int, default=100, help="pictures of each kind")
     parser.add_argument("--questions", type=int, default=1, help="most questions about one picture")
+    parser.add_argument("--talk", action="store_true", help="ask a server these questions in one conversation, not each alone")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--size", type=int, nargs=2, help="draw all pictures at this width and height")
     parser.add_argument("--floor", type=float, help="fail when the accuracy in percent is below this")
@@ -123,6 +126,8 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     ask = Local(args.model) if args.model else Server(args.url, args.name)
+    if args.talk:
+        ask = Server(args.url, args.name).talk
     records = []
     for kind in args.kind or generate.KINDS:
         records += evaluate(ask, kind, args.count, args.questions, args.first_seed, args.size and tuple(args.size))

@@ -9,8 +9,9 @@ from torch import nn
 
 from . import data, facts, generate, slicing, text
 from .export import assemble, language_part, vision_part
+from .growth import Growth
 from .optim import optimizers
-from .progress import Progress, add_hits, autocast, descend, hit_shares, weights
+from .progress import Progress, add_hits, autocast, descend, extra, hit_shares, weights
 from .tokens import PerfectTokens, RealTokens
 
 # Groups of kinds of pages whose conversations are about equally long, with the embeddings these take, and their share
@@ -33,14 +34,16 @@ def canvas(rng, slices):
             return size
 
 
-def page_batch(rng, slices, tokens, budget, groups, most):
-    """Pages of one group that are cut into equally many slices, for about this many embeddings; tokens: of one picture."""
+def page_batch(rng, slices, tokens, budget, groups, growth):
+    """Pages of one group that are cut into equally many slices, for about this many embeddings; tokens: of one picture.
+    Also the kind of the first page, and how much there may be on it."""
     kinds, length, _ = rng.choices(groups, [g[2] for g in groups])[0]
-    count = max(6, int(budget / (tokens + length)))
+    most = growth and growth.most(rng, kinds[0])
+    count = max(min(6, budget // 200), int(budget / (tokens + length)))
     pages = [data.random_page(rng, kinds, canvas(rng, slices), most) for _ in range(count)]
     for page in pages:
         rng.shuffle(page.questions)  # so that the order says nothing about the answers
-    return pages
+    return pages, kinds[0], most
 
 
 def conversation(page, limit):
@@ -113,6 +116,8 @@ def language(args):
         modules.append(projector)
         optims += optimizers(projector, args.tune, args.tune / 10)
     progress = Progress(args, modules, optims)
+    growth = Growth(progress.extra or (args.init and extra(args.init))) if args.grow else None
+    progress.extra = growth and growth.levels
     perfect = PerfectTokens(model)
     real = RealTokens(model, keep=60, fresh=args.fresh)
     sums, known_facts, saved, losses, errors = {}, {}, 0, [], []
@@ -123,19 +128,17 @@ def language(args):
         slices = 0 if rng.random() < small else rng.choice((2, 3, 4, 5, 6, 6, 6))
         share = 1.0 if rng.random() < 0.05 + 0.2 * done else rng.uniform(0.1, 0.3)
 
-        most = rng.randint(1, 1 + int(8 * min(1, done / args.grow))) if done < args.grow else None
-
         def draw_pages(mix=args.mix):
             size = model.form.cells**2 if model.form.square else 65 * slices + 64
-            return page_batch(rng, slices, size * share, args.budget, MIXES[mix], most)
+            return page_batch(rng, slices, size * share, args.budget, MIXES[mix], growth)
 
         if args.vision and rng.random() < args.real:
-            drawn = real.batch(rng, lambda: draw_pages(args.real_mix or args.mix), share == 1)
+            drawn = real.batch(rng, lambda: draw_pages(args.real_mix or args.mix)[0], share == 1)
             mark, pages, busy, known = "r", drawn.pages, drawn.busy, drawn.known
             with torch.set_grad_enabled(args.tune > 0), autocast():
                 tokens = real.tokens(drawn)
         else:
-            drawn, mark, pages = None, "", draw_pages()
+            drawn, mark, (pages, kind, most) = None, "", draw_pages()
             tokens, busy = perfect(pages, rng)
             known = np.ones(busy.shape[:2], bool)
         with autocast():
@@ -150,9 +153,11 @@ def language(args):
             errors.append(error.mean().item())
         descend(loss, progress.optims)
         count_answers(sums, pages, results, mark, args.questions)
+        if growth and not drawn:
+            growth.learn(kind, most, results)
         add_hits(known_facts, fact_hits)
         if progress.step % 50 == 0:
-            progress.log(loss=mean(losses), error=mean(errors), **shares(sums), facts=hit_shares(known_facts))
+            progress.log(loss=mean(losses), error=mean(errors), **shares(sums), facts=hit_shares(known_facts), most=growth and growth.levels)
             sums, known_facts, losses, errors = {}, {}, [], []
         if progress.used - saved > 60:
             save(progress, model)

@@ -24,6 +24,11 @@ def weights(file):
     return state.get("means", state["modules"])
 
 
+def extra(file):
+    """Whatever else the stage kept in its state file."""
+    return torch.load(file, weights_only=False).get("extra")
+
+
 class Progress:
     """Where a stage stands; saves and restores everything it needs to go on. The running means of the weights, over the
     last few hundred steps, are what a later stage or the export takes: they are better at every moment than the weights
@@ -31,7 +36,7 @@ class Progress:
 
     def __init__(self, args, modules, optims):
         self.folder, self.modules, self.optims = Path(args.out), modules, optims
-        self.means = copy.deepcopy(modules)
+        self.means, self.extra = copy.deepcopy(modules), None  # extra: whatever else the stage wants to find again
         self.seconds, self.last_step = args.seconds, 2 if args.smoke else None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rates = [o.param_groups[0]["lr"] for o in optims]
@@ -44,7 +49,7 @@ class Progress:
                 o.load_state_dict(s)
             for m, s in zip(self.means, state.get("means", state["modules"])):
                 m.load_state_dict(s)
-            self.used, self.step = state["used"], state["step"]
+            self.used, self.step, self.extra = state["used"], state["step"], state.get("extra")
 
     @torch.no_grad()
     def average(self):
@@ -72,6 +77,7 @@ class Progress:
             "optims": [o.state_dict() for o in self.optims],
             "used": self.used,
             "step": self.step,
+            "extra": self.extra,
         }
         torch.save(state, self.folder / "state.tmp")
         (self.folder / "state.tmp").rename(self.folder / "state.pt")

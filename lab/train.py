@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--vision", help="state file of the vision stage, for a language stage on real tokens")
     parser.add_argument("--mix", choices=MIXES, default="all", help="tasks of a language stage")
     parser.add_argument("--real-mix", choices=MIXES, help="tasks on real tokens, where others than --mix")
-    parser.add_argument("--grow", type=float, default=0.0, help="share of a language stage over which there is more and more on a page")
+    parser.add_argument("--grow", action="store_true", help="pages of a language stage begin small, and grow as they are learnt")
     parser.add_argument("--facts", type=float, default=0.3, help="weight of the facts in the loss of a language stage")
     parser.add_argument("--model", help="model directory, for resume")
     parser.add_argument("--real", type=float, default=0.5, help="share of steps on real tokens")
