@@ -90,6 +90,7 @@ class Page:
     shapes: list = field(default_factory=list)
     decor: list = field(default_factory=list)  # (ImageDraw method, arguments, keywords)
     questions: list = field(default_factory=list)  # (question, answer)
+    about: dict = field(default_factory=dict)  # question: the words or shapes that its answer is read from
     in_line: bool = False  # whether each shape's neighbours are those before and after it in the list
 
 
@@ -257,6 +258,7 @@ def number_page(rng, size=None, shapes=2, words=0, digits=5, print_size=small_pr
     page.questions = [(rng.choice(ASK_NUMBER), target.text)]
     if words and len(page.words) == 2:
         page.questions.append((rng.choice(ASK_WORD), page.words[1].text))
+    page.about = {question: [word] for (question, _), word in zip(page.questions, page.words)}
     return page
 
 
@@ -275,6 +277,7 @@ def word_page(rng, size=None):
         place_shape(rng, page, taken)
     decorate(rng, page, taken)
     page.questions = [(rng.choice(ASK_WORD), target.text)]
+    page.about = {page.questions[0][0]: [target]}
     return page
 
 
@@ -315,6 +318,7 @@ def table_page(rng, size=None, most=None):
             y = top + (r + 0.5) * pitch_y + size * 0.36
             page.words.append(Word(text, left + c * pitch_x + 7, y, size, face, color, {"row": r + 1, "column": c + 1}))
             page.questions.append((f"What is in row {r + 1}, column {c + 1}?", text))
+            page.about[page.questions[-1][0]] = [page.words[-1]]
     rng.shuffle(page.questions)
     return page
 
@@ -349,6 +353,7 @@ def receipt_page(rng, size=None, most=9):
         page.words.append(Word(value, right - width(face, size, value), y, size, face, color, facts))
         if facts:
             page.questions.append((f"What is the {label}?", value))
+            page.about[page.questions[-1][0]] = [page.words[-1]]
         y += pitch
     rng.shuffle(page.questions)
     if rng.random() < 0.6:
@@ -368,9 +373,9 @@ def count_page(rng, size=None, most=6):
             place_shape(rng, page, taken, kind, color)
     decorate(rng, page, taken, 4)
     for kind, color in combos[:4]:
-        n = sum(s.kind == kind and s.color == color for s in page.shapes)
-        if n < 10:
-            page.questions.append((f"How many {color} {kind}s are there?", str(n)))
+        those = [s for s in page.shapes if s.kind == kind and s.color == color]
+        page.questions.append((f"How many {color} {kind}s are there?", str(len(those))))
+        page.about[page.questions[-1][0]] = those
     return page
 
 
@@ -391,7 +396,9 @@ def relation_page(rng, size=None, most=4):
     for i in range(n - 1):
         a, b = combos[i], combos[i + 1]
         page.questions.append((f"What is {before} the {b[1]} {b[0]}?", f"{a[1]} {a[0]}"))
+        page.about[page.questions[-1][0]] = [page.shapes[i]]
         page.questions.append((f"What is {after} the {a[1]} {a[0]}?", f"{b[1]} {b[0]}"))
+        page.about[page.questions[-1][0]] = [page.shapes[i + 1]]
     decorate(rng, page, [shape_box(s) for s in page.shapes], 4)
     rng.shuffle(page.questions)
     return page
@@ -401,6 +408,7 @@ def demo_page(rng):
     """The demo's kind: a light 672x1008 page, decorated, with one number of up to four digits in small print anywhere."""
     page = number_page(rng, (672, 1008), shapes=3, digits=4)
     page.questions = [(ASK_NUMBER[0], page.questions[0][1])]
+    page.about = {ASK_NUMBER[0]: page.words[:1]}
     return page
 
 

@@ -21,6 +21,7 @@ TABLES, RECEIPTS, COUNTS, RELATIONS = (("table",), 80), (("receipt",), 60), (("c
 MIXES = {
     "number": ((("number", "print"), 20, 1.0),),
     "reading": ((*READING, 1.0),),
+    "mostly reading": ((*READING, 0.45), (*TABLES, 0.1), (*RECEIPTS, 0.15), (*COUNTS, 0.15), (*RELATIONS, 0.15)),
     "all": ((*READING, 0.2), (*TABLES, 0.1), (*RECEIPTS, 0.23), (*COUNTS, 0.23), (*RELATIONS, 0.24)),
 }
 
@@ -47,13 +48,14 @@ def page_batch(rng, slices, tokens, budget, groups, growth):
 
 
 def conversation(page, limit):
-    """Ids after the picture and, for each, whether it is to be learnt."""
-    ids, learn = [], []
+    """Ids after the picture and, for each, whether it is to be learnt; and for those that are, the question."""
+    ids, learn, questions = [], [], []
     for n, (question, answer) in enumerate(page.questions[:limit]):
         asked, said = text.turn(question, n == 0), text.encode(answer) + [text.EOS]
         ids += asked + said
         learn += [False] * len(asked) + [True] * len(said)
-    return ids, learn
+        questions += [question] * len(said)
+    return ids, learn, questions
 
 
 def kept(busy, share, rng, known, separators):
@@ -72,13 +74,32 @@ def kept(busy, share, rng, known, separators):
     return torch.from_numpy(np.sort(np.argsort(order, 1)[:, :n], 1))
 
 
+def pointers(form, pages, talks, where, places):
+    """(page, row) of each row whose next token belongs to an answer, and the rows that one is read from."""
+    answers, targets = [], []
+    for b, page in enumerate(pages):
+        row_of = {place: 1 + n for n, place in enumerate(places[b].tolist())}
+        _, learn, questions = talks[b]
+        rows = [len(row_of) + n for n, k in enumerate(learn) if k]
+        at = 0
+        while at < len(rows):
+            question = questions[at]
+            length = next((n for n in range(1, len(rows) - at) if rows[at + n] != rows[at] + n), len(rows) - at)
+            for k, spots in enumerate(facts.pointers(page, where[b], question, length)):
+                answers.append((b, rows[at + k]))
+                shown = (row_of.get(v * (form.cells**2 + form.separators) + cell) for v, cell in spots)
+                targets.append([row for row in shown if row is not None])
+            at += length
+    return answers, targets
+
+
 def llm_loss(model, heads, tokens, pages, limit, places):
-    """Loss of the answers, whether each of them was right (teacher forced, which equals greedy decoding), and loss and hits
-    of the facts. places [B, n]: the picture's embeddings that are shown; every one keeps its position."""
+    """Loss of the answers, whether each of them was right (teacher forced, which equals greedy decoding), loss and hits
+    of the facts, and the part of that loss which is the pointers'. places [B, n]: the picture's embeddings that are shown; every one keeps its position."""
     talks = [conversation(p, limit) for p in pages]
-    longest = max(len(ids) for ids, _ in talks)
-    ids = torch.tensor([i + [text.EOS] * (longest - len(i)) for i, _ in talks])
-    learn = torch.tensor([k + [False] * (longest - len(k)) for _, k in talks])
+    longest = max(len(ids) for ids, _, _ in talks)
+    ids = torch.tensor([i + [text.EOS] * (longest - len(i)) for i, _, _ in talks])
+    learn = torch.tensor([k + [False] * (longest - len(k)) for _, k, _ in talks])
     embed = model.model.embed_tokens
     marks = [model.form.marks(p.w, p.h) for p in pages]
     rows = torch.stack([model.image_embeddings(t, m) for t, m in zip(tokens, marks)])
@@ -88,7 +109,12 @@ def llm_loss(model, heads, tokens, pages, limit, places):
     bos = embed.weight[text.BOS].expand(len(pages), 1, -1)
     x = torch.cat([bos, rows, embed(ids)], 1)
     hidden, middle = model.llm(x, positions=positions, middle=facts.LAYER)
-    fact_loss, fact_hits = facts.loss(heads, middle[:, 1 : 1 + rows.shape[1]], pages, places, model.form)
+    of_pages, where = zip(*(facts.of_page(p, model.form) for p in pages))
+    fact_loss, fact_hits = facts.loss(heads, middle[:, 1 : 1 + rows.shape[1]], pages, places, model.form, of_pages)
+    answers, targets = pointers(model.form, pages, talks, where, places)
+    pointer_loss = facts.pointer_loss(model.model.layers[facts.LAYER], middle, model.angles(positions), answers, targets)
+    questions = [question for _, _, of_page in talks for question in of_page]
+    question_loss, question_hits = facts.question_loss(heads, middle[:, -longest - 1 : -1][learn], questions)
     logits = model.lm_head(hidden[:, -longest - 1 : -1][learn]).float()
     loss = F.cross_entropy(logits, ids[learn])
     good = torch.ones_like(learn)
@@ -100,7 +126,7 @@ def llm_loss(model, heads, tokens, pages, limit, places):
         for end in ends:
             results.append(bool(good[b, first : end + 1].all()))
             first = end + 1
-    return loss, results, fact_loss, fact_hits
+    return loss, results, fact_loss + question_loss + pointer_loss, fact_hits | question_hits, pointer_loss.item()
 
 
 def language(args):
@@ -109,7 +135,7 @@ def language(args):
     model = assemble([args.vision] if args.vision else (), [args.init] if args.init else (), args.form)
     part, projector, heads = language_part(model), model.model.mm_projector, facts.Heads(model.config["hidden_size"])
     if args.init and len(modules := weights(args.init)) > 1:
-        heads.load_state_dict(modules[1])
+        heads.load_state_dict(modules[1], strict=False)
     trained = nn.ModuleList([part, heads])
     modules, optims = [part, heads], optimizers(trained, args.muon, args.adam)
     if args.tune:
@@ -120,7 +146,7 @@ def language(args):
     progress.extra = growth and growth.levels
     perfect = PerfectTokens(model)
     real = RealTokens(model, keep=60, fresh=args.fresh)
-    sums, known_facts, saved, losses, errors = {}, {}, 0, [], []
+    sums, known_facts, points, saved, losses, errors = {}, {}, [], 0, [], []
     while progress.tick(hold=args.hold):
         rng = random.Random(f"language:{args.seed}:{progress.step}")
         done = progress.used / progress.seconds
@@ -143,7 +169,7 @@ def language(args):
             known = np.ones(busy.shape[:2], bool)
         with autocast():
             places = kept(busy, share, rng, known, model.form.separators)
-            loss, results, fact_loss, fact_hits = llm_loss(model, heads, tokens, pages, args.questions, places)
+            loss, results, fact_loss, fact_hits, pointed = llm_loss(model, heads, tokens, pages, args.questions, places)
         losses.append(loss.item())
         loss = loss + args.facts * fact_loss
         if args.tune and drawn:
@@ -156,9 +182,10 @@ def language(args):
         if growth and not drawn:
             growth.learn(kind, most, results)
         add_hits(known_facts, fact_hits)
+        points.append(pointed)
         if progress.step % 50 == 0:
-            progress.log(loss=mean(losses), error=mean(errors), **shares(sums), facts=hit_shares(known_facts), most=growth and growth.levels)
-            sums, known_facts, losses, errors = {}, {}, [], []
+            progress.log(loss=mean(losses), error=mean(errors), **shares(sums), pointer=mean(points), facts=hit_shares(known_facts), most=growth and growth.levels)
+            sums, known_facts, points, losses, errors = {}, {}, [], [], []
         if progress.used - saved > 60:
             save(progress, model)
             saved = progress.used

@@ -275,18 +275,22 @@ class LlavaUhd(nn.Module):
                 pieces.append(self.model.embed_tokens.weight[token][None].to(tokens.dtype))
         return torch.cat(pieces)
 
-    def llm(self, x, caches=None, positions=None, middle=None):
-        """Embeddings [B, n, hidden] to hidden states after the final norm; with middle, also those after that many layers."""
+    def angles(self, positions):
+        """Cosines and sines of positions [n] or [B, n]."""
         d = self.config["hidden_size"] // self.config["num_attention_heads"]
-        if positions is None:
-            start = caches[0][0].shape[2] if caches and caches[0] else 0
-            positions = torch.arange(start, start + x.shape[1])
         frequency = self.config["rope_theta"] ** (-torch.arange(0, d, 2).float() / d)
         angle = positions[..., None].float() * frequency
         if angle.dim() == 3:
             angle = angle[:, None]
         angle = torch.cat([angle, angle], -1)
-        cos, sin = angle.cos(), angle.sin()
+        return angle.cos(), angle.sin()
+
+    def llm(self, x, caches=None, positions=None, middle=None):
+        """Embeddings [B, n, hidden] to hidden states after the final norm; with middle, also those after that many layers."""
+        if positions is None:
+            start = caches[0][0].shape[2] if caches and caches[0] else 0
+            positions = torch.arange(start, start + x.shape[1])
+        cos, sin = self.angles(positions)
         seen = None
         for i, layer in enumerate(self.model.layers):
             seen = x if i == middle else seen
