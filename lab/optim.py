@@ -49,7 +49,8 @@ def optimizers(module, muon_lr, adam_lr):
         else:
             rest.append(p)
     groups = [{"params": rest, "scale": 1.0}, {"params": places, "scale": 0.05}]
-    return [torch.optim.Adam(groups, adam_lr, betas=(0.9, 0.98)), Muon(matrices, muon_lr)]
+    adam = torch.optim.Adam([g for g in groups if g["params"]], adam_lr, betas=(0.9, 0.98))
+    return [adam, Muon(matrices, muon_lr)] if matrices else [adam]
 
 
 def rate(done, hold=0.6, floor=0.03, warm=0.02):
