@@ -46,18 +46,32 @@ EncodeJob job(uint64_t number, uint32_t width) {
   return job;
 }
 
+ControlServerOptions server_options(Bell& bell) {
+  ControlServerOptions options;
+  options.model = "model";
+  options.wake = [&bell] { bell.ring(); };
+  return options;
+}
+
+ControlClientOptions client_options(const ControlServer& server, Bell& bell) {
+  ControlClientOptions options;
+  options.leader = message("127.0.0.1:", server.port());
+  options.hello.model = "model";
+  options.wake = [&bell] { bell.ring(); };
+  return options;
+}
+
+// A leader's server and a worker's client, and a bell for what each of them is told.
+struct Wire {
+  Bell told, heard;
+  ControlServer server{server_options(told)};
+  ControlClient client{client_options(server, heard)};
+};
+
 TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
   constexpr uint64_t kFirst = 1, kBad = 3, kLast = 4;
-  Bell told, heard;
-  ControlServerOptions server_options;
-  server_options.model = "model";
-  server_options.wake = [&] { told.ring(); };
-  ControlServer server(std::move(server_options));
-  ControlClientOptions client_options;
-  client_options.leader = message("127.0.0.1:", server.port());
-  client_options.hello.model = "model";
-  client_options.wake = [&] { heard.ring(); };
-  ControlClient client(std::move(client_options));
+  Wire wire;
+  auto& [told, heard, server, client] = wire;
 
   std::vector<size_t> batches;
   const auto encode = [&](std::span<const Slice* const> slices, Tensor) {
@@ -103,16 +117,9 @@ TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
 // The leader has posted its receive with Go, and nothing but the rows ends it.
 TEST(EncoderWorker, RowsAreSentThoughACancelFollowsTheGo) {
   constexpr uint64_t kJob = 1, kOther = 2;
-  Bell told, heard, busy;
-  ControlServerOptions server_options;
-  server_options.model = "model";
-  server_options.wake = [&] { told.ring(); };
-  ControlServer server(std::move(server_options));
-  ControlClientOptions client_options;
-  client_options.leader = message("127.0.0.1:", server.port());
-  client_options.hello.model = "model";
-  client_options.wake = [&] { heard.ring(); };
-  ControlClient client(std::move(client_options));
+  Wire wire;
+  auto& [told, heard, server, client] = wire;
+  Bell busy;
 
   const auto encode = [&](std::span<const Slice* const> slices, Tensor rows) {
     std::fill_n(rows.data<float>(), rows.elements(), 7.0f);
