@@ -137,7 +137,7 @@ def random_page(rng, kinds=MIX, size=None, most=None):
     """A page of one of these kinds, with at most so many things on it. Short numbers are soon learnt, so half of their
     pages are drawn anew."""
     kind = rng.choice(kinds)
-    limits = {"most": most} if most and kind in g.GROWING else {}
+    limits = {"most": most} if most and kind in g.LARGEST else {}
     page = g.make(kind, rng.getrandbits(48), size, **limits)
     if kind == "number" and len(page.words[0].text) < 4 and rng.random() < 0.5:
         page = g.make(kind, rng.getrandbits(48), size)

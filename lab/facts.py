@@ -1,6 +1,11 @@
-"""What a visual token should know of its neighbours once the language model has looked at the picture, and what a token of
-the answer should know of the question: targets of a loss in the middle of the language stage, which tells it what to look
-for. Its heads are thrown away after training.
+"""What the language model should find out about the picture on its way to an answer: targets of losses in its middle, which tell
+it what to look for. Their heads are thrown away after training.
+
+After `PLACES` layers every visual token should know where in the picture it lies. In the layer after that, some heads are told
+where to look: from a word to what stands above or left of it, from a value to its label, from a shape to those like it
+and to its neighbours. A head that looks evenly at n things and at the start of the prompt, which weighs as much as `SINK`
+things, has counted them. After `LAYER` layers words and shapes should know what follows from that, and a token of the
+answer what the question asks; in the layer after that, half of the heads look where the answer is read from.
 
 Words are told of wherever they have a character, in the upper or lower half of a cell; shapes where their centre is.
 """
@@ -12,14 +17,18 @@ from torch import nn
 
 from .generate import COLORS, FIELDS, Word
 from .model import rotate
-from .targets import IGNORE, SHAPE_COUNT, SHAPE_ID, Content, View
+from .targets import CELLS, IGNORE, SHAPE_COUNT, SHAPE_ID, Content, View
 
-LAYER = 4  # after this many layers; the others look the facts up
+PLACES, LAYER = 2, 4
+ACROSS = 7 * CELLS  # cells of six slices one above the other, and of the overview
+SINK = 3
 MOST = 8
 WORD_FACTS = {"row": MOST, "column": MOST, "field": 16}  # of the table's cell; of the label whose value this is
 SHAPE_FACTS = {"count": 10, "before": SHAPE_COUNT, "after": SHAPE_COUNT}  # so many like it until here; its neighbours in a line
-VIEW_FACTS = {"view_row": MOST, "view_column": MOST}  # of the slice in the picture
+PLACE_FACTS = {"x": ACROSS, "y": ACROSS}  # of the token's cell in the picture
 QUESTION_FACTS = {"asked_shape": SHAPE_COUNT, "asked_field": 16, "asked_row": MOST, "asked_column": MOST}
+LOOKS = {"above": (0,), "left": (1,), "label": (2, 3), "like": (4,), "beside": (5,)}  # the heads that look so
+POINTERS = (0, 1, 2, 3)
 
 
 class Heads(nn.Module):
@@ -27,45 +36,97 @@ class Heads(nn.Module):
         super().__init__()
         for name, classes in WORD_FACTS.items():
             setattr(self, name, nn.Linear(d, 2 * classes))
-        for name, classes in (SHAPE_FACTS | VIEW_FACTS | QUESTION_FACTS).items():
+        for name, classes in (SHAPE_FACTS | PLACE_FACTS | QUESTION_FACTS).items():
             setattr(self, name, nn.Linear(d, classes))
 
 
-def of_page(page, form):
-    """Targets of every visual token: word facts [views, cells, 2], the others [views, cells]; -1: do not ask. And where each
-    character (word, index) and each shape is, as lists of (view, cell) in the slices."""
-    rects = form.views(page.w, page.h)
-    content = Content(page)
-    cells = form.cells**2
-    facts = {name: np.full((len(rects), cells, 2), IGNORE) for name in WORD_FACTS}
-    facts |= {name: np.full((len(rects), cells), IGNORE) for name in SHAPE_FACTS | VIEW_FACTS}
-    slices = rects[:-1] or rects
-    columns, rows = sorted({r[0] for r, _ in slices}), sorted({r[1] for r, _ in slices})
-    shapes = []  # (view, cell, shape) in the order of the tokens
-    first = np.searchsorted(content.word, np.arange(len(page.words)))  # character of each word
-    where = {}
-    for v, (rect, size) in enumerate(slices):
-        view = View(content, rect, size, cells=form.cells)
-        facts["view_row"][v], facts["view_column"][v] = rows.index(rect[1]), columns.index(rect[0])
-        fx, fy = size[0] / rect[2], size[1] / rect[3]
+class PageFacts:
+    """Targets of every visual token of a page: word facts [views, cells, 2], the others [views, cells]; -1: do not ask. And
+    where each character and each shape is, as lists of (view, cell) in the slices."""
 
-        def places(x, y):
-            x, y = (x - rect[0]) * fx, (y - rect[1]) * fy
-            seen = np.flatnonzero((x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1]))
-            return zip(seen, *view._cells(x[seen], y[seen]))
+    def __init__(self, page, form):
+        self.page = page
+        rects = form.views(page.w, page.h)
+        content = Content(page)
+        cells = form.cells**2
+        self.targets = {name: np.full((len(rects), cells, 2), IGNORE) for name in WORD_FACTS}
+        self.targets |= {name: np.full((len(rects), cells), IGNORE) for name in SHAPE_FACTS | PLACE_FACTS}
+        slices = rects[:-1] or rects
+        columns, rows = sorted({r[0] for r, _ in slices}), sorted({r[1] for r, _ in slices})
+        self.chars, self.shapes = {}, {}  # (word, index of the character), shape: [(view, cell)]
+        first = np.searchsorted(content.word, np.arange(len(page.words)))  # character of each word
+        self.order = []  # (view, cell, shape) in the order of the tokens
+        for v, (rect, size) in enumerate(slices):
+            view = View(content, rect, size, cells=form.cells)
+            y, x = np.divmod(np.arange(cells), form.cells)
+            self.targets["x"][v], self.targets["y"][v] = columns.index(rect[0]) * form.cells + x, rows.index(rect[1]) * form.cells + y
+            fx, fy = size[0] / rect[2], size[1] / rect[3]
 
-        for n, cell, half in places(content.x, content.y):
-            word = content.word[n]
-            where.setdefault((id(page.words[word]), n - first[word]), []).append((v, cell))
-            for name, value in page.words[word].facts.items():
-                facts[name][v, cell, half] = value
-        shapes += sorted((v, cell, n) for n, cell, _ in places(content.sx, content.sy))
-    for v, cell, n in shapes:
-        where.setdefault(id(page.shapes[n]), []).append((v, cell))
-    add_shape_facts(facts, page, shapes)
-    if len(rects) > 1:
-        facts["view_row"][-1] = facts["view_column"][-1] = MOST - 1  # the overview
-    return facts, where
+            def places(x, y):
+                x, y = (x - rect[0]) * fx, (y - rect[1]) * fy
+                seen = np.flatnonzero((x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1]))
+                return zip(seen, *view._cells(x[seen], y[seen]))
+
+            for n, cell, half in places(content.x, content.y):
+                word = content.word[n]
+                self.chars.setdefault((word, n - first[word]), []).append((v, cell))
+                for name, value in page.words[word].facts.items():
+                    if name in WORD_FACTS:
+                        self.targets[name][v, cell, half] = value
+            self.order += sorted((v, cell, n) for n, cell, _ in places(content.sx, content.sy))
+        for v, cell, n in self.order:
+            self.shapes.setdefault(n, []).append((v, cell))
+        add_shape_facts(self.targets, page, self.order)
+        if len(rects) > 1:  # the overview: until it has been seen whole, it might as well be the first slice of one more row
+            self.targets["x"][-1], self.targets["y"][-1] = x, len(rows) * form.cells + y
+
+    def spots(self, word):
+        """Where the word's characters are, each place once."""
+        return list(dict.fromkeys(s for k in range(len(self.page.words[word].text)) for s in self.chars.get((word, k), ())))
+
+    def looks(self):
+        """For some of the heads `LOOKS`: (name, place, {place it should look at: weight}, weight of the prompt's start).
+        A token sees only earlier ones."""
+        result = []
+
+        def look(name, place, wanted, sink):
+            weights = {}
+            for spot in wanted:
+                if spot < place:
+                    weights[spot] = weights.get(spot, 0) + 1
+            if weights or sink:
+                result.append((name, place, weights, sink))
+
+        words = self.page.words
+        grid = {(w.facts["row"], w.facts["column"]): n for n, w in enumerate(words) if "row" in w.facts}
+        for (row, column), n in grid.items():
+            above = [self.chars.get((grid[r, column], 0), ()) for r in range(1, row)]
+            left = [self.chars.get((grid[row, c], 0), ()) for c in range(1, column)]
+            for spot in self.chars.get((n, 0), ()):
+                look("above", spot, sum(map(list, above), []), SINK)
+            for spot in self.spots(n):
+                look("left", spot, sum(map(list, left), []), SINK)
+        for n, word in enumerate(words):
+            if "label" in word.facts:
+                for spot in self.spots(n):
+                    look("label", spot, self.spots(word.facts["label"]), 0)
+        for at, (v, cell, n) in enumerate(self.order):
+            shape, earlier = self.page.shapes[n], self.order[:at]
+            like = [(u, c) for u, c, m in earlier if (self.page.shapes[m].kind, self.page.shapes[m].color) == (shape.kind, shape.color)]
+            look("like", (v, cell), like, SINK)
+            if self.page.in_line:
+                look("beside", (v, cell), [(u, c) for u, c, m in earlier if abs(m - n) == 1], 1)
+        return result
+
+    def pointers(self, question, length):
+        """For each of the length tokens of the answer, the places that it is read from, and the weight of the prompt's start."""
+        things = self.page.about.get(question, ())
+        if things and isinstance(things[0], Word):
+            word = next(n for n, w in enumerate(self.page.words) if w is things[0])
+            return [(self.chars.get((word, min(k, len(things[0].text) - 1)), ()), 0) for k in range(length)]
+        wanted = [n for n, s in enumerate(self.page.shapes) if any(s is t for t in things)]
+        sink = SINK if question.startswith("How many") else 0
+        return [([spot for n in wanted for spot in self.shapes.get(n, ())], sink)] * length
 
 
 def add_shape_facts(facts, page, shapes):
@@ -106,51 +167,46 @@ def question_loss(heads, hidden, questions):
     return total, hits
 
 
-def pointers(page, where, question, length):
-    """For each of the length tokens of the answer, the (view, cell) that it is read from."""
-    things = page.about.get(question, ())
-    if things and isinstance(things[0], Word):
-        word = things[0]
-        return [where.get((id(word), min(k, len(word.text) - 1)), []) for k in range(length)]
-    return [[spot for thing in things for spot in where.get(id(thing), ())]] * length
-
-
-def pointer_loss(layer, x, positions, rows, targets):
-    """How little the first half of a layer's heads look where the answer is read from: -log of their attention there.
-    x [B, n, d]: what the layer is given; positions: (cos, sin) of its rows; rows: (page, row) of each token of the answers;
-    targets: for each of them the rows it is read from."""
-    asked = [i for i, t in enumerate(targets) if t]
-    if not asked:
-        return x.new_zeros(())
+def look_loss(layer, x, positions, looks):
+    """Cross entropy of some heads' attention in this layer against where they should look. x [B, n, d]: what the layer is given;
+    positions: (cos, sin) of its rows; looks: lists of (heads, page, row, {earlier row: weight})."""
+    total, asked = x.new_zeros((), dtype=torch.float32), 0
     a = layer.self_attn
-    half = a.heads // 2
     normed = layer.input_layernorm(x)
 
-    def heads_of(projection):
-        y = rotate(projection(normed).unflatten(-1, (a.heads, -1)).transpose(1, 2).float(), *positions)
-        return y[:, :half]
+    def heads_of(projection, heads):
+        d = projection.weight.shape[0] // a.heads
+        y = F.linear(normed, projection.weight.unflatten(0, (a.heads, d))[list(heads)].flatten(0, 1))
+        return rotate(y.unflatten(-1, (len(heads), d)).transpose(1, 2).float(), *positions)
 
-    page, row = (torch.tensor(t) for t in zip(*(rows[i] for i in asked)))
-    q = heads_of(a.q_proj)[page, :, row]
-    scores = torch.einsum("nhd,nhmd->nhm", q, heads_of(a.k_proj)[page]) * q.shape[-1] ** -0.5
-    future = torch.arange(x.shape[1]) > row[:, None]
-    log_share = scores.masked_fill(future[:, None], -1e4).log_softmax(-1)
-    wanted = torch.zeros(len(asked), x.shape[1], dtype=torch.bool)
-    for n, i in enumerate(asked):
-        wanted[n, targets[i]] = True
-    return -log_share.masked_fill(~wanted[:, None], -1e4).logsumexp(-1).mean()
+    for heads in dict.fromkeys(look[0] for look in looks):
+        those = [look[1:] for look in looks if look[0] == heads]
+        page, row = (torch.tensor(t) for t in list(zip(*those))[:2])
+        q = heads_of(a.q_proj, heads)[page, :, row]
+        scores = torch.einsum("nhd,nhmd->nhm", q, heads_of(a.k_proj, heads)[page]) * q.shape[-1] ** -0.5
+        future = torch.arange(x.shape[1]) > row[:, None]
+        log_share = scores.masked_fill(future[:, None], -1e4).log_softmax(-1)
+        wanted = torch.zeros(len(those), x.shape[1])
+        for n, (_, _, weights) in enumerate(those):
+            wanted[n, list(weights)] = torch.tensor(list(weights.values()), dtype=torch.float32)
+        wanted /= wanted.sum(1, keepdim=True)
+        # less the entropy of what is wanted, so that a loss of 0 is perfect
+        entropy = -torch.xlogy(wanted, wanted).sum()
+        total = total + (-(log_share * wanted[:, None]).sum() / len(heads) - entropy)
+        asked += len(those)
+    return total / max(asked, 1)
 
 
-def loss(heads, hidden, pages, places, form, all_facts):
-    """Mean loss of the kinds of facts that were asked of hidden [B, n, d], which are the picture's embeddings at places
+def loss(heads, names, hidden, places, form, of_pages):
+    """Mean loss of the facts of these names that were asked of hidden [B, n, d], which are the picture's embeddings at places
     [B, n]; and right and all answers of each kind."""
     total, hits = hidden.new_zeros((), dtype=torch.float32), {}
-    for name in WORD_FACTS | SHAPE_FACTS | VIEW_FACTS:
-        target = np.stack([f[name] for f in all_facts])
+    for name in names:
+        target = np.stack([f.targets[name] for f in of_pages])
         if form.separators:  # a place of its own after each view, but not after the last
             gap = [(0, 0), (0, 0), (0, 1)] + [(0, 0)] * (target.ndim - 3)
             target = np.pad(target, gap, constant_values=IGNORE)
-        target = torch.from_numpy(target.reshape(len(pages), -1, *target.shape[3:]))
+        target = torch.from_numpy(target.reshape(len(of_pages), -1, *target.shape[3:]))
         target = torch.stack([t[p] for t, p in zip(target, places)])
         asked = target >= 0
         if not asked.any():

@@ -69,7 +69,7 @@ class Word:
     size: int
     face: int
     color: tuple
-    facts: dict = field(default_factory=dict)  # its row and column in a table, or the field whose value it is
+    facts: dict = field(default_factory=dict)  # its row and column in a table; its label (a word of the page) and field on a receipt
 
 
 @dataclass
@@ -348,10 +348,10 @@ def receipt_page(rng, size=None, most=9):
         if label == "total":
             page.decor.append(("line", (left, y - pitch * 0.35 - size * 0.36, right, y - pitch * 0.35 - size * 0.36), {"fill": color, "width": 1}))
             y += pitch * 0.3
-        facts = {"field": 1 + FIELDS.index(label)} if label in FIELDS else {}
+        facts = {"label": len(page.words)} | ({"field": 1 + FIELDS.index(label)} if label in FIELDS else {})
         page.words.append(Word(label, left, y, size, face, color))
         page.words.append(Word(value, right - width(face, size, value), y, size, face, color, facts))
-        if facts:
+        if "field" in facts:
             page.questions.append((f"What is the {label}?", value))
             page.about[page.questions[-1][0]] = [page.words[-1]]
         y += pitch
@@ -425,7 +425,7 @@ KINDS = {
 }
 
 
-GROWING = ("table", "receipt", "count", "relation")  # kinds that can be told how much there may be on a page
+LARGEST = {"table": 5, "receipt": 9, "count": 6, "relation": 4}  # kinds that can be told how much there may be on a page, and how much there may
 
 
 def make(kind, seed, size=None, **limits):

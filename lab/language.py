@@ -9,9 +9,9 @@ from torch import nn
 
 from . import data, facts, generate, slicing, text
 from .export import assemble, language_part, vision_part
-from .growth import Growth
 from .optim import optimizers
-from .progress import Progress, add_hits, autocast, descend, extra, hit_shares, weights
+from .precision import autocast
+from .progress import Progress, add_hits, descend, hit_shares, weights
 from .tokens import PerfectTokens, RealTokens
 
 # Groups of kinds of pages whose conversations are about equally long, with the embeddings these take, and their share
@@ -22,7 +22,7 @@ MIXES = {
     "number": ((("number", "print"), 20, 1.0),),
     "reading": ((*READING, 1.0),),
     "mostly reading": ((*READING, 0.45), (*TABLES, 0.1), (*RECEIPTS, 0.15), (*COUNTS, 0.15), (*RELATIONS, 0.15)),
-    "all": ((*READING, 0.2), (*TABLES, 0.1), (*RECEIPTS, 0.23), (*COUNTS, 0.23), (*RELATIONS, 0.24)),
+    "all": ((*READING, 0.22), (*TABLES, 0.23), (*RECEIPTS, 0.2), (*COUNTS, 0.18), (*RELATIONS, 0.17)),
 }
 
 
@@ -35,16 +35,16 @@ def canvas(rng, slices):
             return size
 
 
-def page_batch(rng, slices, tokens, budget, groups, growth):
-    """Pages of one group that are cut into equally many slices, for about this many embeddings; tokens: of one picture.
-    Also the kind of the first page, and how much there may be on it."""
+def page_batch(rng, slices, tokens, budget, groups):
+    """Pages of one group that are cut into equally many slices, for about this many embeddings; tokens: of one picture. Half
+    of the time there is less on them than there may be: who learns to find things begins with few."""
     kinds, length, _ = rng.choices(groups, [g[2] for g in groups])[0]
-    most = growth and growth.most(rng, kinds[0])
+    most = rng.randint(1, generate.LARGEST.get(kinds[0], 1)) if rng.random() < 0.5 else None
     count = max(min(6, budget // 200), int(budget / (tokens + length)))
     pages = [data.random_page(rng, kinds, canvas(rng, slices), most) for _ in range(count)]
     for page in pages:
         rng.shuffle(page.questions)  # so that the order says nothing about the answers
-    return pages, kinds[0], most
+    return pages
 
 
 def conversation(page, limit):
@@ -74,47 +74,85 @@ def kept(busy, share, rng, known, separators):
     return torch.from_numpy(np.sort(np.argsort(order, 1)[:, :n], 1))
 
 
-def pointers(form, pages, talks, where, places):
-    """(page, row) of each row whose next token belongs to an answer, and the rows that one is read from."""
-    answers, targets = [], []
-    for b, page in enumerate(pages):
-        row_of = {place: 1 + n for n, place in enumerate(places[b].tolist())}
-        _, learn, questions = talks[b]
-        rows = [len(row_of) + n for n, k in enumerate(learn) if k]
-        at = 0
-        while at < len(rows):
-            question = questions[at]
-            length = next((n for n in range(1, len(rows) - at) if rows[at + n] != rows[at] + n), len(rows) - at)
-            for k, spots in enumerate(facts.pointers(page, where[b], question, length)):
-                answers.append((b, rows[at + k]))
-                shown = (row_of.get(v * (form.cells**2 + form.separators) + cell) for v, cell in spots)
-                targets.append([row for row in shown if row is not None])
-            at += length
-    return answers, targets
+class Shown:
+    """Pages as a language step sees them. tokens: their visual tokens; places [B, n]: the picture's embeddings that are shown,
+    every one of which keeps its position."""
+
+    def __init__(self, model, tokens, pages, places):
+        self.pages, self.places, self.form = pages, places, model.form
+        self.facts = [facts.PageFacts(p, model.form) for p in pages]
+        marks = [model.form.marks(p.w, p.h) for p in pages]
+        rows = tokens
+        if marks[0]:  # a place of its own after each view, but not after the last
+            separators = model.model.embed_tokens(torch.tensor([[model.separators[m] for m in mark + "n"] for mark in marks]))
+            rows = torch.cat([tokens, separators[:, :, None]], 2)
+        rows = rows.flatten(1, 2)[:, : -1 if marks[0] else None]
+        self.length = rows.shape[1]
+        bos = model.model.embed_tokens.weight[text.BOS].expand(len(pages), 1, -1)
+        self.embeddings = torch.cat([bos, rows.gather(1, places[..., None].expand(-1, -1, rows.shape[2]))], 1)
+        self.positions = torch.cat([torch.zeros(len(pages), 1), 1 + places], 1)
+        self.row_of = [{place: 1 + n for n, place in enumerate(p.tolist())} for p in places]
+
+    def rows(self, page, weights, sink):
+        """{row: weight} of those of the places {(view, cell): weight} that are shown, and of the prompt's start."""
+        numbers = {self.row_of[page].get(v * (self.form.cells**2 + self.form.separators) + cell): w for (v, cell), w in weights.items()}
+        numbers.pop(None, None)
+        return numbers | {0: sink} if sink else numbers
+
+    def looks(self):
+        """Where heads of the visual tokens should look, as `facts.look_loss` takes it."""
+        result = []
+        for b, page in enumerate(self.facts):
+            for name, place, weights, sink in page.looks():
+                row, wanted = self.rows(b, {place: 1}, 0), self.rows(b, weights, sink)
+                if row and wanted:
+                    result.append((facts.LOOKS[name], b, next(iter(row)), wanted))
+        return result
+
+    def pointers(self, talks):
+        """The same for the rows whose next token belongs to an answer."""
+        result = []
+        for b, page in enumerate(self.facts):
+            _, learn, questions = talks[b]
+            rows = [self.embeddings.shape[1] - 1 + n for n, k in enumerate(learn) if k]
+            at = 0
+            while at < len(rows):
+                length = next((n for n in range(1, len(rows) - at) if rows[at + n] != rows[at] + n), len(rows) - at)
+                for k, (spots, sink) in enumerate(page.pointers(questions[at], length)):
+                    if wanted := self.rows(b, dict.fromkeys(spots, 1), sink):
+                        result.append((facts.POINTERS, b, rows[at + k], wanted))
+                at += length
+        return result
 
 
-def llm_loss(model, heads, tokens, pages, limit, places):
+def picture_loss(model, heads, shown, x, positions):
+    """The hidden states after `facts.LAYER` layers of the embeddings x, which begin with the pages shown; loss and hits of what the
+    picture's rows should find out until there; the part of that loss about where to look."""
+    picture = slice(1, 1 + shown.places.shape[1])
+    early = model.layers(x, positions, 0, facts.PLACES)
+    middle = model.layers(early, positions, facts.PLACES, facts.LAYER)
+    place_loss, place_hits = facts.loss(heads, facts.PLACE_FACTS, early[:, picture], shown.places, shown.form, shown.facts)
+    fact_loss, fact_hits = facts.loss(heads, facts.WORD_FACTS | facts.SHAPE_FACTS, middle[:, picture], shown.places, shown.form, shown.facts)
+    look_loss = facts.look_loss(model.model.layers[facts.PLACES], early, model.angles(positions), shown.looks())
+    return middle, place_loss + fact_loss + look_loss, place_hits | fact_hits, {"look": look_loss.item()}
+
+
+def answer_loss(model, heads, shown, limit):
     """Loss of the answers, whether each of them was right (teacher forced, which equals greedy decoding), loss and hits
-    of the facts, and the part of that loss which is the pointers'. places [B, n]: the picture's embeddings that are shown; every one keeps its position."""
+    of what the middle is told, and the parts of that loss about where to look."""
+    pages = shown.pages
     talks = [conversation(p, limit) for p in pages]
     longest = max(len(ids) for ids, _, _ in talks)
     ids = torch.tensor([i + [text.EOS] * (longest - len(i)) for i, _, _ in talks])
     learn = torch.tensor([k + [False] * (longest - len(k)) for _, k, _ in talks])
-    embed = model.model.embed_tokens
-    marks = [model.form.marks(p.w, p.h) for p in pages]
-    rows = torch.stack([model.image_embeddings(t, m) for t, m in zip(tokens, marks)])
-    total = rows.shape[1]
-    rows = rows.gather(1, places[..., None].expand(-1, -1, rows.shape[2]))
-    positions = torch.cat([torch.zeros(len(pages), 1), 1 + places, (1 + total + torch.arange(longest)).expand(len(pages), -1)], 1)
-    bos = embed.weight[text.BOS].expand(len(pages), 1, -1)
-    x = torch.cat([bos, rows, embed(ids)], 1)
-    hidden, middle = model.llm(x, positions=positions, middle=facts.LAYER)
-    of_pages, where = zip(*(facts.of_page(p, model.form) for p in pages))
-    fact_loss, fact_hits = facts.loss(heads, middle[:, 1 : 1 + rows.shape[1]], pages, places, model.form, of_pages)
-    answers, targets = pointers(model.form, pages, talks, where, places)
-    pointer_loss = facts.pointer_loss(model.model.layers[facts.LAYER], middle, model.angles(positions), answers, targets)
+    x = torch.cat([shown.embeddings, model.model.embed_tokens(ids)], 1)
+    after = (1 + shown.length + torch.arange(longest)).expand(len(pages), -1)
+    positions = torch.cat([shown.positions, after], 1)
+    middle, told, hits, looked = picture_loss(model, heads, shown, x, positions)
+    pointer_loss = facts.look_loss(model.model.layers[facts.LAYER], middle, model.angles(positions), shown.pointers(talks))
     questions = [question for _, _, of_page in talks for question in of_page]
     question_loss, question_hits = facts.question_loss(heads, middle[:, -longest - 1 : -1][learn], questions)
+    hidden = model.model.norm(model.layers(middle, positions, facts.LAYER, None))
     logits = model.lm_head(hidden[:, -longest - 1 : -1][learn]).float()
     loss = F.cross_entropy(logits, ids[learn])
     good = torch.ones_like(learn)
@@ -126,7 +164,7 @@ def llm_loss(model, heads, tokens, pages, limit, places):
         for end in ends:
             results.append(bool(good[b, first : end + 1].all()))
             first = end + 1
-    return loss, results, fact_loss + question_loss + pointer_loss, fact_hits | question_hits, pointer_loss.item()
+    return loss, results, told + question_loss + pointer_loss, hits | question_hits, looked | {"pointer": pointer_loss.item()}
 
 
 def language(args):
@@ -142,50 +180,53 @@ def language(args):
         modules.append(projector)
         optims += optimizers(projector, args.tune, args.tune / 10)
     progress = Progress(args, modules, optims)
-    growth = Growth(progress.extra or (args.init and extra(args.init))) if args.grow else None
-    progress.extra = growth and growth.levels
     perfect = PerfectTokens(model)
     real = RealTokens(model, keep=60, fresh=args.fresh)
-    sums, known_facts, points, saved, losses, errors = {}, {}, [], 0, [], []
+    sums, known_facts, points, saved, losses, errors = {}, {}, {}, 0, [], []
     while progress.tick(hold=args.hold):
         rng = random.Random(f"language:{args.seed}:{progress.step}")
         done = progress.used / progress.seconds
-        small = 0.3 if args.vision else max(0.15, 0.8 - 2 * done)
+        small = 0.3 if args.vision or args.init else max(0.15, 0.8 - 2 * done)
         slices = 0 if rng.random() < small else rng.choice((2, 3, 4, 5, 6, 6, 6))
         share = 1.0 if rng.random() < 0.05 + 0.2 * done else rng.uniform(0.1, 0.3)
+        looking = rng.random() < args.looking
 
         def draw_pages(mix=args.mix):
             size = model.form.cells**2 if model.form.square else 65 * slices + 64
-            return page_batch(rng, slices, size * share, args.budget, MIXES[mix], growth)
+            groups = [(kinds, 0 if looking else length, weight) for kinds, length, weight in MIXES[mix]]
+            return page_batch(rng, slices, size * share, args.budget, groups)
 
         if args.vision and rng.random() < args.real:
-            drawn = real.batch(rng, lambda: draw_pages(args.real_mix or args.mix)[0], share == 1)
+            drawn = real.batch(rng, lambda: draw_pages(args.real_mix or args.mix), share == 1)
             mark, pages, busy, known = "r", drawn.pages, drawn.busy, drawn.known
             with torch.set_grad_enabled(args.tune > 0), autocast():
                 tokens = real.tokens(drawn)
         else:
-            drawn, mark, (pages, kind, most) = None, "", draw_pages()
+            drawn, mark, pages = None, "", draw_pages()
             tokens, busy = perfect(pages, rng)
             known = np.ones(busy.shape[:2], bool)
         with autocast():
-            places = kept(busy, share, rng, known, model.form.separators)
-            loss, results, fact_loss, fact_hits, pointed = llm_loss(model, heads, tokens, pages, args.questions, places)
-        losses.append(loss.item())
-        loss = loss + args.facts * fact_loss
+            shown = Shown(model, tokens, pages, kept(busy, share, rng, known, model.form.separators))
+            if looking:
+                _, loss, hits, looked = picture_loss(model, heads, shown, shown.embeddings, shown.positions)
+                loss = args.facts * loss
+            else:
+                loss, results, told, hits, looked = answer_loss(model, heads, shown, args.questions)
+                losses.append(loss.item())
+                count_answers(sums, pages, results, mark, args.questions)
+                loss = loss + args.facts * told
         if args.tune and drawn:
             asked = ~drawn.perfect[..., 0].isnan()
             error = (tokens[asked] - drawn.perfect[asked]).square()
             loss = loss + error.mean() + error[torch.from_numpy(busy)[asked]].mean()
             errors.append(error.mean().item())
         descend(loss, progress.optims)
-        count_answers(sums, pages, results, mark, args.questions)
-        if growth and not drawn:
-            growth.learn(kind, most, results)
-        add_hits(known_facts, fact_hits)
-        points.append(pointed)
+        add_hits(known_facts, hits)
+        for name, value in looked.items():
+            points.setdefault(name, []).append(value)
         if progress.step % 50 == 0:
-            progress.log(loss=mean(losses), error=mean(errors), **shares(sums), pointer=mean(points), facts=hit_shares(known_facts), most=growth and growth.levels)
-            sums, known_facts, points, losses, errors = {}, {}, [], [], []
+            progress.log(loss=mean(losses), error=mean(errors), **shares(sums), **{name: mean(values) for name, values in points.items()}, facts=hit_shares(known_facts))
+            sums, known_facts, points, losses, errors = {}, {}, {}, [], []
         if progress.used - saved > 60:
             save(progress, model)
             saved = progress.used

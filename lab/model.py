@@ -247,6 +247,12 @@ class LlavaUhd(nn.Module):
     def vision(self):
         return self.model.vision_tower.vision_tower.vision_model
 
+    @property
+    def separators(self):
+        """Token of each mark."""
+        ids = self.config["slice_separator_ids"]
+        return {",": ids["comma"], "n": ids["newline"]}
+
     def encode(self, patches, rows, columns):
         """Patches [B, rows * columns, 588] of equal shape to visual tokens [B, n, hidden]."""
         return self.model.mm_projector(self.vision(patches, rows, columns), rows, columns)
@@ -271,8 +277,7 @@ class LlavaUhd(nn.Module):
         for i, view in enumerate(tokens):
             pieces.append(view)
             if i < len(marks):
-                token = self.config["slice_separator_ids"]["comma" if marks[i] == "," else "newline"]
-                pieces.append(self.model.embed_tokens.weight[token][None].to(tokens.dtype))
+                pieces.append(self.model.embed_tokens.weight[self.separators[marks[i]]][None].to(tokens.dtype))
         return torch.cat(pieces)
 
     def angles(self, positions):
@@ -285,17 +290,21 @@ class LlavaUhd(nn.Module):
         angle = torch.cat([angle, angle], -1)
         return angle.cos(), angle.sin()
 
-    def llm(self, x, caches=None, positions=None, middle=None):
-        """Embeddings [B, n, hidden] to hidden states after the final norm; with middle, also those after that many layers."""
+    def llm(self, x, caches=None, positions=None):
+        """Embeddings [B, n, hidden] to hidden states after the final norm."""
         if positions is None:
             start = caches[0][0].shape[2] if caches and caches[0] else 0
             positions = torch.arange(start, start + x.shape[1])
         cos, sin = self.angles(positions)
-        seen = None
         for i, layer in enumerate(self.model.layers):
-            seen = x if i == middle else seen
             x = layer(x, cos, sin, caches[i] if caches is not None else None)
-        return self.model.norm(x) if middle is None else (self.model.norm(x), seen)
+        return self.model.norm(x)
+
+    def layers(self, x, positions, first, last):
+        """The part of `llm` from after the first so many layers to after the last so many."""
+        for layer in self.model.layers[first:last]:
+            x = layer(x, *self.angles(positions), None)
+        return x
 
     @torch.no_grad()
     def generate(self, embeddings, limit=32):

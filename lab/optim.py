@@ -2,9 +2,11 @@
 
 import torch
 
+from .precision import HALF
+
 
 def orthogonalise(g, steps=5):
-    x = g.bfloat16()
+    x = g.to(HALF)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)

@@ -11,22 +11,10 @@ import torch
 from .optim import rate
 
 
-HALF = torch.float32 if torch.__version__.startswith("1.") else torch.bfloat16  # PyTorch 1 cannot: it trains slower
-
-
-def autocast():
-    return torch.autocast("cpu", torch.bfloat16, enabled=HALF == torch.bfloat16)
-
-
 def weights(file):
     """State dictionaries of the modules in a state file: their running means where the stage kept them."""
     state = torch.load(file, weights_only=False)
     return state.get("means", state["modules"])
-
-
-def extra(file):
-    """Whatever else the stage kept in its state file."""
-    return torch.load(file, weights_only=False).get("extra")
 
 
 class Progress:
@@ -36,7 +24,7 @@ class Progress:
 
     def __init__(self, args, modules, optims):
         self.folder, self.modules, self.optims = Path(args.out), modules, optims
-        self.means, self.extra = copy.deepcopy(modules), None  # extra: whatever else the stage wants to find again
+        self.means = copy.deepcopy(modules)
         self.seconds, self.last_step = args.seconds, 2 if args.smoke else None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rates = [o.param_groups[0]["lr"] for o in optims]
@@ -49,7 +37,7 @@ class Progress:
                 o.load_state_dict(s)
             for m, s in zip(self.means, state.get("means", state["modules"])):
                 m.load_state_dict(s)
-            self.used, self.step, self.extra = state["used"], state["step"], state.get("extra")
+            self.used, self.step = state["used"], state["step"]
 
     @torch.no_grad()
     def average(self):
@@ -77,7 +65,6 @@ class Progress:
             "optims": [o.state_dict() for o in self.optims],
             "used": self.used,
             "step": self.step,
-            "extra": self.extra,
         }
         torch.save(state, self.folder / "state.tmp")
         (self.folder / "state.tmp").rename(self.folder / "state.pt")

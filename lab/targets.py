@@ -135,8 +135,12 @@ class View:
         return (inside[1][:, None] & inside[0][None]).reshape(-1)
 
 
+def things(char, shape, code):
+    """The codes [..., d] of what is in cells; what must not be asked counts as absent."""
+    chars, shapes, _ = code
+    return shapes[np.maximum(shape, 0)] + chars[np.arange(SLOTS), np.maximum(char, 0)].sum(-2)
+
+
 def tokens(char, shape, code):
-    """The perfect tokens [..., cells, d] of cell targets; what must not be asked counts as absent."""
-    chars, shapes, position = code
-    char, shape = np.maximum(char, 0), np.maximum(shape, 0)
-    return position + shapes[shape] + chars[np.arange(SLOTS), char].sum(-2)
+    """The perfect tokens [..., cells, d] of cell targets."""
+    return code[2] + things(char, shape, code)

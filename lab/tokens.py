@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from . import data, generate, slicing, targets
-from .progress import HALF, autocast
+from .precision import HALF, autocast
 
 
 class PerfectTokens:
@@ -13,20 +13,26 @@ class PerfectTokens:
 
     def __init__(self, model):
         self.form, self.code = model.form, targets.codes(model.config["hidden_size"], model.form.cells)
+        self.noise = np.random.default_rng(5).standard_normal(2**23, np.float32)  # drawing it anew would take longer than the codes
 
     def __call__(self, pages, rng):
-        noise = np.random.default_rng(rng.getrandbits(32))
+        slips = np.random.default_rng(rng.getrandbits(32))
         result, busy = [], []
         for page in pages:
             char, shape = data.stack_cells(data.page_views(page, self.form))
-            char[(char == targets.IGNORE) & (noise.random(char.shape) < 0.5)] = 0
-            slip = (char > 0) & (noise.random(char.shape) < 0.01)
-            char[slip] = noise.integers(0, len(targets.CHARS) + 1, slip.sum())
-            t = targets.tokens(char, shape, self.code)
+            char[(char == targets.IGNORE) & (slips.random(char.shape) < 0.5)] = 0
+            slip = (char > 0) & (slips.random(char.shape) < 0.01)
+            char[slip] = slips.integers(0, len(targets.CHARS) + 1, slip.sum())
             full = (char > 0).any(-1) | (shape > 0)
-            result.append(t + np.where(full, 0.2, 0.08)[..., None] * noise.standard_normal(t.shape, np.float32))
+            position = self.code[2]
+            size = len(full) * position.size
+            start = rng.randrange(len(self.noise) - size)
+            t = self.noise[start : start + size].reshape(len(full), *position.shape) * np.where(full, 0.2, 0.08)[..., None].astype(np.float32)
+            t += position
+            t[full] += targets.things(char[full], shape[full], self.code)
+            result.append(t)
             busy.append(full)
-        return torch.from_numpy(np.stack(result)).float(), np.stack(busy)
+        return torch.from_numpy(np.stack(result)), np.stack(busy)
 
 
 class Drawn:

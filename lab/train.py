@@ -19,6 +19,7 @@ def resume(args):
     """State files of the bundled weights, to start from."""
     model = LlavaUhd.load(args.model)
     heads = Heads(model.vision_config["hidden_size"], model.config["hidden_size"])
+    heads.read_codes()
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     torch.save({"modules": [vision_part(model).state_dict(), heads.state_dict()]}, out / "vision.pt")
@@ -42,7 +43,7 @@ def main():
     parser.add_argument("--vision", help="state file of the vision stage, for a language stage on real tokens")
     parser.add_argument("--mix", choices=MIXES, default="all", help="tasks of a language stage")
     parser.add_argument("--real-mix", choices=MIXES, help="tasks on real tokens, where others than --mix")
-    parser.add_argument("--grow", action="store_true", help="pages of a language stage begin small, and grow as they are learnt")
+    parser.add_argument("--looking", type=float, default=0.0, help="share of steps of a language stage that only look at pictures, without a question")
     parser.add_argument("--facts", type=float, default=0.3, help="weight of the facts in the loss of a language stage")
     parser.add_argument("--model", help="model directory, for resume")
     parser.add_argument("--real", type=float, default=0.5, help="share of steps on real tokens")

@@ -13,7 +13,8 @@ from . import data, slicing, start, targets
 from .export import assemble, vision_part
 from .model import interpolation
 from .optim import optimizers
-from .progress import HALF, Progress, add_hits, autocast, descend, hit_shares, weights
+from .precision import HALF, autocast
+from .progress import Progress, add_hits, descend, hit_shares, weights
 
 
 class Heads(nn.Module):
@@ -26,6 +27,14 @@ class Heads(nn.Module):
         self.shape = nn.Linear(d_patch, targets.SHAPE_COUNT)
         self.cell_char = nn.Linear(d_token, targets.SLOTS * (len(targets.CHARS) + 1))
         self.cell_shape = nn.Linear(d_token, targets.SHAPE_COUNT)
+
+    @torch.no_grad()
+    def read_codes(self):
+        """Start values for tokens that are codes already: of each slot, and of the shapes, the nearest code has the largest logit."""
+        chars, shapes, position = targets.codes(self.cell_char.in_features)
+        for head, code in (self.cell_char, chars.reshape(-1, chars.shape[-1])), (self.cell_shape, shapes):
+            head.weight.copy_(torch.from_numpy(code))
+            head.bias.copy_(-torch.from_numpy((code**2).sum(-1) / 2 + code @ position.mean(0)))
 
 
 def weighted_ce(logits, target, none_weight):

@@ -28,7 +28,7 @@ def main():
         lab("lab.train", "fit", "--smoke", "--vision", runs / "resampler/state.pt", "--out", runs / "fit")
         lab("lab.train", "language", "--smoke", "--out", runs / "perfect")
         real = ("--vision", runs / "fit/state.pt", "--init", runs / "perfect/state.pt", "--real", 1, "--mix", "all")
-        lab("lab.train", "language", "--smoke", "--grow", "--init", runs / "perfect/state.pt", "--out", runs / "grown")
+        lab("lab.train", "language", "--smoke", "--looking", 1, "--init", runs / "perfect/state.pt", "--out", runs / "looking")
         lab("lab.train", "language", "--smoke", *real, "--out", runs / "language")
         tune = ("--tune", 0.002, "--out", runs / "tuned")
         lab("lab.train", "language", "--smoke", *real, *tune)
