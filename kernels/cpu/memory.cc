@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels/backend.h"
+#include "base/error.h"
 
 namespace uhd::cpu {
 namespace {
@@ -42,7 +42,7 @@ void* allocate_memory(size_t bytes) {
   } else {
     data = map_huge(bytes);
   }
-  if (data == nullptr) throw OutOfMemory(message("no memory for ", bytes, " bytes"));
+  require(data != nullptr, "no memory for ", bytes, " bytes");
   return data;
 }
 

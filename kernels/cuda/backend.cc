@@ -1,7 +1,5 @@
 #include "kernels/cuda/backend.h"
 
-#include <nvtx3/nvToolsExt.h>
-
 #include "kernels/contracts.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
@@ -91,18 +89,16 @@ DeviceBuffer Backend::allocate(size_t bytes) {
     cudaGetLastError();  // not sticky: the next launch must not find it
     size_t left = 0, total = 0;
     check_cuda(cudaMemGetInfo(&left, &total), "asking for the memory left");
-    throw OutOfMemory(message("device ", device_, " is out of memory: ", mebibytes(bytes), " wanted, ",
-                              mebibytes(left), " of ", mebibytes(total), " free"));
+    throw Error(message("device ", device_, " is out of memory: ", mebibytes(bytes), " wanted, ",
+                        mebibytes(left), " of ", mebibytes(total), " free"));
   }
   check_cuda(status, "allocating memory");
-  allocated_ += bytes;
   return DeviceBuffer(*this, data, bytes);
 }
 
-void Backend::release(void* data, size_t bytes) noexcept {
+void Backend::release(void* data, size_t) noexcept {
   cudaSetDevice(device_);
   cudaFree(data);
-  allocated_ -= bytes;
 }
 
 void Backend::upload(Tensor device, Tensor host) {
@@ -168,10 +164,6 @@ std::unique_ptr<Recording> Backend::record(const std::function<void()>& queue) {
   } const mark{recording_ = true};
   return std::make_unique<Graph>(stream(), queue);
 }
-
-void Backend::begin_range(const char* name) { nvtxRangePushA(name); }
-
-void Backend::end_range() { nvtxRangePop(); }
 
 Weight Backend::pack_quantized(Tensor host, WeightFormat format, Tensor whole) {
   Weight w{format, host.dim(0), host.dim(1), {}, {}};
