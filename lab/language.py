@@ -81,12 +81,7 @@ class Shown:
     def __init__(self, model, tokens, pages, places):
         self.pages, self.places, self.form = pages, places, model.form
         self.facts = [facts.PageFacts(p, model.form) for p in pages]
-        marks = [model.form.marks(p.w, p.h) for p in pages]
-        rows = tokens
-        if marks[0]:  # a place of its own after each view, but not after the last
-            separators = model.model.embed_tokens(torch.tensor([[model.separators[m] for m in mark + "n"] for mark in marks]))
-            rows = torch.cat([tokens, separators[:, :, None]], 2)
-        rows = rows.flatten(1, 2)[:, : -1 if marks[0] else None]
+        rows = torch.stack([model.image_embeddings(t, model.form.marks(p.w, p.h)) for t, p in zip(tokens, pages)])
         self.length = rows.shape[1]
         bos = model.model.embed_tokens.weight[text.BOS].expand(len(pages), 1, -1)
         self.embeddings = torch.cat([bos, rows.gather(1, places[..., None].expand(-1, -1, rows.shape[2]))], 1)

@@ -247,12 +247,6 @@ class LlavaUhd(nn.Module):
     def vision(self):
         return self.model.vision_tower.vision_tower.vision_model
 
-    @property
-    def separators(self):
-        """Token of each mark."""
-        ids = self.config["slice_separator_ids"]
-        return {",": ids["comma"], "n": ids["newline"]}
-
     def encode(self, patches, rows, columns):
         """Patches [B, rows * columns, 588] of equal shape to visual tokens [B, n, hidden]."""
         return self.model.mm_projector(self.vision(patches, rows, columns), rows, columns)
@@ -277,7 +271,8 @@ class LlavaUhd(nn.Module):
         for i, view in enumerate(tokens):
             pieces.append(view)
             if i < len(marks):
-                pieces.append(self.model.embed_tokens.weight[self.separators[marks[i]]][None].to(tokens.dtype))
+                token = self.config["slice_separator_ids"]["comma" if marks[i] == "," else "newline"]
+                pieces.append(self.model.embed_tokens.weight[token][None].to(tokens.dtype))
         return torch.cat(pieces)
 
     def angles(self, positions):
