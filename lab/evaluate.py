@@ -84,27 +84,28 @@ GROUPS = {  # name of a column's value: what it is told from
     "slices": lambda r: str(r["slices"]),
     "aspect": lambda r: r["aspect"],
     "question": lambda r: str(r["turn"] + 1),
-    "answer": lambda r: f"length {len(r['answer'])}",
+    "answer": lambda r: r["answer"] if r["kind"] == "count" else f"length {len(r['answer'])}",
 }
 
 
 def table(records):
-    """Accuracy of each kind of page, and within it by text size, slices, aspect ratio and length of the answer, as
-    lines of Markdown."""
-    lines = ["| kind | | pictures | right |", "| --- | --- | --- | --- |"]
+    """Accuracy of each kind of page, and within it by text size, slices, aspect ratio and so on, as lines of Markdown: one
+    line for each way to group, with the groups side by side."""
+    lines = ["| kind | | questions | right, % |", "| --- | --- | --- | --- |"]
 
-    def row(kind, name, group):
-        lines.append(f"| {kind} | {name} | {len(group)} | {100 * sum(r['right'] for r in group) / len(group):.1f} % |")
+    def row(kind, name, groups):
+        rights = (f"{100 * sum(r['right'] for r in g) / len(g):.1f}" for g in groups)
+        lines.append(f"| {kind} | {name} | {', '.join(str(len(g)) for g in groups)} | {', '.join(rights)} |")
 
     for kind in dict.fromkeys(r["kind"] for r in records):
         of_kind = [r for r in records if r["kind"] == kind]
-        row(f"`{kind}`", "all", of_kind)
+        row(f"`{kind}`", "all", [of_kind])
         for name, group_of in GROUPS.items():
             groups = {}
             for r in of_kind:
                 groups.setdefault(group_of(r), []).append(r)
-            for value in sorted(groups) if len(groups) > 1 else ():
-                row("", f"{name}: {value}", groups[value])
+            if len(groups) > 1:
+                row("", f"{name}: {', '.join(sorted(groups))}", [groups[value] for value in sorted(groups)])
     return "\n".join(lines)
 
 
@@ -113,6 +114,7 @@ def main():
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--model", type=Path, help="model directory, run by PyTorch")
     target.add_argument("--url", help="server to ask, e.g. http://127.0.0.1:8080")
+    target.add_argument("--read", type=Path, nargs="+", help="files written by --out, to print the tables of")
     parser.add_argument("--name", help="model name for the server; the first one it lists by default")
     parser.add_argument("--kind", choices=generate.KINDS, action="append", help="may be repeated; all by default")
     parser.add_argument("--count", type=int, default=100, help="pictures of each kind")
@@ -125,12 +127,15 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    ask = Local(args.model) if args.model else Server(args.url, args.name)
-    if args.talk:
-        ask = Server(args.url, args.name).talk
-    records = []
-    for kind in args.kind or generate.KINDS:
-        records += evaluate(ask, kind, args.count, args.questions, args.first_seed, args.size and tuple(args.size))
+    if args.read:
+        records = [json.loads(line) for file in args.read for line in file.read_text().splitlines()]
+    else:
+        ask = Local(args.model) if args.model else Server(args.url, args.name)
+        if args.talk:
+            ask = Server(args.url, args.name).talk
+        records = []
+        for kind in args.kind or generate.KINDS:
+            records += evaluate(ask, kind, args.count, args.questions, args.first_seed, args.size and tuple(args.size))
     if args.out:
         args.out.write_text("".join(json.dumps(r) + "\n" for r in records))
     print(table(records))

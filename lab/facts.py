@@ -5,7 +5,9 @@ After `PLACES` layers every visual token should know where in the picture it lie
 where to look: from a word to what stands above or left of it, from a value to its label, from a shape to those like it
 and to its neighbours. A head that looks evenly at n things and at the start of the prompt, which weighs as much as `SINK`
 things, has counted them. After `LAYER` layers words and shapes should know what follows from that, and a token of the
-answer what the question asks; in the layer after that, half of the heads look where the answer is read from.
+answer what the question asks, for which heads of the last of these layers look at the shape or label that the question names; in the
+layer after that, some heads look at the character that comes next or the shapes that are the answer, and some at the whole word, so that its end
+is known; in the last layer once more at the former.
 
 Words are told of wherever they have a character, in the upper or lower half of a cell; shapes where their centre is.
 """
@@ -15,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .generate import COLORS, FIELDS, Word
+from .generate import COLORS, FIELDS
 from .model import rotate
 from .targets import CELLS, IGNORE, SHAPE_COUNT, SHAPE_ID, Content, View
 
@@ -28,7 +30,7 @@ SHAPE_FACTS = {"count": 10, "before": SHAPE_COUNT, "after": SHAPE_COUNT}  # so m
 PLACE_FACTS = {"x": ACROSS, "y": ACROSS}  # of the token's cell in the picture
 QUESTION_FACTS = {"asked_shape": SHAPE_COUNT, "asked_field": 16, "asked_row": MOST, "asked_column": MOST}
 LOOKS = {"above": (0,), "left": (1,), "label": (2, 3), "like": (4,), "beside": (5,)}  # the heads that look so
-POINTERS = (0, 1, 2, 3)
+NAMED, POINTERS, WHOLE, LAST_POINTERS = (4, 5), (0, 1), (2, 3), (2, 5)
 
 
 class Heads(nn.Module):
@@ -118,15 +120,30 @@ class PageFacts:
                 look("beside", (v, cell), [(u, c) for u, c, m in earlier if abs(m - n) == 1], 1)
         return result
 
-    def pointers(self, question, length):
-        """For each of the length tokens of the answer, the places that it is read from, and the weight of the prompt's start."""
+    def named(self, question):
+        """Where the label or the single shape is that the question names."""
+        word = self.read_word(question)
+        if word is not None:
+            return self.spots(self.page.words[word].facts["label"]) if "label" in self.page.words[word].facts else ()
+        shape = asked(question).get("asked_shape") if self.page.in_line else None
+        return [spot for n, s in enumerate(self.page.shapes) if SHAPE_ID[s.kind, s.color] == shape for spot in self.shapes.get(n, ())]
+
+    def read_word(self, question):
+        """Number of the word that is the answer, None where it is not a word."""
         things = self.page.about.get(question, ())
-        if things and isinstance(things[0], Word):
-            word = next(n for n, w in enumerate(self.page.words) if w is things[0])
-            return [(self.chars.get((word, min(k, len(things[0].text) - 1)), ()), 0) for k in range(length)]
+        return next((n for n, w in enumerate(self.page.words) if things and w is things[0]), None)
+
+    def pointers(self, question, length):
+        """For each of the length tokens of the answer, the places that it is read from, those of the whole word, and the weight of
+        the prompt's start."""
+        things, word = self.page.about.get(question, ()), self.read_word(question)
+        if word is not None:
+            last, whole = len(self.page.words[word].text) - 1, self.spots(word)
+            return [(self.chars.get((word, min(k, last)), ()), whole, 0) for k in range(length)]
         wanted = [n for n, s in enumerate(self.page.shapes) if any(s is t for t in things)]
         sink = SINK if question.startswith("How many") else 0
-        return [([spot for n in wanted for spot in self.shapes.get(n, ())], sink)] * length
+        spots = [spot for n in wanted for spot in self.shapes.get(n, ())]
+        return [(spots, spots, sink)] * length
 
 
 def add_shape_facts(facts, page, shapes):

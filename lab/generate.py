@@ -404,6 +404,24 @@ def relation_page(rng, size=None, most=4):
     return page
 
 
+def corner_page(rng, size=None):
+    """A number in each quarter of the page."""
+    page = Page(*(size or canvas(rng)), light(rng))
+    taken, print_size = [], min(small_print(rng), page.w // 8)
+    for part in ("top left", "top right", "bottom left", "bottom right"):
+        target = Word(number(rng, 3), 0, 0, print_size, any_face(rng), ink(rng))
+        left, top = (page.w * 0.54 if "right" in part else 4), (page.h * 0.54 if "bottom" in part else 4)
+        target.x = round(rng.uniform(left, max(left, left + page.w * 0.44 - width(target.face, print_size, target.text))))
+        target.y = round(rng.uniform(top + print_size, top + page.h * 0.42))
+        taken.append(box(target))
+        page.words.append(target)
+        page.questions.append((f"What number is at the {part}?", target.text))
+        page.about[page.questions[-1][0]] = [target]
+    decorate(rng, page, taken, 4)
+    rng.shuffle(page.questions)
+    return page
+
+
 def demo_page(rng):
     """The demo's kind: a light 672x1008 page, decorated, with one number of up to four digits in small print anywhere."""
     page = number_page(rng, (672, 1008), shapes=3, digits=4)
@@ -421,6 +439,7 @@ KINDS = {
     "receipt": receipt_page,
     "count": count_page,
     "relation": relation_page,
+    "corner": corner_page,
     "demo": demo_page,
 }
 

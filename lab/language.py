@@ -16,13 +16,14 @@ from .tokens import PerfectTokens, RealTokens
 
 # Groups of kinds of pages whose conversations are about equally long, with the embeddings these take, and their share
 # of the steps.
-READING = (("number", "print", "word", "both"), 25)
+READING = (("number", "print", "word", "word", "both"), 25)
 TABLES, RECEIPTS, COUNTS, RELATIONS = (("table",), 80), (("receipt",), 60), (("count",), 45), (("relation",), 60)
 MIXES = {
     "number": ((("number", "print"), 20, 1.0),),
+    "corner": ((("corner",), 60, 1.0),),
     "reading": ((*READING, 1.0),),
     "mostly reading": ((*READING, 0.45), (*TABLES, 0.1), (*RECEIPTS, 0.15), (*COUNTS, 0.15), (*RELATIONS, 0.15)),
-    "all": ((*READING, 0.22), (*TABLES, 0.23), (*RECEIPTS, 0.2), (*COUNTS, 0.18), (*RELATIONS, 0.17)),
+    "all": ((*READING, 0.3), (*TABLES, 0.22), (*RECEIPTS, 0.18), (*COUNTS, 0.15), (*RELATIONS, 0.15)),
 }
 
 
@@ -104,32 +105,39 @@ class Shown:
                     result.append((facts.LOOKS[name], b, next(iter(row)), wanted))
         return result
 
-    def pointers(self, talks):
-        """The same for the rows whose next token belongs to an answer."""
-        result = []
+    def answer_looks(self, talks):
+        """The same for the rows whose next token belongs to an answer, for each of three layers: at what the question names; where
+        the answer is read; where it is read once more."""
+        named, pointers, last = [], [], []
         for b, page in enumerate(self.facts):
             _, learn, questions = talks[b]
             rows = [self.embeddings.shape[1] - 1 + n for n, k in enumerate(learn) if k]
             at = 0
             while at < len(rows):
                 length = next((n for n in range(1, len(rows) - at) if rows[at + n] != rows[at] + n), len(rows) - at)
-                for k, (spots, sink) in enumerate(page.pointers(questions[at], length)):
+                name = self.rows(b, dict.fromkeys(page.named(questions[at]), 1), 0)
+                named += [(facts.NAMED, b, row, name) for row in rows[at : at + length] if name]
+                for row, (spots, whole, sink) in zip(rows[at:], page.pointers(questions[at], length)):
                     if wanted := self.rows(b, dict.fromkeys(spots, 1), sink):
-                        result.append((facts.POINTERS, b, rows[at + k], wanted))
+                        pointers.append((facts.POINTERS, b, row, wanted))
+                        last.append((facts.LAST_POINTERS, b, row, wanted))
+                    if wanted := self.rows(b, dict.fromkeys(whole, 1), sink):
+                        pointers.append((facts.WHOLE, b, row, wanted))
                 at += length
-        return result
+        return named, pointers, last
 
 
 def picture_loss(model, heads, shown, x, positions):
-    """The hidden states after `facts.LAYER` layers of the embeddings x, which begin with the pages shown; loss and hits of what the
-    picture's rows should find out until there; the part of that loss about where to look."""
+    """The hidden states before and after the last of `facts.LAYER` layers of the embeddings x, which begin with the pages shown; loss and
+    hits of what the picture's rows should find out until there; the part of that loss about where to look."""
     picture = slice(1, 1 + shown.places.shape[1])
     early = model.layers(x, positions, 0, facts.PLACES)
-    middle = model.layers(early, positions, facts.PLACES, facts.LAYER)
+    late = model.layers(early, positions, facts.PLACES, facts.LAYER - 1)
+    middle = model.layers(late, positions, facts.LAYER - 1, facts.LAYER)
     place_loss, place_hits = facts.loss(heads, facts.PLACE_FACTS, early[:, picture], shown.places, shown.form, shown.facts)
     fact_loss, fact_hits = facts.loss(heads, facts.WORD_FACTS | facts.SHAPE_FACTS, middle[:, picture], shown.places, shown.form, shown.facts)
     look_loss = facts.look_loss(model.model.layers[facts.PLACES], early, model.angles(positions), shown.looks())
-    return middle, place_loss + fact_loss + look_loss, place_hits | fact_hits, {"look": look_loss.item()}
+    return (late, middle), place_loss + fact_loss + look_loss, place_hits | fact_hits, {"look": look_loss.item()}
 
 
 def answer_loss(model, heads, shown, limit):
@@ -143,11 +151,13 @@ def answer_loss(model, heads, shown, limit):
     x = torch.cat([shown.embeddings, model.model.embed_tokens(ids)], 1)
     after = (1 + shown.length + torch.arange(longest)).expand(len(pages), -1)
     positions = torch.cat([shown.positions, after], 1)
-    middle, told, hits, looked = picture_loss(model, heads, shown, x, positions)
-    pointer_loss = facts.look_loss(model.model.layers[facts.LAYER], middle, model.angles(positions), shown.pointers(talks))
+    (late, middle), told, hits, looked = picture_loss(model, heads, shown, x, positions)
+    read = model.layers(middle, positions, facts.LAYER, facts.LAYER + 1)
+    layers, given = model.model.layers[facts.LAYER - 1 : facts.LAYER + 2], (late, middle, read)
+    looks = [facts.look_loss(layer, y, model.angles(positions), wanted) for layer, y, wanted in zip(layers, given, shown.answer_looks(talks))]
     questions = [question for _, _, of_page in talks for question in of_page]
     question_loss, question_hits = facts.question_loss(heads, middle[:, -longest - 1 : -1][learn], questions)
-    hidden = model.model.norm(model.layers(middle, positions, facts.LAYER, None))
+    hidden = model.model.norm(model.layers(read, positions, facts.LAYER + 1, None))
     logits = model.lm_head(hidden[:, -longest - 1 : -1][learn]).float()
     loss = F.cross_entropy(logits, ids[learn])
     good = torch.ones_like(learn)
@@ -159,7 +169,7 @@ def answer_loss(model, heads, shown, limit):
         for end in ends:
             results.append(bool(good[b, first : end + 1].all()))
             first = end + 1
-    return loss, results, told + question_loss + pointer_loss, hits | question_hits, looked | {"pointer": pointer_loss.item()}
+    return loss, results, told + question_loss + sum(looks), hits | question_hits, looked | dict(zip(("named", "pointer", "last"), (look.item() for look in looks)))
 
 
 def language(args):
@@ -253,7 +263,7 @@ def count_answers(sums, pages, results, mark, limit):
 
 
 def kind_of(question):
-    for mark, kind in (("umber", "number"), ("word", "word"), ("column", "table"), ("many", "count"), ("of the", "relation"), ("above", "relation"), ("below", "relation")):
+    for mark, kind in (("at the", "corner"), ("umber", "number"), ("word", "word"), ("column", "table"), ("many", "count"), ("of the", "relation"), ("above", "relation"), ("below", "relation")):
         if mark in question:
             return kind
     return "receipt"

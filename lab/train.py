@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from . import start
 from .export import language_part, vision_part
 from .forms import FORMS
 from .language import MIXES, language
@@ -16,10 +17,15 @@ from .vision import Heads, fit, resampler, vision
 
 
 def resume(args):
-    """State files of the bundled weights, to start from."""
+    """State files of the bundled weights, to start from; or with --tower of their vision tower alone, before a new projector of
+    any form."""
     model = LlavaUhd.load(args.model)
     heads = Heads(model.vision_config["hidden_size"], model.config["hidden_size"])
-    heads.read_codes()
+    if args.tower:
+        tower, model = model.vision, start.model(args.form)
+        model.vision.load_state_dict(tower.state_dict())
+    else:
+        heads.read_codes()
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     torch.save({"modules": [vision_part(model).state_dict(), heads.state_dict()]}, out / "vision.pt")
@@ -46,6 +52,7 @@ def main():
     parser.add_argument("--looking", type=float, default=0.0, help="share of steps of a language stage that only look at pictures, without a question")
     parser.add_argument("--facts", type=float, default=0.3, help="weight of the facts in the loss of a language stage")
     parser.add_argument("--model", help="model directory, for resume")
+    parser.add_argument("--tower", action="store_true", help="resume the vision tower alone")
     parser.add_argument("--real", type=float, default=0.5, help="share of steps on real tokens")
     parser.add_argument("--fresh", type=float, default=0.2, help="share of these that draw new pages")
     parser.add_argument("--muon", type=float, default=0.02)
