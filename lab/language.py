@@ -23,7 +23,8 @@ MIXES = {
     "corner": ((("corner",), 60, 1.0),),
     "reading": ((*READING, 1.0),),
     "mostly reading": ((*READING, 0.45), (*TABLES, 0.1), (*RECEIPTS, 0.15), (*COUNTS, 0.15), (*RELATIONS, 0.15)),
-    "all": ((*READING, 0.3), (*TABLES, 0.22), (*RECEIPTS, 0.18), (*COUNTS, 0.15), (*RELATIONS, 0.15)),
+    "spatial": ((*READING, 0.18), (*TABLES, 0.14), (*RECEIPTS, 0.14), (*COUNTS, 0.27), (*RELATIONS, 0.27)),
+    "all": ((*READING, 0.26), (*TABLES, 0.17), (*RECEIPTS, 0.19), (*COUNTS, 0.19), (*RELATIONS, 0.19)),
 }
 
 
