@@ -134,7 +134,7 @@ def main():
         if args.talk:
             ask = Server(args.url, args.name).talk
         records = []
-        for kind in args.kind or generate.KINDS:
+        for kind in args.kind or generate.TASKS:
             records += evaluate(ask, kind, args.count, args.questions, args.first_seed, args.size and tuple(args.size))
     if args.out:
         args.out.write_text("".join(json.dumps(r) + "\n" for r in records))

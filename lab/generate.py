@@ -444,6 +444,7 @@ KINDS = {
 }
 
 
+TASKS = tuple(kind for kind in KINDS if kind != "corner")  # of the bundled model; corners are for the comparison of forms
 LARGEST = {"table": 5, "receipt": 9, "count": 6, "relation": 4}  # kinds that can be told how much there may be on a page, and how much there may
 
 

@@ -40,7 +40,7 @@ def main():
     torch.set_num_threads(1)
     found = [0] * len(args.url)
     servers = [Server(url, args.name) for url in args.url]
-    for i, n, question, wanted, got in differences(Local(args.model), servers, args.count, args.kind or list(generate.KINDS)):
+    for i, n, question, wanted, got in differences(Local(args.model), servers, args.count, args.kind or list(generate.TASKS)):
         found[i] += 1
         print(f"{args.url[i]}, picture {n}, {question!r}: PyTorch {wanted!r}, server {got!r}", flush=True)
     equal = [100 * (args.count - n) / args.count for n in found]
