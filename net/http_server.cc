@@ -8,6 +8,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <map>
@@ -25,7 +26,7 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 
 struct HttpServer::Impl {
-  explicit Impl(const NetOptions& net) : options(net), acceptor(*io) {}
+  explicit Impl(const NetOptions& net) : options(net), acceptor(asio::make_strand(*io)) {}
 
   void listen();
   asio::awaitable<void> accept();
@@ -34,7 +35,7 @@ struct HttpServer::Impl {
 
   const NetOptions options;
   const std::shared_ptr<asio::io_context> io = std::make_shared<asio::io_context>();
-  tcp::acceptor acceptor;
+  tcp::acceptor acceptor;  // on a strand: stop() closes it while another thread may accept
   std::unique_ptr<Api> api;
   std::unique_ptr<SessionContext> context;
   std::vector<std::thread> threads;
@@ -72,7 +73,7 @@ asio::awaitable<void> HttpServer::Impl::accept() {
     if (std::get<0>(accepted) == asio::error::operation_aborted) co_return;
     if (std::get<0>(accepted)) {  // out of descriptors, most likely: others must end first
       log_warning("cannot accept a connection", "why", std::get<0>(accepted).message());
-      asio::steady_timer pause(*io, std::chrono::milliseconds(100));
+      asio::steady_timer pause(acceptor.get_executor(), std::chrono::milliseconds(100));
       co_await pause.async_wait(asio::use_awaitable);
       continue;
     }
@@ -133,7 +134,7 @@ void HttpServer::start(Engine& engine) {
   impl_->api = std::make_unique<Api>(engine, impl_->options);
   impl_->context.reset(new SessionContext{*impl_->api, impl_->options});
   asio::co_spawn(
-      *impl_->io, [this] { return impl_->accept(); }, asio::detached);
+      impl_->acceptor.get_executor(), [this] { return impl_->accept(); }, asio::detached);
   for (int i = 0; i < impl_->options.threads; ++i) {
     impl_->threads.emplace_back([io = impl_->io] {
       for (;;) {
@@ -172,7 +173,7 @@ void HttpServer::stop() {
     std::lock_guard lock(impl_->mutex);
     impl_->stopping = true;
   }
-  asio::post(*impl_->io, [this] { impl_->acceptor.close(); });
+  asio::post(impl_->acceptor.get_executor(), [this] { impl_->acceptor.close(); });
   impl_->for_each_session(&HttpSession::close);
   for (std::thread& thread : impl_->threads) thread.join();  // run() returns when every session has ended
   impl_->threads.clear();
