@@ -9,8 +9,10 @@
 
 #include "app/commands.h"
 #include "base/error.h"
+#include "engine/options.h"
 #include "model/config.h"
 #include "model/language/kv_cache.h"
+#include "model/language/llama.h"
 #include "model/text/tokenizer.h"
 #include "model/weights/parameters.h"
 #include "model/weights/shard.h"
@@ -114,10 +116,15 @@ void print_memory(const ModelConfig& m, const CheckOptions& options) {
   const LanguageShard shard = shard_of(m.language, 0, options.ranks);
   const size_t page = KvCache::bytes_per_page(m.language.layers, shard.kv_heads, m.language.head_dim, kPage,
                                               single ? DType::f32 : DType::bf16);
+  const EngineOptions usual;
+  const StepLimits steps{usual.token_budget, usual.max_running, m.language.context, kPage};
+  const size_t element = single ? sizeof(float) : sizeof(bf16);  // of activations on a device
   std::cout << "  memory, " << options.format << ", " << options.ranks << " LLM rank"
             << (options.ranks > 1 ? "s" : "") << ":\n    each LLM rank      "
             << mebibytes(weight_bytes(language_parameters(m), m.language, options.ranks, format))
-            << " of weights, " << mebibytes(page * 1024 / kPage) << " of KV for 1024 tokens\n";
+            << " of weights, " << mebibytes(Llama::workspace_bytes(m.language, shard, steps, element))
+            << " for steps of " << steps.max_tokens << " tokens, " << mebibytes(page * 1024 / kPage)
+            << " of KV for 1024 tokens\n";
   if (!m.vision) return;
   auto encoder = vision_parameters(m);
   const auto projector = projector_parameters(m);

@@ -68,7 +68,8 @@ std::unique_ptr<RankThread> start_follower(int index, const SharedFiles& files, 
         // What a follower holds goes with its thread, so that a leader
         // waiting for it fails at once.
         const auto own_plans = std::move(plans);
-        const LlmRank rank = make_llm_rank(*files, options, open_device(*files, options), std::move(group));
+        const LlmRank rank =
+            make_llm_rank(*files, options, open_device(*files, options), std::move(group), false);
         started();
         rank.worker->follow(*own_plans);
       });
@@ -137,7 +138,8 @@ InProcessEngine start_in_process(const EngineOptions& options, const ClusterOpti
         start_follower(i, files, on_device(options, i), std::move(groups[at]), std::move(plans[at])));
   }
   parts.plans = std::move(plans[0]);
-  LlmRank rank = make_llm_rank(*files, options, open_device(*files, options), std::move(groups[0]));
+  LlmRank rank = make_llm_rank(*files, options, open_device(*files, options), std::move(groups[0]),
+                               cluster.encoders == 0);
   for (auto& follower : ranks->followers) follower->wait_started();
   ControlHub hub;
   if (cluster.encoders > 0) {

@@ -1,5 +1,7 @@
 #include "engine/llm_worker.h"
 
+#include <algorithm>
+
 namespace uhd {
 
 namespace {
@@ -15,13 +17,11 @@ LlmWorker::LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicato
                      const WorkerSizes& sizes)
     : backend_(backend),
       group_(group),
+      sizes_(sizes),
       llama_(std::move(llama)),
       sampler_(backend, group, llama_->shard(), vocabulary, sizes.step.max_sequences),
-      cache_(backend, llama_->config().layers, llama_->shard().kv_heads, llama_->config().head_dim,
-             sizes.pages + 1, sizes.step.page_size, sizes.kv),
       store_(backend, sizes.visual_rows, llama_->config().hidden),
       workspace_(backend, workspace_bytes(*llama_, sampler_, sizes)),
-      graphs_(backend, group, sizes.step, sizes.pages),
       hidden_(llama_->config().hidden),
       overlap_(sizes.overlap && !backend.host_memory()) {
   if (sizes.max_piece_rows > 0 && group.rank() > 0) {
@@ -30,7 +30,17 @@ LlmWorker::LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicato
   }
 }
 
+void LlmWorker::take_pages(int pages) {
+  StepLimits& step = sizes_.step;
+  sizes_.pages = pages;
+  step.max_context = static_cast<int>(std::min(int64_t{step.max_context}, int64_t{pages} * step.page_size));
+  cache_.emplace(backend_, llama_->config().layers, llama_->shard().kv_heads, llama_->config().head_dim,
+                 pages + 1, step.page_size, sizes_.kv);
+  graphs_.emplace(backend_, group_, step, pages);
+}
+
 void LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> pieces) {
+  const Range range(backend_, "uhd_step");
   check(!sampler_.holds_logits(), "a step is launched before the tokens of the last were drawn");
   step_.reset();
   place(plan, pieces);
@@ -39,20 +49,21 @@ void LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> pieces) {
 }
 
 void LlmWorker::compute(const StepPlan& plan) {
+  const Range range(backend_, "uhd_step.compute");
   step_.emplace(workspace_);
-  const ForwardInput* decoding = graphs_.padded(plan.input);
+  const ForwardInput* decoding = graphs_->padded(plan.input);
   const ForwardInput& input = decoding != nullptr ? *decoding : plan.input;
-  const StepInputs inputs = llama_->upload(input, store_.rows(), sampler_.drawn(), cache_, workspace_);
+  const StepInputs inputs = llama_->upload(input, store_.rows(), sampler_.drawn(), *cache_, workspace_);
   const auto samples = static_cast<int64_t>(plan.input.sample_at.size());
   Tensor logits;
   if (samples > 0) logits = workspace_.take(DType::f32, {inputs.sample_at.rows(), llama_->shard().ids});
   const bool chooses = plan.greedy && samples > 0;
   const auto queue = [&] {
-    llama_->compute(logits, inputs, cache_, workspace_);
+    llama_->compute(logits, inputs, *cache_, workspace_);
     if (chooses) sampler_.choose(logits, workspace_);
   };
   if (decoding != nullptr) {
-    graphs_.run(inputs.ids.rows(), chooses ? 1 : 0, queue);
+    graphs_->run(inputs.ids.rows(), chooses ? 1 : 0, queue);
   } else {
     queue();
   }
@@ -64,6 +75,7 @@ void LlmWorker::compute(const StepPlan& plan) {
 }
 
 std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
+  const Range range(backend_, "uhd_step.wait");
   check(!launched_.empty(), "no step is under way");
   const bool samples = launched_.front();
   launched_.pop_front();
@@ -100,6 +112,8 @@ void LlmWorker::place(const StepPlan& plan, std::span<const Tensor> pieces) {
   const bool leader = group_.rank() == 0;
   check(!leader || pieces.size() == plan.placements.size(), "a plan places ", plan.placements.size(),
         " slices, ", pieces.size(), " are here");
+  if (plan.placements.empty()) return;
+  const Range range(backend_, "uhd_step.place");
   for (size_t i = 0; i < plan.placements.size(); ++i) {
     const std::vector<int32_t>& rows = plan.placements[i].rows;
     const Shape shape{static_cast<int64_t>(rows.size()), hidden_};

@@ -19,7 +19,7 @@ namespace uhd {
 
 // What every LLM rank sizes its memory by; equal on all of them.
 struct WorkerSizes {
-  StepLimits step;
+  StepLimits step;         // the context: never more than the pages hold
   int pages = 0;           // of the scheduler; the cache has one more, for probes
   int visual_rows = 0;     // of the visual store
   int max_piece_rows = 0;  // of one slice
@@ -30,8 +30,12 @@ struct WorkerSizes {
 // Used by one thread. Backend and communicator are borrowed.
 class LlmWorker {
  public:
+  // Takes all of its memory but that of the pages, whose number need not be known yet.
   LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicator& group, int vocabulary,
             const WorkerSizes& sizes);
+  // Before the first step. The context becomes what the pages hold, where that is less.
+  void take_pages(int pages);
+  const WorkerSizes& sizes() const { return sizes_; }
 
   // Queues a step on the device and waits for nothing. Leader: `pieces` are the rows to place, in the order
   // of plan.placements; other ranks pass none.
@@ -51,14 +55,15 @@ class LlmWorker {
 
   Backend& backend_;
   Communicator& group_;
+  WorkerSizes sizes_;
   std::unique_ptr<Llama> llama_;
   Sampler sampler_;
-  KvCache cache_;
   VisualStore store_;
   DeviceBuffer incoming_;  // one slice's rows on their way to the store
   Workspace workspace_;
   std::optional<Workspace::Scope> step_;  // of the last step: until the next is launched
-  DecodeGraphs graphs_;
+  std::optional<KvCache> cache_;
+  std::optional<DecodeGraphs> graphs_;
   std::deque<bool> launched_;  // and not finished; whether it samples
   int hidden_;
   bool overlap_;

@@ -40,9 +40,8 @@ struct EngineOptions {
   int token_budget = 512;         // rows of one step, prefill and decode together
   int page_size = 64;             // tokens of one KV page
   int64_t kv_memory_bytes = 0;    // per LLM rank; 0: a share of the memory that is free
-  double kv_memory_share =
-      0.6;                 // of a device's memory that the weights leave free, when kv_memory_bytes is 0
-  int context_length = 0;  // 0: the model's, or what the KV memory holds if that is less
+  double kv_memory_share = 0.9;   // of what all else leaves free on a device, when kv_memory_bytes is 0
+  int context_length = 0;         // 0: the model's, or what the KV memory holds if that is less
   int64_t visual_cache_bytes = int64_t{256} << 20;  // rows of encoded slices, per LLM rank
   bool share_caches = false;                        // between tenants; off: each API key has its own salt
   bool overlap = true;         // on a device: plan and launch a step before the tokens of the last are known

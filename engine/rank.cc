@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "engine/local_encoders.h"
-#include "engine/memory.h"
+#include "engine/memory_plan.h"
 #include "engine/remote_encoders.h"
 #include "model/vision/slice_plan.h"
 
@@ -28,23 +28,10 @@ std::string family_name(Family family) {
 
 int64_t pages_of_context(int context, int page_size) { return (context + page_size - 1) / page_size; }
 
-// Bytes for pages when nobody said: a third of the host's free memory, shared with the other ranks of the
-// group (they may be on this host), or a share of what the weights left free on the device.
-int64_t usual_kv_memory(const EngineOptions& options, const Backend& backend, const LanguageShard& shard) {
-  if (backend.host_memory()) return available_memory() / 3 / shard.size;
-  return static_cast<int64_t>(static_cast<double>(backend.free_memory()) * options.kv_memory_share);
-}
-
-// Pages that this rank can hold; never more than all sequences at full length would use.
-int wanted_pages(const ModelFiles& files, const EngineOptions& options, const Backend& backend,
-                 const LanguageShard& shard, int context) {
+int64_t bytes_of_page(const ModelFiles& files, const EngineOptions& options, const LanguageShard& shard) {
   const LanguageConfig& language = files.config.language;
-  const auto page_bytes = static_cast<int64_t>(KvCache::bytes_per_page(
-      language.layers, shard.kv_heads, language.head_dim, options.page_size, files.kv_dtype()));
-  const int64_t bytes =
-      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : usual_kv_memory(options, backend, shard);
-  const int64_t most = pages_of_context(context, options.page_size) * options.max_running;
-  return static_cast<int>(std::min({bytes / page_bytes, most, int64_t{1} << 24}));
+  return static_cast<int64_t>(KvCache::bytes_per_page(language.layers, shard.kv_heads, language.head_dim,
+                                                      options.page_size, files.kv_dtype()));
 }
 
 // The smallest number that any rank of the group names.
@@ -89,35 +76,53 @@ RankDevice open_device(const ModelFiles& files, const EngineOptions& options) {
 }
 
 LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, RankDevice device,
-                      std::unique_ptr<Communicator> host_group) {
+                      std::unique_ptr<Communicator> host_group, bool encodes) {
   const LanguageConfig& language = files.config.language;
   require(options.max_running > 0 && options.max_waiting >= 0 && options.page_size > 0 &&
               options.token_budget > 0,
           "max_running, page_size and token_budget must be positive");
   require(options.context_length >= 0 && options.context_length <= language.context, "context_length is ",
           options.context_length, ", but the model holds ", language.context);
-  int context = options.context_length > 0 ? options.context_length : language.context;
+  const int context = options.context_length > 0 ? options.context_length : language.context;
   LlmRank rank;
   rank.device = std::move(device);
   Backend& backend = *rank.device.backend;
+  MemoryPlan memory(backend);
   rank.group = device_group(backend, rank.device.transport.get(), std::move(host_group));
   Communicator& group = *rank.group;
-  auto llama =
-      std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.matrices, context);
-  rank.sizes.pages =
-      agreed_minimum(backend, group, wanted_pages(files, options, backend, llama->shard(), context));
-  require(rank.sizes.pages > 0, "the KV memory does not hold one page: give more kv_memory");
-  const int64_t held = int64_t{rank.sizes.pages} * options.page_size;
+  auto llama = memory.take("language model", [&] {
+    return std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.matrices, context);
+  });
+  const LanguageShard shard = llama->shard();
+  if (encodes && files.config.vision) {
+    rank.encode =
+        memory.take("vision tower", [&] { return make_slice_encoder(files, options, backend).encode; });
+  }
+  WorkerSizes sizes;
+  sizes.step = {options.token_budget, options.max_running, context, options.page_size};
+  sizes.visual_rows = visual_rows(files, options, backend.activation_dtype());
+  sizes.max_piece_rows = max_piece_rows(files.config, options.image);
+  sizes.kv = files.kv_dtype();
+  sizes.overlap = options.overlap;
+  rank.worker = memory.take("steps and visual rows", [&] {
+    return std::make_unique<LlmWorker>(std::move(llama), backend, group, language.vocabulary, sizes);
+  });
+  const int64_t page_bytes = bytes_of_page(files, options, shard);
+  const int64_t bytes = memory.for_pages(options, shard.size);
+  // Never more than all sequences at full length would use.
+  const int64_t most = pages_of_context(context, options.page_size) * options.max_running;
+  const int pages = agreed_minimum(
+      backend, group, static_cast<int32_t>(std::min({bytes / page_bytes, most, int64_t{1} << 24})));
+  require(pages > 0, "the KV memory does not hold one page: a page of ", options.page_size, " tokens takes ",
+          bytes_text(page_bytes), ", for all of them there are ", bytes_text(bytes), ". ", memory.summary());
+  const int64_t held = int64_t{pages} * options.page_size;
   require(options.context_length <= held, "a context of ", options.context_length,
-          " tokens needs more KV memory: it holds ", held);
-  context = static_cast<int>(std::min<int64_t>(context, held));
-  rank.sizes.step = {options.token_budget, options.max_running, context, options.page_size};
-  rank.sizes.visual_rows = visual_rows(files, options, backend.activation_dtype());
-  rank.sizes.max_piece_rows = max_piece_rows(files.config, options.image);
-  rank.sizes.kv = files.kv_dtype();
-  rank.sizes.overlap = options.overlap;
-  rank.worker =
-      std::make_unique<LlmWorker>(std::move(llama), backend, group, language.vocabulary, rank.sizes);
+          " tokens needs more KV memory: it holds ", held, ". ", memory.summary());
+  memory.take(message("KV pages, ", held, " tokens"), [&] {
+    rank.worker->take_pages(pages);
+    return pages;
+  });
+  memory.tell(message("LLM rank ", group.rank()));
   return rank;
 }
 
@@ -127,7 +132,8 @@ SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& op
   auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
                                                  backend, files.format, limits);
   SliceEncoder slices;
-  slices.encode = [encoder](std::span<const Slice* const> batch, Tensor rows) {
+  slices.encode = [encoder, &backend](std::span<const Slice* const> batch, Tensor rows) {
+    const Range range(backend, "uhd_encode");
     std::vector<SliceView> views;
     for (const Slice* slice : batch) views.push_back({slice->width, slice->height, slice->pixels});
     encoder->encode(rows, views);
@@ -145,13 +151,13 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.step_deadline_s = cluster.step_deadline_s;
   parts.config = config;
   parts.identity = files->identity;
-  parts.sizes = rank.sizes;
+  parts.sizes = rank.worker->sizes();
   parts.info = {options.model_name.empty() ? config.name : options.model_name, family_name(config.family),
-                config.vision.has_value(), rank.sizes.step.max_context, config.language.vocabulary};
+                config.vision.has_value(), parts.sizes.step.max_context, config.language.vocabulary};
   parts.tokenizer = load_tokenizer(options.model);
   parts.intake =
       std::make_unique<Intake>(config, parts.tokenizer, load_chat_template(options.model), options.image,
-                               IntakeLimits{rank.sizes.step.max_context, rank.sizes.visual_rows});
+                               IntakeLimits{parts.sizes.step.max_context, parts.sizes.visual_rows});
   parts.metrics = std::make_unique<Metrics>(parts.info.id);
   parts.backend = std::move(rank.device.backend);
   parts.transport = std::move(rank.device.transport);
@@ -160,7 +166,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.server = std::move(server);
   if (!config.vision) return;
   parts.buffers =
-      std::make_unique<RowBuffers>(*parts.backend, rank.sizes.max_piece_rows, config.language.hidden);
+      std::make_unique<RowBuffers>(*parts.backend, parts.sizes.max_piece_rows, config.language.hidden);
   if (parts.server != nullptr) {
     EncoderPoolLimits limits;
     limits.retries = options.encode.retries;
@@ -169,12 +175,11 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
     limits.liveness.job_deadline = from_seconds(cluster.job_deadline_s);
     parts.encoders = std::make_unique<RemoteEncoders>(*parts.server, *parts.buffers, limits, *parts.metrics);
   } else {
-    parts.encoders =
-        std::make_unique<LocalEncoders>(make_slice_encoder(*files, options, *parts.backend).encode,
-                                        *parts.buffers, options.encode.batch_patches, config.slicing.patch);
+    parts.encoders = std::make_unique<LocalEncoders>(std::move(rank.encode), *parts.buffers,
+                                                     options.encode.batch_patches, config.slicing.patch);
   }
   parts.visual =
-      std::make_unique<VisualFlow>(rank.sizes.visual_rows, *parts.encoders, *parts.buffers, *parts.metrics);
+      std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.buffers, *parts.metrics);
 }
 
 Hello encoder_hello(const ModelFiles& files, const Backend& backend) {
@@ -189,7 +194,10 @@ Hello encoder_hello(const ModelFiles& files, const Backend& backend) {
 void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend,
                  ControlClient& leader, Duration give_up_after, const std::stop_token& stop) {
   require(files.config.vision.has_value(), "this model has no vision tower: it needs no encoder ranks");
-  const SliceEncoder slices = make_slice_encoder(files, options, backend);
+  MemoryPlan memory(backend);
+  const SliceEncoder slices =
+      memory.take("vision tower", [&] { return make_slice_encoder(files, options, backend); });
+  memory.tell("an encoder");
   RowBuffers buffers(backend, max_piece_rows(files.config, options.image), files.config.language.hidden);
   EncoderWorker worker(leader, slices.encode, slices.rows_of, buffers,
                        {options.encode.batch_patches, files.config.slicing.patch, give_up_after});

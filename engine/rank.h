@@ -27,16 +27,17 @@ struct RankDevice {
 };
 RankDevice open_device(const ModelFiles& files, const EngineOptions& options);
 
-// Loads this rank's shard and sizes its memory. Collective over the group, which is of host memory: all ranks
-// agree on how they reach each other's device memory and on the number of pages.
+// Loads this rank's shard and sizes its memory: the pages come last, and the log tells what all of it is for.
+// Collective over the group, which is of host memory: all ranks agree on how they reach each other's device
+// memory and on the number of pages. `encodes`: the vision tower is this rank's too.
 struct LlmRank {
   RankDevice device;
   std::unique_ptr<Communicator> group;  // of the backend's memory
   std::unique_ptr<LlmWorker> worker;
-  WorkerSizes sizes;
+  EncodeSlices encode;  // empty: this rank does not encode
 };
 LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, RankDevice device,
-                      std::unique_ptr<Communicator> host_group);
+                      std::unique_ptr<Communicator> host_group, bool encodes);
 
 // The vision tower behind the function that encoders call. `rows_of` gives the rows that a slice becomes.
 struct SliceEncoder {

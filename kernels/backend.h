@@ -101,6 +101,12 @@ class Readback {
   virtual Tensor wait() = 0;
 };
 
+// Memory that was wanted and is not there.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -112,10 +118,12 @@ class Backend {
   virtual bool host_memory() const = 0;
   // Bytes that allocate() could still give of the device's own memory; 0 where tensors take the host's.
   virtual size_t free_memory() const = 0;
+  // Bytes that allocate() gave and that were not given back.
+  virtual size_t allocated() const = 0;
 
-  // Memory, uninitialised. upload/download copy between dense host tensors and device tensors of equal shape
-  // and dtype. When upload returns, the host tensor may be changed. Only download and synchronize wait for
-  // the device.
+  // Memory, uninitialised; what is not there is OutOfMemory with the numbers. upload/download copy between
+  // dense host tensors and device tensors of equal shape and dtype. When upload returns, the host tensor may
+  // be changed. Only download and synchronize wait for the device.
   virtual DeviceBuffer allocate(size_t bytes) = 0;
   virtual void upload(Tensor device, Tensor host) = 0;
   virtual void download(Tensor host, Tensor device) = 0;
@@ -126,6 +134,9 @@ class Backend {
   // shapes, and are operations alone: to allocate, upload, download or wait is an Error. Null: this backend
   // does not record, and `queue` was not called. Must not outlive the backend.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& queue) = 0;
+  // What this thread calls between the two is named for tools that watch the device; ranges nest. Use Range.
+  virtual void begin_range(const char*) {}
+  virtual void end_range() {}
   // Packs a host matrix [N,K] (f32, bf16 or f16; rows may be spaced, so that a shard of a mapped file packs
   // in place). A shard of columns names the `whole` matrix they are of, so that it is quantized as the whole
   // would be.
@@ -185,6 +196,18 @@ class Backend {
  private:
   friend class DeviceBuffer;
   virtual void release(void* data, size_t bytes) noexcept = 0;
+};
+
+// A range of calls for as long as it lives. `name` outlives it.
+class Range {
+ public:
+  Range(Backend& backend, const char* name) : backend_(backend) { backend.begin_range(name); }
+  ~Range() { backend_.end_range(); }
+  Range(const Range&) = delete;
+  Range& operator=(const Range&) = delete;
+
+ private:
+  Backend& backend_;
 };
 
 // An unknown kind, or one this machine lacks, is an Error that says so. auto: CUDA where it works, else the

@@ -51,9 +51,16 @@ std::unique_ptr<Readback> Backend::make_readback(size_t bytes) {
   return std::make_unique<HostReadback>(bytes);
 }
 
-DeviceBuffer Backend::allocate(size_t bytes) { return DeviceBuffer(*this, allocate_memory(bytes), bytes); }
+DeviceBuffer Backend::allocate(size_t bytes) {
+  void* data = allocate_memory(bytes);
+  allocated_ += bytes;
+  return DeviceBuffer(*this, data, bytes);
+}
 
-void Backend::release(void* data, size_t bytes) noexcept { release_memory(data, bytes); }
+void Backend::release(void* data, size_t bytes) noexcept {
+  release_memory(data, bytes);
+  allocated_ -= bytes;
+}
 
 void Backend::upload(Tensor device, Tensor host) {
   contracts::upload(device, host);

@@ -23,6 +23,7 @@ class Backend final : public uhd::Backend {
   DType activation_dtype() const override { return DType::f32; }
   bool host_memory() const override { return true; }
   size_t free_memory() const override { return 0; }
+  size_t allocated() const override { return allocated_; }
 
   DeviceBuffer allocate(size_t bytes) override;
   void upload(Tensor device, Tensor host) override;
@@ -72,6 +73,7 @@ class Backend final : public uhd::Backend {
 
   const Table& table_;
   const WeightFormat compute_;
+  size_t allocated_ = 0;
   ThreadPool pool_;
   Scratch activations_;  // matmul: x as bfloat16; packed_attention: keys and values as operands
   PackedKeys packed_;

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "base/error.h"
+#include "kernels/backend.h"
 
 namespace uhd::cpu {
 namespace {
@@ -42,7 +42,7 @@ void* allocate_memory(size_t bytes) {
   } else {
     data = map_huge(bytes);
   }
-  require(data != nullptr, "no memory for ", bytes, " bytes");
+  if (data == nullptr) throw OutOfMemory(message("no memory for ", bytes, " bytes"));
   return data;
 }
 

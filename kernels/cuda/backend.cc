@@ -1,5 +1,7 @@
 #include "kernels/cuda/backend.h"
 
+#include <nvtx3/nvToolsExt.h>
+
 #include "kernels/contracts.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
@@ -89,16 +91,18 @@ DeviceBuffer Backend::allocate(size_t bytes) {
     cudaGetLastError();  // not sticky: the next launch must not find it
     size_t left = 0, total = 0;
     check_cuda(cudaMemGetInfo(&left, &total), "asking for the memory left");
-    throw Error(message("device ", device_, " is out of memory: ", mebibytes(bytes), " wanted, ",
-                        mebibytes(left), " of ", mebibytes(total), " free"));
+    throw OutOfMemory(message("device ", device_, " is out of memory: ", mebibytes(bytes), " wanted, ",
+                              mebibytes(left), " of ", mebibytes(total), " free"));
   }
   check_cuda(status, "allocating memory");
+  allocated_ += bytes;
   return DeviceBuffer(*this, data, bytes);
 }
 
-void Backend::release(void* data, size_t) noexcept {
+void Backend::release(void* data, size_t bytes) noexcept {
   cudaSetDevice(device_);
   cudaFree(data);
+  allocated_ -= bytes;
 }
 
 void Backend::upload(Tensor device, Tensor host) {
@@ -164,6 +168,10 @@ std::unique_ptr<Recording> Backend::record(const std::function<void()>& queue) {
   } const mark{recording_ = true};
   return std::make_unique<Graph>(stream(), queue);
 }
+
+void Backend::begin_range(const char* name) { nvtxRangePushA(name); }
+
+void Backend::end_range() { nvtxRangePop(); }
 
 Weight Backend::pack_quantized(Tensor host, WeightFormat format, Tensor whole) {
   Weight w{format, host.dim(0), host.dim(1), {}, {}};

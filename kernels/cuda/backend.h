@@ -37,6 +37,7 @@ class Backend final : public uhd::Backend {
   DType activation_dtype() const override { return activations_; }
   bool host_memory() const override { return false; }
   size_t free_memory() const override;
+  size_t allocated() const override { return allocated_; }
 
   DeviceBuffer allocate(size_t bytes) override;
   void upload(Tensor device, Tensor host) override;
@@ -44,6 +45,8 @@ class Backend final : public uhd::Backend {
   void synchronize() override;
   std::unique_ptr<Readback> make_readback(size_t bytes) override;
   std::unique_ptr<Recording> record(const std::function<void()>& queue) override;
+  void begin_range(const char* name) override;
+  void end_range() override;
   Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
 
   void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
@@ -92,6 +95,7 @@ class Backend final : public uhd::Backend {
   const WeightFormat compute_;
   const bool graphs_;
   bool recording_ = false;
+  size_t allocated_ = 0;
   Stream stream_;
   Staging staging_;
   Matmul matmul_;

@@ -21,6 +21,7 @@ class DeviceMirror final : public Backend {
   DType activation_dtype() const override { return backend_->activation_dtype(); }
   bool host_memory() const override { return false; }
   size_t free_memory() const override { return 0; }
+  size_t allocated() const override { return backend_->allocated(); }
 
   DeviceBuffer allocate(size_t bytes) override;
   void upload(Tensor device, Tensor host) override { backend_->upload(device, host); }
@@ -29,6 +30,8 @@ class DeviceMirror final : public Backend {
   std::unique_ptr<Readback> make_readback(size_t bytes) override { return backend_->make_readback(bytes); }
   // Its operations copy.
   std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
+  void begin_range(const char* name) override { backend_->begin_range(name); }
+  void end_range() override { backend_->end_range(); }
   Weight pack(Tensor host, WeightFormat format, Tensor whole) override {
     return backend_->pack(host, format, whole);
   }

@@ -1,0 +1,99 @@
+// What a rank's memory is for, on an emulated device of a size that the test chooses.
+#include "engine/memory_plan.h"
+
+#include <gmock/gmock.h>
+
+#include "kernels/plugin.h"
+#include "tests/cuda/cuda_emulation.h"
+#include "tests/cuda/streams.h"
+#include "tests/engine/engine_fixture.h"
+
+namespace uhd {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+constexpr int64_t kMiB = 1 << 20;
+constexpr int64_t kPageBytes = int64_t{8} * 4 * 2 * 256 * 4;  // 8 tokens of the tiny model in f32
+
+class CudaMemory : public testing::Test {
+ protected:
+  ~CudaMemory() override {
+    EXPECT_EQ(emulation::failure(), "");
+    emulation::set_devices(8);
+  }
+};
+
+EngineOptions tiny(double share) {
+  EngineOptions options = tiny_options(golden_case("uhd-v1-tiny/golden_text").model);
+  options.backend.kind = "cuda";
+  options.page_size = 8;
+  options.max_running = 256;  // so that nothing but memory bounds the pages
+  options.token_budget = 256;
+  options.visual_cache_bytes = 1 << 20;
+  options.kv_memory_bytes = 0;
+  options.kv_memory_share = share;
+  return options;
+}
+
+TEST_F(CudaMemory, IsBookedByUse) {
+  emulation::set_devices(1, 256 * kMiB);
+  const auto backend = make_cuda_backend({.kind = "cuda"});
+  const size_t before = backend->allocated();
+  MemoryPlan plan(*backend);
+  const DeviceBuffer weights = plan.take("weights", [&] { return backend->allocate(100 * kMiB); });
+  const DeviceBuffer steps = plan.take("steps", [&] { return backend->allocate(30 * kMiB); });
+  EXPECT_EQ(backend->allocated() - before, static_cast<size_t>(130 * kMiB));
+  EXPECT_THAT(plan.summary(), AllOf(HasSubstr("weights 100.0 MiB, steps 30.0 MiB, beside them 0.0 KiB; "),
+                                    HasSubstr(" MiB are left")));
+  EngineOptions options;
+  options.kv_memory_share = 0.5;
+  EXPECT_EQ(plan.for_pages(options, 1), static_cast<int64_t>(backend->free_memory() / 2));
+  options.kv_memory_bytes = 12345;
+  EXPECT_EQ(plan.for_pages(options, 1), 12345);
+}
+
+TEST_F(CudaMemory, ThatIsNotThereIsAnErrorWithTheNumbers) {
+  emulation::set_devices(1, 256 * kMiB);
+  const auto backend = make_cuda_backend({.kind = "cuda"});
+  MemoryPlan plan(*backend);
+  const DeviceBuffer weights = plan.take("weights", [&] { return backend->allocate(100 * kMiB); });
+  const size_t allocated = backend->allocated();
+  EXPECT_THAT(
+      [&] { plan.take("steps", [&] { return backend->allocate(200 * kMiB); }); },
+      ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("out of memory: 200 MiB wanted"),
+                                       HasSubstr("it is for steps"), HasSubstr("weights 100.0 MiB"))));
+  EXPECT_EQ(backend->allocated(), allocated);
+}
+
+// What the tower of a leader that encodes takes is no part of the rest.
+TEST_F(CudaMemory, TheRestOfADeviceIsPages) {
+  constexpr int64_t kDevice = 200 * kMiB;
+  for (const double share : {0.5, 0.9}) {
+    emulation::set_devices(1, kDevice);
+    const auto engine = make_engine(tiny(share), ranks(1, 0));
+    const auto used = static_cast<int64_t>(emulation::allocated_bytes(0));
+    const int64_t pages = (engine->stats().total_pages + 1) * kPageBytes;
+    const auto left = static_cast<double>(kDevice - used + pages);
+    // A page more or less, and the guards and graphs of the emulation.
+    EXPECT_NEAR(static_cast<double>(pages) / left, share, 0.02) << "of " << left << " bytes";
+  }
+}
+
+TEST_F(CudaMemory, WithoutRoomForAPageNothingStarts) {
+  EngineOptions options = tiny(0.9);
+  options.kv_memory_bytes = kPageBytes - 1;
+  EXPECT_THAT(
+      [&] { make_engine(options, ranks(1, 0)); },
+      ThrowsMessage<Error>(AllOf(HasSubstr("does not hold one page: a page of 8 tokens takes 64.0 KiB"),
+                                 HasSubstr("language model "), HasSubstr("vision tower "))));
+  options.kv_memory_bytes = 1 << 20;
+  emulation::set_devices(1, 34 * kMiB);
+  EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("out of memory"), HasSubstr("it is for "))));
+}
+
+}  // namespace
+}  // namespace uhd

@@ -1,0 +1,69 @@
+// What a profiler sees of the engine: named ranges around the calls of steps and of the vision tower.
+#include <dlfcn.h>
+#include <gmock/gmock.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "model/vision/png_writer.h"
+#include "tests/cuda/nvtx_listener.h"
+#include "tests/cuda/streams.h"
+#include "tests/engine/engine_fixture.h"
+
+namespace uhd {
+namespace {
+
+// Before the first range of this process.
+const int listening = setenv("NVTX_INJECTION64_PATH", UHD_NVTX_LISTENER, 1);
+
+std::vector<std::string> heard() {
+  void* library = dlopen(UHD_NVTX_LISTENER, RTLD_NOW | RTLD_NOLOAD);
+  const auto* ranges = library == nullptr ? nullptr : dlsym(library, "uhd_heard_ranges");
+  return ranges == nullptr ? std::vector<std::string>{} : (*static_cast<const HeardRanges*>(ranges))();
+}
+
+// Every range with the one around it: "uhd_step > uhd_step.compute".
+std::map<std::string, int> nested(const std::vector<std::string>& ranges) {
+  std::map<std::string, int> counts;
+  std::vector<std::string> open;
+  for (const std::string& range : ranges) {
+    if (range == "/") {
+      EXPECT_FALSE(open.empty()) << "a range ends that was not begun";
+      if (!open.empty()) open.pop_back();
+      continue;
+    }
+    ++counts[open.empty() ? range : open.back() + " > " + range];
+    open.push_back(range);
+  }
+  EXPECT_TRUE(open.empty());
+  return counts;
+}
+
+TEST(CudaRanges, AreSeenByAToolThatListens) {
+  ASSERT_EQ(listening, 0);
+  emulation::set_devices(1);
+  EngineOptions options = tiny_options(golden_case("uhd-v1-tiny/golden_text").model);
+  options.backend.kind = "cuda";
+  {
+    const auto engine = make_engine(options, ranks(1, 0));
+    const Image grey{64, 96, std::vector<uint8_t>(size_t{64} * 96 * 3, 100)};
+    const auto picture = std::make_shared<const std::string>(encode_png(grey));
+    Request request;
+    request.messages = {{"user", {{"What?", nullptr}, {"", picture}}}};
+    request.sampling.temperature = 0;
+    request.stop.max_tokens = 3;
+    request.stop.ignore_eos = true;
+    EXPECT_EQ(submit(*engine, request).answer->wait().ids.size(), 3u);
+  }
+  const std::map<std::string, int> counts = nested(heard());
+  EXPECT_GE(counts.at("uhd_step"), 3);
+  EXPECT_GE(counts.at("uhd_step > uhd_step.compute"), 3);
+  EXPECT_GE(counts.at("uhd_step > uhd_step.place"), 1);
+  EXPECT_GE(counts.at("uhd_step.wait"), 3);
+  EXPECT_GE(counts.at("uhd_encode"), 1);
+  EXPECT_EQ(counts.size(), 5u);
+  EXPECT_EQ(heard().size(), 0u);
+}
+
+}  // namespace
+}  // namespace uhd
