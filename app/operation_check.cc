@@ -5,6 +5,8 @@
 #include <limits>
 #include <random>
 
+#include "kernels/draw.h"
+
 namespace uhd {
 namespace {
 
@@ -133,6 +135,19 @@ void select(Run& run) {
   run.result(tokens);
 }
 
+void draw(Run& run) {
+  const Tensor logits = run.parameter({2, 3, 200});
+  std::vector<int32_t> words;
+  for (const Draw& how : {make_draw(1.0f, 0, 1.0f, 0.0f, uint64_t{5} << 60),
+                          make_draw(0.7f, 50, 0.9f, 0.05f, uint64_t{9} << 60), Draw{}}) {
+    const auto* own = reinterpret_cast<const int32_t*>(&how);
+    words.insert(words.end(), own, own + kDrawWords);
+  }
+  const Tensor ids = run.room({3}, DType::i32);
+  run->draw(ids, logits, 390, run.index(words).reshaped({3, kDrawWords}));
+  run.result(ids);
+}
+
 std::vector<Named> operations(WeightFormat compute) {
   const DType kv = compute == WeightFormat::f32 ? DType::f32 : DType::bf16;
   // out = operation(x, …) of rows.
@@ -216,6 +231,7 @@ std::vector<Named> operations(WeightFormat compute) {
          run.result(out);
        }},
       {"argmax, best_of_shards, take_drawn", select},
+      {"draw", draw},
   };
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/draw.h"
+
 namespace uhd {
 
 DecodeGraphs::DecodeGraphs(Backend& backend, const Communicator& group, const StepLimits& limits,
@@ -31,6 +33,7 @@ const ForwardInput* DecodeGraphs::padded(const ForwardInput& input) {
   padded_.slots.resize(rows, spare_page_ * page_size_);
   padded_.kv_lengths.resize(rows, 1);
   padded_.drawn_at.resize(rows, -1);
+  if (!input.draws.empty()) padded_.draws.resize(rows * kDrawWords, 0);  // the largest logit
   for (auto row = static_cast<int32_t>(sequences); row < static_cast<int32_t>(rows); ++row) {
     padded_.q_offsets.push_back(row + 1);
     padded_.sample_at.push_back(row);

@@ -284,7 +284,7 @@ bool LeaderLoop::probe_if_due(Lock& lock) {
   if (Clock::now() - last_step_ < from_seconds(parts_.options.ready_within_s / 3)) return false;
   plan_.placements.clear();
   plan_.input = probe_input(parts_.sizes.pages, parts_.options.page_size);
-  plan_.greedy = true;
+  plan_.choice = Choice::greedy;
   launch({}, {}, lock);
   finish_oldest(lock);
   return true;
@@ -306,12 +306,14 @@ void LeaderLoop::make_plan(const Batch& batch) {
   build_forward_input(plan_.input, batch, parts_.options.page_size,
                       [this](RequestId id, int span) { return parts_.visual->rows_of(id, span); });
   rows_.clear();
-  plan_.greedy = true;
+  plan_.choice = Choice::greedy;
   for (const BatchItem& item : batch.items) {
     if (!item.samples) continue;
     rows_.push_back(live_.at(item.sequence->id).request->sample_row(*item.sequence));
-    plan_.greedy = plan_.greedy && rows_.back().plain_greedy();
+    plan_.choice = std::max(plan_.choice, rows_.back().choice());
   }
+  if (plan_.choice != Choice::drawn) return;
+  for (const SampleRow& row : rows_) append_draw(row.draw(), plan_.input.draws);
 }
 
 // To all ranks, by the plan that stands in plan_.

@@ -57,13 +57,13 @@ void LlmWorker::compute(const StepPlan& plan) {
   const auto samples = static_cast<int64_t>(plan.input.sample_at.size());
   Tensor logits;
   if (samples > 0) logits = workspace_.take(DType::f32, {inputs.sample_at.rows(), llama_->shard().ids});
-  const bool chooses = plan.greedy && samples > 0;
+  const bool chooses = plan.choice != Choice::by_host && samples > 0;
   const auto queue = [&] {
     llama_->compute(logits, inputs, *cache_, workspace_);
-    if (chooses) sampler_.choose(logits, workspace_);
+    if (chooses) sampler_.choose(logits, inputs.draws, workspace_);
   };
   if (decoding != nullptr) {
-    graphs_->run(inputs.ids.rows(), chooses ? 1 : 0, queue);
+    graphs_->run(inputs.ids.rows(), static_cast<int>(plan.choice), queue);
   } else {
     queue();
   }
@@ -85,7 +85,7 @@ std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
 
 // Tokens that the host draws must be known before anything else is queued.
 bool LlmWorker::may_stay_under_way(const StepPlan& plan) const {
-  return overlap_ && plan.greedy && !plan.input.sample_at.empty();
+  return overlap_ && plan.choice != Choice::by_host && !plan.input.sample_at.empty();
 }
 
 void LlmWorker::follow(PlanChannel& plans) {

@@ -41,7 +41,8 @@ class LlmWorker {
   // of plan.placements; other ranks pass none.
   void launch(const StepPlan& plan, std::span<const Tensor> pieces);
   // The tokens of the oldest step that was launched and not finished, one per sampling sequence. Leader:
-  // `rows` say how they are drawn, where the plan is not greedy; other ranks pass nothing and use nothing.
+  // `rows` say how the host draws them, where the plan leaves it to the host; other ranks pass nothing and
+  // use nothing.
   std::vector<SampledToken> finish(std::span<const SampleRow> rows);
   // Whether a step may stay unfinished while the next is launched; if not, it is finished first.
   bool may_stay_under_way(const StepPlan& plan) const;

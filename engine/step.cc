@@ -12,7 +12,7 @@ namespace {
 void clear(ForwardInput& input) {
   for (auto* v :
        {&input.ids, &input.positions, &input.slots, &input.q_offsets, &input.kv_lengths, &input.page_table,
-        &input.visual_at, &input.visual_rows, &input.sample_at, &input.drawn_at}) {
+        &input.visual_at, &input.visual_rows, &input.sample_at, &input.draws, &input.drawn_at}) {
     v->clear();
   }
   input.max_pages = 0;

@@ -9,6 +9,7 @@
 
 #include "base/archive.h"
 #include "model/language/forward_input.h"
+#include "model/language/sampler.h"
 #include "scheduler/batch.h"
 
 namespace uhd {
@@ -28,7 +29,7 @@ struct StepPlan {
   StepKind kind = StepKind::compute;
   std::vector<Placement> placements;
   ForwardInput input;
-  bool greedy = true;  // every sampling sequence takes its largest logit
+  Choice choice = Choice::greedy;  // of the sampling sequences' tokens
 };
 
 template <class Archive>
@@ -37,7 +38,7 @@ void serialize(Archive& archive, Placement& x) {
 }
 template <class Archive>
 void serialize(Archive& archive, StepPlan& x) {
-  archive(x.number, x.kind, x.placements, x.input, x.greedy);
+  archive(x.number, x.kind, x.placements, x.input, x.choice);
 }
 
 // The seam between scheduler and model: who does how many tokens, as arrays a kernel can read. rows_of(id,

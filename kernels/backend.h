@@ -187,6 +187,10 @@ class Backend {
   // largest value is not finite.
   virtual void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width,
                               int64_t vocabulary) = 0;
+  // ids i32 [S], each drawn from a row of logits f32 [R,S,W] of R shards, dense, as its Draw says: shard r's
+  // ids begin at r · W, those from `vocabulary` on do not count. draws i32 [S, kDrawWords]. The same on every
+  // backend (kernels/draw.h); -1 where the largest logit is not finite.
+  virtual void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) = 0;
   // ids[t] = drawn[at[t]] where at[t] is not -1; ids, at i32 [T], drawn i32 [S].
   virtual void take_drawn(Tensor ids, Tensor drawn, Tensor at) = 0;
   virtual void cast(Tensor out, Tensor x) = 0;

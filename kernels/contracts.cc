@@ -1,4 +1,5 @@
 #include "kernels/contracts.h"
+#include "kernels/draw.h"
 
 #include <sstream>
 
@@ -318,6 +319,20 @@ void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, i
   same(kName, part_ids, values);
   index(kName, ids, part_ids.dim(1));
   check(width > 0 && vocabulary > 0, kName, ": shards of ", width, " ids of a vocabulary of ", vocabulary);
+}
+
+void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) {
+  present("draw", {ids, logits, draws});
+  expect(logits.dtype() == DType::f32 && logits.rank() == 3 && logits.dense(), "draw",
+         "logits are dense f32 [R,S,W]", logits);
+  const int64_t rows = logits.dim(1), ids_held = logits.dim(0) * logits.dim(2);
+  index("draw", ids, rows);
+  expect(draws.dtype() == DType::i32 && draws.rank() == 2 && draws.dense() && draws.dim(0) == rows &&
+             draws.dim(1) == kDrawWords && reinterpret_cast<uintptr_t>(draws.raw()) % alignof(Draw) == 0,
+         "draw", "there is one aligned Draw a row", draws);
+  // A weight is at most 2^44: so many of them can be added.
+  check(vocabulary >= 1 && vocabulary <= ids_held && vocabulary < int64_t{1} << 19, "draw: a vocabulary of ",
+        vocabulary, " among ", ids_held, " logits a row");
 }
 
 void take_drawn(Tensor ids, Tensor drawn, Tensor at) {

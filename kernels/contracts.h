@@ -30,6 +30,7 @@ void interpolate_positions(Tensor out, Tensor table, int h, int w);
 void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids);
 void argmax(Tensor ids, Tensor values, Tensor logits);
 void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary);
+void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws);
 void take_drawn(Tensor ids, Tensor drawn, Tensor at);
 void cast(Tensor out, Tensor x);
 void copy_pages(const KvLayer& pages, Tensor from, Tensor to);

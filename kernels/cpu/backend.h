@@ -54,6 +54,7 @@ class Backend final : public uhd::Backend {
   void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
   void argmax(Tensor ids, Tensor values, Tensor logits) override;
   void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) override;
+  void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) override;
   void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
   void cast(Tensor out, Tensor x) override;
   void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
@@ -78,6 +79,12 @@ class Backend final : public uhd::Backend {
   Scratch activations_;  // matmul: x as bfloat16; packed_attention: keys and values as operands
   PackedKeys packed_;
   std::vector<AttentionTask> tasks_;
+  // Of one row while its token is drawn.
+  struct DrawScratch {
+    std::vector<float> logits;
+    std::vector<uint64_t> keys;
+  };
+  std::vector<DrawScratch> draws_;
 };
 
 }  // namespace uhd::cpu

@@ -1,9 +1,11 @@
 // Operations on logits and the ids that they choose.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
+#include "kernels/draw.h"
 
 namespace uhd::cpu {
 
@@ -30,6 +32,25 @@ void Backend::best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t
     }
     ids.data<int32_t>()[i] = std::isfinite(best) ? static_cast<int32_t>(chosen) : -1;
   }
+}
+
+void Backend::draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) {
+  contracts::draw(ids, logits, vocabulary, draws);
+  const int64_t shards = logits.dim(0), rows = logits.dim(1), width = logits.dim(2);
+  draws_.resize(std::max(draws_.size(), static_cast<size_t>(rows)));
+  pool_.parallel_for(rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      DrawScratch& scratch = draws_[static_cast<size_t>(row)];
+      scratch.logits.clear();
+      for (int64_t r = 0; r < shards; ++r) {
+        const float* part = logits.data<float>() + (r * rows + row) * width;
+        const int64_t left = vocabulary - static_cast<int64_t>(scratch.logits.size());
+        scratch.logits.insert(scratch.logits.end(), part, part + std::min(width, left));
+      }
+      const Draw& how = reinterpret_cast<const Draw*>(draws.data<int32_t>())[row];
+      ids.data<int32_t>()[row] = draw_row(scratch.logits, how, scratch.keys);
+    }
+  });
 }
 
 void Backend::take_drawn(Tensor ids, Tensor drawn, Tensor at) {

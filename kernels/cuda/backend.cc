@@ -300,6 +300,11 @@ void Backend::best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t
   cuda::best_of_shards(stream(), ids, part_ids, values, width, vocabulary);
 }
 
+void Backend::draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) {
+  contracts::draw(ids, logits, vocabulary, draws);
+  cuda::draw(stream(), ids, logits, vocabulary, draws);
+}
+
 void Backend::take_drawn(Tensor ids, Tensor drawn, Tensor at) {
   contracts::take_drawn(ids, drawn, at);
   cuda::take_drawn(stream(), ids, drawn, at);

@@ -42,6 +42,8 @@ void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits);
 void best_of_shards(cudaStream_t stream, Tensor ids, Tensor part_ids, Tensor values, int64_t width,
                     int64_t vocabulary);
 void take_drawn(cudaStream_t stream, Tensor ids, Tensor drawn, Tensor at);
+// draw.cu
+void draw(cudaStream_t stream, Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws);
 // vision.cu
 void patchify(cudaStream_t stream, Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
               const PatchNormalisation& normalisation);

@@ -14,6 +14,17 @@ __device__ T warp_sum(T value) {
   return value;
 }
 
+// The sum over this lane and those before it.
+template <class T>
+__device__ T warp_running_sum(T value) {
+  const int lane = threadIdx.x % kWarp;
+  for (int step = 1; step < kWarp; step *= 2) {
+    const T before = __shfl_up_sync(kAllLanes, value, step);
+    if (lane >= step) value += before;
+  }
+  return value;
+}
+
 __device__ inline float warp_max(float value) {
   for (int step = kWarp / 2; step > 0; step /= 2)
     value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, step));

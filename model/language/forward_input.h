@@ -21,6 +21,8 @@ struct ForwardInput {
   std::vector<int32_t> visual_rows;
   // Tokens whose logits are wanted (last tokens of sequences that sample).
   std::vector<int32_t> sample_at;
+  // How the tokens at sample_at are drawn, [samples, kDrawWords] (kernels/draw.h); empty: they are not.
+  std::vector<int32_t> draws;
   // [T], or empty: token t is the id that the step before drew as its drawn_at[t]-th, which the host may not
   // know yet; -1: ids[t].
   std::vector<int32_t> drawn_at;
@@ -29,7 +31,7 @@ struct ForwardInput {
 template <class Archive>
 void serialize(Archive& archive, ForwardInput& x) {
   archive(x.ids, x.positions, x.slots, x.q_offsets, x.kv_lengths, x.page_table, x.max_pages, x.visual_at,
-          x.visual_rows, x.sample_at, x.drawn_at);
+          x.visual_rows, x.sample_at, x.draws, x.drawn_at);
 }
 
 }  // namespace uhd

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/draw.h"
 #include "model/language/rope_table.h"
 #include "model/weights/parameters.h"
 
@@ -82,6 +83,7 @@ size_t Llama::workspace_bytes(const LanguageConfig& config, const LanguageShard&
   bytes += padded(int64_t{limits.max_sequences} * shard.ids, sizeof(float));   // logits
   bytes += 6 * padded(t, 4);  // ids, positions, slots, drawn, visual
   bytes += 3 * padded(limits.max_sequences + 1, 4) + padded(int64_t{limits.max_sequences} * pages, 4);
+  bytes += padded(limits.max_sequences, sizeof(Draw));
   return bytes;
 }
 
@@ -115,6 +117,8 @@ void Llama::check_input(const ForwardInput& in, Tensor visual, Tensor drawn, con
             all_within(in.visual_rows, visual.empty() ? 0 : visual.rows()),
         "visual rows of a step are outside its tokens or the store");
   check(all_within(in.sample_at, static_cast<int64_t>(tokens)), "a sampled token is outside the step");
+  check(in.draws.empty() || in.draws.size() == in.sample_at.size() * kDrawWords, "a step draws ",
+        in.sample_at.size(), " tokens as ", in.draws.size(), " words say");
   check(in.drawn_at.empty() || in.drawn_at.size() == tokens, "a step of ", tokens, " tokens draws ",
         in.drawn_at.size());
   for (int32_t at : in.drawn_at) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <unordered_map>
@@ -105,61 +106,27 @@ void add_logprobs(std::span<const float> logits, int count, double normaliser, S
   }
 }
 
-// The first id at which the running sum of weights passes `left`, of `count` ids that `id_at` names; the
-// first of all if rounding leaves something over.
-template <class Id, class Weight>
-int32_t walk(size_t count, double left, const Id& id_at, const Weight& weight, int32_t otherwise) {
-  for (size_t i = 0; i < count; ++i) {
-    left -= weight(id_at(i));
-    if (left < 0) return id_at(i);
-  }
-  return otherwise;
-}
-
-// top-k, then top-p of what it left, then min-p; then the token at a random share of the rest.
-int32_t draw(std::span<const float> logits, const SampleRow& row) {
-  const int32_t best = largest(logits);
-  const float top = logits[static_cast<size_t>(best)];
-  std::vector<float> weights(logits.size());  // relative to the most likely, whose weight is 1
-  for (size_t i = 0; i < logits.size(); ++i) weights[i] = std::exp((logits[i] - top) / row.temperature);
-  const auto weight = [&](int32_t id) { return weights[static_cast<size_t>(id)]; };
-  const double unit = random_unit(row.seed, row.step);
-  const bool cut_by_k = row.top_k > 0 && static_cast<size_t>(row.top_k) < logits.size();
-  const size_t considered = cut_by_k ? static_cast<size_t>(row.top_k) : logits.size();
-  double total = 0;
-  if (!cut_by_k) {
-    for (float w : weights) total += w;
-    if (row.top_p >= 1.0f && row.min_p <= 0.0f) {
-      const auto in_order = [](size_t i) { return static_cast<int32_t>(i); };
-      return walk(considered, unit * total, in_order, weight, best);
-    }
-  }
-  Ranking ranking(logits);
-  const auto ranked = [&](size_t i) { return ranking.at(i); };
-  if (cut_by_k) {
-    for (size_t i = 0; i < considered; ++i) total += weight(ranked(i));
-  }
-  double kept = 0;
-  size_t count = 0;
-  while (count < considered) {
-    const float w = weight(ranked(count));
-    // The most likely token always stays.
-    if (count > 0 && (kept >= row.top_p * total || w < row.min_p || w <= 0)) break;
-    kept += w;
-    ++count;
-  }
-  return walk(count, unit * kept, ranked, weight, best);
-}
-
 }  // namespace
 
-double random_unit(uint64_t seed, uint64_t step) {
-  return static_cast<double>(mix(mix(seed) ^ mix(~step)) >> 11) * 0x1p-53;
+uint64_t random_bits(uint64_t seed, uint64_t step) { return mix(mix(seed) ^ mix(~step)); }
+
+void append_draw(const Draw& draw, std::vector<int32_t>& words) {
+  const size_t first = words.size();
+  words.resize(first + kDrawWords);
+  std::memcpy(words.data() + first, &draw, sizeof(draw));
 }
 
-bool SampleRow::plain_greedy() const {
-  return temperature == 0.0f && logprobs < 0 && repetition_penalty == 1.0f && presence_penalty == 0.0f &&
-         frequency_penalty == 0.0f && (logit_bias == nullptr || logit_bias->empty()) && banned.empty();
+Choice SampleRow::choice() const {
+  const bool as_they_are = logprobs < 0 && repetition_penalty == 1.0f && presence_penalty == 0.0f &&
+                           frequency_penalty == 0.0f && (logit_bias == nullptr || logit_bias->empty()) &&
+                           banned.empty();
+  if (!as_they_are) return Choice::by_host;
+  return temperature > 0.0f ? Choice::drawn : Choice::greedy;
+}
+
+Draw SampleRow::draw() const {
+  if (!(temperature > 0.0f)) return {};
+  return make_draw(temperature, top_k, top_p, min_p, random_bits(seed, step));
 }
 
 SampledToken sample_row(std::span<float> logits, const SampleRow& row) {
@@ -177,11 +144,10 @@ SampledToken sample_row(std::span<float> logits, const SampleRow& row) {
     normaliser = log_total(logits, top);
   }
   apply_penalties(logits, row);
-  const int32_t best = largest(logits);
-  token.id = best;
+  std::vector<uint64_t> scratch;
+  token.id = draw_row(logits, row.draw(), scratch);
   // Everything may have been banned: then the most likely of them is as good as any.
-  const bool drawable = std::isfinite(logits[static_cast<size_t>(best)]);
-  if (drawable && row.temperature > 0.0f) token.id = draw(logits, row);
+  if (token.id < 0) token.id = largest(logits);
   if (row.logprobs >= 0) add_logprobs(own, row.logprobs, normaliser, token);
   return token;
 }

@@ -17,12 +17,18 @@ size_t Sampler::workspace_bytes(int max_rows) const {
   const auto rows = static_cast<size_t>(max_rows);
   const auto size = static_cast<size_t>(shard_.size);
   const size_t gathered = size == 1 ? 0 : size * rows * static_cast<size_t>(shard_.ids) * sizeof(float);
-  return gathered + 2 * (rows + size * rows) * sizeof(float) + 8 * 64;
+  const size_t draws = rows * sizeof(Draw);
+  return gathered + draws + 2 * (rows + size * rows) * sizeof(float) + 8 * 64;
 }
 
-void Sampler::choose(Tensor logits, Workspace& workspace) {
+void Sampler::choose(Tensor logits, Tensor draws, Workspace& workspace) {
   check(logits.dim(1) == shard_.ids, "logits of ", logits.dim(1), " columns for a shard of ", shard_.ids);
   const Workspace::Scope scope(workspace);
+  if (draws.empty()) return choose_largest(logits, workspace);
+  backend_.draw(drawn_.as(DType::i32, {logits.rows()}), gather(logits, workspace), vocabulary_, draws);
+}
+
+void Sampler::choose_largest(Tensor logits, Workspace& workspace) {
   const int64_t n = logits.rows(), size = shard_.size;
   Tensor ids = workspace.take(DType::i32, {n});
   Tensor values = workspace.take(DType::f32, {n});
@@ -52,19 +58,21 @@ void Sampler::fetch_chosen(int64_t rows) {
 void Sampler::fetch_logits(Tensor logits, Workspace& workspace) {
   check(logits.dim(1) == shard_.ids, "logits of ", logits.dim(1), " columns for a shard of ", shard_.ids);
   check(!holds_logits(), "logits were fetched before others were taken");
-  Tensor all = logits.reshaped({1, logits.rows(), shard_.ids});
-  if (shard_.size > 1) {
-    all = workspace.take(DType::f32, {shard_.size, logits.rows(), shard_.ids});
-    group_.all_gather(all, logits);
-  }
-  waiting_.push_back({nullptr, all});
+  waiting_.push_back({nullptr, gather(logits, workspace)});
+}
+
+Tensor Sampler::gather(Tensor logits, Workspace& workspace) {
+  if (shard_.size == 1) return logits.reshaped({1, logits.rows(), shard_.ids});
+  const Tensor all = workspace.take(DType::f32, {shard_.size, logits.rows(), shard_.ids});
+  group_.all_gather(all, logits);
+  return all;
 }
 
 std::vector<SampledToken> Sampler::take(std::span<const SampleRow> rows) {
   check(!waiting_.empty(), "no tokens were fetched");
   const Waiting first = waiting_.front();
   waiting_.pop_front();
-  if (first.readback == nullptr) return draw(first.logits, rows);
+  if (first.readback == nullptr) return by_host(first.logits, rows);
   const Tensor ids = first.readback->wait();
   std::vector<SampledToken> tokens(static_cast<size_t>(ids.rows()));
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -75,7 +83,7 @@ std::vector<SampledToken> Sampler::take(std::span<const SampleRow> rows) {
   return tokens;
 }
 
-std::vector<SampledToken> Sampler::draw(Tensor logits, std::span<const SampleRow> rows) {
+std::vector<SampledToken> Sampler::by_host(Tensor logits, std::span<const SampleRow> rows) {
   std::vector<SampledToken> tokens;
   if (shard_.rank != 0) return tokens;
   const auto count = static_cast<size_t>(logits.dim(1));
@@ -95,16 +103,22 @@ std::vector<SampledToken> Sampler::draw(Tensor logits, std::span<const SampleRow
   return tokens;
 }
 
-std::vector<SampledToken> Sampler::sample(Tensor logits, bool greedy, std::span<const SampleRow> rows,
+std::vector<SampledToken> Sampler::sample(Tensor logits, Choice choice, std::span<const SampleRow> rows,
                                           Workspace& workspace) {
   if (logits.rows() == 0) return {};
   const Workspace::Scope scope(workspace);
-  if (greedy) {
-    choose(logits, workspace);
-    fetch_chosen(logits.rows());
-  } else {
+  if (choice == Choice::by_host) {
     fetch_logits(logits, workspace);
+    return take(rows);
   }
+  Tensor draws;
+  if (choice == Choice::drawn) {
+    std::vector<int32_t> words;
+    for (const SampleRow& row : rows) append_draw(row.draw(), words);
+    draws = workspace.put(words).reshaped({logits.rows(), kDrawWords});
+  }
+  choose(logits, draws, workspace);
+  fetch_chosen(logits.rows());
   return take(rows);
 }
 

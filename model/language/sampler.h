@@ -11,10 +11,15 @@
 
 #include "cluster/communicator.h"
 #include "kernels/backend.h"
+#include "kernels/draw.h"
 #include "kernels/workspace.h"
 #include "model/weights/shard.h"
 
 namespace uhd {
+
+// Where tokens are chosen: as the largest logits of the shards; drawn by the backend (kernels/draw.h); by the
+// host, from rows of logits. A step takes the last of those that its rows need.
+enum class Choice : uint8_t { greedy, drawn, by_host };
 
 // How the next token of one sequence is chosen. Spans and pointers are borrowed for the call.
 struct SampleRow {
@@ -33,8 +38,10 @@ struct SampleRow {
   std::span<const int32_t> prompt;  // visual tokens may stand in it as negative ids
   std::span<const int32_t> output;
 
-  // Only the largest logit matters: no row of logits has to leave its shard.
-  bool plain_greedy() const;
+  // The host's are those with penalties, biases, banned tokens or log-probabilities.
+  Choice choice() const;
+  // Of temperature, top-k, top-p, min-p, seed and step.
+  Draw draw() const;
 };
 
 struct SampledToken {
@@ -48,13 +55,16 @@ struct SampledToken {
 // same token on every run, whatever else is in the batch. Equal logits are ordered by id, lowest first.
 SampledToken sample_row(std::span<float> logits, const SampleRow& row);
 
-// A number in [0, 1) named by (seed, step), without state.
-double random_unit(uint64_t seed, uint64_t step);
+// A number named by (seed, step), without state; every bit of it is random.
+uint64_t random_bits(uint64_t seed, uint64_t step);
+
+// The words of Backend::draw, behind those of the rows before.
+void append_draw(const Draw& draw, std::vector<int32_t>& words);
 
 // Every rank of the group makes the same calls, each with its own logits [n, shard.ids], n up to max_rows.
-// Plain greedy rows are chosen on the device: choose() (which may be recorded), then fetch_chosen(). Others
-// go by way of the host: fetch_logits(). Either is queued and waits for nothing; take() gives the tokens of
-// the oldest that was fetched. Not thread-safe. Backend and communicator are borrowed.
+// Greedy and drawn rows are chosen on the device: choose() (which may be recorded), then fetch_chosen().
+// Others go by way of the host: fetch_logits(). Either is queued and waits for nothing; take() gives the
+// tokens of the oldest that was fetched. Not thread-safe. Backend and communicator are borrowed.
 class Sampler {
  public:
   Sampler(Backend& backend, Communicator& group, const LanguageShard& shard, int vocabulary, int max_rows);
@@ -63,7 +73,8 @@ class Sampler {
 
   // The ids of the last choose(), i32 [max_rows], equal on all ranks; -1 where no logit is a number.
   Tensor drawn() const { return drawn_.as(DType::i32, {max_rows_}); }
-  void choose(Tensor logits, Workspace& workspace);
+  // draws: i32 [n, kDrawWords] in device memory, equal on all ranks; empty: the largest logit of every row.
+  void choose(Tensor logits, Tensor draws, Workspace& workspace);
   // Of the first `rows` ids. At most two may be waiting to be taken.
   void fetch_chosen(int64_t rows);
   // The scope of the workspace must last until they are taken, and nothing may be fetched before.
@@ -74,8 +85,8 @@ class Sampler {
   // is whole on rank 0; other ranks must not use theirs.
   std::vector<SampledToken> take(std::span<const SampleRow> rows);
 
-  // All at once. greedy: every row is plain greedy, `rows` are not read.
-  std::vector<SampledToken> sample(Tensor logits, bool greedy, std::span<const SampleRow> rows,
+  // All at once. Greedy: `rows` are not read; drawn: on every rank.
+  std::vector<SampledToken> sample(Tensor logits, Choice choice, std::span<const SampleRow> rows,
                                    Workspace& workspace);
 
  private:
@@ -83,7 +94,10 @@ class Sampler {
     Readback* readback = nullptr;  // of ids; null: logits
     Tensor logits;                 // [size, n, ids]
   };
-  std::vector<SampledToken> draw(Tensor logits, std::span<const SampleRow> rows);
+  void choose_largest(Tensor logits, Workspace& workspace);
+  // [size, n, ids] of the group's logits.
+  Tensor gather(Tensor logits, Workspace& workspace);
+  std::vector<SampledToken> by_host(Tensor logits, std::span<const SampleRow> rows);
 
   Backend& backend_;
   Communicator& group_;

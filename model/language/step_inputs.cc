@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/draw.h"
+
 namespace uhd {
 namespace {
 
@@ -27,8 +29,8 @@ class Layout {
 StepInputs put_step_inputs(const ForwardInput& in, int page_size, std::vector<int32_t>& staged,
                            Workspace& workspace) {
   const std::vector<int32_t>* const arrays[] = {
-      &in.ids,        &in.positions, &in.slots,       &in.q_offsets, &in.kv_lengths,
-      &in.page_table, &in.visual_at, &in.visual_rows, &in.sample_at, &in.drawn_at};
+      &in.ids,       &in.positions,   &in.slots,     &in.q_offsets, &in.kv_lengths, &in.page_table,
+      &in.visual_at, &in.visual_rows, &in.sample_at, &in.draws,     &in.drawn_at};
   Layout layout(staged);
   size_t at[std::size(arrays)];
   for (size_t i = 0; i < std::size(arrays); ++i) at[i] = layout.add(*arrays[i]);
@@ -51,7 +53,8 @@ StepInputs put_step_inputs(const ForwardInput& in, int page_size, std::vector<in
   inputs.visual_at = parts[6];
   inputs.visual_rows = parts[7];
   inputs.sample_at = parts[8];
-  inputs.drawn_at = parts[9];
+  if (!in.draws.empty()) inputs.draws = parts[9].reshaped({inputs.sample_at.rows(), kDrawWords});
+  inputs.drawn_at = parts[10];
   return inputs;
 }
 

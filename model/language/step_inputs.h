@@ -18,6 +18,7 @@ struct StepInputs {
   Tensor visual_at;    // [n]
   Tensor visual_rows;  // [n]
   Tensor sample_at;    // [samples]
+  Tensor draws;        // [samples, kDrawWords]
   Tensor drawn_at;     // [T]
   Tensor visual;       // what visual_rows index: the visual store [rows, H]
   Tensor drawn;        // what drawn_at indexes: the ids of the step before [S']

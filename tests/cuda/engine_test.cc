@@ -48,11 +48,16 @@ Request greedy(int prompt, int tokens) {
 // Of different lengths: the number that decode together rises and falls.
 std::vector<Request> requests() {
   std::vector<Request> all{greedy(5, 14), greedy(9, 6), greedy(3, 1), greedy(14, 9), greedy(6, 4)};
-  Request drawn = greedy(7, 6);  // drawn on the host, among the others
+  Request drawn = greedy(7, 6);  // on the device, among the others
   drawn.sampling.temperature = 1;
   drawn.sampling.seed = 11;
   all.push_back(drawn);
-  Request penalised = greedy(8, 5);
+  drawn.sampling.temperature = 0.8f;
+  drawn.sampling.top_k = 50;
+  drawn.sampling.top_p = 0.9f;
+  drawn.sampling.min_p = 0.01f;
+  all.push_back(drawn);
+  Request penalised = greedy(8, 5);  // by the host
   penalised.sampling.repetition_penalty = 1.5f;
   all.push_back(penalised);
   return all;

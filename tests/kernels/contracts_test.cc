@@ -48,6 +48,12 @@ TEST(Contracts, RefuseWrongShapes) {
   EXPECT_THROW(backend->rope(heads, heads, indices(three), Rows({4, 2, 3})), Error);
   EXPECT_THROW(backend->rope(heads, heads, indices({0, 1, 4}), Rows({4, 2, 4})), Error);
   EXPECT_THROW(backend->cast(out, b), Error);
+  const std::vector<int32_t> draws(2 * kDrawWords);
+  const Tensor how = indices(draws).reshaped({2, kDrawWords});
+  EXPECT_NO_THROW(backend->draw(indices(two), Rows({3, 2, 4}), 12, how));
+  EXPECT_THROW(backend->draw(indices(two), Rows({3, 2, 4}), 13, how), Error);
+  EXPECT_THROW(backend->draw(indices(two), Rows({3, 3, 4}), 12, how), Error);
+  EXPECT_THROW(backend->draw(indices(two), Rows({2, 4}), 4, how), Error);
   EXPECT_THROW(backend->argmax(indices(two), Rows({3}), a), Error);
   EXPECT_THROW(backend->upload(out, b), Error);
   EXPECT_THROW(backend->download(Tensor(out.tensor().slice_columns(0, 6)), b), Error);

@@ -184,6 +184,10 @@ void DeviceMirror::best_of_shards(Tensor ids, Tensor part_ids, Tensor values, in
   });
 }
 
+void DeviceMirror::draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) {
+  call([&](Call& c) { backend_->draw(c.as_is(ids), c.as_is(logits), vocabulary, c.as_is(draws)); });
+}
+
 void DeviceMirror::take_drawn(Tensor ids, Tensor drawn, Tensor at) {
   call([&](Call& c) { backend_->take_drawn(c.as_is(ids), c.as_is(drawn), c.as_is(at)); });
 }

@@ -57,6 +57,7 @@ class DeviceMirror final : public Backend {
   void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
   void argmax(Tensor ids, Tensor values, Tensor logits) override;
   void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) override;
+  void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) override;
   void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
   void cast(Tensor out, Tensor x) override;
   void copy_pages(KvLayer pages, Tensor from, Tensor to) override;

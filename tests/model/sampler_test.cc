@@ -120,21 +120,23 @@ TEST(SampleRow, NonsenseInTheLogitsIsNotChosen) {
   EXPECT_FALSE(sampled({}, {1.0f, std::numeric_limits<float>::infinity()}).valid);
 }
 
-TEST(SampleRow, OnlyPlainGreedyStaysOnTheShards) {
-  EXPECT_TRUE((SampleRow{.temperature = 0}).plain_greedy());
-  EXPECT_FALSE((SampleRow{}).plain_greedy());
-  EXPECT_FALSE((SampleRow{.temperature = 0, .logprobs = 0}).plain_greedy());
-  EXPECT_FALSE((SampleRow{.temperature = 0, .repetition_penalty = 1.1f}).plain_greedy());
+TEST(SampleRow, SaysWhereItsTokenIsChosen) {
+  EXPECT_EQ((SampleRow{.temperature = 0}).choice(), Choice::greedy);
+  EXPECT_EQ((SampleRow{.top_k = 3, .top_p = 0.5f, .min_p = 0.1f}).choice(), Choice::drawn);
+  const std::vector<int32_t> banned{1};
+  const std::map<int32_t, float> bias{{4, 1.0f}}, none;
+  for (const SampleRow& row :
+       {SampleRow{.logprobs = 0}, SampleRow{.temperature = 0, .logprobs = 0},
+        SampleRow{.temperature = 0, .repetition_penalty = 1.1f}, SampleRow{.presence_penalty = 0.1f},
+        SampleRow{.frequency_penalty = 0.1f}, SampleRow{.logit_bias = &bias}, SampleRow{.banned = banned}}) {
+    EXPECT_EQ(row.choice(), Choice::by_host);
+  }
+  EXPECT_EQ((SampleRow{.logit_bias = &none}).choice(), Choice::drawn);
 }
 
-TEST(RandomUnit, IsEvenAndInRange) {
+TEST(RandomBits, AreEven) {
   double sum = 0;
-  for (uint64_t i = 0; i < 10000; ++i) {
-    const double x = random_unit(i % 3, i);
-    ASSERT_GE(x, 0);
-    ASSERT_LT(x, 1);
-    sum += x;
-  }
+  for (uint64_t i = 0; i < 10000; ++i) sum += static_cast<double>(random_bits(i % 3, i)) * 0x1p-64;
   EXPECT_NEAR(sum / 10000, 0.5, 0.02);
 }
 

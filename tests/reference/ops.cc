@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
 namespace uhd::reference {
 namespace {
@@ -287,6 +289,46 @@ Values region_align(Tensor x, const AlignGrid& g) {
     }
   }
   return out;
+}
+
+int32_t draw(std::span<const float> logits, const Draw& how) {
+  std::vector<float> values(logits.begin(), logits.end());
+  for (float& v : values) {
+    if (std::isnan(v)) v = -std::numeric_limits<float>::infinity();
+  }
+  const float largest = *std::max_element(values.begin(), values.end());
+  if (!std::isfinite(largest)) return -1;
+  std::vector<int32_t> ranked(values.size());
+  std::iota(ranked.begin(), ranked.end(), 0);
+  if (how.scale == 0) {
+    return static_cast<int32_t>(std::find(values.begin(), values.end(), largest) - values.begin());
+  }
+  const auto distance = [&](int32_t id) {
+    return draw_distance(values[static_cast<size_t>(id)], largest, how.scale);
+  };
+  const auto weight = [&](int32_t id) { return draw_weight(distance(id)); };
+  const auto sum = [&] {
+    return std::accumulate(ranked.begin(), ranked.end(), uint64_t{0},
+                           [&](uint64_t total, int32_t id) { return total + weight(id); });
+  };
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [&](int32_t a, int32_t b) { return distance(a) < distance(b); });
+  if (how.top_k > 0) ranked.resize(std::min(ranked.size(), static_cast<size_t>(how.top_k)));
+  if (how.top_p != Draw::kAll) {
+    const uint64_t wanted = std::max<uint64_t>(1, share_of(sum(), how.top_p));
+    uint64_t reached = 0;
+    size_t count = 0;
+    while (reached < wanted) reached += weight(ranked[count++]);
+    ranked.resize(count);
+  }
+  std::erase_if(ranked, [&](int32_t id) { return weight(id) < how.least; });
+  uint64_t left = share_of(sum(), how.random);
+  std::sort(ranked.begin(), ranked.end());
+  for (const int32_t id : ranked) {
+    if (left < weight(id)) return id;
+    left -= weight(id);
+  }
+  return -2;  // a share of a sum is less than the sum
 }
 
 }  // namespace uhd::reference

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/draw.h"
 
 namespace uhd::reference {
 
@@ -33,6 +34,8 @@ Values attention_row(Tensor q, int64_t row, int64_t h, Tensor k, Tensor v, int64
 
 Values patchify(std::span<const uint8_t> pixels, std::span<const PixelSlice> slices, int patch,
                 const PatchNormalisation& normalisation);
+// The id that kernels/draw.h names, from all ids in their rank.
+int32_t draw(std::span<const float> logits, const Draw& how);
 Values interpolate_positions(Tensor table, int h, int w);
 Values region_align(Tensor x, const AlignGrid& grid);
 
