@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "model/step_cost.h"
 
 namespace uhd {
@@ -24,15 +25,10 @@ const LanguageConfig k13b = vicuna(40, 5120, 40, 13824);
 const VisionConfig kTower{.layers = 23, .hidden = 1024, .heads = 16, .intermediate = 4096};
 const ProjectorConfig kResampler{.kind = ProjectorKind::spatial, .queries = 144, .width = 5120, .heads = 40};
 
-// Milliseconds on each device; a dash where weights and cache leave less than a tenth of its memory.
-std::string row_end(const StepCost& step, double resident_bytes) {
-  std::string text;
+std::string milliseconds(double seconds) {
   char cell[32];
-  for (const DeviceRoof& device : known_devices()) {
-    std::snprintf(cell, sizeof(cell), " %.2f |", roof_seconds(step, device) * 1e3);
-    text += resident_bytes > 0.9 * device.memory ? " - |" : cell;
-  }
-  return text;
+  std::snprintf(cell, sizeof(cell), " %.2f |", seconds * 1e3);
+  return cell;
 }
 
 void print_kernels(const LanguageConfig& language, int sequences, int keys) {
@@ -50,30 +46,36 @@ void print_kernels(const LanguageConfig& language, int sequences, int keys) {
   }
 }
 
-void print_step(const char* what, const StepCost& step, double resident_bytes) {
+// `cells`: the columns of the devices.
+void print_step(const std::string& what, const StepCost& step, const std::string& cells) {
   const Cost total = step.total();
-  std::printf("| %s | %d | %.2f | %.2f | %.0f | %d |%s\n", what, step.ranks, total.bytes / 1e9,
-              total.flops / 1e12, total.launches, step.all_reduces, row_end(step, resident_bytes).c_str());
+  std::printf("| %s | %d | %.2f | %.2f | %.0f | %d |%s\n", what.c_str(), step.ranks, total.bytes / 1e9,
+              total.flops / 1e12, total.launches, step.all_reduces, cells.c_str());
 }
 
-void print_steps(const char* model, const LanguageConfig& language) {
+// A dash where it does not fit.
+void print_language_step(const std::string& what, const LanguageConfig& language,
+                         const std::vector<AttentionSpan>& spans, int ranks,
+                         WeightFormat weights = WeightFormat::bf16) {
+  const auto samples = static_cast<int>(spans.size());
+  std::string cells;
+  for (const DeviceRoof& device : known_devices()) {
+    const StepRoof roof = step_roof(language, spans, samples, ranks, weights, device);
+    cells += roof.fits ? milliseconds(roof.seconds) : " - |";
+  }
+  print_step(what, language_step_cost(language, spans, samples, ranks, weights), cells);
+}
+
+void print_steps(const std::string& model, const LanguageConfig& language) {
   for (const int ranks : {1, 2}) {
-    const auto resident = [&](double tokens) {
-      return weight_bytes(language, ranks) + tokens * kv_token_bytes(language, ranks);
-    };
     for (const int keys : {1024, 4096}) {
       for (const int sequences : {1, 8, 32}) {
-        char what[96];
-        std::snprintf(what, sizeof(what), "%s decode, %d x %d tokens", model, sequences, keys);
         const std::vector<AttentionSpan> spans(static_cast<size_t>(sequences), {1, keys});
-        print_step(what, language_step_cost(language, spans, sequences, ranks),
-                   resident(1.0 * sequences * keys));
+        print_language_step(message(model, " decode, ", sequences, " x ", keys, " tokens"), language, spans,
+                            ranks);
       }
     }
-    char what[96];
-    std::snprintf(what, sizeof(what), "%s prefill, 1152 tokens", model);
-    const AttentionSpan prompt{1152, 1152};
-    print_step(what, language_step_cost(language, {&prompt, 1}, 1, ranks), resident(1152));
+    print_language_step(model + " prefill, 1152 tokens", language, {{1152, 1152}}, ranks);
   }
 }
 
@@ -95,19 +97,18 @@ int run() {
   print_steps("13B", k13b);
   for (const WeightFormat weights : {WeightFormat::int8, WeightFormat::int4}) {
     for (const int sequences : {1, 8}) {
-      char what[96];
-      std::snprintf(what, sizeof(what), "7B decode, %d x 1024 tokens, %s", sequences,
-                    weights == WeightFormat::int8 ? "fp8 or int8" : "int4");
       const std::vector<AttentionSpan> spans(static_cast<size_t>(sequences), {1, 1024});
-      print_step(what, language_step_cost(k7b, spans, sequences, 1, weights),
-                 weight_bytes(k7b, 1, weights) + 1024.0 * sequences * kv_token_bytes(k7b, 1));
+      print_language_step(message("7B decode, ", sequences, " x 1024 tokens, ",
+                                  weights == WeightFormat::int8 ? "fp8 or int8" : "int4"),
+                          k7b, spans, 1, weights);
     }
   }
   for (const int slices : {1, 8, 32}) {
-    char what[96];
-    std::snprintf(what, sizeof(what), "13B encode, %d slices of 576 patches", slices);
     const std::vector<int> patches(static_cast<size_t>(slices), 576);
-    print_step(what, vision_cost(kTower, kResampler, k13b.hidden, patches), 0);
+    const StepCost step = vision_cost(kTower, kResampler, k13b.hidden, patches);
+    std::string cells;
+    for (const DeviceRoof& device : known_devices()) cells += milliseconds(roof_seconds(step, device));
+    print_step(message("13B encode, ", slices, " slices of 576 patches"), step, cells);
   }
   return 0;
 }

@@ -142,4 +142,16 @@ double kv_token_bytes(const LanguageConfig& language, int ranks) {
   return 2.0 * kElement * language.layers * shard.kv_heads * language.head_dim;
 }
 
+StepRoof step_roof(const LanguageConfig& language, std::span<const AttentionSpan> spans, int samples,
+                   int ranks, WeightFormat weights, const DeviceRoof& device) {
+  constexpr double kMostResident = 0.9;
+  double tokens = 0;
+  for (const AttentionSpan& span : spans) tokens += static_cast<double>(span.keys);
+  StepRoof roof;
+  roof.seconds = roof_seconds(language_step_cost(language, spans, samples, ranks, weights), device);
+  roof.resident_bytes = weight_bytes(language, ranks, weights) + tokens * kv_token_bytes(language, ranks);
+  roof.fits = roof.resident_bytes <= kMostResident * device.memory;
+  return roof;
+}
+
 }  // namespace uhd

@@ -46,4 +46,13 @@ double roof_seconds(const StepCost& step, const DeviceRoof& device);
 double weight_bytes(const LanguageConfig& language, int ranks, WeightFormat weights = WeightFormat::bf16);
 double kv_token_bytes(const LanguageConfig& language, int ranks);
 
+// What whoever plans ranks, devices and batch sizes asks of a step: could it run there, and how fast at best?
+struct StepRoof {
+  double seconds = 0;         // that no device of this kind can beat
+  double resident_bytes = 0;  // the rank's weights, and K and V of the spans' tokens
+  bool fits = false;          // these leave at least a tenth of the device for everything else
+};
+StepRoof step_roof(const LanguageConfig& language, std::span<const AttentionSpan> spans, int samples,
+                   int ranks, WeightFormat weights, const DeviceRoof& device);
+
 }  // namespace uhd

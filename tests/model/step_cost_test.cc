@@ -97,5 +97,19 @@ TEST(StepCost, RoofAddsKernelsAndAllReduces) {
   EXPECT_GE(kernels * (1 + 1e-9), roof_seconds(two.total(), h100));
 }
 
+TEST(StepRoof, SaysHowFastAtBestAndWhetherItFits) {
+  const DeviceRoof device{"small", 1e14, 1e12, 20e9, 1e11, 100};
+  const std::vector<AttentionSpan> spans(4, {1, 1000});
+  const StepRoof one = step_roof(k7b, spans, 4, 1, WeightFormat::bf16, device);
+  EXPECT_EQ(one.seconds, roof_seconds(decode(k7b, 4, 1000, 1), device));
+  EXPECT_EQ(one.resident_bytes, weight_bytes(k7b, 1) + 4000 * kv_token_bytes(k7b, 1));
+  EXPECT_TRUE(one.fits) << "15.6 of 20 GB";
+  const std::vector<AttentionSpan> longer(4, {1, 2500});
+  EXPECT_FALSE(step_roof(k7b, longer, 4, 1, WeightFormat::bf16, device).fits) << "18.7 GB";
+  EXPECT_TRUE(step_roof(k7b, longer, 4, 2, WeightFormat::bf16, device).fits);
+  EXPECT_TRUE(step_roof(k7b, longer, 4, 1, WeightFormat::int4, device).fits);
+  EXPECT_LT(step_roof(k7b, longer, 4, 1, WeightFormat::int4, device).seconds, one.seconds);
+}
+
 }  // namespace
 }  // namespace uhd
