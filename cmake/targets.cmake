@@ -23,6 +23,9 @@ function(uhd_test name)
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
   if(NOT UHD_CUDA STREQUAL off)  # the plugin is found and finds the program's symbols: kernels/plugin.h
     set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON BUILD_RPATH ${PROJECT_BINARY_DIR})
+    if(UHD_SANITIZE)  # its own dlopen does not see the program's RUNPATH; an RPATH holds for every library
+      target_link_options(${name} PRIVATE -Wl,--disable-new-dtags)
+    endif()
   endif()
   foreach(label unit cuda)
     if(${label} IN_LIST ARG_LABELS)

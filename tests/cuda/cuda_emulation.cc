@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <boost/context/fiber.hpp>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <numeric>
 #include <random>
 #include <sstream>
 
+#include "tests/cuda/stack_switch.h"
 #include "tests/cuda/streams.h"
 
 constinit thread_local uint3 threadIdx{};
@@ -27,8 +29,13 @@ constexpr size_t kSharedBytes = size_t{228} << 10;
 constexpr size_t kGuardBytes = 256;
 constexpr unsigned char kGuard = 0xa5;
 
+LaneOrder order_of_environment() {
+  const char* name = std::getenv("UHD_LANE_ORDER");
+  return order_named(name == nullptr ? "forward" : name);
+}
+
 std::mutex settings_mutex;
-LaneOrder lane_order = LaneOrder::forward;
+LaneOrder lane_order = order_of_environment();
 unsigned lane_seed = 1;
 
 // Stacks are given back to their lane, never to the system.
@@ -57,6 +64,8 @@ struct Lane {
   uint3 thread{};
   fiber context;
   std::byte* stack = nullptr;
+  StackSwitch stack_switch;
+  bool inside = false;  // the kernel, which has not come to its end
   const char* file = "";
   int line = 0;
   unsigned mask = 0;
@@ -65,6 +74,9 @@ struct Lane {
   std::vector<Copy> copies;
   int groups = 0;  // committed so far
 };
+
+// Unwinds a lane that would wait for ever.
+struct Abandoned {};
 
 // Runs the blocks of one OS thread.
 class Runner {
@@ -209,26 +221,51 @@ class Runner {
 
   bool resume(Lane& lane, unsigned& left) {
     if (lane.state != Lane::State::ready || broken_) return false;
-    if (!lane.context) {
-      lane.context = fiber(std::allocator_arg, OwnStack{lane.stack}, [this, &lane](fiber&& scheduler) {
-        scheduler_ = std::move(scheduler);
-        for (;;) {
-          (*body_)();
-          lane.state = Lane::State::done;
-          leave();
-        }
-        return std::move(scheduler_);
-      });
-    }
-    current_ = &lane;
-    threadIdx = lane.thread;
-    lane.context = std::move(lane.context).resume();
+    if (!lane.context) lane.context = make_context(lane);
+    enter(lane);
     if (lane.state == Lane::State::done) --left;
     return true;
   }
 
-  // Back to the scheduler until it resumes this lane.
-  void leave() { scheduler_ = std::move(scheduler_).resume(); }
+  fiber make_context(Lane& lane) {
+    return fiber(std::allocator_arg, OwnStack{lane.stack}, [this, &lane](fiber&& scheduler) {
+      scheduler_ = std::move(scheduler);
+      lane.stack_switch.arrive(&scheduler_stack_, &scheduler_stack_bytes_);
+      for (;;) {
+        lane.inside = true;
+        try {
+          (*body_)();
+        } catch (const Abandoned&) {
+        }
+        lane.inside = false;
+        lane.state = Lane::State::done;
+        pause();
+      }
+      return std::move(scheduler_);
+    });
+  }
+
+  // Runs the lane until it pauses.
+  void enter(Lane& lane) {
+    current_ = &lane;
+    threadIdx = lane.thread;
+    scheduler_switch_.leave(lane.stack, kStackBytes);
+    lane.context = std::move(lane.context).resume();
+    scheduler_switch_.arrive();
+  }
+
+  // Back to the scheduler until it enters this lane again.
+  void pause() {
+    Lane& own = *current_;
+    own.stack_switch.leave(scheduler_stack_, scheduler_stack_bytes_);
+    scheduler_ = std::move(scheduler_).resume();
+    own.stack_switch.arrive(&scheduler_stack_, &scheduler_stack_bytes_);
+  }
+
+  void leave() {
+    pause();
+    if (broken_) throw Abandoned{};
+  }
 
   void release_block() {
     const Lane& first = *lanes_[0];
@@ -283,9 +320,11 @@ class Runner {
     broken_ = true;
   }
 
-  // Lanes that wait for ever are unwound, and start afresh with the next kernel.
+  // Lanes that would wait for ever are entered once more, to be unwound.
   void abandon() {
-    for (unsigned i = 0; i < count_; ++i) lanes_[i]->context = fiber();
+    for (unsigned i = 0; i < count_; ++i) {
+      if (lanes_[i]->inside) enter(*lanes_[i]);
+    }
   }
 
   static std::string place(const std::string& what, const Lane& lane) {
@@ -303,6 +342,9 @@ class Runner {
   LaneOrder order_ = LaneOrder::forward;
   const std::function<void()>* body_ = nullptr;
   fiber scheduler_;
+  StackSwitch scheduler_switch_;
+  const void* scheduler_stack_ = nullptr;  // of the thread that runs the blocks
+  size_t scheduler_stack_bytes_ = 0;
   Lane* current_ = nullptr;
   std::byte* shared_ = nullptr;
   size_t shared_bytes_ = 0;
@@ -346,6 +388,13 @@ void perform(const Copy& c) {
 }
 
 }  // namespace
+
+LaneOrder order_named(std::string_view name) {
+  constexpr std::string_view kNames[] = {"forward", "reverse", "shuffled", "run_ahead"};
+  const auto* at = std::find(std::begin(kNames), std::end(kNames), name);
+  if (at == std::end(kNames)) std::abort();  // a test that would not test what it says
+  return static_cast<LaneOrder>(at - std::begin(kNames));
+}
 
 void set_lane_order(LaneOrder order, unsigned seed) {
   const std::lock_guard lock(settings_mutex);

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 extern constinit thread_local uint3 threadIdx;
@@ -28,6 +29,9 @@ namespace uhd::emulation {
 // run_ahead: one random warp goes as far as it can while the others stand still.
 enum class LaneOrder { forward, reverse, shuffled, run_ahead };
 void set_lane_order(LaneOrder order, unsigned seed = 1);
+// "forward", "reverse", "shuffled", "run_ahead". A program that nothing else tells takes what UHD_LANE_ORDER
+// says, forward where it says nothing.
+LaneOrder order_named(std::string_view name);
 
 // What a kernel did wrong, with where; the first report wins.
 void fail(const std::string& report);

@@ -6,12 +6,7 @@ namespace uhd {
 std::vector<std::string> device_orders() { return {"forward", "reverse", "shuffled", "run_ahead"}; }
 
 void choose_device_order(const std::string& order) {
-  using emulation::LaneOrder;
-  emulation::set_lane_order(order == "reverse"     ? LaneOrder::reverse
-                            : order == "shuffled"  ? LaneOrder::shuffled
-                            : order == "run_ahead" ? LaneOrder::run_ahead
-                                                   : LaneOrder::forward,
-                            20240311);
+  emulation::set_lane_order(emulation::order_named(order), 20240311);
 }
 
 bool device_recovers() { return true; }

@@ -59,12 +59,12 @@ def environment():
 class Server:
     """A running server; `url` ends in /v1. Its log goes to a file, whose end is shown when it does not start."""
 
-    def __init__(self, name, launcher, arguments):
+    def __init__(self, name, launcher, arguments, **variables):
         STATE.mkdir(parents=True, exist_ok=True)
         self.log = STATE / f"{name}.log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [*launcher, BINARY, "serve", *arguments], cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL,
+                [*launcher, BINARY, "serve", *arguments], cwd=ROOT, env={**environment(), **variables}, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         self.url = self.wait_until_ready()
 
