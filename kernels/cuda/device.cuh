@@ -113,6 +113,25 @@ __device__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(GroupsLeft) : "memory");
 }
 
+// Flags in memory that other devices, or the host, read and write meanwhile. Whoever loads the value stored
+// sees all that the storing thread had written before, and what its block had before a barrier; nothing that
+// is read after the load is older. PTX ISA, "Memory Consistency Model", scope .sys.
+__device__ inline void store_release_system(uint32_t* flag, uint32_t value) {
+  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
+}
+__device__ inline uint32_t load_acquire_system(const uint32_t* flag) {
+  uint32_t value;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
+  return value;
+}
+// Between two looks at a flag: on a device every lane goes on by itself.
+__device__ inline void pause_lane() {}
+__device__ inline uint64_t clock_ns() {
+  uint64_t now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  return now;
+}
+
 }  // namespace uhd::cuda
 
 #else  // the host: tests/cuda
@@ -195,6 +214,11 @@ template <int GroupsLeft>
 void wait_copies() {
   emulation::wait_copies(GroupsLeft);
 }
+
+inline void store_release_system(uint32_t* flag, uint32_t value) { emulation::store_flag(flag, value); }
+inline uint32_t load_acquire_system(const uint32_t* flag) { return emulation::load_flag(flag); }
+inline void pause_lane() { emulation::pause_lane(); }
+inline uint64_t clock_ns() { return emulation::clock_ns(); }
 
 }  // namespace uhd::cuda
 

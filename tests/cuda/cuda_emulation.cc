@@ -3,15 +3,19 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/context/fiber.hpp>
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <numeric>
 #include <random>
 #include <sstream>
+#include <thread>
 
 #include "tests/cuda/stack_switch.h"
+#include "tests/cuda/stream_queue.h"
 #include "tests/cuda/streams.h"
 
 constinit thread_local uint3 threadIdx{};
@@ -37,6 +41,7 @@ LaneOrder order_of_environment() {
 std::mutex settings_mutex;
 LaneOrder lane_order = order_of_environment();
 unsigned lane_seed = 1;
+FlagWatch flag_watch;
 
 // Stacks are given back to their lane, never to the system.
 struct OwnStack {
@@ -59,7 +64,7 @@ struct Copy {
 };
 
 struct Lane {
-  enum class State { ready, at_block, at_warp, done };
+  enum class State { ready, paused, at_block, at_warp, done };
   State state = State::done;
   uint3 thread{};
   fiber context;
@@ -130,6 +135,11 @@ class Runner {
     leave();
   }
 
+  void pause() {
+    current_->state = Lane::State::paused;
+    leave();
+  }
+
   // As a trap does: nothing of this kernel runs any more.
   void end_lane() {
     broken_ = true;
@@ -180,13 +190,18 @@ class Runner {
       lanes_[i]->copies.clear();
       lanes_[i]->groups = 0;
     }
-    unsigned left = count_;
+    unsigned left = count_, idle = 0;
     while (left > 0 && !broken_) {
-      const unsigned before = left;
       const bool moved = order_ == LaneOrder::run_ahead ? run_one_warp(left) : run_each(left);
-      if (!moved && before == left) {
+      if (moved) {
+        idle = 0;
+      } else if (!any_paused()) {
         report_stuck();
         break;
+      } else if (!failure().empty()) {
+        broken_ = true;  // what it waits for will not come
+      } else {
+        let_others_run(++idle);
       }
     }
     if (broken_) abandon();
@@ -219,12 +234,27 @@ class Runner {
     return false;
   }
 
+  bool any_paused() const {
+    return std::any_of(lanes_.begin(), lanes_.begin() + count_,
+                       [](const auto& lane) { return lane->state == Lane::State::paused; });
+  }
+  // Other devices, which share the processors of this machine with all else.
+  static void let_others_run(unsigned idle) {
+    if (idle < 20) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  }
+
+  // Whether the lane went on; one that only looked at its flag did not.
   bool resume(Lane& lane, unsigned& left) {
-    if (lane.state != Lane::State::ready || broken_) return false;
+    if ((lane.state != Lane::State::ready && lane.state != Lane::State::paused) || broken_) return false;
+    lane.state = Lane::State::ready;
     if (!lane.context) lane.context = make_context(lane);
     enter(lane);
     if (lane.state == Lane::State::done) --left;
-    return true;
+    return lane.state != Lane::State::paused;
   }
 
   fiber make_context(Lane& lane) {
@@ -239,13 +269,13 @@ class Runner {
         }
         lane.inside = false;
         lane.state = Lane::State::done;
-        pause();
+        suspend();
       }
       return std::move(scheduler_);
     });
   }
 
-  // Runs the lane until it pauses.
+  // Runs the lane until it suspends itself.
   void enter(Lane& lane) {
     current_ = &lane;
     threadIdx = lane.thread;
@@ -255,7 +285,7 @@ class Runner {
   }
 
   // Back to the scheduler until it enters this lane again.
-  void pause() {
+  void suspend() {
     Lane& own = *current_;
     own.stack_switch.leave(scheduler_stack_, scheduler_stack_bytes_);
     scheduler_ = std::move(scheduler_).resume();
@@ -263,7 +293,7 @@ class Runner {
   }
 
   void leave() {
-    pause();
+    suspend();
     if (broken_) throw Abandoned{};
   }
 
@@ -442,6 +472,27 @@ void wait_copies(int groups_left) {
   std::erase_if(lane.copies, done);
 }
 
+void watch_flags(FlagWatch watch) { flag_watch = std::move(watch); }
+
+void store_flag(uint32_t* flag, uint32_t value) {
+  std::atomic_ref(*flag).store(value, std::memory_order_release);
+  if (flag_watch.stored) flag_watch.stored(flag, value);
+}
+
+uint32_t load_flag(const uint32_t* flag) {
+  const uint32_t value = std::atomic_ref(*const_cast<uint32_t*>(flag)).load(std::memory_order_acquire);
+  if (flag_watch.loaded) flag_watch.loaded(flag, value);
+  return value;
+}
+
+void pause_lane() { runner().pause(); }
+
+uint64_t clock_ns() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
 cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                    std::function<void()> body, std::vector<uint64_t> words) {
   constexpr size_t kMostShared = size_t{99}
@@ -457,7 +508,13 @@ cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stre
   std::vector<const void*> touches;
   for (const uint64_t word : words) {
     const auto* p = reinterpret_cast<const void*>(word);
-    if (in_device_memory(p, 1) || in_pinned_memory(p, 1)) touches.push_back(p);
+    if (buffer_number(p) == 0) continue;
+    const int owner = buffer_device(p);
+    if (owner >= 0 && !reaches(state_of(stream)->device, owner))
+      return misuse(cudaErrorIllegalAddress,
+                    "a kernel of device " + std::to_string(state_of(stream)->device) +
+                        " is given memory of device " + std::to_string(owner) + ", which it does not reach");
+    touches.push_back(p);
   }
   return enqueue(
       stream, "a kernel", [=, body = std::move(body)] { runner().run(grid, block, shared_bytes, body); },

@@ -64,6 +64,20 @@ void copy_async(void* shared, const void* global, int bytes, int valid_bytes);
 void commit_copies();
 void wait_copies(int groups_left);
 
+// Flags between devices, whose kernels run on threads of their own. A lane that pauses lets the other lanes
+// of its block go on, and the other devices.
+void store_flag(uint32_t* flag, uint32_t value);
+uint32_t load_flag(const uint32_t* flag);
+void pause_lane();
+uint64_t clock_ns();
+// A test's look at flags, called on the thread that runs the kernel, which it may hold up: `stored` behind
+// each store, `loaded` behind each load. Set while no kernel runs.
+struct FlagWatch {
+  std::function<void(const uint32_t* flag, uint32_t value)> stored;
+  std::function<void(const uint32_t* flag, uint32_t value)> loaded;
+};
+void watch_flags(FlagWatch watch);
+
 // Runs `body` once for every thread of the grid when the stream comes to it. `words` are the arguments'
 // bytes: a device buffer that one of them points into must still be alive then.
 cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,

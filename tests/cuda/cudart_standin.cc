@@ -1,10 +1,14 @@
 // Memory, copies, devices and errors of the CUDA stand-in.
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 #include <sstream>
+#include <thread>
 
 #include "tests/cuda/cuda_emulation.h"
 #include "tests/cuda/stream_queue.h"
@@ -23,16 +27,41 @@ namespace {
 
 constexpr size_t kGuardBytes = 256;
 constexpr unsigned char kGuard = 0xa5;
+constexpr size_t kPage = 4096;
+constexpr size_t kLeastExported = size_t{64} << 10;  // smaller buffers do not begin at a page
+
+constexpr int kPinned = -1;   // as a buffer's device
+constexpr int kForeign = -2;  // opened, of another process
 
 struct Buffer {
   size_t bytes;
   uint64_t number;
-  int device;  // -1: pinned host memory
+  int device;
+  size_t offset = kGuardBytes;  // from where its memory was allocated
 };
+
+size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+// A buffer whose pages are shared: a file without a name, which another process opens through /proc.
+struct Export {
+  int file = -1;
+  std::jthread device;  // runs what is queued there
+};
+struct Handle {
+  uint64_t magic;
+  int32_t process;
+  int32_t file;
+  uint64_t bytes;
+};
+static_assert(sizeof(Handle) <= sizeof(cudaIpcMemHandle_t));
+constexpr uint64_t kHandleMagic = 0x7568642d697063;
 
 struct Machine {
   std::mutex mutex;
   std::map<uintptr_t, Buffer> buffers;  // by first byte
+  std::map<uintptr_t, Export> exports;
+  bool peer_access = true;
+  std::set<std::pair<int, int>> reached;  // (device, other) with peer access on
   uint64_t last_number = 0;
   int devices = 8;
   size_t memory = size_t{8} << 30;
@@ -97,16 +126,54 @@ cudaError_t make_buffer(void** out, size_t bytes, int of) {
   if (of >= 0 && (bytes > m.memory || allocated_locked(of) > m.memory - bytes)) {
     return misuse(cudaErrorMemoryAllocation, "");
   }
-  const size_t whole = (bytes + 2 * kGuardBytes + 511) / 512 * 512;
-  auto* base = static_cast<unsigned char*>(std::aligned_alloc(512, whole));
+  const bool may_be_exported = of >= 0 && bytes >= kLeastExported;
+  const size_t unit = may_be_exported ? kPage : 512, offset = may_be_exported ? kPage : kGuardBytes;
+  const size_t whole = (offset + bytes + kGuardBytes + unit - 1) / unit * unit;
+  auto* base = static_cast<unsigned char*>(std::aligned_alloc(unit, whole));
   if (base == nullptr) return misuse(cudaErrorMemoryAllocation, "");
-  std::memset(base, kGuard, whole);
-  std::memset(base + kGuardBytes, 0xff, bytes);
-  UHD_POISON(base, kGuardBytes);
-  UHD_POISON(base + kGuardBytes + bytes, kGuardBytes);
-  *out = base + kGuardBytes;
-  m.buffers[reinterpret_cast<uintptr_t>(*out)] = {bytes, ++m.last_number, of};
+  auto* const first = base + offset;
+  std::memset(first - kGuardBytes, kGuard, kGuardBytes);
+  std::memset(first, 0xff, bytes);
+  std::memset(first + bytes, kGuard, whole - offset - bytes);
+  UHD_POISON(first - kGuardBytes, kGuardBytes);
+  UHD_POISON(first + bytes, kGuardBytes);
+  *out = first;
+  m.buffers[reinterpret_cast<uintptr_t>(first)] = {bytes, ++m.last_number, of, offset};
   return cudaSuccess;
+}
+
+// The pages of a buffer, its rear guard included, come to lie in `file`, or in none (-1); their values stay.
+bool lay_pages(void* p, size_t bytes, int file) {
+  const size_t whole = pages(bytes + kGuardBytes);
+  UHD_UNPOISON(static_cast<unsigned char*>(p) + bytes, kGuardBytes);
+  const std::vector<char> values(static_cast<char*>(p), static_cast<char*>(p) + whole);
+  const int flags = file >= 0 ? MAP_SHARED | MAP_FIXED : MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS;
+  if (file >= 0 && ftruncate(file, static_cast<off_t>(whole)) != 0) return false;
+  if (mmap(p, whole, PROT_READ | PROT_WRITE, flags, file, 0) == MAP_FAILED) return false;
+  std::memcpy(p, values.data(), whole);
+  UHD_POISON(static_cast<unsigned char*>(p) + bytes, kGuardBytes);
+  return true;
+}
+
+void run_device(const std::stop_token& stop, int which) {
+  while (!stop.stop_requested()) {
+    const bool moved = advance_device(which);
+    std::this_thread::sleep_for(std::chrono::microseconds(moved ? 20 : 500));
+  }
+}
+
+void end_export(void* p, size_t bytes) {
+  Export ended;
+  {
+    const std::lock_guard lock(machine().mutex);
+    const auto at = machine().exports.find(reinterpret_cast<uintptr_t>(p));
+    if (at == machine().exports.end()) return;
+    ended = std::move(at->second);
+    machine().exports.erase(at);
+  }
+  ended.device = {};
+  lay_pages(p, bytes, -1);
+  close(ended.file);
 }
 
 cudaError_t free_buffer(void* p, bool pinned) {
@@ -116,19 +183,20 @@ cudaError_t free_buffer(void* p, bool pinned) {
   {
     const std::lock_guard lock(m.mutex);
     const auto at = m.buffers.find(reinterpret_cast<uintptr_t>(p));
-    if (at == m.buffers.end() || (at->second.device < 0) != pinned)
+    if (at == m.buffers.end() || at->second.device == kForeign || (at->second.device < 0) != pinned)
       return misuse(cudaErrorInvalidValue, "an address that was not allocated, or is freed already");
     buffer = at->second;
   }
   drain_device(buffer.device);  // as the real one: freeing waits
+  end_export(p, buffer.bytes);
   const std::lock_guard lock(m.mutex);
   m.buffers.erase(reinterpret_cast<uintptr_t>(p));
   check_guard(reinterpret_cast<uintptr_t>(p), buffer);
-  auto* base = static_cast<unsigned char*>(p) - kGuardBytes;
-  UHD_UNPOISON(base, kGuardBytes);
-  UHD_UNPOISON(base + kGuardBytes + buffer.bytes, kGuardBytes);
-  std::memset(p, 0xff, buffer.bytes);
-  std::free(base);
+  auto* first = static_cast<unsigned char*>(p);
+  UHD_UNPOISON(first - kGuardBytes, kGuardBytes);
+  UHD_UNPOISON(first + buffer.bytes, kGuardBytes);
+  std::memset(first, 0xff, buffer.bytes);
+  std::free(first - buffer.offset);
   return sticky();
 }
 
@@ -175,7 +243,12 @@ bool in_device_memory(const void* p, size_t bytes) {
 bool in_pinned_memory(const void* p, size_t bytes) {
   const std::lock_guard lock(machine().mutex);
   const Buffer* b = find(p, bytes);
-  return b != nullptr && b->device < 0;
+  return b != nullptr && b->device == kPinned;
+}
+int buffer_device(const void* p) {
+  const std::lock_guard lock(machine().mutex);
+  const Buffer* b = find(p, 0);
+  return b == nullptr || b->device < 0 ? -1 : b->device;
 }
 uint64_t buffer_number(const void* p) {
   const std::lock_guard lock(machine().mutex);
@@ -189,13 +262,22 @@ void set_devices(int count, size_t memory_bytes) {
   machine().devices = count;
   machine().memory = memory_bytes;
 }
+void set_peer_access(bool possible) {
+  const std::lock_guard lock(machine().mutex);
+  machine().peer_access = possible;
+}
+bool reaches(int of, int other) {
+  const std::lock_guard lock(machine().mutex);
+  return of == other || machine().reached.contains({of, other});
+}
 size_t allocated_bytes(int of) {
   const std::lock_guard lock(machine().mutex);
   return allocated_locked(of);
 }
 void check_guards() {
   const std::lock_guard lock(machine().mutex);
-  for (const auto& [address, buffer] : machine().buffers) check_guard(address, buffer);
+  for (const auto& [address, buffer] : machine().buffers)
+    if (buffer.device != kForeign) check_guard(address, buffer);
 }
 
 }  // namespace uhd::emulation
@@ -214,6 +296,10 @@ cudaError_t cudaFree(void* p) { return free_buffer(p, false); }
 cudaError_t cudaHostAlloc(void** out, size_t bytes, unsigned) { return make_buffer(out, bytes, -1); }
 cudaError_t cudaMallocHost(void** out, size_t bytes) { return make_buffer(out, bytes, -1); }
 cudaError_t cudaFreeHost(void* p) { return free_buffer(p, true); }
+cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
+  *device = host;
+  return in_pinned_memory(host, 1) ? cudaSuccess : misuse(cudaErrorInvalidValue, "not pinned memory");
+}
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
@@ -336,8 +422,68 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   *greatest = -5;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceCanAccessPeer(int* can, int, int) {
-  *can = 1;
+cudaError_t cudaDeviceCanAccessPeer(int* can, int from, int to) {
+  const std::lock_guard lock(machine().mutex);
+  *can = machine().peer_access && from != to ? 1 : 0;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceEnablePeerAccess(int other, unsigned flags) {
+  const std::lock_guard lock(machine().mutex);
+  if (flags != 0 || other == device || other < 0 || other >= machine().devices)
+    return misuse(cudaErrorInvalidValue, "peer access with flags, or to no other device");
+  if (!machine().peer_access) return misuse(cudaErrorPeerAccessUnsupported, "");
+  return machine().reached.insert({device, other}).second ? cudaSuccess
+                                                          : misuse(cudaErrorPeerAccessAlreadyEnabled, "");
+}
+
+cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* out, void* p) {
+  Machine& m = machine();
+  const std::lock_guard lock(m.mutex);
+  const auto at = m.buffers.find(reinterpret_cast<uintptr_t>(p));
+  if (at == m.buffers.end() || at->second.device < 0 || at->second.bytes < kLeastExported)
+    return misuse(cudaErrorInvalidValue, "not the beginning of a device buffer of 64 KiB or more");
+  Export& exported = m.exports[at->first];
+  if (exported.file < 0) {
+    exported.file = memfd_create("emulated device memory", MFD_CLOEXEC);
+    if (exported.file < 0 || !lay_pages(p, at->second.bytes, exported.file))
+      return misuse(cudaErrorMemoryAllocation, "no shared pages");
+    exported.device = std::jthread(run_device, at->second.device);
+  }
+  const Handle handle{kHandleMagic, getpid(), exported.file, at->second.bytes};
+  *out = {};
+  std::memcpy(out, &handle, sizeof(handle));
+  return cudaSuccess;
+}
+
+cudaError_t cudaIpcOpenMemHandle(void** out, cudaIpcMemHandle_t given, unsigned flags) {
+  Handle handle;
+  std::memcpy(&handle, &given, sizeof(handle));
+  if (handle.magic != kHandleMagic || flags != cudaIpcMemLazyEnablePeerAccess)
+    return misuse(cudaErrorInvalidValue, "not a handle, or other flags than are used here");
+  if (handle.process == getpid())
+    return misuse(cudaErrorDeviceUninitialized, "a process cannot open its own memory");
+  Machine& m = machine();
+  const std::lock_guard lock(m.mutex);
+  if (!m.peer_access) return misuse(cudaErrorPeerAccessUnsupported, "");
+  const std::string path = "/proc/" + std::to_string(handle.process) + "/fd/" + std::to_string(handle.file);
+  const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) return misuse(cudaErrorMapBufferObjectFailed, "its process is gone");
+  void* p = mmap(nullptr, pages(handle.bytes), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  close(file);
+  if (p == MAP_FAILED) return misuse(cudaErrorMapBufferObjectFailed, "");
+  m.buffers[reinterpret_cast<uintptr_t>(p)] = {handle.bytes, ++m.last_number, kForeign};
+  *out = p;
+  return cudaSuccess;
+}
+
+cudaError_t cudaIpcCloseMemHandle(void* p) {
+  Machine& m = machine();
+  const std::lock_guard lock(m.mutex);
+  const auto at = m.buffers.find(reinterpret_cast<uintptr_t>(p));
+  if (at == m.buffers.end() || at->second.device != kForeign)
+    return misuse(cudaErrorInvalidValue, "an address that was not opened, or is closed already");
+  munmap(p, pages(at->second.bytes));
+  m.buffers.erase(at);
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -373,6 +519,8 @@ const char* cudaGetErrorName(cudaError_t code) {
       return "cudaErrorNotReady";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorPeerAccessUnsupported:
+      return "cudaErrorPeerAccessUnsupported";
     default:
       return "cudaError";
   }
@@ -392,6 +540,9 @@ const char* cudaGetErrorString(cudaError_t code) {
       break;
     case cudaErrorNoDevice:
       text = "no CUDA-capable device is detected";
+      break;
+    case cudaErrorPeerAccessUnsupported:
+      text = "peer access is not supported between these two devices";
       break;
     case cudaErrorLaunchFailure:
       text = "unspecified launch failure";

@@ -322,6 +322,49 @@ TEST_F(Emulation, TensorCoreFragmentsMultiply) {
   }
 }
 
+// Lane 0 of the first warp waits for what the last warp does.
+__global__ void wait_for_the_last_warp(uint32_t* flag) {
+  if (threadIdx.x == 0)
+    while (load_acquire_system(flag) != 1) pause_lane();
+  if (threadIdx.x == 64) store_release_system(flag, 1);
+}
+
+TEST_F(Emulation, ALaneThatPausesLetsOthersGoOn) {
+  for (const LaneOrder order : kOrders) {
+    emulation::set_lane_order(order, 3);
+    auto* flag = reinterpret_cast<uint32_t*>(floats(1));
+    launch(wait_for_the_last_warp, 1, 96, 0, stream_, flag);
+    EXPECT_EQ(report(), "");
+  }
+}
+
+TEST_F(Emulation, RefusesMemoryThatADeviceDoesNotReach) {
+  cudaStream_t other = nullptr;
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  ASSERT_EQ(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+  float* x = floats(4);
+  EXPECT_THROW(launch(fill, 1, 32, 0, other, x, 1.0f, 4), Error);
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  ASSERT_EQ(cudaDeviceEnablePeerAccess(0, 0), cudaSuccess);
+  EXPECT_EQ(cudaDeviceEnablePeerAccess(0, 0), cudaErrorPeerAccessAlreadyEnabled);
+  launch(fill, 1, 32, 0, other, x, 1.0f, 4);
+  EXPECT_EQ(cudaStreamDestroy(other), cudaSuccess);
+  cudaSetDevice(0);
+}
+
+TEST_F(Emulation, OpensNoMemoryOfItsOwnProcess) {
+  void* small = floats(4);
+  void* large = floats(1 << 15);
+  cudaIpcMemHandle_t handle;
+  EXPECT_EQ(cudaIpcGetMemHandle(&handle, small), cudaErrorInvalidValue);
+  ASSERT_EQ(cudaIpcGetMemHandle(&handle, large), cudaSuccess);
+  void* opened = nullptr;
+  EXPECT_EQ(cudaIpcOpenMemHandle(&opened, handle, cudaIpcMemLazyEnablePeerAccess),
+            cudaErrorDeviceUninitialized);
+  EXPECT_EQ(cudaIpcCloseMemHandle(large), cudaErrorInvalidValue);
+}
+
 TEST_F(Emulation, MemoryHasALimit) {
   void* p = nullptr;
   EXPECT_EQ(cudaMalloc(&p, size_t{1} << 40), cudaErrorMemoryAllocation);

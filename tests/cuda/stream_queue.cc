@@ -16,7 +16,10 @@ namespace {
 StreamOrder stream_order = StreamOrder::late;
 bool event_waits_left_out = false;
 std::mt19937 stream_random(1);
-std::condition_variable stream_moved;
+std::condition_variable& stream_moved() {  // threads of devices may outlive main
+  static auto* moved = new std::condition_variable;
+  return *moved;
+}
 std::vector<std::shared_ptr<StreamState>>& all_streams() {
   static auto* streams = new std::vector<std::shared_ptr<StreamState>>;
   return *streams;
@@ -49,7 +52,7 @@ void run_first(std::unique_lock<std::mutex>& lock, StreamState& stream) {
     lock.lock();
     if (!done) {
       stream.running = false;
-      stream_moved.notify_all();
+      stream_moved().notify_all();
       return;
     }
   }
@@ -70,7 +73,7 @@ void run_first(std::unique_lock<std::mutex>& lock, StreamState& stream) {
   }
   stream.running = false;
   ++stream.finished;
-  stream_moved.notify_all();
+  stream_moved().notify_all();
 }
 
 }  // namespace
@@ -102,7 +105,7 @@ void run_task(const Task& task) {
 void drain(std::unique_lock<std::mutex>& lock, StreamState& stream, const std::function<bool()>& enough) {
   while (!enough()) {
     if (stream.running) {
-      stream_moved.wait(lock);
+      stream_moved().wait(lock);
     } else if (stream.tasks.empty()) {
       return;
     } else {
@@ -119,6 +122,18 @@ void drain_device(int device) {
     const uint64_t target = stream->queued;
     drain(lock, *stream, [&] { return stream->finished >= target; });
   }
+}
+
+bool advance_device(int device) {
+  std::unique_lock lock(queue_mutex());
+  bool moved = false;
+  const std::vector<std::shared_ptr<StreamState>> streams = all_streams();
+  for (const auto& stream : streams) {
+    if (stream->device != device || stream->running || stream->tasks.empty()) continue;
+    run_first(lock, *stream);
+    moved = true;
+  }
+  return moved;
 }
 
 cudaError_t append(const std::shared_ptr<StreamState>& stream, Task task) {

@@ -58,6 +58,8 @@ std::mutex& queue_mutex();
 void drain(std::unique_lock<std::mutex>& lock, StreamState& stream, const std::function<bool()>& enough);
 // Everything queued on a device (-1: on all) so far.
 void drain_device(int device);
+// Runs the first of what is queued in each stream of a device that nobody runs. False: there was nothing.
+bool advance_device(int device);
 // Appends to the stream or to its graph; may run something, as set_stream_order says.
 cudaError_t append(const std::shared_ptr<StreamState>& stream, Task task);
 void run_task(const Task& task);
@@ -69,6 +71,8 @@ void forget_stream(const std::shared_ptr<StreamState>& stream);
 
 // Allocation number of the live buffer that holds p, or 0.
 uint64_t buffer_number(const void* p);
+// Its device; -1: pinned, or none of this process's.
+int buffer_device(const void* p);
 int current_device();
 
 }  // namespace uhd::emulation

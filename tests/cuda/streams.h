@@ -6,6 +6,9 @@
 // between two guards; freed memory that queued or captured work still points into is a failure when that work
 // runs.
 //
+// Memory can be opened by other processes of this machine (cudaIpc*): exported, its pages become shared. From
+// then on until it is freed its device runs by itself, as neighbours may wait for what is queued there.
+//
 // Thread-safe. A stream's work runs on the thread that waits for it, without any lock held, so that work of
 // two streams may wait for each other across threads (collectives).
 #pragma once
@@ -43,6 +46,10 @@ bool in_pinned_memory(const void* p, size_t bytes);
 
 // The machine. Memory is of each device; set them before anything is allocated.
 void set_devices(int count, size_t memory_bytes = size_t{8} << 30);
+// Whether devices can reach each other's memory: true from the start.
+void set_peer_access(bool possible);
+// Whether memory of device `other` may be used by what runs on `device`: of its own, or peer access is on.
+bool reaches(int device, int other);
 size_t allocated_bytes(int device);
 // Fails for every buffer whose guards were written over; also done when a buffer is freed.
 void check_guards();
