@@ -139,14 +139,16 @@ void Backend::while_waiting(const void* owner, std::function<void()> look) {
 void Backend::wait() {
   if (looks_.empty()) return;
   const cudaStream_t stream = this->stream();
-  while (cudaStreamQuery(stream) == cudaErrorNotReady) {
+  for (bool busy = true; busy;) {
+    busy = cudaStreamQuery(stream) == cudaErrorNotReady;
     for (const auto& [owner, look] : looks_) look();
   }
 }
 
 void Backend::wait_for(cudaEvent_t event) {
   stream();
-  while (!looks_.empty() && cudaEventQuery(event) == cudaErrorNotReady) {
+  for (bool busy = !looks_.empty(); busy;) {
+    busy = cudaEventQuery(event) == cudaErrorNotReady;
     for (const auto& [owner, look] : looks_) look();
   }
   check_cuda(cudaEventSynchronize(event), "waiting for the device");

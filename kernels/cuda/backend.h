@@ -78,9 +78,9 @@ class Backend final : public uhd::Backend {
   // The device becomes this thread's; the stream in whose order everything runs.
   cudaStream_t stream() const;
 
-  // `look` is called again and again while a call waits for the device, and may throw to end the wait: who
-  // has queued work that others must complete (collectives) looks whether they still can. None: forgets the
-  // owner's.
+  // `look` is called again and again while a call waits for the device, and once behind that; it may throw to
+  // end the wait: who has queued work that others must complete (collectives) looks whether they still can,
+  // and did. None: forgets the owner's.
   void while_waiting(const void* owner, std::function<void()> look);
   // Until the event's last record has been reached, with those looks.
   void wait_for(cudaEvent_t event);
