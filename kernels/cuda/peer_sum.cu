@@ -1,6 +1,7 @@
 #include "kernels/cuda/peer_sum.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "kernels/cuda/peer_epoch.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -39,8 +40,8 @@ __device__ void meet(const Peers& peers, uint32_t epoch) {
   __syncthreads();  // the flags stand for the whole block
   const int other = static_cast<int>(threadIdx.x);
   if (other < peers.size) {
-    store_release_system(&buffer_of(peers, other)->channels[blockIdx.x].came[peers.rank], epoch);
-    const uint32_t* came = &buffer_of(peers, peers.rank)->channels[blockIdx.x].came[other];
+    store_release_system(&buffer_of(peers, other)->flags.channels[blockIdx.x].came[peers.rank], epoch);
+    const uint32_t* came = &buffer_of(peers, peers.rank)->flags.channels[blockIdx.x].came[other];
     uint64_t began = 0;
     for (uint32_t polls = 1; is_before(load_acquire_system(came), epoch); ++polls) {
       if (polls % kPollsBetweenLooks == 0 && is_over(peers, other, began)) break;
@@ -100,7 +101,7 @@ __device__ void put_values(const Part<T>& own, T* to) {
 template <class T, int N>
 __global__ void __launch_bounds__(kMostThreads) sum_one_shot(T* x, int count, int part, Peers peers) {
   const Part<T> own = part_of_block(x, count, part);
-  PeerChannel& channel = buffer_of(peers, peers.rank)->channels[blockIdx.x];
+  PeerChannel& channel = buffer_of(peers, peers.rank)->flags.channels[blockIdx.x];
   const uint32_t last = channel.epoch;
   put_values<T, N>(own, place<T>(peers, peers.rank, last));
   meet(peers, epoch_of_values(last));
@@ -115,7 +116,7 @@ template <class T, int N>
 __global__ void __launch_bounds__(kMostThreads)
     sum_two_shot(T* x, int count, int part, int share, Peers peers) {
   const Part<T> own = part_of_block(x, count, part);
-  PeerChannel& channel = buffer_of(peers, peers.rank)->channels[blockIdx.x];
+  PeerChannel& channel = buffer_of(peers, peers.rank)->flags.channels[blockIdx.x];
   const uint32_t last = channel.epoch;
   T* mine = place<T>(peers, peers.rank, last);
   put_values<T, N>(own, mine);
@@ -142,10 +143,11 @@ int round_up(int64_t n, int unit) { return static_cast<int>((n + unit - 1) / uni
 
 }  // namespace
 
-void fill_channels(PeerChannel* host) {
-  for (int c = 0; c < kChannels; ++c) {
-    std::fill(std::begin(host[c].came), std::end(host[c].came), kFirstEpoch);
-    host[c].epoch = kFirstEpoch;
+void fill_flags(PeerFlags& host) {
+  host = {};
+  for (PeerChannel& channel : host.channels) {
+    std::fill(std::begin(channel.came), std::end(channel.came), kFirstEpoch);
+    channel.epoch = kFirstEpoch;
   }
 }
 

@@ -33,16 +33,21 @@ struct alignas(128) PeerChannel {
   uint32_t epoch;             // behind this rank's last call; its own
 };
 
+struct PeerFlags {
+  PeerChannel channels[kChannels];
+  uint32_t left[kMostPeers];  // by rank: not 0 once it reads no more; between hosts, no kernel looks
+};
+
 // What a rank lets the others address.
 struct PeerBuffer {
-  PeerChannel channels[kChannels];
+  PeerFlags flags;
   alignas(128) unsigned char halves[2][kChannels][kChannelBytes];
 };
 
 // Epochs begin a few calls before they wrap, so that every run passes there.
 constexpr uint32_t kFirstEpoch = 0u - 16;
-// Channels as they are before the first call; the rest of the buffer needs no values.
-void fill_channels(PeerChannel* host);
+// As they are before the first call; the rest of the buffer needs no values.
+void fill_flags(PeerFlags& host);
 
 struct Peers {
   PeerBuffer* of[kMostPeers];  // by rank, as this device addresses them

@@ -156,7 +156,7 @@ bool lay_pages(void* p, size_t bytes, int file) {
 }
 
 void run_device(const std::stop_token& stop, int which) {
-  while (!stop.stop_requested()) {
+  while (!stop.stop_requested() && has_streams(which)) {
     const bool moved = advance_device(which);
     std::this_thread::sleep_for(std::chrono::microseconds(moved ? 20 : 500));
   }

@@ -1,6 +1,7 @@
 // The kernels of peer_sum.cu once more with one thing broken, in the namespace uhd::UHD_FAULT: the tests must
 // see it.
 #include <algorithm>
+#include <iterator>
 
 #include "kernels/cuda/peer_epoch.cuh"
 #include "kernels/cuda/peer_sum.h"

@@ -136,8 +136,8 @@ class Group {
   explicit Group(int size, std::chrono::nanoseconds limit = std::chrono::minutes(1))
       : ranks_(static_cast<size_t>(size)) {
     emulation::set_devices(cuda::kMostPeers);
-    std::vector<cuda::PeerChannel> channels(cuda::kChannels);
-    cuda::fill_channels(channels.data());
+    cuda::PeerFlags flags;
+    cuda::fill_flags(flags);
     Peers peers{};
     peers.size = size;
     peers.limit_ns = static_cast<uint64_t>(limit.count());
@@ -150,9 +150,7 @@ class Group {
       check_cuda(cudaMalloc(reinterpret_cast<void**>(&peers.of[r]), sizeof(cuda::PeerBuffer)), "shared");
       check_cuda(cudaMalloc(reinterpret_cast<void**>(&rank.x), kRoom), "own");
       check_cuda(cudaHostAlloc(reinterpret_cast<void**>(&rank.peers.ended), sizeof(uint32_t), 0), "ended");
-      check_cuda(cudaMemcpy(peers.of[r], channels.data(), channels.size() * sizeof(cuda::PeerChannel),
-                            cudaMemcpyHostToDevice),
-                 "flags");
+      check_cuda(cudaMemcpy(peers.of[r], &flags, sizeof(flags), cudaMemcpyHostToDevice), "flags");
     }
     for (int r = 0; r < size; ++r) {
       uint32_t* const ended = at(r).peers.ended;

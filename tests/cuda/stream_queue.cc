@@ -124,6 +124,12 @@ void drain_device(int device) {
   }
 }
 
+bool has_streams(int device) {
+  const std::lock_guard lock(queue_mutex());
+  return std::any_of(all_streams().begin(), all_streams().end(),
+                     [&](const auto& stream) { return stream->device == device; });
+}
+
 bool advance_device(int device) {
   std::unique_lock lock(queue_mutex());
   bool moved = false;

@@ -60,6 +60,7 @@ void drain(std::unique_lock<std::mutex>& lock, StreamState& stream, const std::f
 void drain_device(int device);
 // Runs the first of what is queued in each stream of a device that nobody runs. False: there was nothing.
 bool advance_device(int device);
+bool has_streams(int device);
 // Appends to the stream or to its graph; may run something, as set_stream_order says.
 cudaError_t append(const std::shared_ptr<StreamState>& stream, Task task);
 void run_task(const Task& task);

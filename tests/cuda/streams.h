@@ -7,7 +7,8 @@
 // runs.
 //
 // Memory can be opened by other processes of this machine (cudaIpc*): exported, its pages become shared. From
-// then on until it is freed its device runs by itself, as neighbours may wait for what is queued there.
+// then on until it is freed, or the device's last stream is gone, the device runs by itself, as neighbours
+// may wait for what is queued there.
 //
 // Thread-safe. A stream's work runs on the thread that waits for it, without any lock held, so that work of
 // two streams may wait for each other across threads (collectives).
