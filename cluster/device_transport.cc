@@ -70,7 +70,8 @@ std::shared_ptr<DeviceTransport> open_device_transport(Backend& backend) {
 }
 
 std::unique_ptr<Communicator> device_group(Backend& backend, DeviceTransport* transport,
-                                           std::unique_ptr<Communicator> host) {
+                                           std::unique_ptr<Communicator> host,
+                                           const ClusterOptions& options) {
   if (backend.host_memory()) return host;
   if (host->size() == 1) return make_staged_communicator(backend, std::move(host));
   const std::string mine = transport == nullptr ? "" : transport->device();
@@ -83,7 +84,7 @@ std::unique_ptr<Communicator> device_group(Backend& backend, DeviceTransport* tr
     return make_staged_communicator(backend, std::move(host));
   }
   const TransportId id = agreed_id(*host, *transport);
-  return transport->communicator(id, host->rank(), host->size());
+  return transport->communicator(id, host->rank(), host->size(), options);
 }
 
 }  // namespace uhd

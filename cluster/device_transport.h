@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cluster/communicator.h"
+#include "cluster/options.h"
 #include "cluster/visual_link.h"
 #include "kernels/backend.h"
 
@@ -26,7 +27,8 @@ class DeviceTransport {
   // From any thread.
   virtual TransportId new_id() = 0;
   // Collective over the group; returns when all have come. Late or lost ranks are an Error.
-  virtual std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size) = 0;
+  virtual std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size,
+                                                     const ClusterOptions& options) = 0;
   // The leader's end and the encoder's. From any thread; the link is its poller's afterwards.
   virtual std::unique_ptr<VisualLink> receiver(const TransportId& id) = 0;
   virtual std::unique_ptr<VisualLink> sender(const TransportId& id) = 0;
@@ -39,6 +41,6 @@ std::shared_ptr<DeviceTransport> open_device_transport(Backend& backend);
 // Otherwise over the transport where every rank has one and a device of its own, else by way of the host,
 // with a warning.
 std::unique_ptr<Communicator> device_group(Backend& backend, DeviceTransport* transport,
-                                           std::unique_ptr<Communicator> host);
+                                           std::unique_ptr<Communicator> host, const ClusterOptions& options);
 
 }  // namespace uhd

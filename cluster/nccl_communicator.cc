@@ -1,5 +1,7 @@
 #include "cluster/nccl_communicator.h"
 
+#include "base/log.h"
+#include "cluster/all_reduce_choice.h"
 #include "cluster/idle_wait.h"
 #include "cluster/nccl_comm.h"
 
@@ -38,17 +40,45 @@ class NcclCommunicator final : public Communicator {
     meeting_point_ = backend_.allocate(sizeof(float));
     const float zero = 0;
     backend_.upload(meeting_point_.as(DType::f32, {1}), Tensor::of(&zero, {1}));
-    backend_.while_waiting(this, [this] { comm_->settled(); });
+    backend_.while_waiting(this, [this] {
+      comm_->settled();
+      if (ipc_) ipc_->look();
+    });
   }
 
   ~NcclCommunicator() override {
     backend_.while_waiting(this, nullptr);
     try {
-      if (idle_soon() && comm_->finalize()) return;
+      if (idle_soon() && (!ipc_ || ipc_->leave(kLeaveLimit)) && comm_->finalize()) return;
     } catch (const Error&) {
       // A rank or the device is lost: what is under way is aborted.
     }
+    if (ipc_) ipc_->end();
     comm_.reset();
+  }
+
+  // Collective.
+  void choose_sums(const IpcOptions& options) {
+    if (options.mode == "off" || size_ == 1) return;
+    const Exchange exchange = [this](std::span<const std::byte> own) { return everyones(own); };
+    ipc_ = std::make_unique<IpcAllReduce>(backend_, rank_, size_, options.limit, exchange);
+    const Summing by_ipc = [this](Tensor x) { ipc_->sum(x); };
+    const Summing by_nccl = [this](Tensor x) { sum_by_nccl(x); };
+    std::string reason = ipc_->obstacle();
+    if (reason.empty() && !sums_are_right(backend_, rank_, size_, by_ipc, exchange))
+      reason = "its sums come out wrong on these devices";
+    if (!reason.empty()) ipc_.reset();
+    require(options.mode != "on" || reason.empty(), "ipc_all_reduce is on, but ", reason);
+    if (ipc_ && options.mode == "auto") {
+      const auto timings = time_sums(backend_, by_nccl, by_ipc, exchange);
+      ipc_limit_ = ipc_limit(timings);
+      reason = "microseconds of NCCL/IPC: " + words(timings);
+    } else if (ipc_) {
+      ipc_limit_ = cuda::kMostSummedBytes;
+      reason = "asked for";
+    }
+    if (rank_ == 0) log_info("sums by IPC", "up_to_bytes", ipc_limit_, "reason", reason);
+    if (ipc_limit_ == 0) ipc_.reset();
   }
 
   int rank() const override { return rank_; }
@@ -60,9 +90,11 @@ class NcclCommunicator final : public Communicator {
     check_dense(x);
     check(x.dtype() == DType::f32 || x.dtype() == DType::bf16, "sums are of f32 or bf16");
     if (size_ == 1) return;
-    queue(x, [&](cudaStream_t stream) {
-      return nccl().all_reduce(x.raw(), x.raw(), count(x), type_of(x.dtype()), ncclSum, comm_->get(), stream);
-    });
+    if (ipc_ && x.bytes() <= ipc_limit_) {
+      ipc_->sum(x);
+    } else {
+      sum_by_nccl(x);
+    }
   }
 
   void all_gather(Tensor out, Tensor x) override {
@@ -99,7 +131,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   void barrier() override {
-    all_reduce(meeting_point_.as(DType::f32, {1}));
+    sum_by_nccl(meeting_point_.as(DType::f32, {1}));
     backend_.synchronize();
   }
 
@@ -107,6 +139,25 @@ class NcclCommunicator final : public Communicator {
   static void check_dense(Tensor x) { check(x.dense(), "communicators take dense tensors"); }
   void check_peer(int peer) const { check(peer >= 0 && peer < size_, "there is no rank ", peer); }
   static size_t count(Tensor x) { return static_cast<size_t>(x.elements()); }
+
+  void sum_by_nccl(Tensor x) {
+    queue(x, [&](cudaStream_t stream) {
+      return nccl().all_reduce(x.raw(), x.raw(), count(x), type_of(x.dtype()), ncclSum, comm_->get(), stream);
+    });
+  }
+
+  // Every rank's bytes in rank order: an Exchange.
+  std::vector<std::byte> everyones(std::span<const std::byte> own) {
+    const auto bytes = static_cast<int64_t>(own.size());
+    const DeviceBuffer memory = backend_.allocate(own.size() * static_cast<size_t>(size_ + 1));
+    const Tensor all = memory.as(DType::u8, {size_ + 1, bytes});
+    const Tensor mine = all.slice_rows(size_, 1), gathered = all.slice_rows(0, size_);
+    backend_.upload(mine, Tensor(const_cast<std::byte*>(own.data()), DType::u8, mine.shape()));
+    all_gather(gathered, mine);
+    std::vector<std::byte> host(own.size() * static_cast<size_t>(size_));
+    backend_.download(Tensor(host.data(), DType::u8, gathered.shape()), gathered);
+    return host;
+  }
 
   // Nothing is a collective of no elements: every rank sees the same.
   template <class Call>
@@ -143,13 +194,17 @@ class NcclCommunicator final : public Communicator {
   const int size_;
   std::unique_ptr<NcclComm> comm_;
   DeviceBuffer meeting_point_;
+  std::unique_ptr<IpcAllReduce> ipc_;
+  size_t ipc_limit_ = 0;  // of sums by IPC
 };
 
 }  // namespace
 
 std::unique_ptr<Communicator> make_nccl_communicator(cuda::Backend& backend, const TransportId& id, int rank,
-                                                     int size, NcclLimits limits) {
-  return std::make_unique<NcclCommunicator>(backend, id, rank, size, limits);
+                                                     int size, NcclLimits limits, const IpcOptions& ipc) {
+  auto group = std::make_unique<NcclCommunicator>(backend, id, rank, size, limits);
+  group->choose_sums(ipc);
+  return group;
 }
 
 }  // namespace uhd

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "cluster/device_transport.h"
+#include "cluster/ipc_all_reduce.h"
 #include "kernels/cuda/backend.h"
 
 namespace uhd {
@@ -16,11 +17,15 @@ struct NcclLimits {
 
 // Collective: returns when all ranks have come. Calls queue and return; a peer that is lost shows as an Error
 // of the next call, or of the backend's next wait, which looks for NCCL's errors while it waits. Sums of f32
-// and bf16 are NCCL's: the same bits on all ranks, in an order of its own. barrier() waits for the device.
+// and bf16 have the same bits on all ranks. They are NCCL's, in an order of its own, but for small ones where
+// `ipc` asks for it and ranks reach each other's memory: on, wherever they fit, and an Error where they do
+// not reach it; auto, up to the size to which that measures faster. What was chosen is logged by rank 0.
+// barrier() waits for the device.
 //
 // The backend is borrowed and must outlive the group; its stream may be captured, group calls included, once
 // each kind of call has been made before.
 std::unique_ptr<Communicator> make_nccl_communicator(cuda::Backend& backend, const TransportId& id, int rank,
-                                                     int size, NcclLimits limits = {});
+                                                     int size, NcclLimits limits = {},
+                                                     const IpcOptions& ipc = {});
 
 }  // namespace uhd

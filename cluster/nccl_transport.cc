@@ -51,8 +51,10 @@ class NcclTransport final : public DeviceTransport {
     return {bytes, bytes + sizeof(id)};
   }
 
-  std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size) override {
-    return make_nccl_communicator(backend_, id, rank, size);
+  std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size,
+                                             const ClusterOptions& options) override {
+    return make_nccl_communicator(backend_, id, rank, size, {},
+                                  {options.ipc_all_reduce, from_seconds(options.step_deadline_s)});
   }
   std::unique_ptr<VisualLink> receiver(const TransportId& id) override {
     return make_nccl_link(backend_, warm(), id, LinkEnd::receives);

@@ -40,6 +40,7 @@ void check_options(const ClusterOptions& o) {
   require_range("step_deadline_s", o.step_deadline_s, 0.1, 86400);
   require_one_of("role", o.role, std::array<std::string_view, 3>{"auto", "llm", "encoder"});
   require_one_of("link", o.link, std::array<std::string_view, 3>{"auto", "mpi", "tcp"});
+  require_one_of("ipc_all_reduce", o.ipc_all_reduce, std::array<std::string_view, 3>{"off", "on", "auto"});
   require(!o.control_host.empty(), "control_host is empty; 127.0.0.1 listens on this host only");
 }
 

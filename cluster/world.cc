@@ -69,6 +69,7 @@ struct LaunchWish {
   int32_t role = 0;
   int32_t tensor_parallel = 0;
   int32_t encoders = 0;
+  std::array<char, 8> ipc_all_reduce{};
 };
 
 }  // namespace
@@ -117,7 +118,8 @@ int World::local_rank() const {
 Topology World::agree_topology(const ClusterOptions& options) {
   const auto role = role_request(options);
   if (!state_->all) return make_topology(1, options);
-  const LaunchWish mine{static_cast<int32_t>(role), options.tensor_parallel, options.encoders};
+  LaunchWish mine{static_cast<int32_t>(role), options.tensor_parallel, options.encoders, {}};
+  options.ipc_all_reduce.copy(mine.ipc_all_reduce.data(), mine.ipc_all_reduce.size() - 1);
   std::vector<LaunchWish> wishes(static_cast<size_t>(size()));
   state_->all->all_gather(wishes.data(), &mine, sizeof(mine));
   std::vector<RoleRequest> asked;
@@ -127,6 +129,10 @@ Topology World::agree_topology(const ClusterOptions& options) {
         "the ranks of this job have different configurations: rank 0 asks for ", wishes[0].tensor_parallel,
         " LLM and ", wishes[0].encoders, " encoder ranks, rank ", r, " for ", wishes[r].tensor_parallel,
         " and ", wishes[r].encoders);
+    require(wishes[r].ipc_all_reduce == wishes[0].ipc_all_reduce,
+            "the ranks of this job have different configurations: ipc_all_reduce is ",
+            wishes[0].ipc_all_reduce.data(), " on rank 0 and ", wishes[r].ipc_all_reduce.data(), " on rank ",
+            r);
     asked.push_back(static_cast<RoleRequest>(wishes[r].role));
   }
   return make_topology(asked, options);

@@ -60,16 +60,16 @@ struct Ranks {
 };
 
 std::unique_ptr<RankThread> start_follower(int index, const SharedFiles& files, const EngineOptions& options,
-                                           std::unique_ptr<Communicator> group,
+                                           const ClusterOptions& cluster, std::unique_ptr<Communicator> group,
                                            std::unique_ptr<PlanChannel> plans) {
   return std::make_unique<RankThread>(
-      message("llm", index), [files, options, group = std::move(group), plans = std::move(plans)](
+      message("llm", index), [files, options, cluster, group = std::move(group), plans = std::move(plans)](
                                  const std::stop_token&, const auto& started) mutable {
         // What a follower holds goes with its thread, so that a leader
         // waiting for it fails at once.
         const auto own_plans = std::move(plans);
         const LlmRank rank =
-            make_llm_rank(*files, options, open_device(*files, options), std::move(group), false);
+            make_llm_rank(*files, options, cluster, open_device(*files, options), std::move(group), false);
         started();
         rank.worker->follow(*own_plans);
       });
@@ -134,11 +134,11 @@ InProcessEngine start_in_process(const EngineOptions& options, const ClusterOpti
   parts.ranks = ranks;
   for (int i = 1; i < cluster.tensor_parallel; ++i) {
     const auto at = static_cast<size_t>(i);
-    ranks->followers.push_back(
-        start_follower(i, files, on_device(options, i), std::move(groups[at]), std::move(plans[at])));
+    ranks->followers.push_back(start_follower(i, files, on_device(options, i), cluster, std::move(groups[at]),
+                                              std::move(plans[at])));
   }
   parts.plans = std::move(plans[0]);
-  LlmRank rank = make_llm_rank(*files, options, open_device(*files, options), std::move(groups[0]),
+  LlmRank rank = make_llm_rank(*files, options, cluster, open_device(*files, options), std::move(groups[0]),
                                cluster.encoders == 0);
   for (auto& follower : ranks->followers) follower->wait_started();
   ControlHub hub;

@@ -38,7 +38,8 @@ void serve_leader(World& world, const Topology& topology, const EngineOptions& o
     hub = open_control_server(world, topology, cluster, files->identity, device.transport,
                               [mailbox = parts.mailbox] { mailbox->wake(); });
   }
-  LlmRank rank = make_llm_rank(*files, options, std::move(device), std::move(group), hub.server == nullptr);
+  LlmRank rank =
+      make_llm_rank(*files, options, cluster, std::move(device), std::move(group), hub.server == nullptr);
   make_leader(parts, files, options, cluster, std::move(rank), std::move(hub.server));
   if (world.size() > 1) {
     // A lost rank ends the job: what runs it starts it again.
@@ -79,7 +80,8 @@ void run_rank(World& world, const EngineOptions& given, const ClusterOptions& cl
     serve_leader(world, topology, options, cluster, std::move(group), std::move(parts), serve);
   } else {
     const ModelFiles files = open_model(options);
-    const LlmRank rank = make_llm_rank(files, options, open_device(files, options), std::move(group), false);
+    const LlmRank rank =
+        make_llm_rank(files, options, cluster, open_device(files, options), std::move(group), false);
     rank.worker->follow(*parts.plans);
   }
 }

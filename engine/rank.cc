@@ -75,8 +75,8 @@ RankDevice open_device(const ModelFiles& files, const EngineOptions& options) {
   return device;
 }
 
-LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, RankDevice device,
-                      std::unique_ptr<Communicator> host_group, bool encodes) {
+LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, const ClusterOptions& cluster,
+                      RankDevice device, std::unique_ptr<Communicator> host_group, bool encodes) {
   const LanguageConfig& language = files.config.language;
   require(options.max_running > 0 && options.max_waiting >= 0 && options.page_size > 0 &&
               options.token_budget > 0,
@@ -88,7 +88,7 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, Ran
   rank.device = std::move(device);
   Backend& backend = *rank.device.backend;
   MemoryPlan memory(backend);
-  rank.group = device_group(backend, rank.device.transport.get(), std::move(host_group));
+  rank.group = device_group(backend, rank.device.transport.get(), std::move(host_group), cluster);
   Communicator& group = *rank.group;
   auto llama = memory.take("language model", [&] {
     return std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.matrices, context);

@@ -36,8 +36,8 @@ struct LlmRank {
   std::unique_ptr<LlmWorker> worker;
   EncodeSlices encode;  // empty: this rank does not encode
 };
-LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, RankDevice device,
-                      std::unique_ptr<Communicator> host_group, bool encodes);
+LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, const ClusterOptions& cluster,
+                      RankDevice device, std::unique_ptr<Communicator> host_group, bool encodes);
 
 // The vision tower behind the function that encoders call. `rows_of` gives the rows that a slice becomes.
 struct SliceEncoder {

@@ -109,6 +109,8 @@ TEST(ClusterOptions, BadValuesAreNamed) {
   EXPECT_THAT(with([](auto& o) { o.encoders = -1; }), HasSubstr("encoders is -1"));
   EXPECT_THAT(with([](auto& o) { o.role = "chef"; }), AllOf(HasSubstr("'chef'"), HasSubstr("encoder")));
   EXPECT_THAT(with([](auto& o) { o.link = "ucx"; }), AllOf(HasSubstr("'ucx'"), HasSubstr("mpi")));
+  EXPECT_THAT(with([](auto& o) { o.ipc_all_reduce = "maybe"; }),
+              AllOf(HasSubstr("'maybe'"), HasSubstr("auto")));
   EXPECT_THAT(with([](auto& o) { o.control_port = 65536; }), HasSubstr("65536"));
   EXPECT_THAT(with([](auto& o) { o.heartbeat_s = std::numeric_limits<double>::quiet_NaN(); }),
               HasSubstr("heartbeat_s"));

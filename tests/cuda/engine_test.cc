@@ -17,6 +17,7 @@ struct Form {
   int ranks = 1;
   bool graphs = true;
   bool overlap = true;
+  const char* ipc = "off";
 };
 
 std::filesystem::path model() { return golden_case("uhd-v1-tiny/golden_text").model; }
@@ -96,7 +97,9 @@ class CudaEngine : public testing::TestWithParam<Form> {
   CudaEngine() { emulation::set_devices(4); }
   ~CudaEngine() override { EXPECT_EQ(emulation::failure(), ""); }
   std::unique_ptr<Engine> engine() const {
-    return make_engine(options_of(GetParam(), "cuda"), ranks(GetParam().ranks, 0));
+    ClusterOptions cluster = ranks(GetParam().ranks, 0);
+    cluster.ipc_all_reduce = GetParam().ipc;
+    return make_engine(options_of(GetParam(), "cuda"), cluster);
   }
 };
 
@@ -140,7 +143,8 @@ TEST_P(CudaEngine, CancelsWhileStepsAreUnderWay) {
 INSTANTIATE_TEST_SUITE_P(Forms, CudaEngine,
                          testing::Values(Form{"RecordedAndOverlapped"}, Form{"Recorded", 1, true, false},
                                          Form{"Overlapped", 1, false, true}, Form{"TwoRanks", 2},
-                                         Form{"TwoRanksPlain", 2, false, false}),
+                                         Form{"TwoRanksPlain", 2, false, false},
+                                         Form{"TwoRanksByIpc", 2, true, true, "on"}),
                          [](const auto& test) { return test.param.name; });
 
 // Pages for little more than one of them: sequences are preempted while a step of theirs is under way.

@@ -187,7 +187,7 @@ TEST(DeviceGroups, ShareADeviceByWayOfTheHost) {
   for (auto& host : hosts) {
     ranks.emplace_back([&host] {
       cuda::Backend backend(device(1));
-      const auto group = device_group(backend, nullptr, std::move(host));
+      const auto group = device_group(backend, nullptr, std::move(host), {});
       OnDevice outside(backend, *group);
       for (const contract::NamedClaim& claim : contract::claims()) claim.check(outside);
     });

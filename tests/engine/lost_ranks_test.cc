@@ -57,7 +57,7 @@ BadEngine make_bad_engine(const GoldenCase& c, bool hangs, double step_deadline_
   auto plans = std::make_unique<BadPlans>(hangs);
   bad.plans = plans.get();
   parts.plans = std::move(plans);
-  LlmRank rank = make_llm_rank(*files, options, open_device(*files, options),
+  LlmRank rank = make_llm_rank(*files, options, cluster, open_device(*files, options),
                                std::move(make_local_communicators(1)[0]), true);
   make_leader(parts, files, options, cluster, std::move(rank), nullptr);
   parts.on_lost = [lost = bad.lost] { ++*lost; };

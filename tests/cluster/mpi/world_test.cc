@@ -61,6 +61,9 @@ TEST(World, EveryRankHearsThatTheConfigurationsDiffer) {
   ClusterOptions o = all_llm();
   if (test_world().rank() == 1) o.tensor_parallel += 1;
   EXPECT_THROW(test_world().agree_topology(o), Error);
+  o = all_llm();
+  if (test_world().rank() == 1) o.ipc_all_reduce = "auto";
+  EXPECT_THROW(test_world().agree_topology(o), Error);
 }
 
 TEST(World, TheGroupOfLlmRanksLeavesEncodersOut) {
