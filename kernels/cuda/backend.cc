@@ -53,7 +53,8 @@ Backend::Backend(const BackendOptions& options)
       compute_(options.compute),
       graphs_(options.graphs),
       stream_(device_),
-      staging_(stream_.get(), kStagingBytes),
+      uploads_(device_),
+      staging_(stream_.get(), uploads_.get(), kStagingBytes),
       matmul_(stream_.get()),
       attention_(stream_.get(), plain_attention(options.attention)) {}
 

@@ -98,6 +98,7 @@ class Backend final : public uhd::Backend {
   bool recording_ = false;
   size_t allocated_ = 0;
   Stream stream_;
+  Stream uploads_;
   Staging staging_;
   Matmul matmul_;
   Attention attention_;

@@ -7,18 +7,25 @@
 
 namespace uhd::cuda {
 
-Staging::Staging(cudaStream_t stream, size_t bytes) : stream_(stream), half_bytes_(bytes / 2) {
+Staging::Staging(cudaStream_t stream, cudaStream_t beside, size_t bytes)
+    : stream_(stream), beside_(beside), half_bytes_(bytes / 2) {
+  check_cuda(cudaEventCreateWithFlags(&mirrored_, cudaEventDisableTiming), "creating an event");
   for (Half& half : halves_) {
     void* memory = nullptr;
     check_cuda(cudaHostAlloc(&memory, half_bytes_, cudaHostAllocDefault), "allocating pinned memory");
     half.memory = static_cast<std::byte*>(memory);
+    void* mirror = nullptr;
+    check_cuda(cudaMalloc(&mirror, half_bytes_), "allocating memory for uploads");
+    half.mirror = static_cast<std::byte*>(mirror);
     check_cuda(cudaEventCreateWithFlags(&half.read, cudaEventDisableTiming), "creating an event");
   }
 }
 
 Staging::~Staging() {
+  if (mirrored_ != nullptr) cudaEventDestroy(mirrored_);
   for (const Half& half : halves_) {
     if (half.read != nullptr) cudaEventDestroy(half.read);
+    if (half.mirror != nullptr) cudaFree(half.mirror);
     if (half.memory != nullptr) cudaFreeHost(half.memory);
   }
 }
@@ -41,8 +48,14 @@ std::span<std::byte> Staging::room(size_t least) {
 
 void Staging::send(void* to, size_t bytes) {
   constexpr size_t kUnit = 64;
-  check_cuda(cudaMemcpyAsync(to, halves_[current_].memory + used_, bytes, cudaMemcpyHostToDevice, stream_),
-             "copying to the device");
+  const Half& half = halves_[current_];
+  check_cuda(
+      cudaMemcpyAsync(half.mirror + used_, half.memory + used_, bytes, cudaMemcpyHostToDevice, beside_),
+      "copying to the device");
+  check_cuda(cudaEventRecord(mirrored_, beside_), "recording an event");
+  check_cuda(cudaStreamWaitEvent(stream_, mirrored_, 0), "waiting for an upload");
+  check_cuda(cudaMemcpyAsync(to, half.mirror + used_, bytes, cudaMemcpyDeviceToDevice, stream_),
+             "copying on the device");
   used_ = std::min(half_bytes_, (used_ + bytes + kUnit - 1) / kUnit * kUnit);
 }
 

@@ -8,11 +8,18 @@
 
 namespace uhd::cuda {
 
-// Two halves of pinned memory. Uploads fill one half; when it is full the other is taken, after the device
-// has read what was in it before. So a call waits only when the device is more than half a buffer behind.
+// Copies to the device in the order of a stream, but beside its work: pinned memory is copied on a stream of
+// its own into a mirror of it on the device, while earlier kernels run, and from there in the order of the
+// kernels' stream, at the speed of the device's memory. So the inputs of a step cross the bus during the step
+// before.
+//
+// Two halves of pinned memory and mirror. Uploads fill one half; when it is full the other is taken, after
+// the device has read what was in it before. So a call waits only when the device is more than half a buffer
+// behind.
 class Staging {
  public:
-  Staging(cudaStream_t stream, size_t bytes);
+  // `beside`: the stream of the copies from the host, used for nothing else.
+  Staging(cudaStream_t stream, cudaStream_t beside, size_t bytes);
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -28,11 +35,14 @@ class Staging {
  private:
   struct Half {
     std::byte* memory = nullptr;
-    cudaEvent_t read = nullptr;  // recorded behind the last copy out of it
+    std::byte* mirror = nullptr;
+    cudaEvent_t read = nullptr;  // recorded behind the last copy out of the mirror
   };
   void turn();
 
   cudaStream_t stream_;
+  cudaStream_t beside_;
+  cudaEvent_t mirrored_ = nullptr;
   size_t half_bytes_;
   size_t used_ = 0;
   int current_ = 0;

@@ -90,7 +90,7 @@ TEST_F(CudaMemory, WithoutRoomForAPageNothingStarts) {
       ThrowsMessage<Error>(AllOf(HasSubstr("does not hold one page: a page of 8 tokens takes 64.0 KiB"),
                                  HasSubstr("language model "), HasSubstr("vision tower "))));
   options.kv_memory_bytes = 1 << 20;
-  emulation::set_devices(1, 34 * kMiB);
+  emulation::set_devices(1, 50 * kMiB);
   EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
               ThrowsMessage<Error>(AllOf(HasSubstr("out of memory"), HasSubstr("it is for "))));
 }
