@@ -43,6 +43,9 @@ bool in_pinned_memory(const void* p, size_t bytes);
 
 // The machine. Memory is of each device; set them before anything is allocated.
 void set_devices(int count, size_t memory_bytes = size_t{8} << 30);
+// 80 is sm_80, what it is at first.
+void set_architecture(int sm);
+int architecture();
 size_t allocated_bytes(int device);
 // Fails for every buffer whose guards were written over; also done when a buffer is freed.
 void check_guards();
