@@ -141,6 +141,8 @@ std::vector<Setting> settings_of(ServerConfig& c) {
        0,
        0,
        {"none", "fp8", "int8", "int4"}},
+      {"model.quantize_activations", &e.backend.quantize_activations,
+       "on CUDA, with fp8 or int8: prompts are multiplied as codes too, faster and less exact"},
 
       {"net.host", &c.net.host, "address to listen on"},
       {"net.port", &c.net.port, "port to listen on; 0: any free one", 0, 65535},

@@ -65,6 +65,9 @@ ModelFiles open_model(const EngineOptions& options) {
   require_complete(files.config, files.checkpoint, files.tower ? &*files.tower : nullptr);
   files.format = weight_format(options.dtype, files);
   files.matrices = matrix_format(options.quantize, files.format);
+  require(!options.backend.quantize_activations || files.matrices == WeightFormat::fp8 ||
+              files.matrices == WeightFormat::int8,
+          "quantize_activations needs quantize=fp8 or int8, and quantize is \"", options.quantize, '"');
   files.identity = identity_of(files, options);
   return files;
 }

@@ -23,6 +23,8 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   }
   require(options.kind == "cpu" || options.kind == "auto", "unknown backend '", options.kind,
           "'; there is: cpu, cuda, auto");
+  require(!options.quantize_activations,
+          "model.quantize_activations is not implemented by the CPU backend: leave it out, or use CUDA");
   return std::make_unique<cpu::Backend>(options);
 }
 

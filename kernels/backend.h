@@ -78,6 +78,9 @@ struct BackendOptions {
   int local_rank = 0;              // of this rank among those of its host
   std::string attention = "auto";  // CUDA only: auto (tensor cores where they fit) | plain
   bool graphs = true;              // CUDA only: record() records
+  // CUDA only: products of more than a few rows with fp8 and int8 weights quantize the activations too, each
+  // row by a scale of its own (kernels/cuda/quantized_activations.h). fp8 needs a device of sm_89 or later.
+  bool quantize_activations = false;
   // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
   // activations. f32 or bf16.
   WeightFormat compute = WeightFormat::bf16;

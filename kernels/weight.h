@@ -10,7 +10,8 @@ namespace uhd {
 // How the elements are stored, and with it how products are formed:
 //   f32   activations stay float, products and sums in float
 //   bf16  activations are rounded to bfloat16, products of bfloat16 pairs, sums in float
-//   fp8, int8, int4  as bf16, the weight being code · scale: kernels/quantize.h
+//   fp8, int8, int4  as bf16, the weight being code · scale: kernels/quantize.h; activations become codes as
+//         well where BackendOptions::quantize_activations asks for it
 enum class WeightFormat : uint8_t { f32, bf16, fp8, int8, int4 };
 
 constexpr bool is_quantized(WeightFormat format) {

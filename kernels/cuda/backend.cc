@@ -36,6 +36,17 @@ bool plain_attention(const std::string& form) {
   return form == "plain";
 }
 
+constexpr int kLeastForFp8 = 89;  // whose tensor cores take e4m3
+
+int architecture_of(int device) {
+  int major = 0, minor = 0;
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+             "asking for the device's architecture");
+  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device),
+             "asking for the device's architecture");
+  return major * 10 + minor;
+}
+
 std::string mebibytes(size_t bytes) { return message((bytes + (1 << 19)) >> 20, " MiB"); }
 
 }  // namespace
@@ -52,10 +63,11 @@ Backend::Backend(const BackendOptions& options)
       activations_(options.compute == WeightFormat::f32 ? DType::f32 : DType::bf16),
       compute_(options.compute),
       graphs_(options.graphs),
+      quantize_activations_(options.quantize_activations),
       stream_(device_),
       uploads_(device_),
       staging_(stream_.get(), uploads_.get(), kStagingBytes),
-      matmul_(stream_.get()),
+      matmul_(stream_.get(), options.quantize_activations),
       attention_(stream_.get(), plain_attention(options.attention)) {}
 
 // The owners of memory are gone by now; what they queued may still run.
@@ -72,8 +84,10 @@ cudaStream_t Backend::stream() const {
 std::string Backend::description() const {
   cudaDeviceProp properties{};
   check_cuda(cudaGetDeviceProperties(&properties, device_), "asking for the device's properties");
-  return message("cuda ", device_, " (", properties.name, ", sm_", properties.major, properties.minor, ", ",
-                 mebibytes(properties.totalGlobalMem), "), ", name_of(activations_), " activations");
+  return message(
+      "cuda ", device_, " (", properties.name, ", sm_", properties.major, properties.minor, ", ",
+      mebibytes(properties.totalGlobalMem), "), ", name_of(activations_), " activations",
+      quantize_activations_ ? ", codes in products of more than " + std::to_string(kFewRows) + " rows" : "");
 }
 
 size_t Backend::free_memory() const {
@@ -178,8 +192,12 @@ void Backend::end_range() { nvtxRangePop(); }
 
 Weight Backend::pack_quantized(Tensor host, WeightFormat format, Tensor whole) {
   Weight w{format, host.dim(0), host.dim(1), {}, {}};
+  require(format != WeightFormat::fp8 || !quantize_activations_ || architecture_of(device_) >= kLeastForFp8,
+          "model.quantize_activations with model.quantize=fp8 needs a device of sm_", kLeastForFp8,
+          " or later, and device ", device_, " is sm_", architecture_of(device_),
+          ": take int8, or leave it out");
   const int64_t row_bytes = pieces_of(w.k, format) * kPieceBytes;
-  w.data = allocate(static_cast<size_t>(w.n * row_bytes));
+  w.data = allocate(static_cast<size_t>(rows_held(w.n, format) * row_bytes));
   const std::vector<std::byte> scales =
       pack_codes(host, whole, format, [&](int64_t first, std::span<const std::byte> rows) {
         staging_.upload(static_cast<std::byte*>(w.data.data()) + first * row_bytes, rows.data(), rows.size());

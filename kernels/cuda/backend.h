@@ -26,8 +26,9 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
-// Activations are bf16, or f32 when options.compute is f32 (parity with the references). An operation returns
-// when its kernel is queued; what went wrong on the device shows at the next call that waits.
+// Activations are bf16, or f32 when options.compute is f32 (parity with the references). To pack fp8 for
+// quantized activations is an Error where the device has no such products (before sm_89). An operation
+// returns when its kernel is queued; what went wrong on the device shows at the next call that waits.
 class Backend final : public uhd::Backend {
  public:
   explicit Backend(const BackendOptions& options);
@@ -95,6 +96,7 @@ class Backend final : public uhd::Backend {
   const DType activations_;
   const WeightFormat compute_;
   const bool graphs_;
+  const bool quantize_activations_;
   bool recording_ = false;
   size_t allocated_ = 0;
   Stream stream_;

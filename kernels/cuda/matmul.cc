@@ -1,11 +1,13 @@
 #include "kernels/cuda/matmul.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/epilogue.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/quantized.h"
+#include "kernels/cuda/quantized_activations.h"
 
 namespace uhd::cuda {
 namespace {
@@ -14,13 +16,15 @@ namespace {
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 // Prefill comes in every number of rows up to the token budget.
 constexpr size_t kMostPlans = 4096;
+// 127² times as many is below 2^31.
+constexpr int64_t kMostInt8Inputs = 131072;
 
 DType element_of(WeightFormat format) { return format == WeightFormat::f32 ? DType::f32 : DType::bf16; }
 
 }  // namespace
 
-Matmul::Matmul(cudaStream_t stream, int64_t expanded_bytes)
-    : stream_(stream), expanded_bytes_(expanded_bytes) {
+Matmul::Matmul(cudaStream_t stream, bool quantize_activations, int64_t part_bytes)
+    : stream_(stream), quantize_activations_(quantize_activations), part_bytes_(part_bytes) {
   check_cublas(cublasLtCreate(&handle_), "cublasLtCreate");
   take(workspace_, kWorkspaceBytes);
 }
@@ -28,7 +32,7 @@ Matmul::Matmul(cudaStream_t stream, int64_t expanded_bytes)
 Matmul::~Matmul() {
   cudaStreamSynchronize(stream_);
   plans_.clear();
-  for (Scratch* scratch : {&workspace_, &activations_, &biases_, &sums_, &expanded_}) {
+  for (Scratch* scratch : {&workspace_, &activations_, &biases_, &sums_, &expanded_, &codes_}) {
     for (void* block : scratch->blocks) cudaFree(block);
   }
   cublasLtDestroy(handle_);
@@ -48,10 +52,11 @@ void Matmul::quantized_product(Tensor out, Tensor x, const Weight& w, const Matm
     if (options.epilogue != Epilogue::none && !add) apply_epilogue(stream_, out, out, options.epilogue);
     return;
   }
+  if (quantize_activations_ && w.format != WeightFormat::int4) return product_of_codes(out, x, w, options);
   if (x.dtype() != DType::bf16) x = converted(x, DType::bf16, activations_);
   const int64_t stride = pieces_of(w.k, w.format) * codes_of_piece(w.format);
   const int64_t row_bytes = stride * static_cast<int64_t>(sizeof(bf16));
-  const int64_t most = std::min(w.n, std::max<int64_t>(1, expanded_bytes_ / row_bytes / 128) * 128);
+  const int64_t most = outputs_at_once(w.n, row_bytes);
   void* expanded = take(expanded_, static_cast<size_t>(most * row_bytes));
   for (int64_t first = 0; first < w.n; first += most) {
     const int64_t count = std::min(most, w.n - first);
@@ -60,6 +65,38 @@ void Matmul::quantized_product(Tensor out, Tensor x, const Weight& w, const Matm
     const Tensor bias = options.bias.empty() ? Tensor() : options.bias.slice_rows(first, count);
     product(out.slice_columns(first, count), x, part, {.bias = bias, .epilogue = options.epilogue});
   }
+}
+
+void Matmul::product_of_codes(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
+  const bool whole = w.format == WeightFormat::int8;
+  check(!whole || w.k <= kMostInt8Inputs, "a sum of ", w.k, " products of int8 may leave 32 bits");
+  const int64_t rows = whole_units(x.rows()), columns = pieces_of(w.k, w.format) * codes_of_piece(w.format);
+  // Scratch memory in powers of two: what a growing number of rows leaves behind stays below what is in use.
+  const auto code_bytes = static_cast<size_t>(rows * columns);
+  auto* const codes_at = static_cast<std::byte*>(
+      take(codes_, std::bit_ceil(code_bytes + static_cast<size_t>(rows) * sizeof(float))));
+  const Tensor codes(codes_at, DType::u8, {rows, columns}), scales(codes_at + code_bytes, DType::f32, {rows});
+  quantize_rows(stream_, codes, scales, x, w.format);
+
+  const int64_t output_bytes = rows * static_cast<int64_t>(sizeof(float));
+  const int64_t most = outputs_at_once(w.n, output_bytes);
+  void* const sums_at = take(sums_, std::bit_ceil(static_cast<size_t>(whole_units(most) * output_bytes)));
+  const Tensor held(w.data.data(), DType::u8, {rows_held(w.n, w.format), columns});
+  const Tensor weight_scales(w.scales.data(), DType::f32, {w.n});
+  const bool add = options.epilogue == Epilogue::add;
+  for (int64_t first = 0; first < w.n; first += most) {
+    const int64_t count = std::min(most, w.n - first), multiplied = whole_units(count);
+    const Tensor sums(sums_at, whole ? DType::i32 : DType::f32, {rows, multiplied});
+    multiply(w.format, sums, codes, held.slice_rows(first, multiplied), {}, false, false);
+    const Tensor bias = options.bias.empty() ? Tensor() : options.bias.slice_rows(first, count);
+    scale_sums(stream_, out.slice_columns(first, count), sums, scales, weight_scales.slice_rows(first, count),
+               bias, add);
+  }
+  if (options.epilogue != Epilogue::none && !add) apply_epilogue(stream_, out, out, options.epilogue);
+}
+
+int64_t Matmul::outputs_at_once(int64_t n, int64_t bytes_each) const {
+  return std::min(n, std::max<int64_t>(1, part_bytes_ / bytes_each / 128) * 128);
 }
 
 Tensor Matmul::in_pieces(Tensor x, WeightFormat format) {
@@ -76,6 +113,7 @@ Tensor Matmul::in_pieces(Tensor x, WeightFormat format) {
 
 void Matmul::product(Tensor out, Tensor x, Tensor w, const MatmulOptions& options) {
   const DType element = w.dtype();
+  const WeightFormat in = element == DType::f32 ? WeightFormat::f32 : WeightFormat::bf16;
   if (x.dtype() != element) x = converted(x, element, activations_);
   // cuBLASLt adds to and gives f32 of f32 operands only.
   const bool through_sums = element == DType::f32 && out.dtype() != DType::f32;
@@ -89,15 +127,17 @@ void Matmul::product(Tensor out, Tensor x, Tensor w, const MatmulOptions& option
     bias = converted(bias.reshaped({1, w.rows()}), result.dtype(), biases_);
   }
   const bool direct = !through_sums;
-  if (direct && options.epilogue == Epilogue::gelu_tanh && multiply(result, x, w, bias, false, true)) return;
+  if (direct && options.epilogue == Epilogue::gelu_tanh && multiply(in, result, x, w, bias, false, true))
+    return;
   const bool add = direct && options.epilogue == Epilogue::add;
-  multiply(result, x, w, bias, add, false);
+  multiply(in, result, x, w, bias, add, false);
   if (through_sums || (options.epilogue != Epilogue::none && !add)) {
     apply_epilogue(stream_, out, result, options.epilogue);
   }
 }
 
-bool Matmul::multiply(Tensor out, Tensor x, Tensor w, Tensor bias, bool accumulate, bool gelu_tanh) {
+bool Matmul::multiply(WeightFormat in, Tensor out, Tensor x, Tensor w, Tensor bias, bool accumulate,
+                      bool gelu_tanh) {
   PlanKey key;
   key.rows = out.rows();
   key.n = w.dim(0);
@@ -107,7 +147,7 @@ bool Matmul::multiply(Tensor out, Tensor x, Tensor w, Tensor bias, bool accumula
   key.x_stride = out.rows() == 1 ? key.k : x.row_stride();
   key.w_stride = w.row_stride();
   key.out = out.dtype();
-  key.in = x.dtype();
+  key.in = in;
   key.accumulate = accumulate;
   key.bias = !bias.empty();
   key.gelu_tanh = gelu_tanh;

@@ -30,17 +30,20 @@ constexpr int64_t weight_stride(int64_t k, WeightFormat format) {
 // Fused into the product: bias, gelu_tanh (cuBLASLt's GELU is the tanh form) and add (beta = 1). The other
 // epilogues are a pass of their own over out (epilogue.cu).
 //
-// Quantized weights: up to kFewRows rows are multiplied with the codes (quantized.h); for more, some outputs'
-// weights at a time become bf16 in scratch memory, small enough to stay in the second-level cache of the
-// larger devices, and go through cuBLASLt.
+// Quantized weights: up to kFewRows rows are multiplied with the codes (quantized.h). For more, some outputs
+// at a time, small enough to stay in the second-level cache of the larger devices: their weights become bf16
+// in scratch memory and go through cuBLASLt. With `quantize_activations` the weights of fp8 and int8 stay as
+// they are, x becomes codes too (quantized_activations.h), cuBLASLt multiplies codes with codes, and the sums
+// are scaled on their way to out. Rows of int8 may have up to 131072 inputs, so that sums fit 32 bits.
 //
 // A plan holds descriptors and the algorithm that the heuristic names; one is made at the first use of its
 // shapes, which must not be under stream capture. Scratch memory grows at first use too and is kept until the
 // end, because a captured graph may still name it. Not thread-safe; belongs to its stream's thread.
 class Matmul {
  public:
-  // expanded_bytes: of quantized weights in bf16 at a time.
-  explicit Matmul(cudaStream_t stream, int64_t expanded_bytes = int64_t{32} << 20);
+  // part_bytes: of quantized weights in bf16, or of sums of codes, at a time.
+  explicit Matmul(cudaStream_t stream, bool quantize_activations = false,
+                  int64_t part_bytes = int64_t{32} << 20);
   ~Matmul();
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
@@ -59,21 +62,28 @@ class Matmul {
   // w: [N,K] of f32 or bf16, its rows spaced.
   void product(Tensor out, Tensor x, Tensor w, const MatmulOptions& options);
   void quantized_product(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
-  // False: cuBLASLt does not fuse gelu_tanh here, nothing was done.
-  bool multiply(Tensor out, Tensor x, Tensor w, Tensor bias, bool accumulate, bool gelu_tanh);
+  // With x as codes; more than a few rows.
+  void product_of_codes(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
+  // Outputs to be had at a time when each takes so many bytes of scratch memory.
+  int64_t outputs_at_once(int64_t n, int64_t bytes_each) const;
+  // in: of x and w. False: cuBLASLt does not fuse gelu_tanh here, nothing was done.
+  bool multiply(WeightFormat in, Tensor out, Tensor x, Tensor w, Tensor bias, bool accumulate,
+                bool gelu_tanh);
   Tensor converted(Tensor x, DType dtype, Scratch& scratch);
   // x as few_rows_matmul reads it.
   Tensor in_pieces(Tensor x, WeightFormat format);
   void* take(Scratch& scratch, size_t bytes);
 
   cudaStream_t stream_;
-  const int64_t expanded_bytes_;
+  const bool quantize_activations_;
+  const int64_t part_bytes_;
   cublasLtHandle_t handle_ = nullptr;
   Scratch workspace_;    // of the algorithms: one, since a stream runs one product at a time
   Scratch activations_;  // x in the weight's type
   Scratch biases_;       // a bias in out's type
-  Scratch sums_;         // the result of f32 weights on its way to bf16
+  Scratch sums_;         // the result of f32 weights on its way to bf16, and of codes
   Scratch expanded_;     // quantized weights in bf16
+  Scratch codes_;        // quantized activations, then their scales
   std::unordered_map<PlanKey, std::unique_ptr<MatmulPlan>, PlanKeyHash> plans_;
 };
 

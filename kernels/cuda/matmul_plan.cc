@@ -10,8 +10,29 @@ namespace uhd::cuda {
 namespace {
 
 cudaDataType_t type_of(DType dtype) {
-  check(dtype == DType::f32 || dtype == DType::bf16, "no product is made of ", name_of(dtype));
-  return dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF;
+  switch (dtype) {
+    case DType::f32:
+      return CUDA_R_32F;
+    case DType::bf16:
+      return CUDA_R_16BF;
+    default:
+      check(dtype == DType::i32, "no product gives ", name_of(dtype));
+      return CUDA_R_32I;
+  }
+}
+
+cudaDataType_t type_of(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::f32:
+      return CUDA_R_32F;
+    case WeightFormat::bf16:
+      return CUDA_R_16BF;
+    case WeightFormat::fp8:
+      return CUDA_R_8F_E4M3;
+    default:
+      check(format == WeightFormat::int8, "no product is made of ", name_of(format));
+      return CUDA_R_8I;
+  }
 }
 
 cublasLtEpilogue_t epilogue_of(const PlanKey& key) {
@@ -20,9 +41,10 @@ cublasLtEpilogue_t epilogue_of(const PlanKey& key) {
 }
 
 // rows x columns in column-major order, `stride` elements from column to column.
-cublasLtMatrixLayout_t layout(DType dtype, int64_t rows, int64_t columns, int64_t stride) {
+template <class Type>
+cublasLtMatrixLayout_t layout(Type type, int64_t rows, int64_t columns, int64_t stride) {
   cublasLtMatrixLayout_t made = nullptr;
-  check_cublas(cublasLtMatrixLayoutCreate(&made, type_of(dtype), static_cast<uint64_t>(rows),
+  check_cublas(cublasLtMatrixLayoutCreate(&made, type_of(type), static_cast<uint64_t>(rows),
                                           static_cast<uint64_t>(columns), stride),
                "cublasLtMatrixLayoutCreate");
   return made;
@@ -98,7 +120,9 @@ MatmulPlan::MatmulPlan(cublasLtHandle_t handle, const PlanKey& key, const void* 
 MatmulPlan::~MatmulPlan() { destroy(); }
 
 void MatmulPlan::describe(const void* bias) {
-  check_cublas(cublasLtMatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+  const bool whole = key_.in == WeightFormat::int8;  // numbers: exact sums
+  check_cublas(cublasLtMatmulDescCreate(&operation_, whole ? CUBLAS_COMPUTE_32I : CUBLAS_COMPUTE_32F,
+                                        whole ? CUDA_R_32I : CUDA_R_32F),
                "cublasLtMatmulDescCreate");
   set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
   set(operation_, CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
@@ -147,11 +171,13 @@ void MatmulPlan::destroy() noexcept {
 void MatmulPlan::run(cublasLtHandle_t handle, void* out, const void* x, const void* w, const void* bias,
                      void* workspace, cudaStream_t stream) const {
   if (key_.bias) set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  const float alpha = 1.0f;
-  const float beta = key_.accumulate ? 1.0f : 0.0f;
-  check_cublas(cublasLtMatmul(handle, operation_, &alpha, w, w_, x, x_, &beta, out, out_, out, out_,
-                              &algorithm_, workspace, workspace_bytes_, stream),
-               "cublasLtMatmul");
+  const auto multiply = [&](auto alpha, auto beta) {  // of the scale type
+    check_cublas(cublasLtMatmul(handle, operation_, &alpha, w, w_, x, x_, &beta, out, out_, out, out_,
+                                &algorithm_, workspace, workspace_bytes_, stream),
+                 "cublasLtMatmul");
+  };
+  if (key_.in == WeightFormat::int8) return multiply(int32_t{1}, int32_t{0});
+  multiply(1.0f, key_.accumulate ? 1.0f : 0.0f);
 }
 
 }  // namespace uhd::cuda

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/dtype.h"
+#include "kernels/weight.h"
 
 namespace uhd::cuda {
 
@@ -27,7 +27,9 @@ struct PlanKey {
   int64_t x_stride = 0;
   int64_t w_stride = 0;
   DType out = DType::f32;
-  DType in = DType::f32;  // of x and w
+  // Of x and w alike: f32 or bf16 with out f32 or bf16, fp8 with f32, int8 with i32. Codes are multiplied as
+  // they are, without scales, and only to be kept: no bias, no epilogue, nothing is added.
+  WeightFormat in = WeightFormat::f32;
   bool accumulate = false;
   bool bias = false;
   bool gelu_tanh = false;

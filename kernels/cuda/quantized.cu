@@ -8,14 +8,6 @@ namespace {
 
 using Piece = Packed<uint32_t, 4>;
 
-template <class To, class From>
-__device__ To bits_as(From from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  memcpy(static_cast<void*>(&to), &from, sizeof(to));
-  return to;
-}
-
 // Two values that bfloat16 holds exactly.
 __device__ inline uint32_t exact_pair(float low, float high) {
   return bits_as<uint32_t>(low) >> 16 | (bits_as<uint32_t>(high) & 0xffff0000u);

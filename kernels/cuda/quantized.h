@@ -17,6 +17,15 @@ constexpr int64_t pieces_of(int64_t k, WeightFormat format) {
   return (k + codes_of_piece(format) - 1) / codes_of_piece(format);
 }
 
+// cuBLASLt takes products of codes with codes where every size and every address is a multiple of 16: columns
+// are by the pieces, and memory of fp8 and int8 is held for whole sixteens of rows. What lies in rows beyond
+// N is never looked at.
+constexpr int64_t kCodesUnit = 16;
+constexpr int64_t whole_units(int64_t rows) { return (rows + kCodesUnit - 1) / kCodesUnit * kCodesUnit; }
+constexpr int64_t rows_held(int64_t n, WeightFormat format) {
+  return format == WeightFormat::int4 ? n : whole_units(n);
+}
+
 // Most rows of x that few_rows_matmul takes.
 constexpr int64_t kFewRows = 32;
 

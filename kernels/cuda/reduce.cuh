@@ -31,6 +31,14 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
+__device__ inline uint32_t warp_max(uint32_t value) {
+  for (int step = kWarp / 2; step > 0; step /= 2) {
+    const uint32_t other = __shfl_xor_sync(kAllLanes, value, step);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
 // The sum over all threads of the block, to all of them. blockDim.x is a multiple of 32, at most 1024. Every
 // thread of the block calls it. May be called again at once: it ends with a fence, so that no warp writes its
 // next partial sum while another still reads this one.
@@ -43,6 +51,20 @@ __device__ inline float block_sum(float value) {
   if (lane == 0) partial[warp] = value;
   __syncthreads();
   value = warp_sum(lane < warps ? partial[lane] : 0.0f);
+  __syncthreads();
+  return value;
+}
+
+// The largest of all threads of the block, to all of them; called as block_sum is.
+__device__ inline uint32_t block_max(uint32_t value) {
+  struct Partial;
+  uint32_t* partial = block_array<uint32_t, kWarp, Partial>();
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
+  value = warp_max(value);
+  if (warps == 1) return value;
+  if (lane == 0) partial[warp] = value;
+  __syncthreads();
+  value = warp_max(lane < warps ? partial[lane] : 0u);
   __syncthreads();
   return value;
 }

@@ -1,4 +1,4 @@
-// Activations in memory (f32 or bf16) and in registers (f32), 16 bytes at a time.
+// Activations and sums in memory (f32, bf16, i32) and in registers (f32), 16 bytes at a time.
 #pragma once
 
 #include "kernels/cuda/device.cuh"
@@ -8,6 +8,7 @@ namespace uhd::cuda {
 using Bf16 = __nv_bfloat16;
 
 __device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(int32_t x) { return static_cast<float>(x); }
 __device__ inline float to_float(Bf16 x) { return __bfloat162float(x); }
 __device__ inline float to_float(__half x) { return __half2float(x); }
 template <class T>
@@ -18,6 +19,14 @@ __device__ T from_float(float x) {
     return __float2bfloat16_rn(x);
   else
     return __float2half_rn(x);
+}
+
+template <class To, class From>
+__device__ To bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  memcpy(static_cast<void*>(&to), &from, sizeof(to));
+  return to;
 }
 
 // Elements in one 16-byte access.

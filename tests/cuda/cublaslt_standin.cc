@@ -60,7 +60,21 @@ T& of(void* opaque) {
   return *static_cast<T*>(opaque);
 }
 
-size_t size_of(cudaDataType type) { return type == CUDA_R_32F ? 4 : type == CUDA_R_16BF ? 2 : 0; }
+size_t size_of(cudaDataType type) {
+  switch (type) {
+    case CUDA_R_32F:
+    case CUDA_R_32I:
+      return 4;
+    case CUDA_R_16BF:
+      return 2;
+    case CUDA_R_8I:
+    case CUDA_R_8F_E4M3:
+      return 1;
+    default:
+      return 0;
+  }
+}
+bool is_code(cudaDataType type) { return size_of(type) == 1; }
 
 bool has_bias(const Operation& op) { return (op.epilogue & CUBLASLT_EPILOGUE_BIAS) != 0; }
 bool has_gelu(const Operation& op) { return (op.epilogue & CUBLASLT_EPILOGUE_GELU) != 0; }
@@ -74,8 +88,8 @@ uint64_t problem_of(const Operation& op, const Layout& a, const Layout& b, const
       hash = mix(hash, static_cast<uint64_t>(v));
     }
   }
-  for (int64_t v :
-       {int64_t{op.compute}, int64_t{op.transpose_a}, int64_t{op.transpose_b}, int64_t{op.epilogue}}) {
+  for (int64_t v : {int64_t{op.compute}, int64_t{op.scale}, int64_t{op.transpose_a}, int64_t{op.transpose_b},
+                    int64_t{op.epilogue}}) {
     hash = mix(hash, static_cast<uint64_t>(v));
   }
   return hash;
@@ -86,7 +100,32 @@ bool layout_holds(const Layout& l) {
          size_of(l.type) > 0;
 }
 
-// Types and epilogues of the library's table for products in f32.
+// Bytes that every address, size and stride of codes must be a multiple of. The library's manual asks it of
+// e4m3, and only multiples of 4 of int8, but for 16 if it is to be fast.
+constexpr uint32_t kCodeBytes = 16;
+
+// The manual's table and its requirements for int8 in the ordinary order (its "IMMA kernels") and for e4m3:
+// A transposed and B not. Of its results only those that keep every bit are known here, plainly stored.
+cublasStatus_t check_codes(const Operation& op, const Layout& a, const Layout& b, const Layout& d) {
+  const bool whole = a.type == CUDA_R_8I;
+  const bool types =
+      a.type == b.type &&
+      (whole ? d.type == CUDA_R_32I && op.compute == CUBLAS_COMPUTE_32I && op.scale == CUDA_R_32I
+             : (d.type == CUDA_R_32F || d.type == CUDA_R_16BF) && op.compute == CUBLAS_COMPUTE_32F &&
+                   op.scale == CUDA_R_32F);
+  if (!types || op.epilogue != CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (!whole && uhd::emulation::architecture() < 89) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (op.transpose_a != CUBLAS_OP_T || op.transpose_b != CUBLAS_OP_N) return CUBLAS_STATUS_NOT_SUPPORTED;
+  for (const Layout& l : {a, b, d}) {
+    const auto size = static_cast<int64_t>(size_of(l.type));
+    if (l.rows % kCodeBytes != 0 || l.columns % kCodeBytes != 0 || l.ld * size % kCodeBytes != 0) {
+      return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// Types and epilogues of the library's table.
 cublasStatus_t check_problem(const Operation& op, const Layout& a, const Layout& b, const Layout& c,
                              const Layout& d) {
   for (const Layout& l : {a, b, c, d}) {
@@ -100,11 +139,11 @@ cublasStatus_t check_problem(const Operation& op, const Layout& a, const Layout&
   const int64_t n = tb ? b.rows : b.columns;
   if (k != (tb ? b.columns : b.rows) || d.rows != m || d.columns != n) return CUBLAS_STATUS_INVALID_VALUE;
   if (c.rows != d.rows || c.columns != d.columns || c.type != d.type) return CUBLAS_STATUS_INVALID_VALUE;
-  if (op.compute != CUBLAS_COMPUTE_32F || op.scale != CUDA_R_32F ||
-      op.pointer_mode != CUBLASLT_POINTER_MODE_HOST) {
-    return CUBLAS_STATUS_NOT_SUPPORTED;
-  }
-  const bool types = a.type == b.type && (a.type == CUDA_R_16BF || d.type == CUDA_R_32F);
+  if (op.pointer_mode != CUBLASLT_POINTER_MODE_HOST) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (is_code(a.type) || is_code(b.type)) return check_codes(op, a, b, d);
+  if (op.compute != CUBLAS_COMPUTE_32F || op.scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const bool types = a.type == b.type && (a.type == CUDA_R_16BF || a.type == CUDA_R_32F) &&
+                     (d.type == CUDA_R_32F || (d.type == CUDA_R_16BF && a.type == CUDA_R_16BF));
   if (!types) return CUBLAS_STATUS_NOT_SUPPORTED;
   constexpr uint32_t kKnown = CUBLASLT_EPILOGUE_DEFAULT | CUBLASLT_EPILOGUE_BIAS | CUBLASLT_EPILOGUE_GELU;
   if (op.epilogue == 0 || (op.epilogue & ~kKnown) != 0) return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -137,16 +176,40 @@ bool reaches(const Layout& l, const void* p) {
   return uhd::emulation::in_device_memory(p, static_cast<size_t>(elements) * size_of(l.type));
 }
 
+// Sign, four bits of exponent with bias 7, three of mantissa; all bits set is NaN.
+double e4m3(uint8_t code) {
+  const int exponent = code >> 3 & 15, mantissa = code & 7;
+  if (exponent == 15 && mantissa == 7) return std::nan("");
+  const double size = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return code >> 7 != 0 ? -size : size;
+}
+
 double load(cudaDataType type, const void* p, int64_t i) {
-  return type == CUDA_R_32F ? static_cast<const float*>(p)[i]
-                            : static_cast<double>(static_cast<float>(static_cast<const bf16*>(p)[i]));
+  switch (type) {
+    case CUDA_R_32F:
+      return static_cast<const float*>(p)[i];
+    case CUDA_R_32I:
+      return static_cast<const int32_t*>(p)[i];
+    case CUDA_R_8I:
+      return static_cast<const int8_t*>(p)[i];
+    case CUDA_R_8F_E4M3:
+      return e4m3(static_cast<const uint8_t*>(p)[i]);
+    default:
+      return static_cast<double>(static_cast<float>(static_cast<const bf16*>(p)[i]));
+  }
 }
 
 void store(cudaDataType type, void* p, int64_t i, double value) {
-  if (type == CUDA_R_32F) {
-    static_cast<float*>(p)[i] = static_cast<float>(value);
-  } else {
-    static_cast<bf16*>(p)[i] = bf16(static_cast<float>(value));
+  switch (type) {
+    case CUDA_R_32F:
+      static_cast<float*>(p)[i] = static_cast<float>(value);
+      break;
+    case CUDA_R_32I:
+      if (std::abs(value) > INT32_MAX) uhd::emulation::fail("a sum of int8 products leaves 32 bits");
+      static_cast<int32_t*>(p)[i] = static_cast<int32_t>(value);
+      break;
+    default:
+      static_cast<bf16*>(p)[i] = bf16(static_cast<float>(value));
   }
 }
 
@@ -160,7 +223,7 @@ struct Product {
   Layout a, b, c, d;
   const void *pa, *pb, *pc;
   void* pd;
-  float alpha, beta;
+  double alpha, beta;
   void* workspace;
   size_t workspace_bytes;
 
@@ -175,7 +238,7 @@ struct Product {
       for (int64_t i = 0; i < d.rows; ++i) {
         const int64_t first_a = ta ? i * a.ld : i, first_b = tb ? j : j * b.ld;
         double value = alpha * sum(first_a, step_a, first_b, step_b, k);
-        if (beta != 0) value += static_cast<double>(beta) * load(c.type, pc, j * c.ld + i);
+        if (beta != 0) value += beta * load(c.type, pc, j * c.ld + i);
         if (has_bias(op)) value += load(d.type, op.bias, i);
         if (has_gelu(op)) value = gelu_tanh(value);
         store(d.type, pd, j * d.ld + i, value);
@@ -185,6 +248,7 @@ struct Product {
 
   double sum(int64_t first_a, int64_t step_a, int64_t first_b, int64_t step_b, int64_t k) const {
     double total = 0;
+    if (is_code(a.type)) return sum_of_codes(first_a, first_b, k);
     if (a.type == CUDA_R_32F && step_a == 1 && step_b == 1) {
       const float* x = static_cast<const float*>(pa) + first_a;
       const float* y = static_cast<const float*>(pb) + first_b;
@@ -196,7 +260,30 @@ struct Product {
     }
     return total;
   }
+
+  double sum_of_codes(int64_t first_a, int64_t first_b, int64_t k) const {
+    static const auto* const values = [] {
+      auto* const table = new double[256];
+      for (int code = 0; code < 256; ++code) table[code] = e4m3(static_cast<uint8_t>(code));
+      return table;
+    }();
+    const auto* x = static_cast<const uint8_t*>(pa) + first_a;
+    const auto* y = static_cast<const uint8_t*>(pb) + first_b;
+    if (a.type == CUDA_R_8I) {
+      int64_t total = 0;
+      for (int64_t i = 0; i < k; ++i) total += static_cast<int8_t>(x[i]) * static_cast<int8_t>(y[i]);
+      return static_cast<double>(total);
+    }
+    double total = 0;
+    for (int64_t i = 0; i < k; ++i) total += values[x[i]] * values[y[i]];
+    return total;
+  }
 };
+
+// alpha or beta of the scale type.
+double scalar(const Operation& op, const void* p) {
+  return op.scale == CUDA_R_32I ? *static_cast<const int32_t*>(p) : *static_cast<const float*>(p);
+}
 
 template <class T>
 cublasStatus_t assign(T& to, const void* buf, size_t size) {
@@ -325,9 +412,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   const auto &la = of<Layout>(a), &lb = of<Layout>(b), &lc = of<Layout>(c), &ld = of<Layout>(d);
   if (const auto status = check_problem(op, la, lb, lc, ld); status != CUBLAS_STATUS_SUCCESS) return status;
   const auto& wanted = of<Preference>(preference);
-  // No matrix of two-byte elements can start at an odd address.
+  // No matrix of two-byte elements can start at an odd address, and codes are taken sixteen at a time.
   const uint32_t least = std::min({wanted.align_a, wanted.align_b, wanted.align_c, wanted.align_d});
-  if (least < size_of(la.type)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (least < (is_code(la.type) ? kCodeBytes : size_of(la.type))) return CUBLAS_STATUS_NOT_SUPPORTED;
   Algorithm algorithm;
   algorithm.problem = problem_of(op, la, lb, lc, ld);
   // A long sum is cut into parts where the workspace allows it.
@@ -369,8 +456,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
             b,
             c,
             d,
-            *static_cast<const float*>(alpha),
-            *static_cast<const float*>(beta),
+            scalar(of<Operation>(desc), alpha),
+            scalar(of<Operation>(desc), beta),
             workspace,
             0};
   if (const auto status = check_problem(p.op, p.a, p.b, p.c, p.d); status != CUBLAS_STATUS_SUCCESS)

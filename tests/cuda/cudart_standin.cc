@@ -65,6 +65,7 @@ struct Machine {
   uint64_t last_number = 0;
   int devices = 8;
   size_t memory = size_t{8} << 30;
+  int architecture = 80;
   std::mutex report_mutex;  // of its own: guards are checked while the other lock is held
   std::string failure;
 };
@@ -270,6 +271,14 @@ bool reaches(int of, int other) {
   const std::lock_guard lock(machine().mutex);
   return of == other || machine().reached.contains({of, other});
 }
+void set_architecture(int sm) {
+  const std::lock_guard lock(machine().mutex);
+  machine().architecture = sm;
+}
+int architecture() {
+  const std::lock_guard lock(machine().mutex);
+  return machine().architecture;
+}
 size_t allocated_bytes(int of) {
   const std::lock_guard lock(machine().mutex);
   return allocated_locked(of);
@@ -387,8 +396,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   const int name[2] = {getpid(), device};
   std::memcpy(p->uuid.bytes, name, sizeof(name));
   std::strcpy(p->name, "emulated device");
-  p->major = 8;
-  p->minor = 0;
+  p->major = architecture() / 10;
+  p->minor = architecture() % 10;
   p->totalGlobalMem = machine().memory;
   p->multiProcessorCount = 4;
   p->warpSize = 32;
@@ -404,10 +413,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
       *value = 4;
       break;
     case cudaDevAttrComputeCapabilityMajor:
-      *value = 8;
+      *value = architecture() / 10;
       break;
     case cudaDevAttrComputeCapabilityMinor:
-      *value = 0;
+      *value = architecture() % 10;
       break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = 99 << 10;

@@ -1,5 +1,6 @@
 // The engine on an emulated device: with steps recorded and overlapped, on one rank and on two, requests get
 // the answers that they get on the CPU.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -146,6 +147,28 @@ INSTANTIATE_TEST_SUITE_P(Forms, CudaEngine,
                                          Form{"TwoRanksPlain", 2, false, false},
                                          Form{"TwoRanksByIpc", 2, true, true, "on"}),
                          [](const auto& test) { return test.param.name; });
+
+// Prompts of more rows than keep their activations whole: the answers are the same with recorded steps and
+// without, and an older device has no fp8.
+TEST(CudaEngines, AnswerWithQuantizedActivations) {
+  emulation::set_devices(4);
+  EngineOptions options = options_of({}, "cuda");
+  options.token_budget = 48;
+  options.backend.quantize_activations = true;
+  options.quantize = "fp8";
+  EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("needs a device of sm_89 or later")));
+  options.quantize = "int8";
+  // One by one: which rows stand together decides what becomes codes.
+  const auto found = [&] {
+    const auto engine = make_engine(options, ranks(1, 0));
+    return Ids{answers(*engine, {greedy(45, 6)})[0], answers(*engine, {greedy(40, 4)})[0]};
+  };
+  const Ids recorded = found();
+  options.backend.graphs = options.overlap = false;
+  EXPECT_EQ(found(), recorded);
+  EXPECT_EQ(emulation::failure(), "");
+}
 
 // Pages for little more than one of them: sequences are preempted while a step of theirs is under way.
 TEST(CudaEngines, AnswerAsOnTheCpuThoughPagesRunOut) {

@@ -213,7 +213,7 @@ TEST(MatmulParts, OfQuantizedOutputsGiveTheWhole) {
       backend.download(Tensor::of(host.data(), {kRows, kOutputs}), result);
       return host;
     };
-    cuda::Matmul whole(backend.stream()), parts(backend.stream(), 1);
+    cuda::Matmul whole(backend.stream()), parts(backend.stream(), false, 1);
     EXPECT_EQ(product(parts), product(whole)) << name_of(format);
     EXPECT_EQ(whole.plans(), 1u);
     EXPECT_EQ(parts.plans(), 2u) << "128 outputs, and the rest";

@@ -51,6 +51,9 @@ void set_devices(int count, size_t memory_bytes = size_t{8} << 30);
 void set_peer_access(bool possible);
 // Whether memory of device `other` may be used by what runs on `device`: of its own, or peer access is on.
 bool reaches(int device, int other);
+// 80 is sm_80, what it is at first.
+void set_architecture(int sm);
+int architecture();
 size_t allocated_bytes(int device);
 // Fails for every buffer whose guards were written over; also done when a buffer is freed.
 void check_guards();

@@ -277,6 +277,15 @@ TEST(Engine, SaysWhichOptionIsWrong) {
   options = tiny_options(c.model);
   options.quantize = "int3";
   EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
+  options.backend.quantize_activations = true;
+  for (const char* unfit : {"none", "int4"}) {
+    options.quantize = unfit;
+    EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
+                testing::ThrowsMessage<Error>(testing::HasSubstr("needs quantize=fp8 or int8")));
+  }
+  options.quantize = "int8";
+  EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("not implemented by the CPU backend")));
   options = tiny_options(c.model / "absent");
   EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
   options = tiny_options(c.model);

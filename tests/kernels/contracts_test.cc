@@ -141,6 +141,8 @@ TEST(MakeBackend, SaysWhatIsMissing) {
               ThrowsMessage<Error>(HasSubstr("unknown backend 'gpu'")));
   EXPECT_THAT([] { make_backend({.isa = "avx1024"}); }, ThrowsMessage<Error>(HasSubstr("'avx1024'")));
   EXPECT_THROW(make_backend({.threads = -1}), Error);
+  EXPECT_THAT([] { make_backend({.quantize_activations = true}); },
+              ThrowsMessage<Error>(HasSubstr("quantize_activations is not implemented by the CPU backend")));
   const auto automatic = make_backend({.kind = "auto", .threads = 1, .isa = "scalar"});
   EXPECT_THAT(automatic->description(),
               testing::AnyOf("cpu scalar, 1 thread", testing::StartsWith("cuda 0")));
