@@ -37,6 +37,9 @@ void paged_attention_rows(cudaStream_t stream, Tensor out, Tensor q, KvLayer pag
                           float scale);
 void paged_attention_tiles(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
                            float scale, int splits, float* partials);
+// The part of it that decodes, sequences of up to kSplitRows rows.
+void paged_attention_splits(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                            float scale, int splits, float* partials);
 // select.cu
 void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits);
 void best_of_shards(cudaStream_t stream, Tensor ids, Tensor part_ids, Tensor values, int64_t width,
