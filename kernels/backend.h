@@ -75,9 +75,11 @@ struct BackendOptions {
   std::string isa = "auto";  // CPU only: auto | avx512_bf16 | avx512 | avx2 | scalar
   // CUDA only: which of the devices that this process sees; -1: by local_rank, round and round.
   int device = -1;
-  int local_rank = 0;              // of this rank among those of its host
-  std::string attention = "auto";  // CUDA only: auto (tensor cores where they fit) | plain
-  bool graphs = true;              // CUDA only: record() records
+  int local_rank = 0;  // of this rank among those of its host
+  // CUDA only: auto (tensor cores where they fit) | plain | flashinfer (its kernels, where they are built and
+  // fit, else as auto)
+  std::string attention = "auto";
+  bool graphs = true;  // CUDA only: record() records
   // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
   // activations. f32 or bf16.
   WeightFormat compute = WeightFormat::bf16;

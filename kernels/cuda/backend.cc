@@ -31,11 +31,6 @@ int usable_device(const BackendOptions& options) {
   return device;
 }
 
-bool plain_attention(const std::string& form) {
-  require(form == "auto" || form == "plain", "backend.attention is '", form, "', but must be auto or plain");
-  return form == "plain";
-}
-
 std::string mebibytes(size_t bytes) { return message((bytes + (1 << 19)) >> 20, " MiB"); }
 
 }  // namespace
@@ -55,7 +50,7 @@ Backend::Backend(const BackendOptions& options)
       stream_(device_),
       staging_(stream_.get(), kStagingBytes),
       matmul_(stream_.get()),
-      attention_(stream_.get(), plain_attention(options.attention)) {}
+      attention_(stream_.get(), attention_form(options.attention)) {}
 
 // The owners of memory are gone by now; what they queued may still run.
 Backend::~Backend() {
