@@ -18,6 +18,21 @@ if(NOT UHD_CUDA_INCLUDE OR (UHD_CUDA STREQUAL native AND NOT UHD_NVCC))
     "UHD_CUDA=off builds without it.")
 endif()
 
+# FlashInfer's headers (scripts/flashinfer) where they are asked for or at hand; in emulation a stand-in, always.
+option(UHD_FLASHINFER "CUDA backend: with FlashInfer's attention, for backend.attention=flashinfer" OFF)
+find_path(UHD_FLASHINFER_HEADERS flashinfer/attention/prefill.cuh HINTS ${FLASHINFER_ROOT} ${PROJECT_SOURCE_DIR}/build/flashinfer
+  PATH_SUFFIXES include flashinfer/data/include)
+if(UHD_CUDA STREQUAL emulated)
+  set(UHD_FLASHINFER_INCLUDE ${PROJECT_SOURCE_DIR}/tests/cuda/flashinfer_standin)
+elseif(NOT UHD_FLASHINFER)
+  set(UHD_FLASHINFER_INCLUDE "")
+elseif(NOT UHD_FLASHINFER_HEADERS)
+  message(FATAL_ERROR "UHD_FLASHINFER=ON needs FlashInfer's headers, and they were not found: scripts/flashinfer brings them, "
+    "or say where they are with -DFLASHINFER_ROOT=<folder>.")
+else()
+  set(UHD_FLASHINFER_INCLUDE ${UHD_FLASHINFER_HEADERS})
+endif()
+
 if(UHD_CUDA STREQUAL native)
   set(CMAKE_CUDA_COMPILER ${UHD_NVCC})
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)

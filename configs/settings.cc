@@ -223,10 +223,10 @@ std::vector<Setting> settings_of(ServerConfig& c) {
        {"auto", "avx512_bf16", "avx512", "avx2", "scalar"}},
       {"backend.attention",
        &e.backend.attention,
-       "form of attention on CUDA: tensor cores where they fit, or none",
+       "form of attention on CUDA: tensor cores where they fit, none, or FlashInfer's where built",
        0,
        0,
-       {"auto", "plain"}},
+       {"auto", "plain", "flashinfer"}},
       {"backend.graphs", &e.backend.graphs, "on CUDA: record decode steps once, by batch size"},
 
       {"image.max_bytes", &i.limits.max_bytes, "of one encoded image", 1, 1 << 30},

@@ -75,9 +75,11 @@ struct BackendOptions {
   std::string isa = "auto";  // CPU only: auto | avx512_bf16 | avx512 | avx2 | scalar
   // CUDA only: which of the devices that this process sees; -1: by local_rank, round and round.
   int device = -1;
-  int local_rank = 0;              // of this rank among those of its host
-  std::string attention = "auto";  // CUDA only: auto (tensor cores where they fit) | plain
-  bool graphs = true;              // CUDA only: record() records
+  int local_rank = 0;  // of this rank among those of its host
+  // CUDA only: auto (tensor cores where they fit) | plain | flashinfer (its kernels, where they are built and
+  // fit, else as auto)
+  std::string attention = "auto";
+  bool graphs = true;  // CUDA only: record() records
   // CUDA only: products of more than a few rows with fp8 and int8 weights quantize the activations too, each
   // row by a scale of its own (kernels/cuda/quantized_activations.h). fp8 needs a device of sm_89 or later.
   bool quantize_activations = false;

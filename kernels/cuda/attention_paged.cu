@@ -339,28 +339,39 @@ void paged_attention_rows(cudaStream_t stream, Tensor out, Tensor q, KvLayer pag
   }
 }
 
-void paged_attention_tiles(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
-                           float scale, int splits, float* partials) {
+void paged_attention_splits(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                            float scale, int splits, float* partials) {
   if (q.elements() == 0 || spans.kv_lengths.dim(0) == 0) return;
   auto a = arguments<Bf16, Bf16>(out, q, pages, spans, scale);
   a.splits = splits;
   a.partials = partials;
   const auto sequences = static_cast<unsigned>(a.sequences), kv_heads = static_cast<unsigned>(a.kv_heads);
   const int most_rows = spans.max_q * (a.heads / a.kv_heads);
-  constexpr int kRows = kTileWarps * kWarpRows;
-  const auto row_tiles = static_cast<unsigned>((most_rows + kRows - 1) / kRows);
+  if (sequences == 1 && most_rows > kSplitRows) return;
   with_tile_head(a.d, [&](auto head) {
     constexpr int kD = decltype(head)::value;
-    if (most_rows > kSplitRows)
-      launch(paged_tiles<kD>, dim3(row_tiles, kv_heads, sequences), dim3(kTileThreads), kTileBytes<kD>,
-             stream, a);
-    if (sequences > 1 || most_rows <= kSplitRows)
-      launch(paged_splits<kD>, dim3(static_cast<unsigned>(splits), kv_heads, sequences), dim3(kTileThreads),
-             kTileBytes<kD>, stream, a);
+    launch(paged_splits<kD>, dim3(static_cast<unsigned>(splits), kv_heads, sequences), dim3(kTileThreads),
+           kTileBytes<kD>, stream, a);
   });
-  if (splits > 1 && (sequences > 1 || most_rows <= kSplitRows))
+  if (splits > 1)
     launch(merge_splits, dim3(static_cast<unsigned>(std::min(most_rows, kSplitRows)), kv_heads, sequences),
            dim3(kTileThreads), 0, stream, a);
+}
+
+void paged_attention_tiles(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                           float scale, int splits, float* partials) {
+  if (q.elements() == 0 || spans.kv_lengths.dim(0) == 0) return;
+  const auto a = arguments<Bf16, Bf16>(out, q, pages, spans, scale);
+  const int most_rows = spans.max_q * (a.heads / a.kv_heads);
+  constexpr int kRows = kTileWarps * kWarpRows;
+  const dim3 grid(static_cast<unsigned>((most_rows + kRows - 1) / kRows), static_cast<unsigned>(a.kv_heads),
+                  static_cast<unsigned>(a.sequences));
+  if (most_rows > kSplitRows)
+    with_tile_head(a.d, [&](auto head) {
+      constexpr int kD = decltype(head)::value;
+      launch(paged_tiles<kD>, grid, dim3(kTileThreads), kTileBytes<kD>, stream, a);
+    });
+  paged_attention_splits(stream, out, q, pages, spans, scale, splits, partials);
 }
 
 }  // namespace uhd::cuda

@@ -1,5 +1,5 @@
-// How attention on tensor cores is cut: tiles of keys, and for decoding sequences splits over blocks. Pure
-// functions, for host and device.
+// How attention on tensor cores is cut: tiles of keys, splits over blocks for decoding sequences, and slots
+// for FlashInfer. Pure functions, for host and device.
 #pragma once
 
 #include <algorithm>
@@ -61,5 +61,21 @@ UHD_DEVICE_FUNCTION constexpr int64_t partial_floats(int64_t d) { return kSplitR
 constexpr size_t split_scratch_bytes(int at_once, int64_t largest_d) {
   return static_cast<size_t>(at_once) * static_cast<size_t>(partial_floats(largest_d)) * sizeof(float);
 }
+
+// FlashInfer's blocks take `tile` rows of one sequence and key head. Their slots in the grid are counted by
+// the shape of the step alone: a sequence whose first token is row `token` of q begins at this slot, and what
+// it needs is never more than what lies between its slot and the next sequence's. The end is the slot of a
+// sequence more.
+constexpr int kFlashInferTile = 128;
+UHD_DEVICE_FUNCTION constexpr int64_t first_slot(int64_t sequence, int64_t token, int64_t group,
+                                                 int64_t tile) {
+  return token * group / tile + sequence;
+}
+
+// Memory of a plan (flashinfer_plan.h), and what of it is held from the start.
+constexpr size_t plan_bytes(int64_t sequences, int64_t slots) {
+  return static_cast<size_t>(4 * (sequences + 2 + 3 * slots) + slots);
+}
+constexpr size_t kPlanBytes = size_t{1} << 20;
 
 }  // namespace uhd::cuda

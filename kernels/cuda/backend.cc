@@ -31,11 +31,6 @@ int usable_device(const BackendOptions& options) {
   return device;
 }
 
-bool plain_attention(const std::string& form) {
-  require(form == "auto" || form == "plain", "backend.attention is '", form, "', but must be auto or plain");
-  return form == "plain";
-}
-
 constexpr int kLeastForFp8 = 89;  // whose tensor cores take e4m3
 
 int architecture_of(int device) {
@@ -68,7 +63,7 @@ Backend::Backend(const BackendOptions& options)
       uploads_(device_),
       staging_(stream_.get(), uploads_.get(), kStagingBytes),
       matmul_(stream_.get(), options.quantize_activations),
-      attention_(stream_.get(), plain_attention(options.attention)) {}
+      attention_(stream_.get(), attention_form(options.attention)) {}
 
 // The owners of memory are gone by now; what they queued may still run.
 Backend::~Backend() {

@@ -37,6 +37,15 @@ void paged_attention_rows(cudaStream_t stream, Tensor out, Tensor q, KvLayer pag
                           float scale);
 void paged_attention_tiles(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
                            float scale, int splits, float* partials);
+// The part of it that decodes, sequences of up to kSplitRows rows.
+void paged_attention_splits(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
+                            float scale, int splits, float* partials);
+// attention_flashinfer.cu, or no_flashinfer.cc where it is not built. bf16, heads of 64 or 128, `out` dense;
+// without `decodes`, sequences of up to kSplitRows rows are left to paged_attention_splits. plan has room for
+// the step's plan (attention_plan.h), used in the stream's order.
+bool has_flashinfer();
+void paged_attention_flashinfer(cudaStream_t stream, Tensor out, Tensor q, KvLayer pages,
+                                const PagedSpans& spans, float scale, bool decodes, void* plan);
 // select.cu
 void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits);
 void best_of_shards(cudaStream_t stream, Tensor ids, Tensor part_ids, Tensor values, int64_t width,

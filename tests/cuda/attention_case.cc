@@ -170,7 +170,7 @@ double paged_error(const PagedCase& c, const PagedForm& form) {
   const auto k_pages = paged(k), v_pages = paged(v);
   const Shape q_shape{q_at.back(), c.heads, c.d};
   const Twin q(stream, c.dtype, q_shape, kGap, noise(1));
-  Twin out(stream, c.dtype, q_shape, 2 * kGap, nan);
+  Twin out(stream, c.dtype, q_shape, c.out_gap, nan);
   const Twin partials(stream, DType::f32, {64 * sequences * c.kv_heads, 16 * (c.d + 2)}, 0, nan);
   const Indices q_offsets(stream, q_at, {sequences + 1}), lengths(stream, c.lengths, {sequences}),
       page_table(stream, table, {sequences, table_pages});

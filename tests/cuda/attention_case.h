@@ -37,6 +37,7 @@ struct PagedCase {
   int64_t d;
   DType dtype = DType::bf16;  // of activations
   DType pages = DType::bf16;
+  int64_t out_gap = 16;  // elements between rows of the result
 };
 double paged_error(const PagedCase& c, const PagedForm& form);
 

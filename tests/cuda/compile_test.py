@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Every kernel compiles for every architecture without a warning, uses what resources.txt says, and loads wide.
 
-    compile_test.py NVCC [--update] [--disassembler CUOBJDUMP]
+    compile_test.py NVCC [--update] [--disassembler CUOBJDUMP] [--flashinfer INCLUDE]
 
+With --flashinfer it is FLASHINFER alone, against the headers in that folder; what their kernels take is their affair.
 resources.txt holds registers, spilled bytes and static shared memory of each kernel as this compiler gives them. With another
 release of the compiler only spills are compared. A change of kernels updates the table with --update, so that a
 review sees what it costs.
@@ -19,12 +20,13 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLE = pathlib.Path(__file__).with_name("resources.txt")
 ARCHITECTURES = ["80", "89", "90", "100"]
+FLASHINFER = "attention_flashinfer.cu"
 MOST_SPILLED = 16  # bytes: a few registers outside the loops
 # Instructions that a file's code claims: SASS, and PTX where no disassembler is at hand.
 WIDE = [("LDG.E.128", "ld.global.v4"), ("STG.E.128", "st.global.v4")]
 TENSOR = [("HMMA.16816.F32.BF16", "mma.sync.aligned.m16n8k16"), ("LDSM", "ldmatrix"), ("LDGSTS", "cp.async.cg")]
 CLAIMS = {
-    "attention_packed.cu": TENSOR, "attention_paged.cu": TENSOR, "elementwise.cu": WIDE, "norm.cu": WIDE,
+    FLASHINFER: TENSOR, "attention_packed.cu": TENSOR, "attention_paged.cu": TENSOR, "elementwise.cu": WIDE, "norm.cu": WIDE,
     "peer_sum.cu": WIDE, "quantized.cu": [WIDE[0], WIDE[1], TENSOR[0]], "quantized_activations.cu": WIDE, "rope.cu": WIDE, "rows.cu": WIDE,
     "select.cu": WIDE[:1], "vision.cu": WIDE,
 }
@@ -33,12 +35,13 @@ ENTRY = re.compile(
     r"(?:[^\n]*?(\d+) bytes smem)?", re.DOTALL)
 
 
-def compile_file(nvcc, source, folder):
-    """(log of the compiler, fatbin with every architecture)."""
+def compile_file(nvcc, source, folder, headers=()):
+    """(log of the compiler, fatbin with every architecture). headers: folders of others' headers."""
     out = pathlib.Path(folder) / (source.stem + ".fatbin")
     targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in ARCHITECTURES]
     done = subprocess.run(
-        [nvcc, "-std=c++20", "-O3", f"-I{ROOT}", "-Werror=all-warnings", "-Xcompiler=-Wall,-Wextra", "-Xptxas=-v", *targets,
+        [nvcc, "-std=c++20", "-O3", f"-I{ROOT}", *(f"-isystem={h}" for h in headers), "-Werror=all-warnings",
+         "-Xcompiler=-Wall,-Wextra", "-Xptxas=-v", *targets,
          "-fatbin", str(source), "-o", str(out)], capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{source.name} does not compile:\n{done.stderr}")
@@ -56,7 +59,7 @@ def kernels(log):
             for name, (_, sm, spills, registers, shared) in zip(short, found)}
 
 
-def missing_claims(nvcc, disassembler, source, fatbin):
+def missing_claims(nvcc, disassembler, source, fatbin, headers=()):
     """What the code claims and the binary lacks."""
     claims = CLAIMS.get(source.name, [])
     if disassembler:
@@ -64,8 +67,8 @@ def missing_claims(nvcc, disassembler, source, fatbin):
         parts = re.split(r"code for sm_", text)[1:]
         return [f"sm_{part.split()[0]} has no {sass}" for part in parts for sass, _ in claims if sass not in part]
     ptx = fatbin.with_suffix(".ptx")
-    subprocess.run([nvcc, "-std=c++20", "-O3", f"-I{ROOT}", f"-arch=compute_{ARCHITECTURES[0]}", "-ptx", str(source), "-o", str(ptx)],
-                   check=True)
+    subprocess.run([nvcc, "-std=c++20", "-O3", f"-I{ROOT}", *(f"-isystem={h}" for h in headers),
+                    f"-arch=compute_{ARCHITECTURES[0]}", "-ptx", str(source), "-o", str(ptx)], check=True)
     text = ptx.read_text().replace("ld.global.nc.", "ld.global.")  # the same access through the read-only path
     return [f"PTX has no {wanted}" for _, wanted in claims if wanted not in text]
 
@@ -81,15 +84,29 @@ def render(version, rows):
     return "\n".join(lines) + "\n"
 
 
+def check_flashinfer(nvcc, disassembler, headers):
+    source = ROOT / "kernels" / "cuda" / FLASHINFER
+    with tempfile.TemporaryDirectory() as folder:
+        log, fatbin = compile_file(nvcc, source, folder, [headers])
+        problems = missing_claims(nvcc, disassembler, source, fatbin, [headers])
+    found = kernels(log)
+    print("\n".join(problems) or f"{len(found)} kernels, each for one architecture; at most {max(r[0] for r in found.values())} registers, "
+          f"{max(r[1] for r in found.values())} bytes spilled")
+    return 1 if problems else 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("nvcc")
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--disassembler", default="")
+    parser.add_argument("--flashinfer", metavar="INCLUDE")
     options = parser.parse_args()
+    if options.flashinfer:
+        return check_flashinfer(options.nvcc, options.disassembler, options.flashinfer)
     version = re.search(r"V([\d.]+)", subprocess.run([options.nvcc, "--version"], capture_output=True, text=True,
                                                      check=True).stdout).group(1)
-    sources = sorted((ROOT / "kernels" / "cuda").glob("*.cu"))
+    sources = sorted(s for s in (ROOT / "kernels" / "cuda").glob("*.cu") if s.name != FLASHINFER)
     problems, rows = [], {}
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(2) as pool:
         for source, (log, fatbin) in zip(sources, pool.map(lambda s: compile_file(options.nvcc, s, folder), sources)):

@@ -1,4 +1,4 @@
-// CUDA: both types of activations, and every order of threads that the device offers.
+// CUDA: both types of activations, every order of threads that the device offers, and the forms of attention.
 #include "kernels/plugin.h"
 #include "tests/cuda/device_control.h"
 #include "tests/kernels/device_mirror.h"
@@ -15,10 +15,15 @@ std::vector<BackendCase> backend_cases() {
                        .order = order,
                        .recovers = device_recovers(),
                        .bits_of_a_row = device_recovers()});
-  BackendCase plain = cases.back();
-  plain.name += "_plain";
-  plain.options.attention = "plain";
-  cases.push_back(plain);
+  const BackendCase bf16 = cases.back();
+  const auto add_form = [&](const std::string& attention) {
+    BackendCase other = bf16;
+    other.name += "_" + attention;
+    other.options.attention = attention;
+    cases.push_back(other);
+  };
+  add_form("plain");
+  if (UHD_HAS_FLASHINFER) add_form("flashinfer");
   return cases;
 }
 

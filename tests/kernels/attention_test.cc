@@ -165,7 +165,7 @@ TEST_P(Attention, PagedEqualsTheReference) {
         Sequences sequences(*backend_, {1, 33, 70, 257, 64}, page, kv_heads, d, dtype);
         const std::vector<int32_t> q_offsets = {0, 1, 2, 32, 33, 97};
         const Rows q({97, heads, d}, d == 20 ? 9 : 8);
-        Rows out({97, heads, d}, d == 20 ? 2 : 16);
+        Rows out({97, heads, d}, d == 20 ? 2 : d == 128 ? 0 : 16);
         const float scale = 0.2f;
         sequences.attend(out, q, q_offsets, scale);
         expect_close(out, sequences.want(q, q_offsets, scale), kTolerance[dtype == DType::f32 ? 0 : 1]);
