@@ -39,34 +39,30 @@ __device__ inline uint32_t warp_max(uint32_t value) {
   return value;
 }
 
-// The sum over all threads of the block, to all of them. blockDim.x is a multiple of 32, at most 1024. Every
-// thread of the block calls it. May be called again at once: it ends with a fence, so that no warp writes its
-// next partial sum while another still reads this one.
-__device__ inline float block_sum(float value) {
+// What over_warp makes of all threads of the block, to all of them; `neutral` changes nothing in it.
+// blockDim.x is a multiple of 32, at most 1024. Every thread of the block calls it. May be called again at
+// once: it ends with a fence, so that no warp writes its next partial result while another still reads this
+// one.
+template <class T, class OverWarp>
+__device__ T over_block(T value, T neutral, OverWarp over_warp) {
   struct Partial;
-  float* partial = block_array<float, kWarp, Partial>();
+  T* partial = block_array<T, kWarp, Partial>();
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
-  value = warp_sum(value);
+  value = over_warp(value);
   if (warps == 1) return value;
   if (lane == 0) partial[warp] = value;
   __syncthreads();
-  value = warp_sum(lane < warps ? partial[lane] : 0.0f);
+  value = over_warp(lane < warps ? partial[lane] : neutral);
   __syncthreads();
   return value;
 }
 
-// The largest of all threads of the block, to all of them; called as block_sum is.
+__device__ inline float block_sum(float value) {
+  return over_block(value, 0.0f, [](float v) { return warp_sum(v); });
+}
+
 __device__ inline uint32_t block_max(uint32_t value) {
-  struct Partial;
-  uint32_t* partial = block_array<uint32_t, kWarp, Partial>();
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
-  value = warp_max(value);
-  if (warps == 1) return value;
-  if (lane == 0) partial[warp] = value;
-  __syncthreads();
-  value = warp_max(lane < warps ? partial[lane] : 0u);
-  __syncthreads();
-  return value;
+  return over_block(value, 0u, [](uint32_t v) { return warp_max(v); });
 }
 
 }  // namespace uhd::cuda
