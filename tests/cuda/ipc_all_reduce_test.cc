@@ -12,10 +12,9 @@
 #include <thread>
 
 #include "cluster/all_reduce_choice.h"
-#include "cluster/nccl_api.h"
-#include "cluster/nccl_communicator.h"
 #include "tests/cluster/communicator_contract.h"
 #include "tests/cuda/cuda_emulation.h"
+#include "tests/cuda/nccl_ranks.h"
 #include "tests/cuda/on_device.h"
 #include "tests/cuda/streams.h"
 
@@ -25,42 +24,6 @@ namespace uhd {
 namespace {
 
 using testing::HasSubstr;
-
-constexpr NcclLimits kPatient{std::chrono::seconds(60), std::chrono::seconds(60)};
-
-TransportId new_id() {
-  ncclUniqueId id;
-  check_nccl(nccl().get_unique_id(&id), "making an id");
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&id);
-  return {bytes, bytes + sizeof(id)};
-}
-
-BackendOptions device(int number) { return {.kind = "cuda", .device = number, .compute = WeightFormat::f32}; }
-
-// What `act` throws, or "".
-template <class F>
-std::string thrown(const F& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-// act(rank, backend, id) on a thread of each rank.
-template <class F>
-void on_each_device(int size, const F& act) {
-  emulation::set_devices(8);
-  const TransportId id = new_id();
-  std::vector<std::jthread> ranks;
-  for (int r = 0; r < size; ++r) {
-    ranks.emplace_back([&, r] {
-      cuda::Backend backend(device(r));
-      act(r, backend, id);
-    });
-  }
-}
 
 class IpcGroups : public testing::Test {
  protected:

@@ -8,9 +8,9 @@
 #include <thread>
 
 #include "cluster/local_communicator.h"
-#include "cluster/nccl_api.h"
 #include "tests/cluster/communicator_contract.h"
 #include "tests/cuda/cuda_emulation.h"
+#include "tests/cuda/nccl_ranks.h"
 #include "tests/cuda/on_device.h"
 #include "tests/cuda/streams.h"
 
@@ -19,44 +19,16 @@ namespace {
 
 using testing::HasSubstr;
 
-TransportId new_id() {
-  ncclUniqueId id;
-  check_nccl(nccl().get_unique_id(&id), "making an id");
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&id);
-  return {bytes, bytes + sizeof(id)};
-}
-
-BackendOptions device(int number) { return {.kind = "cuda", .device = number, .compute = WeightFormat::f32}; }
-
-NcclLimits patient() { return {std::chrono::seconds(60), std::chrono::seconds(60)}; }
-
 // act(backend, group) on `size` ranks of one group.
 template <class F>
 void on_each_rank(int size, const F& act) {
-  emulation::set_devices(4);
-  const TransportId id = new_id();
-  std::vector<std::jthread> ranks;
-  for (int r = 0; r < size; ++r) {
-    ranks.emplace_back([&, r] {
-      cuda::Backend backend(device(r));
-      const auto group = make_nccl_communicator(backend, id, r, size, patient());
-      act(backend, *group);
-    });
-  }
+  on_each_device(size, [&](int rank, cuda::Backend& backend, const TransportId& id) {
+    const auto group = make_nccl_communicator(backend, id, rank, size, kPatient);
+    act(backend, *group);
+  });
 }
 
 Tensor floats(const DeviceBuffer& buffer, int64_t n) { return buffer.as(DType::f32, {n}); }
-
-// What `act` throws, or "".
-template <class F>
-std::string thrown(const F& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 class NcclGroups : public testing::TestWithParam<std::tuple<int, size_t>> {
  protected:
@@ -141,7 +113,7 @@ TEST_F(NcclFaults, TwoRanksOnOneDeviceAreRefused) {
   for (int r = 0; r < 2; ++r) {
     ranks.emplace_back([&, r] {
       cuda::Backend backend(device(0));
-      EXPECT_THAT(thrown([&] { make_nccl_communicator(backend, id, r, 2, patient()); }),
+      EXPECT_THAT(thrown([&] { make_nccl_communicator(backend, id, r, 2, kPatient); }),
                   HasSubstr("Duplicate GPU"));
       both.arrive_and_wait();
     });
@@ -151,7 +123,7 @@ TEST_F(NcclFaults, TwoRanksOnOneDeviceAreRefused) {
 TEST_F(NcclFaults, AnIdOfAnotherLengthIsRefused) {
   emulation::set_devices(4);
   cuda::Backend backend(device(0));
-  EXPECT_THAT(thrown([&] { make_nccl_communicator(backend, TransportId(3), 0, 2, patient()); }),
+  EXPECT_THAT(thrown([&] { make_nccl_communicator(backend, TransportId(3), 0, 2, kPatient); }),
               HasSubstr("128"));
 }
 

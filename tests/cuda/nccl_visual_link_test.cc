@@ -10,11 +10,11 @@
 #include <optional>
 #include <thread>
 
-#include "cluster/nccl_api.h"
 #include "cluster/staged_visual_link.h"
 #include "cluster/tcp_visual_link.h"
 #include "tests/cluster/communicator_contract.h"
 #include "tests/cuda/cuda_emulation.h"
+#include "tests/cuda/nccl_ranks.h"
 #include "tests/cuda/streams.h"
 
 namespace uhd {
@@ -27,8 +27,8 @@ class NcclLinks : public testing::Test {
  protected:
   NcclLinks() {
     emulation::set_devices(4);
-    leader_.emplace(BackendOptions{.kind = "cuda", .device = 0, .compute = WeightFormat::f32});
-    encoder_.emplace(BackendOptions{.kind = "cuda", .device = 1, .compute = WeightFormat::f32});
+    leader_.emplace(device(0));
+    encoder_.emplace(device(1));
     sent_ = encoder_->allocate(kRows * kWidth * sizeof(float));
     got_ = leader_->allocate(kRows * kWidth * sizeof(float));
     leader_warm_ = leader_->allocate(sizeof(float));
@@ -36,12 +36,6 @@ class NcclLinks : public testing::Test {
   }
   ~NcclLinks() override { EXPECT_EQ(emulation::failure(), ""); }
 
-  static TransportId new_id() {
-    ncclUniqueId id;
-    check_nccl(nccl().get_unique_id(&id), "making an id");
-    const auto* bytes = reinterpret_cast<const uint8_t*>(&id);
-    return {bytes, bytes + sizeof(id)};
-  }
   void make(Duration limit = kLimit) {
     const TransportId id = new_id();
     receiver_ = make_nccl_link(*leader_, one(leader_warm_), id, LinkEnd::receives, limit);
