@@ -20,6 +20,17 @@ WeightFormat weight_format(const std::string& dtype, const ModelFiles& files) {
   return table != nullptr && table->dtype() == DType::f32 ? WeightFormat::f32 : WeightFormat::bf16;
 }
 
+WeightFormat vision_format(const std::string& dtype, const ModelFiles& files) {
+  if (files.format == WeightFormat::f32) {
+    require(dtype != "bf16", "vision_dtype=bf16 needs dtype=bf16");
+    return WeightFormat::f32;
+  }
+  if (dtype == "f32") return WeightFormat::f32;
+  if (dtype == "bf16") return WeightFormat::bf16;
+  require(dtype == "auto", "vision_dtype is \"", dtype, "\", but must be auto, bf16 or f32");
+  return files.config.vision && files.config.vision->wants_f32 ? WeightFormat::f32 : files.format;
+}
+
 WeightFormat matrix_format(const std::string& quantize, WeightFormat otherwise) {
   if (quantize == "none") return otherwise;
   for (const WeightFormat format : {WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
@@ -46,7 +57,8 @@ std::string identity_of(const ModelFiles& files, const EngineOptions& options) {
   if (files.tower) describe(*files.tower, text);
   const SlicingConfig& slicing = files.config.slicing;
   text += message(" slices ", slicing.max_slices, ' ', slicing.prescale_longest, ' ', slicing.scale,
-                  options.image.reference_compat ? " compat " : " ", name_of(files.format));
+                  options.image.reference_compat ? " compat " : " ", name_of(files.format),
+                  name_of(files.vision));
   return fingerprint({bytes_of(text)}).hex();
 }
 
@@ -56,14 +68,14 @@ ModelFiles open_model(const EngineOptions& options) {
   require(!options.model.empty(), "no model is given: set engine.model to a checkpoint directory");
   ModelConfig config = read_model_config(options.model, options.vision_tower);
   override_slicing(config.slicing, options.image);
-  ModelFiles files{std::move(config),  Checkpoint(options.model), std::nullopt,
-                   WeightFormat::bf16, WeightFormat::bf16,        ""};
+  ModelFiles files{.config = std::move(config), .checkpoint = Checkpoint(options.model)};
   if (files.config.vision && !files.config.vision_directory.empty() &&
       files.config.vision_directory != files.config.directory) {
     files.tower.emplace(files.config.vision_directory);
   }
   require_complete(files.config, files.checkpoint, files.tower ? &*files.tower : nullptr);
   files.format = weight_format(options.dtype, files);
+  files.vision = vision_format(options.vision_dtype, files);
   files.matrices = matrix_format(options.quantize, files.format);
   require(!options.backend.quantize_activations || files.matrices == WeightFormat::fp8 ||
               files.matrices == WeightFormat::int8,
@@ -72,9 +84,18 @@ ModelFiles open_model(const EngineOptions& options) {
   return files;
 }
 
+WeightFormat tower_format(const ModelFiles& files, const EngineOptions& options, const Backend& backend) {
+  if (files.vision == files.format || backend.activation_dtype() == DType::f32) return files.vision;
+  require(options.vision_dtype != "f32",
+          "vision_dtype=f32 beside a language model in bf16 is not implemented by this backend: leave it out, "
+          "or set dtype=f32");
+  return files.format;
+}
+
 std::unique_ptr<Backend> make_rank_backend(const ModelFiles& files, const EngineOptions& options) {
   BackendOptions own = options.backend;
   own.compute = files.format;
+  own.f32_attention = files.vision == WeightFormat::f32;
   return make_backend(own);
 }
 

@@ -17,6 +17,7 @@ struct ModelFiles {
   Checkpoint checkpoint;
   std::optional<Checkpoint> tower;  // where the vision tower lies elsewhere
   WeightFormat format = WeightFormat::bf16;
+  WeightFormat vision = WeightFormat::bf16;    // of the vision tower: format, or f32 (tower_format)
   WeightFormat matrices = WeightFormat::bf16;  // of the language model: format, or a quantized one
   std::string identity;  // equal on ranks that would compute the same rows: of files and preprocessing
 
@@ -26,6 +27,9 @@ struct ModelFiles {
 
 // A checkpoint that is not complete, or an option that it cannot follow, is an Error.
 ModelFiles open_model(const EngineOptions& options);
+
+// What the tower runs in on this backend: f32 beside a language model in bf16 takes activations in f32.
+WeightFormat tower_format(const ModelFiles& files, const EngineOptions& options, const Backend& backend);
 
 // The backend of one rank: it forms products of activations as the weights' format says.
 std::unique_ptr<Backend> make_rank_backend(const ModelFiles& files, const EngineOptions& options);

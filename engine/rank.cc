@@ -130,7 +130,7 @@ SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& op
   EncoderLimits limits;
   limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);
   auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
-                                                 backend, files.format, limits);
+                                                 backend, tower_format(files, options, backend), limits);
   SliceEncoder slices;
   slices.encode = [encoder, &backend](std::span<const Slice* const> batch, Tensor rows) {
     const Range range(backend, "uhd_encode");

@@ -86,6 +86,7 @@ struct BackendOptions {
   // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
   // activations. f32 or bf16.
   WeightFormat compute = WeightFormat::bf16;
+  bool f32_attention = false;  // CPU only: packed_attention forms its products in f32 beside bf16 weights
 };
 
 // Operations that were recorded once: run() queues them all again, on the same tensors with what these hold

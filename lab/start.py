@@ -25,6 +25,7 @@ CONFIG = {
     "mm_resampler_width": 288,
     "mm_use_im_patch_token": False,
     "mm_use_im_start_end": False,
+    "mm_vision_dtype": "float32",
     "mm_vision_select_feature": "patch",
     "mm_vision_select_layer": -1,
     "mm_vision_tower": "vision",

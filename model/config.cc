@@ -88,6 +88,10 @@ void read_llava(const ConfigObject& json, const fs::path& tower_path, const Tens
   require(!vision.empty(), json.at("mm_vision_tower"), " is '", tower, "': its config.json was not found in ",
           model.directory.string(), " or beside it");
   model.vision = read_vision_config(vision, select);
+  const std::string dtype = json.text("mm_vision_dtype", "");
+  require(dtype.empty() || dtype == "float32" || dtype == "bfloat16", json.at("mm_vision_dtype"), " is '",
+          dtype, "', neither float32 nor bfloat16");
+  model.vision->wants_f32 = dtype == "float32";
   if (!folder.empty())
     read_normalisation(ConfigObject::read(folder / "preprocessor_config.json"), *model.vision);
   read_normalisation(ConfigObject::read(model.directory / "preprocessor_config.json"), *model.vision);

@@ -66,6 +66,7 @@ struct VisionConfig {
   bool patch_bias = false;  // SigLIP
   bool pre_norm = true;     // CLIP's pre_layrnorm
   bool post_norm = false;   // SigLIP's post_layernorm on the output
+  bool wants_f32 = false;   // beside a language model in bf16 too, where the backend can (mm_vision_dtype)
   bool bucket_positions =
       false;  // NaViT: fractional coordinates bucketed into the table, instead of interpolation
   std::array<float, 3> mean{};

@@ -73,7 +73,7 @@ class Backend final : public uhd::Backend {
   }
 
   const Table& table_;
-  const WeightFormat compute_;
+  const bool bf16_attention_;  // of packed_attention
   size_t allocated_ = 0;
   ThreadPool pool_;
   Scratch activations_;  // matmul: x as bfloat16; packed_attention: keys and values as operands

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "engine/model_files.h"
 #include "tests/cuda/cuda_emulation.h"
 #include "tests/cuda/streams.h"
 #include "tests/engine/engine_fixture.h"
@@ -167,6 +168,23 @@ TEST(CudaEngines, AnswerWithQuantizedActivations) {
   const Ids recorded = found();
   options.backend.graphs = options.overlap = false;
   EXPECT_EQ(found(), recorded);
+  EXPECT_EQ(emulation::failure(), "");
+}
+
+// Activations on a device have one type: the bundled checkpoint's wish gives way, a user's does not.
+TEST(CudaEngines, RunTheTowerAsTheLanguageModel) {
+  EngineOptions options = options_of({}, "cuda");
+  options.model = std::filesystem::path(UHD_SOURCE_DIR) / "models/nano-uhd";
+  options.dtype = "bf16";
+  const auto format = [&] {
+    const ModelFiles files = open_model(options);
+    return tower_format(files, options, *make_rank_backend(files, options));
+  };
+  EXPECT_EQ(format(), WeightFormat::bf16);
+  options.vision_dtype = "f32";
+  EXPECT_THAT(format, testing::ThrowsMessage<Error>(testing::HasSubstr("not implemented by this backend")));
+  options.dtype = "f32";
+  EXPECT_EQ(format(), WeightFormat::f32);
   EXPECT_EQ(emulation::failure(), "");
 }
 

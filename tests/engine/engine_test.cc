@@ -274,6 +274,13 @@ TEST(Engine, SaysWhichOptionIsWrong) {
   EngineOptions options = tiny_options(c.model);
   options.dtype = "int3";
   EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
+  options.vision_dtype = "bf16";
+  options.dtype = "f32";
+  EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("needs dtype=bf16")));
+  options.dtype = "bf16";
+  options.vision_dtype = "int8";
+  EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
   options = tiny_options(c.model);
   options.quantize = "int3";
   EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);

@@ -173,6 +173,13 @@ TEST_F(LlavaConfig, ReadsTheResamplersOwnFields) {
   EXPECT_THROW(read_with("../tower", R"(, "mm_hidden_size": 33)"), Error);
 }
 
+TEST_F(LlavaConfig, ReadsWhatTheTowerIsToRunIn) {
+  EXPECT_FALSE(read_with("../tower").vision->wants_f32);
+  EXPECT_FALSE(read_with("../tower", R"(, "mm_vision_dtype": "bfloat16")").vision->wants_f32);
+  EXPECT_TRUE(read_with("../tower", R"(, "mm_vision_dtype": "float32")").vision->wants_f32);
+  EXPECT_THROW(read_with("../tower", R"(, "mm_vision_dtype": "float16")"), Error);
+}
+
 TEST_F(LlavaConfig, ATowerInsideIsUsedWhenTheIndexNamesIt) {
   root_.write("model/model.safetensors.index.json", R"({"weight_map": {
     "model.vision_tower.vision_tower.vision_model.embeddings.class_embedding": "a.safetensors"}})");
