@@ -132,7 +132,8 @@ void print_memory(const ModelConfig& m, const CheckOptions& options) {
   const bool wide = m.vision->wants_f32 && format != WeightFormat::f32;
   const WeightFormat tower = wide ? WeightFormat::f32 : format;
   std::cout << "    each encoder rank  " << mebibytes(weight_bytes(encoder, m.language, 1, tower))
-            << " of weights" << (wide ? " in f32, as the checkpoint asks" : "") << " (an LLM rank too, when there are no encoder ranks)\n";
+            << " of weights" << (wide ? " in f32, as the checkpoint asks" : "")
+            << " (an LLM rank too, when there are no encoder ranks)\n";
 }
 
 void check_model(const CheckOptions& options) {

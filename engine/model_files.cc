@@ -86,9 +86,10 @@ ModelFiles open_model(const EngineOptions& options) {
 
 WeightFormat tower_format(const ModelFiles& files, const EngineOptions& options, const Backend& backend) {
   if (files.vision == files.format || backend.activation_dtype() == DType::f32) return files.vision;
-  require(options.vision_dtype != "f32",
-          "vision_dtype=f32 beside a language model in bf16 is not implemented by this backend: leave it out, "
-          "or set dtype=f32");
+  require(
+      options.vision_dtype != "f32",
+      "vision_dtype=f32 beside a language model in bf16 is not implemented by this backend: leave it out, "
+      "or set dtype=f32");
   return files.format;
 }
 

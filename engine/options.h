@@ -30,11 +30,11 @@ struct EncodeOptions {
 struct EngineOptions {
   std::filesystem::path model;  // checkpoint directory
   std::filesystem::path
-      vision_tower;               // where the tower lies that the config calls by a name; "": found beside it
-  std::string model_name;         // that clients use; "": the directory's name
-  std::string dtype = "auto";     // weights: auto | bf16 | f32
-  // Of the vision tower and what compresses its features: auto (as the checkpoint's mm_vision_dtype says where the
-  // backend can, else as dtype) | bf16 | f32
+      vision_tower;            // where the tower lies that the config calls by a name; "": found beside it
+  std::string model_name;      // that clients use; "": the directory's name
+  std::string dtype = "auto";  // weights: auto | bf16 | f32
+  // Of the vision tower and what compresses its features: auto (as the checkpoint's mm_vision_dtype says
+  // where the backend can, else as dtype) | bf16 | f32
   std::string vision_dtype = "auto";
   std::string quantize = "none";  // the language model's matrices: none | fp8 | int8 | int4
   BackendOptions backend;         // of every rank; threads are per rank

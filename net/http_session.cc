@@ -124,8 +124,8 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
   void close_when_idle() override {
     asio::post(stream_.get_executor(), [self = shared_from_this()] {
       self->last_ = true;
-      // A connection that has not asked anything yet may have its first request on the way; a request that has
-      // come already, but was not read, is still answered.
+      // A connection that has not asked anything yet may have its first request on the way; a request that
+      // has come already, but was not read, is still answered.
       beast::error_code ignored;
       const bool quiet = self->stream_.socket().available(ignored) == 0;
       if (self->idle_ && self->asked_ && quiet) self->stream_.close();
