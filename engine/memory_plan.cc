@@ -26,6 +26,14 @@ MemoryPlan::MemoryPlan(const Backend& backend)
       free_at_start_(static_cast<int64_t>(backend.free_memory())),
       allocated_at_start_(static_cast<int64_t>(backend.allocated())) {}
 
+void MemoryPlan::reserve(Backend& device) const {
+  try {
+    device.reserve(backend_.reserved());
+  } catch (const OutOfMemory& e) {
+    throw OutOfMemory(message(e.what(), "; it is for all that was planned. ", summary()));
+  }
+}
+
 int64_t MemoryPlan::for_pages(const EngineOptions& options, int ranks) const {
   if (options.kv_memory_bytes > 0) return options.kv_memory_bytes;
   if (backend_.host_memory()) return available_memory() / 3 / ranks;
@@ -57,7 +65,10 @@ void MemoryPlan::tell(const std::string& whose) const {
     log_info(text);
   };
   log_info(message(title, ": ", backend_.description()));
-  if (!backend_.host_memory()) row("free at start", free_at_start_);
+  if (!backend_.host_memory()) {
+    row("free at start", free_at_start_);
+    row("taken in one piece", static_cast<int64_t>(backend_.reserved()));
+  }
   for (const Use& use : uses_) row(use.name, use.bytes);
   if (backend_.host_memory()) return;
   row("libraries and others", taken_beside());

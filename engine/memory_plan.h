@@ -1,5 +1,6 @@
 // The book of one rank's memory: what it was taken for, use by use, and last the KV pages, which get a share
-// of what everything else has left.
+// of what everything else has left. On a device the rank is built on a rehearsal first (Backend::rehearsal),
+// whose book says how much it needs; that is taken in one piece, and then the rank is built in it.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +32,9 @@ class MemoryPlan {
       throw OutOfMemory(message(e.what(), "; it is for ", use, ". ", summary()));
     }
   }
+
+  // The book of a rehearsal: takes all that it needed from the device itself, in one piece.
+  void reserve(Backend& device) const;
 
   // Bytes for KV pages: those that the options name; else on a device the options' share of what is free, on
   // the host a third of what is free for each of the `ranks` that may be on it.

@@ -56,6 +56,48 @@ int visual_rows(const ModelFiles& files, const EngineOptions& options, DType act
   return static_cast<int>(std::clamp<int64_t>(rows, one_image, int64_t{1} << 30));
 }
 
+// What an LLM rank's own memory holds.
+struct LlmParts {
+  std::unique_ptr<LlmWorker> worker;
+  EncodeSlices encode;
+};
+
+LlmParts make_parts(const ModelFiles& files, const EngineOptions& options, WorkerSizes sizes, bool encodes,
+                    Backend& backend, Communicator& group, MemoryPlan& memory) {
+  LlmParts parts;
+  auto llama = memory.take("language model", [&] {
+    return std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.matrices,
+                                   sizes.step.max_context);
+  });
+  if (encodes && files.config.vision) {
+    parts.encode =
+        memory.take("vision tower", [&] { return make_slice_encoder(files, options, backend).encode; });
+  }
+  parts.worker = memory.take("steps and visual rows", [&] {
+    return std::make_unique<LlmWorker>(std::move(llama), backend, group, files.config.language.vocabulary,
+                                       sizes);
+  });
+  return parts;
+}
+
+// As many pages as the ranks of the group all have memory for: it is their last use of it.
+int agreed_pages(const ModelFiles& files, const EngineOptions& options, const StepLimits& step,
+                 Backend& backend, Communicator& group, const MemoryPlan& memory) {
+  const LanguageShard shard = shard_of(files.config.language, group.rank(), group.size());
+  const int64_t page_bytes = bytes_of_page(files, options, shard);
+  const int64_t bytes = memory.for_pages(options, shard.size);
+  // Never more than all sequences at full length would use.
+  const int64_t most = pages_of_context(step.max_context, step.page_size) * options.max_running;
+  const int pages = agreed_minimum(
+      backend, group, static_cast<int32_t>(std::min({bytes / page_bytes, most, int64_t{1} << 24})));
+  require(pages > 0, "the KV memory does not hold one page: a page of ", step.page_size, " tokens takes ",
+          bytes_text(page_bytes), ", for all of them there are ", bytes_text(bytes), ". ", memory.summary());
+  const int64_t held = int64_t{pages} * step.page_size;
+  require(options.context_length <= held, "a context of ", options.context_length,
+          " tokens needs more KV memory: it holds ", held, ". ", memory.summary());
+  return pages;
+}
+
 }  // namespace
 
 int max_piece_rows(const ModelConfig& config, const ImageOptions& options) {
@@ -87,42 +129,41 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   LlmRank rank;
   rank.device = std::move(device);
   Backend& backend = *rank.device.backend;
-  MemoryPlan memory(backend);
   rank.group = device_group(backend, rank.device.transport.get(), std::move(host_group), cluster);
   Communicator& group = *rank.group;
-  auto llama = memory.take("language model", [&] {
-    return std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.matrices, context);
-  });
-  const LanguageShard shard = llama->shard();
-  if (encodes && files.config.vision) {
-    rank.encode =
-        memory.take("vision tower", [&] { return make_slice_encoder(files, options, backend).encode; });
-  }
   WorkerSizes sizes;
   sizes.step = {options.token_budget, options.max_running, context, options.page_size};
   sizes.visual_rows = visual_rows(files, options, backend.activation_dtype());
   sizes.max_piece_rows = max_piece_rows(files.config, options.image);
   sizes.kv = files.kv_dtype();
   sizes.overlap = options.overlap;
-  rank.worker = memory.take("steps and visual rows", [&] {
-    return std::make_unique<LlmWorker>(std::move(llama), backend, group, language.vocabulary, sizes);
-  });
-  const int64_t page_bytes = bytes_of_page(files, options, shard);
-  const int64_t bytes = memory.for_pages(options, shard.size);
-  // Never more than all sequences at full length would use.
-  const int64_t most = pages_of_context(context, options.page_size) * options.max_running;
-  const int pages = agreed_minimum(
-      backend, group, static_cast<int32_t>(std::min({bytes / page_bytes, most, int64_t{1} << 24})));
-  require(pages > 0, "the KV memory does not hold one page: a page of ", options.page_size, " tokens takes ",
-          bytes_text(page_bytes), ", for all of them there are ", bytes_text(bytes), ". ", memory.summary());
-  const int64_t held = int64_t{pages} * options.page_size;
-  require(options.context_length <= held, "a context of ", options.context_length,
-          " tokens needs more KV memory: it holds ", held, ". ", memory.summary());
-  memory.take(message("KV pages, ", held, " tokens"), [&] {
-    rank.worker->take_pages(pages);
-    return pages;
-  });
+  const auto build = [&](Backend& on, MemoryPlan& memory) {
+    return make_parts(files, options, sizes, encodes, on, group, memory);
+  };
+  const auto agree = [&](const MemoryPlan& memory) {
+    return agreed_pages(files, options, sizes.step, backend, group, memory);
+  };
+  const auto take_pages = [&](const LlmParts& parts, int pages, MemoryPlan& memory) {
+    memory.take(message("KV pages, ", int64_t{pages} * options.page_size, " tokens"), [&] {
+      parts.worker->take_pages(pages);
+      return pages;
+    });
+  };
+  MemoryPlan memory(backend);
+  int pages = 0;
+  if (const std::unique_ptr<Backend> rehearsal = backend.rehearsal()) {
+    MemoryPlan planned(*rehearsal);
+    const LlmParts parts = build(*rehearsal, planned);
+    pages = agree(planned);
+    take_pages(parts, pages, planned);
+    planned.reserve(backend);
+  }
+  LlmParts parts = build(backend, memory);
+  if (pages == 0) pages = agree(memory);
+  take_pages(parts, pages, memory);
   memory.tell(message("LLM rank ", group.rank()));
+  rank.worker = std::move(parts.worker);
+  rank.encode = std::move(parts.encode);
   return rank;
 }
 
@@ -195,8 +236,15 @@ void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend&
                  ControlClient& leader, Duration give_up_after, const std::stop_token& stop) {
   require(files.config.vision.has_value(), "this model has no vision tower: it needs no encoder ranks");
   MemoryPlan memory(backend);
-  const SliceEncoder slices =
-      memory.take("vision tower", [&] { return make_slice_encoder(files, options, backend); });
+  const auto build = [&](Backend& on, MemoryPlan& plan) {
+    return plan.take("vision tower", [&] { return make_slice_encoder(files, options, on); });
+  };
+  if (const std::unique_ptr<Backend> rehearsal = backend.rehearsal()) {
+    MemoryPlan planned(*rehearsal);
+    build(*rehearsal, planned);
+    planned.reserve(backend);
+  }
+  const SliceEncoder slices = build(backend, memory);
   memory.tell("an encoder");
   RowBuffers buffers(backend, max_piece_rows(files.config, options.image), files.config.language.hidden);
   EncoderWorker worker(leader, slices.encode, slices.rows_of, buffers,

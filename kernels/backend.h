@@ -127,6 +127,19 @@ class Backend {
   // Bytes that allocate() gave and that were not given back.
   virtual size_t allocated() const = 0;
 
+  // Takes that much of the device in one piece, from which allocate() gives from now on, and from the rest of
+  // the device only what no longer fits. Once, before what it is for; OutOfMemory where it is not there. On
+  // the host, nothing.
+  virtual void reserve(size_t) {}
+  // What reserve() took; of a rehearsal, what it would have to.
+  virtual size_t reserved() const { return 0; }
+  // A stand-in with what this device has free now, which takes no memory, reads none and computes nothing:
+  // what is built on it shows what the same will take here. Null: there is nothing to plan, memory is the
+  // host's.
+  virtual std::unique_ptr<Backend> rehearsal() const { return nullptr; }
+  // Whether this is one: the values of what is uploaded or packed are not looked at.
+  virtual bool rehearses() const { return false; }
+
   // Memory, uninitialised; what is not there is OutOfMemory with the numbers. upload/download copy between
   // dense host tensors and device tensors of equal shape and dtype. When upload returns, the host tensor may
   // be changed. Only download and synchronize wait for the device.

@@ -53,14 +53,9 @@ Attention::Attention(cudaStream_t stream, AttentionForm form) : stream_(stream),
   at_once_ = blocks_at_once(processors, shared_bytes, tile_bytes(kLargestTileHead));
   const size_t split_bytes = split_scratch_bytes(at_once_, kLargestTileHead);
   scratch_bytes_ = split_bytes + (form_ == AttentionForm::flashinfer ? kPlanBytes : 0);
-  void* memory = nullptr;
-  check_cuda(cudaMalloc(&memory, scratch_bytes_), "allocating memory for attention");
-  scratch_ = static_cast<float*>(memory);
-  plan_ = static_cast<std::byte*>(memory) + split_bytes;
-}
-
-Attention::~Attention() {
-  if (scratch_ != nullptr) cudaFree(scratch_);
+  memory_ = take_device_memory(scratch_bytes_, "attention");
+  scratch_ = static_cast<float*>(memory_.get());
+  plan_ = static_cast<std::byte*>(memory_.get()) + split_bytes;
 }
 
 void Attention::packed(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,

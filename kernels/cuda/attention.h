@@ -7,6 +7,7 @@
 #include <string>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/device_memory.h"
 
 namespace uhd::cuda {
 
@@ -25,7 +26,6 @@ AttentionForm attention_form(const std::string& name);
 class Attention {
  public:
   Attention(cudaStream_t stream, AttentionForm form);
-  ~Attention();
   Attention(const Attention&) = delete;
   Attention& operator=(const Attention&) = delete;
 
@@ -41,6 +41,7 @@ class Attention {
   const AttentionForm form_;
   int at_once_ = 0;  // blocks of the split kernel that the device runs together
   size_t scratch_bytes_ = 0;
+  DeviceMemory memory_;
   float* scratch_ = nullptr;   // of splits
   std::byte* plan_ = nullptr;  // behind them, kPlanBytes for FlashInfer
 };

@@ -8,6 +8,7 @@
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/readback.h"
+#include "kernels/cuda/rehearsal.h"
 #include "kernels/plugin.h"
 
 namespace uhd::cuda {
@@ -41,8 +42,6 @@ int architecture_of(int device) {
              "asking for the device's architecture");
   return major * 10 + minor;
 }
-
-std::string mebibytes(size_t bytes) { return message((bytes + (1 << 19)) >> 20, " MiB"); }
 
 }  // namespace
 
@@ -89,30 +88,37 @@ size_t Backend::free_memory() const {
   stream();
   size_t left = 0, total = 0;
   check_cuda(cudaMemGetInfo(&left, &total), "asking for the memory left");
-  return left;
+  return left + (arena_ ? arena_->left() : 0);
 }
 
 DeviceBuffer Backend::allocate(size_t bytes) {
   check_not_recording("an allocation");
-  stream();
-  void* data = nullptr;
-  const cudaError_t status = cudaMalloc(&data, bytes == 0 ? 1 : bytes);
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // not sticky: the next launch must not find it
-    size_t left = 0, total = 0;
-    check_cuda(cudaMemGetInfo(&left, &total), "asking for the memory left");
-    throw OutOfMemory(message("device ", device_, " is out of memory: ", mebibytes(bytes), " wanted, ",
-                              mebibytes(left), " of ", mebibytes(total), " free"));
+  void* data = arena_ ? arena_->take(bytes) : nullptr;
+  if (data == nullptr) {
+    stream();
+    data = take_device_memory(bytes, "tensors").release();
   }
-  check_cuda(status, "allocating memory");
   allocated_ += bytes;
   return DeviceBuffer(*this, data, bytes);
 }
 
+void Backend::reserve(size_t bytes) {
+  check(!arena_, "memory is reserved once");
+  stream();
+  reserved_ = take_device_memory(bytes, "all of a rank");
+  arena_.emplace(reserved_.get(), bytes);
+}
+
+std::unique_ptr<uhd::Backend> Backend::rehearsal() const {
+  return std::make_unique<Rehearsal>(description(), activations_, free_memory());
+}
+
 void Backend::release(void* data, size_t bytes) noexcept {
+  allocated_ -= bytes;
+  // What is still queued on a part runs before whatever its next owner queues.
+  if (arena_ && arena_->give_back(data, bytes)) return;
   cudaSetDevice(device_);
   cudaFree(data);
-  allocated_ -= bytes;
 }
 
 void Backend::upload(Tensor device, Tensor host) {
@@ -192,7 +198,7 @@ Weight Backend::pack_quantized(Tensor host, WeightFormat format, Tensor whole) {
           " or later, and device ", device_, " is sm_", architecture_of(device_),
           ": take int8, or leave it out");
   const int64_t row_bytes = pieces_of(w.k, format) * kPieceBytes;
-  w.data = allocate(static_cast<size_t>(rows_held(w.n, format) * row_bytes));
+  w.data = allocate(packed_bytes(w.n, w.k, format).data);
   const std::vector<std::byte> scales =
       pack_codes(host, whole, format, [&](int64_t first, std::span<const std::byte> rows) {
         staging_.upload(static_cast<std::byte*>(w.data.data()) + first * row_bytes, rows.data(), rows.size());
@@ -208,7 +214,7 @@ Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
   Weight w{format, host.dim(0), host.dim(1), {}, {}};
   const int64_t stride = weight_stride(w.k, format);
   const int64_t row_bytes = stride * (format == WeightFormat::bf16 ? 2 : 4);
-  w.data = allocate(static_cast<size_t>(w.n * row_bytes));
+  w.data = allocate(packed_bytes(w.n, w.k, format).data);
   auto* const to = static_cast<std::byte*>(w.data.data());
   pack_rows(
       host, format, stride, [&](size_t least) { return staging_.room(least); },

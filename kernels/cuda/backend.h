@@ -5,9 +5,12 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/arena.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/device_memory.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/staging.h"
 
@@ -39,6 +42,9 @@ class Backend final : public uhd::Backend {
   bool host_memory() const override { return false; }
   size_t free_memory() const override;
   size_t allocated() const override { return allocated_; }
+  void reserve(size_t bytes) override;
+  size_t reserved() const override { return arena_ ? arena_->bytes() : 0; }
+  std::unique_ptr<uhd::Backend> rehearsal() const override;
 
   DeviceBuffer allocate(size_t bytes) override;
   void upload(Tensor device, Tensor host) override;
@@ -99,6 +105,8 @@ class Backend final : public uhd::Backend {
   const bool quantize_activations_;
   bool recording_ = false;
   size_t allocated_ = 0;
+  DeviceMemory reserved_;
+  std::optional<Arena> arena_;  // of what lies there
   Stream stream_;
   Stream uploads_;
   Staging staging_;

@@ -32,9 +32,6 @@ Matmul::Matmul(cudaStream_t stream, bool quantize_activations, int64_t part_byte
 Matmul::~Matmul() {
   cudaStreamSynchronize(stream_);
   plans_.clear();
-  for (Scratch* scratch : {&workspace_, &activations_, &biases_, &sums_, &expanded_, &codes_}) {
-    for (void* block : scratch->blocks) cudaFree(block);
-  }
   cublasLtDestroy(handle_);
 }
 
@@ -160,7 +157,7 @@ bool Matmul::multiply(WeightFormat in, Tensor out, Tensor x, Tensor w, Tensor bi
     check(gelu_tanh, plan.refusal());
     return false;
   }
-  plan.run(handle_, out.raw(), x.raw(), w.raw(), bias.raw(), workspace_.blocks.back(), stream_);
+  plan.run(handle_, out.raw(), x.raw(), w.raw(), bias.raw(), workspace_.blocks.back().get(), stream_);
   return true;
 }
 
@@ -181,12 +178,10 @@ Tensor Matmul::converted(Tensor x, DType dtype, Scratch& scratch) {
 
 void* Matmul::take(Scratch& scratch, size_t bytes) {
   if (scratch.bytes < bytes || scratch.blocks.empty()) {
-    void* block = nullptr;
-    check_cuda(cudaMalloc(&block, bytes), "allocating scratch memory for products");
-    scratch.blocks.push_back(block);
+    scratch.blocks.push_back(take_device_memory(bytes, "products"));
     scratch.bytes = bytes;
   }
-  return scratch.blocks.back();
+  return scratch.blocks.back().get();
 }
 
 }  // namespace uhd::cuda

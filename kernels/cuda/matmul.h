@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/device_memory.h"
 #include "kernels/cuda/matmul_plan.h"
 
 namespace uhd::cuda {
@@ -55,7 +56,7 @@ class Matmul {
  private:
   // Device memory that grows by replacement; what it was before stays for graphs that were captured with it.
   struct Scratch {
-    std::vector<void*> blocks;
+    std::vector<DeviceMemory> blocks;
     size_t bytes = 0;
   };
   const MatmulPlan& plan_for(const PlanKey& key, const void* bias);

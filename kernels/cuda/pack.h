@@ -5,9 +5,25 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/matmul.h"
 #include "kernels/cuda/quantized.h"
 
 namespace uhd::cuda {
+
+// What a packed [N, K] takes.
+struct PackedBytes {
+  size_t data = 0;
+  size_t scales = 0;
+};
+constexpr PackedBytes packed_bytes(int64_t n, int64_t k, WeightFormat format) {
+  if (!is_quantized(format)) {
+    const int64_t element = format == WeightFormat::bf16 ? 2 : 4;
+    return {static_cast<size_t>(n * weight_stride(k, format) * element), 0};
+  }
+  const int64_t pieces = pieces_of(k, format);
+  const int64_t scales = format == WeightFormat::int4 ? n * pieces * 2 : n * 4;
+  return {static_cast<size_t>(rows_held(n, format) * pieces * kPieceBytes), static_cast<size_t>(scales)};
+}
 
 // Writes the matrix into memory that it is lent, in order, rows of `stride` elements each, zero past K.
 // room(least) lends at least so many bytes; send(first, bytes) takes rows [first, …) back from their

@@ -14,9 +14,7 @@ Staging::Staging(cudaStream_t stream, cudaStream_t beside, size_t bytes)
     void* memory = nullptr;
     check_cuda(cudaHostAlloc(&memory, half_bytes_, cudaHostAllocDefault), "allocating pinned memory");
     half.memory = static_cast<std::byte*>(memory);
-    void* mirror = nullptr;
-    check_cuda(cudaMalloc(&mirror, half_bytes_), "allocating memory for uploads");
-    half.mirror = static_cast<std::byte*>(mirror);
+    half.mirror = take_device_memory(half_bytes_, "uploads");
     check_cuda(cudaEventCreateWithFlags(&half.read, cudaEventDisableTiming), "creating an event");
   }
 }
@@ -25,7 +23,6 @@ Staging::~Staging() {
   if (mirrored_ != nullptr) cudaEventDestroy(mirrored_);
   for (const Half& half : halves_) {
     if (half.read != nullptr) cudaEventDestroy(half.read);
-    if (half.mirror != nullptr) cudaFree(half.mirror);
     if (half.memory != nullptr) cudaFreeHost(half.memory);
   }
 }
@@ -49,13 +46,12 @@ std::span<std::byte> Staging::room(size_t least) {
 void Staging::send(void* to, size_t bytes) {
   constexpr size_t kUnit = 64;
   const Half& half = halves_[current_];
-  check_cuda(
-      cudaMemcpyAsync(half.mirror + used_, half.memory + used_, bytes, cudaMemcpyHostToDevice, beside_),
-      "copying to the device");
+  std::byte* const mirror = static_cast<std::byte*>(half.mirror.get()) + used_;
+  check_cuda(cudaMemcpyAsync(mirror, half.memory + used_, bytes, cudaMemcpyHostToDevice, beside_),
+             "copying to the device");
   check_cuda(cudaEventRecord(mirrored_, beside_), "recording an event");
   check_cuda(cudaStreamWaitEvent(stream_, mirrored_, 0), "waiting for an upload");
-  check_cuda(cudaMemcpyAsync(to, half.mirror + used_, bytes, cudaMemcpyDeviceToDevice, stream_),
-             "copying on the device");
+  check_cuda(cudaMemcpyAsync(to, mirror, bytes, cudaMemcpyDeviceToDevice, stream_), "copying on the device");
   used_ = std::min(half_bytes_, (used_ + bytes + kUnit - 1) / kUnit * kUnit);
 }
 

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <span>
 
+#include "kernels/cuda/device_memory.h"
+
 namespace uhd::cuda {
 
 // Copies to the device in the order of a stream, but beside its work: pinned memory is copied on a stream of
@@ -35,7 +37,7 @@ class Staging {
  private:
   struct Half {
     std::byte* memory = nullptr;
-    std::byte* mirror = nullptr;
+    DeviceMemory mirror;
     cudaEvent_t read = nullptr;  // recorded behind the last copy out of the mirror
   };
   void turn();

@@ -71,6 +71,8 @@ Weight Loader::rows(std::span<const RowRange> ranges, int64_t padded) {
     total += range.count;
   }
   total = std::max(total, padded);
+  if (backend_.rehearses())
+    return backend_.pack(Tensor(first.raw(), first.dtype(), {total, first.dim(1)}), format_);
   if (!same_type) {
     std::vector<float> staged;
     staged.reserve(static_cast<size_t>(total * first.dim(1)));

@@ -1,0 +1,52 @@
+#include "kernels/cuda/rehearsal.h"
+
+#include <utility>
+
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/pack.h"
+
+namespace uhd::cuda {
+namespace {
+
+// Where the memory seems to lie: no address of this process or of a device.
+void* nowhere() { return reinterpret_cast<void*>(uintptr_t{1} << 52); }  // NOLINT(performance-no-int-to-ptr)
+
+class NoReadback final : public uhd::Readback {
+ public:
+  void begin(Tensor) override {}
+  Tensor wait() override { return {}; }
+};
+
+}  // namespace
+
+Rehearsal::Rehearsal(std::string description, DType activations, size_t bytes)
+    : description_(std::move(description)), activations_(activations), arena_(nowhere(), bytes) {}
+
+DeviceBuffer Rehearsal::allocate(size_t bytes) {
+  void* const part = arena_.take(bytes);
+  if (part == nullptr)
+    throw OutOfMemory(message("the device would be out of memory: ", mebibytes(bytes), " wanted, ",
+                              mebibytes(free_memory()), " of the ", mebibytes(arena_.bytes()),
+                              " that were free left"));
+  allocated_ += bytes;
+  return DeviceBuffer(*this, part, bytes);
+}
+
+void Rehearsal::release(void* data, size_t bytes) noexcept {
+  arena_.give_back(data, bytes);
+  allocated_ -= bytes;
+}
+
+void Rehearsal::download(Tensor, Tensor) { throw Error("a rehearsal has nothing to download"); }
+
+std::unique_ptr<uhd::Readback> Rehearsal::make_readback(size_t) { return std::make_unique<NoReadback>(); }
+
+Weight Rehearsal::pack(Tensor host, WeightFormat format, Tensor) {
+  Weight w{format, host.dim(0), host.dim(1), {}, {}};
+  const PackedBytes bytes = packed_bytes(w.n, w.k, format);
+  w.data = allocate(bytes.data);
+  if (bytes.scales > 0) w.scales = allocate(bytes.scales);
+  return w;
+}
+
+}  // namespace uhd::cuda
