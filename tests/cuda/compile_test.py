@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every kernel compiles for every architecture without a warning, uses what resources.txt says, and loads wide.
 
-    compile_test.py NVCC [--update] [--disassembler CUOBJDUMP] [--flashinfer INCLUDE]
+    compile_test.py NVCC [--update] [--disassembler CUOBJDUMP NVDISASM] [--flashinfer INCLUDE]
 
 With --flashinfer it is FLASHINFER alone, against the headers in that folder; what their kernels take is their affair.
 resources.txt holds registers, spilled bytes and static shared memory of each kernel as this compiler gives them. With another
@@ -11,6 +11,7 @@ review sees what it costs.
 
 import argparse
 import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -63,8 +64,12 @@ def missing_claims(nvcc, disassembler, source, fatbin, headers=()):
     """What the code claims and the binary lacks."""
     claims = CLAIMS.get(source.name, [])
     if disassembler:
-        text = subprocess.run([disassembler, "-sass", str(fatbin)], capture_output=True, text=True, check=True).stdout
-        parts = re.split(r"code for sm_", text)[1:]
+        cuobjdump, nvdisasm = disassembler
+        done = subprocess.run([cuobjdump, "-sass", str(fatbin)], capture_output=True, text=True,
+                              env={**os.environ, "NVDISASM_PATH": str(pathlib.Path(nvdisasm).parent)})
+        parts = re.split(r"code for sm_", done.stdout)[1:]
+        if done.returncode != 0 or len(parts) < len(ARCHITECTURES):
+            return [f"cannot be disassembled: {done.stderr.strip() or 'architectures are missing'}"]
         return [f"sm_{part.split()[0]} has no {sass}" for part in parts for sass, _ in claims if sass not in part]
     ptx = fatbin.with_suffix(".ptx")
     subprocess.run([nvcc, "-std=c++20", "-O3", f"-I{ROOT}", *(f"-isystem={h}" for h in headers),
@@ -99,7 +104,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("nvcc")
     parser.add_argument("--update", action="store_true")
-    parser.add_argument("--disassembler", default="")
+    parser.add_argument("--disassembler", nargs=2, metavar=("CUOBJDUMP", "NVDISASM"))
     parser.add_argument("--flashinfer", metavar="INCLUDE")
     options = parser.parse_args()
     if options.flashinfer:
@@ -124,7 +129,7 @@ def main():
         old = set(TABLE.read_text().split("\n"))
         problems += ["resources.txt does not have: " + line for line in table.split("\n") if line not in old]
         problems.append("run tests/cuda/compile_test.py NVCC --update if this is meant")
-    where = "SASS" if options.disassembler else "PTX (no cuobjdump at hand)"
+    where = "SASS" if options.disassembler else "PTX (no disassembler at hand)"
     print("\n".join(problems) or f"{count} kernels for {len(ARCHITECTURES)} architectures; instructions checked in {where}")
     return 1 if problems or count == 0 else 0
 
