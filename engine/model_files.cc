@@ -96,7 +96,6 @@ WeightFormat tower_format(const ModelFiles& files, const EngineOptions& options,
 std::unique_ptr<Backend> make_rank_backend(const ModelFiles& files, const EngineOptions& options) {
   BackendOptions own = options.backend;
   own.compute = files.format;
-  own.f32_attention = files.vision == WeightFormat::f32;
   return make_backend(own);
 }
 

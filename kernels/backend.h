@@ -86,7 +86,6 @@ struct BackendOptions {
   // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
   // activations. f32 or bf16.
   WeightFormat compute = WeightFormat::bf16;
-  bool f32_attention = false;  // CPU only: packed_attention forms its products in f32 beside bf16 weights
 };
 
 // Operations that were recorded once: run() queues them all again, on the same tensors with what these hold
@@ -178,9 +177,10 @@ class Backend {
   // out, q [T,Hq,D]; prefill chunks and decode in one call.
   virtual void paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) = 0;
   // out, q [Tq,Hq,D], k, v [Tk,Hq,D]; segment s attends its own keys. Offsets i32 [S+1]; max_* as in
-  // PagedSpans.
+  // PagedSpans. precise: products in f32 whatever `compute` says; on a device, whose activations are of that
+  // type already, it changes nothing.
   virtual void packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                                int max_q, int max_kv, float scale) = 0;
+                                int max_q, int max_kv, float scale, bool precise = false) = 0;
   // out [T,I] = silu(g)·u from gate_up [T,2I] = [g | u].
   virtual void silu_mul(Tensor out, Tensor gate_up) = 0;
   // out = a + b; b may have one row for all.

@@ -228,11 +228,11 @@ class PagedKeys {
 }  // namespace
 
 void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                               int, int, float scale) {
+                               int, int, float scale, bool precise) {
   contracts::packed_attention(out, q, k, v, q_offsets, kv_offsets);
   check_offsets("packed_attention", q_offsets, q.rows());
   check_offsets("packed_attention", kv_offsets, k.rows());
-  const bool pairs = bf16_attention_;
+  const bool pairs = bf16_attention_ && !precise;
   const int64_t segments = q_offsets.dim(0) - 1;
   const int64_t heads = q.dim(1);
   const int64_t d = q.dim(2);

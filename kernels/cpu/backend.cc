@@ -40,7 +40,7 @@ class HostReadback final : public Readback {
 
 Backend::Backend(const BackendOptions& options)
     : table_(choose_table(options.isa)),
-      bf16_attention_(options.compute == WeightFormat::bf16 && !options.f32_attention),
+      bf16_attention_(options.compute == WeightFormat::bf16),
       pool_(options.threads == 0 ? usable_cores() : options.threads) {}
 
 std::string Backend::description() const {

@@ -42,7 +42,7 @@ class Backend final : public uhd::Backend {
   void store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) override;
   void paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) override;
   void packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                        int max_q, int max_kv, float scale) override;
+                        int max_q, int max_kv, float scale, bool precise) override;
   void silu_mul(Tensor out, Tensor gate_up) override;
   void add(Tensor out, Tensor a, Tensor b) override;
   void add_rows(Tensor x, Tensor rows, Tensor index) override;

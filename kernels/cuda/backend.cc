@@ -265,7 +265,7 @@ void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSp
 }
 
 void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                               int max_q, int, float scale) {
+                               int max_q, int, float scale, bool) {
   contracts::packed_attention(out, q, k, v, q_offsets, kv_offsets);
   stream();
   attention_.packed(out, q, k, v, q_offsets, kv_offsets, max_q, scale);

@@ -38,7 +38,7 @@ class Rehearsal final : public uhd::Backend {
   void rope(Tensor, Tensor, Tensor, Tensor) override {}
   void store_kv(KvLayer, Tensor, Tensor, Tensor) override {}
   void paged_attention(Tensor, Tensor, KvLayer, const PagedSpans&, float) override {}
-  void packed_attention(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, int, int, float) override {}
+  void packed_attention(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, int, int, float, bool) override {}
   void silu_mul(Tensor, Tensor) override {}
   void add(Tensor, Tensor, Tensor) override {}
   void add_rows(Tensor, Tensor, Tensor) override {}

@@ -19,17 +19,21 @@ CrossAttention::CrossAttention(const ModelConfig& model, const Checkpoint& check
   };
   const RowRange key = part("weight", 1), value = part("weight", 2);
   const RowRange key_bias = part("bias", 1), value_bias = part("bias", 2);
+  // Scores say where a query looks: an error in them is exponentiated, and one of bf16's roundings there
+  // moves the features more than all others of this layer together. The host has f32 for them; a device's
+  // activations are of one type.
+  Loader scores(checkpoint, backend, backend.host_memory() ? WeightFormat::f32 : format);
   kv_proj_ = loader.whole(prefix + "kv_proj.weight");
   ln_kv_ = norm("ln_kv");
   ln_post_ = norm("ln_post");
-  key_ = loader.rows({&key, 1});
+  key_ = scores.rows({&key, 1});
   value_ = loader.rows({&value, 1});
   key_bias_ = loader.vector({&key_bias, 1});
   value_bias_ = loader.vector({&value_bias, 1});
   out_ = loader.whole(prefix + "attn.out_proj.weight");
   out_bias_ = loader.vector(prefix + "attn.out_proj.bias");
   proj_ = loader.transposed(prefix + "proj");
-  query_ = project_queries(prefix, loader);
+  query_ = project_queries(prefix, scores);
 }
 
 DeviceTensor CrossAttention::project_queries(const std::string& prefix, Loader& loader) const {
@@ -88,7 +92,7 @@ void CrossAttention::attend(Tensor out, Tensor key, Tensor value, int64_t repeat
   const auto heads = [&](Tensor t) { return t.reshaped({t.rows(), config_.heads, d}); };
   backend_.packed_attention(heads(attended), heads(q), heads(k), heads(v), segments.q_offsets,
                             segments.kv_offsets, segments.max_q, segments.max_kv,
-                            1.0f / std::sqrt(static_cast<float>(d)));
+                            1.0f / std::sqrt(static_cast<float>(d)), true);
   backend_.matmul(mixed, attended, out_, {.bias = out_bias_.view});
   backend_.layer_norm(mixed, mixed, ln_post_.weight.view, ln_post_.bias.view, config_.norm_eps);
   backend_.matmul(out, mixed, proj_);

@@ -36,7 +36,10 @@ struct Vit::Pass {
 };
 
 Vit::Vit(const ModelConfig& model, const Checkpoint& tower, Backend& backend, WeightFormat format)
-    : backend_(backend), config_(*model.vision), positions_(backend, model.vision->hidden) {
+    : backend_(backend),
+      config_(*model.vision),
+      precise_(format == WeightFormat::f32),
+      positions_(backend, model.vision->hidden) {
   Loader loader(tower, backend, format);
   const std::string& prefix = model.prefix_vision;
   const std::string embeddings = prefix + "embeddings.";
@@ -143,7 +146,7 @@ void Vit::run_layer(const Layer& layer, Pass& pass) {
   backend_.packed_attention(pass.attended.reshaped(heads), pass.qkv.slice_columns(0, w).reshaped(heads),
                             pass.qkv.slice_columns(w, w).reshaped(heads),
                             pass.qkv.slice_columns(2 * w, w).reshaped(heads), pass.offsets, pass.offsets,
-                            pass.longest, pass.longest, 1.0f / std::sqrt(static_cast<float>(d)));
+                            pass.longest, pass.longest, 1.0f / std::sqrt(static_cast<float>(d)), precise_);
   backend_.matmul(pass.hidden, pass.attended, layer.out, {layer.out_bias.view, Epilogue::add});
   backend_.layer_norm(pass.normed, pass.hidden, layer.norm2.weight.view, layer.norm2.bias.view,
                       config_.norm_eps);

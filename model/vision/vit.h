@@ -58,6 +58,7 @@ class Vit {
 
   Backend& backend_;
   VisionConfig config_;
+  const bool precise_;
   Weight patch_;  // [W, 3·patch·patch]
   DeviceTensor patch_bias_;
   DeviceTensor class_row_;       // [1, W]: class embedding + its position

@@ -13,8 +13,9 @@ constexpr double kTolerance[] = {2e-5,
 class Attention : public Operations {
  protected:
   // Segment s has queries[s] rows and keys[s] keys.
+  // precise: what the host would compute in bf16 must be as near as f32.
   void compare_packed(const std::vector<int32_t>& queries, const std::vector<int32_t>& keys, int64_t heads,
-                      int64_t d, WeightFormat format) {
+                      int64_t d, WeightFormat format, bool precise = false) {
     SCOPED_TRACE(testing::Message() << heads << " heads of " << d
                                     << (format == WeightFormat::f32 ? " f32" : " bf16"));
     const std::vector<int32_t> q_at = offsets(queries);
@@ -28,7 +29,8 @@ class Attention : public Operations {
     const float scale = 1.0f / std::sqrt(static_cast<float>(d));
     make(format)->packed_attention(out, q, k, v, indices(q_at), indices(kv_at),
                                    *std::max_element(queries.begin(), queries.end()),
-                                   *std::max_element(keys.begin(), keys.end()), scale);
+                                   *std::max_element(keys.begin(), keys.end()), scale, precise);
+    if (precise && backend_->host_memory()) format = WeightFormat::f32;
     reference::Values want;
     for (size_t s = 0; s < queries.size(); ++s)
       for (int32_t row = q_at[s]; row < q_at[s + 1]; ++row)
@@ -140,6 +142,13 @@ TEST_P(Attention, PackedEqualsTheReferenceOverRaggedSegments) {
     }
     compare_packed({25, 50}, {255, 257}, 1, 64, format);
     compare_packed({3}, {600}, 2, 72, format);
+  }
+}
+
+TEST_P(Attention, PackedIsPreciseWhereAskedTo) {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+    compare_packed({5, 1, 0, 17}, {9, 1, 4, 33}, 3, 36, format, true);
+    compare_packed({64}, {576}, 2, 64, format, true);
   }
 }
 

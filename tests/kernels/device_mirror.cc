@@ -142,10 +142,10 @@ void DeviceMirror::paged_attention(Tensor out, Tensor q, KvLayer pages, const Pa
   });
 }
 void DeviceMirror::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets,
-                                    Tensor kv_offsets, int max_q, int max_kv, float scale) {
+                                    Tensor kv_offsets, int max_q, int max_kv, float scale, bool precise) {
   call([&](Call& c) {
     backend_->packed_attention(c.activation(out), c.activation(q), c.activation(k), c.activation(v),
-                               c.as_is(q_offsets), c.as_is(kv_offsets), max_q, max_kv, scale);
+                               c.as_is(q_offsets), c.as_is(kv_offsets), max_q, max_kv, scale, precise);
   });
 }
 void DeviceMirror::silu_mul(Tensor out, Tensor gate_up) {
