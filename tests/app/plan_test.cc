@@ -129,10 +129,10 @@ TEST_F(PlanCommand, NamesWhatIsWrongInAMachineFile) {
 
 TEST_F(PlanCommand, PlansModelsThatSeeNothing) {
   fs::create_directories(directory() / "text");
-  write(
-      "text/config.json",
-      R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "num_attention_heads": 4,
-            "num_hidden_layers": 2, "intermediate_size": 128, "vocab_size": 100, "max_position_embeddings": 512})");
+  write("text/config.json",
+        R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,
+            "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 128,
+            "vocab_size": 100, "max_position_embeddings": 512})");
   const std::string output = run("--model text --device H100");
   EXPECT_EQ(status(), 0) << output;
   EXPECT_EQ(output.find("encode the picture"), std::string::npos) << output;
