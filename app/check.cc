@@ -9,13 +9,10 @@
 
 #include "app/commands.h"
 #include "base/error.h"
-#include "engine/options.h"
+#include "engine/rank_memory.h"
 #include "model/config.h"
-#include "model/language/kv_cache.h"
-#include "model/language/llama.h"
 #include "model/text/tokenizer.h"
 #include "model/weights/parameters.h"
-#include "model/weights/shard.h"
 
 namespace uhd {
 namespace {
@@ -29,9 +26,7 @@ struct CheckOptions {
   bool list = false;
 };
 
-constexpr int kPage = 64;
-
-std::string mebibytes(size_t bytes) {
+std::string mebibytes(int64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
   return text;
@@ -87,8 +82,8 @@ void print_types(const std::string& name, const Checkpoint& checkpoint) {
     sum.bytes += tensor.bytes();
   }
   for (const auto& [type, sum] : types) {
-    std::cout << "  " << name << sum.tensors << " tensors of " << type << ", " << mebibytes(sum.bytes)
-              << "\n";
+    std::cout << "  " << name << sum.tensors << " tensors of " << type << ", "
+              << mebibytes(static_cast<int64_t>(sum.bytes)) << "\n";
   }
 }
 
@@ -112,27 +107,17 @@ WeightFormat format_named(const std::string& name) {
 
 void print_memory(const ModelConfig& m, const CheckOptions& options) {
   const WeightFormat format = format_named(options.format);
-  const bool single = format == WeightFormat::f32;
-  const LanguageShard shard = shard_of(m.language, 0, options.ranks);
-  const size_t page = KvCache::bytes_per_page(m.language.layers, shard.kv_heads, m.language.head_dim, kPage,
-                                              single ? DType::f32 : DType::bf16);
   const EngineOptions usual;
-  const StepLimits steps{usual.token_budget, usual.max_running, m.language.context, kPage};
-  const size_t element = single ? sizeof(float) : sizeof(bf16);  // of activations on a device
+  const RankMemory memory = llm_rank_memory(m, usual, format, options.ranks);
   std::cout << "  memory, " << options.format << ", " << options.ranks << " LLM rank"
-            << (options.ranks > 1 ? "s" : "") << ":\n    each LLM rank      "
-            << mebibytes(weight_bytes(language_parameters(m), m.language, options.ranks, format))
-            << " of weights, " << mebibytes(Llama::workspace_bytes(m.language, shard, steps, element))
-            << " for steps of " << steps.max_tokens << " tokens, " << mebibytes(page * 1024 / kPage)
-            << " of KV for 1024 tokens\n";
+            << (options.ranks > 1 ? "s" : "") << ":\n    each LLM rank      " << mebibytes(memory.weights)
+            << " of weights, " << mebibytes(memory.steps) << " for steps of " << usual.token_budget
+            << " tokens, " << mebibytes(memory.page * 1024 / usual.page_size) << " of KV for 1024 tokens\n";
   if (!m.vision) return;
-  auto encoder = vision_parameters(m);
-  const auto projector = projector_parameters(m);
-  encoder.insert(encoder.end(), projector.begin(), projector.end());
   const bool wide = m.vision->wants_f32 && format != WeightFormat::f32;
   const WeightFormat tower = wide ? WeightFormat::f32 : format;
-  std::cout << "    each encoder rank  " << mebibytes(weight_bytes(encoder, m.language, 1, tower))
-            << " of weights" << (wide ? " in f32, as the checkpoint asks" : "")
+  std::cout << "    each encoder rank  " << mebibytes(encoder_weight_bytes(m, tower)) << " of weights"
+            << (wide ? " in f32, as the checkpoint asks" : "")
             << " (an LLM rank too, when there are no encoder ranks)\n";
 }
 

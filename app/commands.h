@@ -15,6 +15,7 @@ void add_serve_command(CLI::App& app);     // serve.cc
 void add_generate_command(CLI::App& app);  // generate.cc
 void add_slices_command(CLI::App& app);    // slices.cc
 void add_check_command(CLI::App& app);     // check.cc
+void add_plan_command(CLI::App& app);      // plan.cc
 
 // Prints versions, devices and how each operation does (check_backend.cc); false: one is wrong.
 bool check_backend(const std::string& kind);

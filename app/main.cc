@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   uhd::add_generate_command(app);
   uhd::add_slices_command(app);
   uhd::add_check_command(app);
+  uhd::add_plan_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& e) {  // a command has said already what is wrong

@@ -40,13 +40,6 @@ json::object piece_of(const SliceReport& report, int index) {
 
 }  // namespace
 
-int separator_tokens(const SlicePlan& plan, const ImageLayout& layout) {
-  if (plan.slices() == 0) return 0;
-  const int rows = plan.rows - (layout.separator_after_last_row ? 0 : 1);
-  return plan.rows * (plan.columns - 1) * static_cast<int>(layout.column_separator.size()) +
-         rows * static_cast<int>(layout.row_separator.size());
-}
-
 std::string report_text(const SliceReport& report) {
   const SlicePlan& plan = report.plan;
   const SlicingConfig& slicing = report.model.slicing;

@@ -18,9 +18,6 @@ struct SliceReport {
   std::string grid_picture;         // file written
 };
 
-// Tokens between the slices and after the rows, as the model's layout has them.
-int separator_tokens(const SlicePlan& plan, const ImageLayout& layout);
-
 std::string report_text(const SliceReport& report);
 std::string report_json(const SliceReport& report);  // one line
 

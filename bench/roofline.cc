@@ -5,25 +5,11 @@
 #include <vector>
 
 #include "base/error.h"
+#include "bench/geometries.h"
 #include "model/step_cost.h"
 
 namespace uhd {
 namespace {
-
-// LLaVA-UHD 13B: Vicuna 13B behind CLIP ViT-L/14 at 336 pixels. The 7B: Vicuna 7B.
-LanguageConfig vicuna(int layers, int hidden, int heads, int intermediate) {
-  return {.layers = layers,
-          .hidden = hidden,
-          .heads = heads,
-          .kv_heads = heads,
-          .head_dim = 128,
-          .intermediate = intermediate,
-          .vocabulary = 32000};
-}
-const LanguageConfig k7b = vicuna(32, 4096, 32, 11008);
-const LanguageConfig k13b = vicuna(40, 5120, 40, 13824);
-const VisionConfig kTower{.layers = 23, .hidden = 1024, .heads = 16, .intermediate = 4096};
-const ProjectorConfig kResampler{.kind = ProjectorKind::spatial, .queries = 144, .width = 5120, .heads = 40};
 
 std::string milliseconds(double seconds) {
   char cell[32];

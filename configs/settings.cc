@@ -126,6 +126,14 @@ bool Setting::set(const std::string& value) const {
       place);
 }
 
+std::string section_of(const std::string& name) { return name.substr(0, name.find('.')); }
+
+const Setting* find_setting(const std::string& name, const std::vector<Setting>& settings) {
+  const auto at =
+      std::find_if(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
+  return at == settings.end() ? nullptr : &*at;
+}
+
 std::vector<Setting> settings_of(ServerConfig& c) {
   EngineOptions& e = c.engine;
   ImageOptions& i = e.image;

@@ -31,6 +31,12 @@ struct Setting {
   bool set(const std::string& value) const;
 };
 
+// "section", of "section.key"; a name outside sections is its own.
+std::string section_of(const std::string& name);
+
+// Null where no setting has this name.
+const Setting* find_setting(const std::string& name, const std::vector<Setting>& settings);
+
 // Points into `config`.
 std::vector<Setting> settings_of(ServerConfig& config);
 

@@ -41,25 +41,6 @@ Image decode_stored(Format format, std::string_view bytes, Size size, bool refer
   }
 }
 
-void check_size(Size size, const ImageLimits& limits) {
-  const auto [width, height] = size;
-  if (width < 1 || height < 1) throw ImageError("image_invalid", "the image has no pixels");
-  if (width > limits.max_side || height > limits.max_side) {
-    throw ImageError("image_too_large", message("the image is ", width, "x", height, " pixels; at most ",
-                                                limits.max_side, " a side are accepted"));
-  }
-  if (width > limits.max_pixels / height) {
-    throw ImageError("image_too_large", message("the image is ", width, "x", height, " pixels; at most ",
-                                                limits.max_pixels, " in all are accepted"));
-  }
-  const auto [shorter, longer] = std::minmax(width, height);
-  if (static_cast<double>(longer) > limits.max_aspect * static_cast<double>(shorter)) {
-    throw ImageError("image_aspect",
-                     message("the image is ", width, "x", height, " pixels; a side may be at most ",
-                             limits.max_aspect, " times the other"));
-  }
-}
-
 // Where the pixel of an oriented picture lies in the stored one: origin + x · step_x + y · step_y.
 struct Walk {
   int64_t origin, step_x, step_y;
@@ -116,6 +97,25 @@ Image oriented(Image stored, int orientation) {
 
 }  // namespace
 
+void check_image_size(Size size, const ImageLimits& limits) {
+  const auto [width, height] = size;
+  if (width < 1 || height < 1) throw ImageError("image_invalid", "the image has no pixels");
+  if (width > limits.max_side || height > limits.max_side) {
+    throw ImageError("image_too_large", message("the image is ", width, "x", height, " pixels; at most ",
+                                                limits.max_side, " a side are accepted"));
+  }
+  if (width > limits.max_pixels / height) {
+    throw ImageError("image_too_large", message("the image is ", width, "x", height, " pixels; at most ",
+                                                limits.max_pixels, " in all are accepted"));
+  }
+  const auto [shorter, longer] = std::minmax(width, height);
+  if (static_cast<double>(longer) > limits.max_aspect * static_cast<double>(shorter)) {
+    throw ImageError("image_aspect",
+                     message("the image is ", width, "x", height, " pixels; a side may be at most ",
+                             limits.max_aspect, " times the other"));
+  }
+}
+
 void throw_damaged(std::string_view format) {
   throw ImageError("image_invalid", message("the ", format, " image is truncated or damaged"));
 }
@@ -135,7 +135,7 @@ ImageHeader read_image_header(std::string_view bytes, const ImageLimits& limits,
     throw ImageError("image_format_unsupported", "the image is not JPEG, PNG or WebP");
   }
   const StoredImage stored = read_stored(*format, bytes);
-  check_size(stored.size, limits);
+  check_image_size(stored.size, limits);
   ImageHeader header{.format = *format, .stored = stored.size, .oriented = stored.size};
   if (!reference_compat) header.orientation = exif_orientation(stored.exif);
   if (swaps_sides(header.orientation)) header.oriented = {stored.size.height, stored.size.width};

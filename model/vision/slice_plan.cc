@@ -156,4 +156,16 @@ int visual_tokens(const SlicePlan& plan, const ModelConfig& config) {
   return tokens;
 }
 
+int separator_tokens(const SlicePlan& plan, const ImageLayout& layout) {
+  if (plan.slices() == 0) return 0;
+  const int rows = plan.rows - (layout.separator_after_last_row ? 0 : 1);
+  return plan.rows * (plan.columns - 1) * static_cast<int>(layout.column_separator.size()) +
+         rows * static_cast<int>(layout.row_separator.size());
+}
+
+int wrapping_tokens(const SlicePlan& plan, const ImageLayout& layout) {
+  return static_cast<int>(layout.before_overview.size() + layout.after_overview.size()) +
+         plan.slices() * static_cast<int>(layout.before_slice.size() + layout.after_slice.size());
+}
+
 }  // namespace uhd

@@ -43,4 +43,9 @@ int64_t total_patches(const SlicePlan& plan, int patch);
 int tokens_of_piece(const SlicePlan& plan, int index, const ModelConfig& config);
 int visual_tokens(const SlicePlan& plan, const ModelConfig& config);
 
+// Tokens of the layout: between the slices and after the rows, and around each piece. The number that
+// ImageLayout::image_ids puts before an image is not in them: its tokens are the tokenizer's.
+int separator_tokens(const SlicePlan& plan, const ImageLayout& layout);
+int wrapping_tokens(const SlicePlan& plan, const ImageLayout& layout);
+
 }  // namespace uhd

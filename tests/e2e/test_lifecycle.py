@@ -135,7 +135,7 @@ def test_tensor_parallel_that_does_not_divide():
 
 
 def test_help_and_version():
-    for command in ([], ["serve"], ["generate"], ["slices"], ["check"]):
+    for command in ([], ["serve"], ["generate"], ["slices"], ["check"], ["plan"]):
         run = uhd(*command, "--help")
         assert run.returncode == 0
         if command:

@@ -118,6 +118,22 @@ TEST(SlicePlan, CountsPatchesWhereTheProjectorHasNoQueries) {
   EXPECT_EQ(visual_tokens(plan, config), 576);
 }
 
+TEST(SlicePlan, CountsTheTokensOfTheLayout) {
+  ImageLayout layout{.column_separator = {7}, .row_separator = {8, 9}};
+  const SlicePlan page = plan_slices({672, 1008}, uhd_config()), small = plan_slices({10, 10}, uhd_config());
+  EXPECT_EQ(separator_tokens(page, layout), 3 * 1 + 3 * 2) << "two columns, three rows";
+  EXPECT_EQ(wrapping_tokens(page, layout), 0);
+  layout.separator_after_last_row = false;
+  layout.before_overview = {1, 2};
+  layout.after_overview = {3};
+  layout.before_slice = {4};
+  layout.after_slice = {5, 6};
+  EXPECT_EQ(separator_tokens(page, layout), 3 * 1 + 2 * 2);
+  EXPECT_EQ(wrapping_tokens(page, layout), 3 + 6 * 3);
+  EXPECT_EQ(separator_tokens(small, layout), 0);
+  EXPECT_EQ(wrapping_tokens(small, layout), 3);
+}
+
 TEST(SlicePlan, RefusesAPieceOutsideThePlan) {
   ModelConfig config;
   config.projector = {.kind = ProjectorKind::perceiver, .queries = 64};

@@ -2,16 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "bench/geometries.h"
+
 namespace uhd {
 namespace {
-
-const LanguageConfig k7b{.layers = 32,
-                         .hidden = 4096,
-                         .heads = 32,
-                         .kv_heads = 32,
-                         .head_dim = 128,
-                         .intermediate = 11008,
-                         .vocabulary = 32000};
 
 StepCost decode(const LanguageConfig& language, int sequences, int64_t keys, int ranks) {
   const std::vector<AttentionSpan> spans(static_cast<size_t>(sequences), {1, keys});

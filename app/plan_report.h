@@ -1,0 +1,30 @@
+// What `uhd plan` says: for people and for programs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/deployment_plan.h"
+
+namespace uhd {
+
+struct DevicePlan {
+  DeviceRoof device;
+  std::vector<RankPlan> ranks;  // ascending
+
+  // The fewest ranks that hold a sequence; 0: none of these do.
+  int fewest_ranks() const;
+};
+
+struct PlanReport {
+  ModelConfig model;
+  PlanQuestion question;
+  RequestShape request;
+  std::vector<std::string> refused;  // numbers of ranks that the model's heads do not allow, and why
+  std::vector<DevicePlan> devices;
+};
+
+std::string report_text(const PlanReport& report);
+std::string report_json(const PlanReport& report);  // one line
+
+}  // namespace uhd

@@ -1,0 +1,25 @@
+// A device that a user describes in a YAML file, for the planner: figures of the maker's data sheet.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace uhd {
+
+// GB are 10^9 bytes, TFLOP 10^12 operations, as data sheets have them.
+struct Machine {
+  std::string name;
+  double bf16_tflops = 0;  // dense, a second
+  double memory_gb_s = 0;
+  double memory_gb = 0;
+  double link_gb_s = 0;  // one way, to the other devices of its node
+  int multiprocessors = 0;
+};
+
+// Every field must be there. A missing, unknown or wrong one is an Error that names file and field.
+Machine load_machine(const std::filesystem::path& file);
+
+// The same from text; `name` stands for the file in errors.
+Machine parse_machine(const std::string& yaml, const std::string& name);
+
+}  // namespace uhd

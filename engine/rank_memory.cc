@@ -1,0 +1,50 @@
+#include "engine/rank_memory.h"
+
+#include <algorithm>
+
+#include "engine/rank.h"
+#include "model/language/kv_cache.h"
+#include "model/language/llama.h"
+#include "model/weights/parameters.h"
+#include "model/weights/shard.h"
+
+namespace uhd {
+namespace {
+
+// As make_llm_rank sizes its VisualStore: at least one image of the largest pieces.
+int64_t visual_row_bytes(const ModelConfig& model, const EngineOptions& options, int64_t element) {
+  if (!model.vision) return 0;
+  const int64_t row = model.language.hidden * element;
+  const int64_t one_image = int64_t{max_piece_rows(model, options.image)} * (model.slicing.max_slices + 1);
+  return row * std::clamp<int64_t>(options.visual_cache_bytes / row, one_image, int64_t{1} << 30);
+}
+
+}  // namespace
+
+RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
+                           int ranks) {
+  const LanguageConfig& language = model.language;
+  const bool single = format == WeightFormat::f32;
+  const size_t element = single ? sizeof(float) : sizeof(bf16);
+  const LanguageShard shard = shard_of(language, 0, ranks);
+  const int context = options.context_length > 0 ? options.context_length : language.context;
+  const StepLimits steps{options.token_budget, options.max_running, context, options.page_size};
+  RankMemory memory;
+  memory.weights = static_cast<int64_t>(weight_bytes(language_parameters(model), language, ranks, format));
+  memory.steps = static_cast<int64_t>(Llama::workspace_bytes(language, shard, steps, element));
+  memory.visual_rows = visual_row_bytes(model, options, static_cast<int64_t>(element));
+  memory.page =
+      static_cast<int64_t>(KvCache::bytes_per_page(language.layers, shard.kv_heads, language.head_dim,
+                                                   options.page_size, single ? DType::f32 : DType::bf16));
+  return memory;
+}
+
+int64_t encoder_weight_bytes(const ModelConfig& model, WeightFormat format) {
+  if (!model.vision) return 0;
+  auto parameters = vision_parameters(model);
+  const auto projector = projector_parameters(model);
+  parameters.insert(parameters.end(), projector.begin(), projector.end());
+  return static_cast<int64_t>(weight_bytes(parameters, model.language, 1, format));
+}
+
+}  // namespace uhd
