@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "engine/local_encoders.h"
 #include "engine/memory_plan.h"
+#include "engine/rank_memory.h"
 #include "engine/remote_encoders.h"
 #include "model/vision/slice_plan.h"
 
@@ -45,15 +46,6 @@ int agreed_minimum(Backend& backend, Communicator& group, int32_t mine) {
   std::vector<int32_t> values(static_cast<size_t>(group.size()));
   backend.download(Tensor::of(values.data(), {group.size()}), all);
   return *std::min_element(values.begin(), values.end());
-}
-
-int visual_rows(const ModelFiles& files, const EngineOptions& options, DType activation) {
-  if (!files.config.vision) return 0;
-  const int64_t row_bytes = int64_t{files.config.language.hidden} * static_cast<int64_t>(size_of(activation));
-  const int64_t rows = options.visual_cache_bytes / row_bytes;
-  const int64_t one_image =
-      int64_t{max_piece_rows(files.config, options.image)} * (files.config.slicing.max_slices + 1);
-  return static_cast<int>(std::clamp<int64_t>(rows, one_image, int64_t{1} << 30));
 }
 
 // What an LLM rank's own memory holds.
@@ -133,7 +125,8 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   Communicator& group = *rank.group;
   WorkerSizes sizes;
   sizes.step = {options.token_budget, options.max_running, context, options.page_size};
-  sizes.visual_rows = visual_rows(files, options, backend.activation_dtype());
+  const auto element = static_cast<int64_t>(size_of(backend.activation_dtype()));
+  sizes.visual_rows = static_cast<int>(visual_store_rows(files.config, options, element));
   sizes.max_piece_rows = max_piece_rows(files.config, options.image);
   sizes.kv = files.kv_dtype();
   sizes.overlap = options.overlap;

@@ -9,17 +9,13 @@
 #include "model/weights/shard.h"
 
 namespace uhd {
-namespace {
 
-// As make_llm_rank sizes its VisualStore: at least one image of the largest pieces.
-int64_t visual_row_bytes(const ModelConfig& model, const EngineOptions& options, int64_t element) {
+int64_t visual_store_rows(const ModelConfig& model, const EngineOptions& options, int64_t element) {
   if (!model.vision) return 0;
-  const int64_t row = model.language.hidden * element;
+  const int64_t rows = options.visual_cache_bytes / (model.language.hidden * element);
   const int64_t one_image = int64_t{max_piece_rows(model, options.image)} * (model.slicing.max_slices + 1);
-  return row * std::clamp<int64_t>(options.visual_cache_bytes / row, one_image, int64_t{1} << 30);
+  return std::clamp<int64_t>(rows, one_image, int64_t{1} << 30);
 }
-
-}  // namespace
 
 RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
                            int ranks) {
@@ -32,7 +28,8 @@ RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& option
   RankMemory memory;
   memory.weights = static_cast<int64_t>(weight_bytes(language_parameters(model), language, ranks, format));
   memory.steps = static_cast<int64_t>(Llama::workspace_bytes(language, shard, steps, element));
-  memory.visual_rows = visual_row_bytes(model, options, static_cast<int64_t>(element));
+  const int64_t row_bytes = language.hidden * static_cast<int64_t>(element);
+  memory.visual_rows = row_bytes * visual_store_rows(model, options, static_cast<int64_t>(element));
   memory.page =
       static_cast<int64_t>(KvCache::bytes_per_page(language.layers, shard.kv_heads, language.head_dim,
                                                    options.page_size, single ? DType::f32 : DType::bf16));

@@ -23,6 +23,10 @@ struct RankMemory {
 RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
                            int ranks);
 
+// Rows that the visual store of an LLM rank holds, with activations of `element` bytes: at least one image of
+// the largest pieces, whatever the options say; 0 where the model sees no images.
+int64_t visual_store_rows(const ModelConfig& model, const EngineOptions& options, int64_t element);
+
 // Weights of the vision tower and of what compresses its features; 0 for models that see no images.
 int64_t encoder_weight_bytes(const ModelConfig& model, WeightFormat format);
 
