@@ -29,7 +29,7 @@ class DeviceTransport {
   // Collective over the group; returns when all have come. Late or lost ranks are an Error.
   virtual std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size,
                                                      const ClusterOptions& options) = 0;
-  // The leader's end and the encoder's. From any thread; the link is its poller's afterwards.
+  // The leader's end and the encoder's, not begun. From any thread; the link is its poller's afterwards.
   virtual std::unique_ptr<VisualLink> receiver(const TransportId& id) = 0;
   virtual std::unique_ptr<VisualLink> sender(const TransportId& id) = 0;
 };

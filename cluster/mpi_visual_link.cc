@@ -31,6 +31,15 @@ class MpiLink : public VisualLink {
     return state_;
   }
 
+  // MPI reads and writes buffers of the requests, which outlive the link where they must; the tensor is
+  // touched by begin() and poll() alone.
+  void abort() final {
+    if (state_ == LinkState::failed) return;
+    state_ = LinkState::failed;
+    failure_ = "the link was ended by its owner";
+    request_ = {};
+  }
+
   std::string failure() const final { return failure_; }
 
  protected:

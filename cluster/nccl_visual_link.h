@@ -10,13 +10,16 @@
 
 namespace uhd {
 
-// Rank 0 is the leader, which receives; rank 1 the encoder. Making a link calls nothing of CUDA or NCCL;
-// poll() and begin() do, on the thread of their caller, and so does the destructor. While the link is
-// connecting, the two meet and move one element, since NCCL connects peers at the first use.
+// Rank 0 is the leader, which receives; rank 1 the encoder. While the link is connecting, the two meet and
+// move one element, since NCCL connects peers at the first use.
 //
-// A stream of its own, of high priority, waits for what the backend's stream has queued when begin() is
-// called; the backend's stream never waits for the link: only rows that have arrived are named to it. NCCL
-// has no tags and checks no counts: the number of rows is agreed by message before, one transfer at a time.
+// Each link has a thread of its own, begun by the first poll(), which alone calls NCCL for it: making,
+// asking and aborting a communicator may take as long as NCCL likes, and neither the owner nor other links
+// wait for it. Making a link calls nothing of CUDA or NCCL, poll() and abort() only look and tell, begin()
+// only marks what the backend's stream has queued: the transfer, on a stream of high priority, begins when
+// that is done. The backend's stream never waits for the link: only rows that have arrived are named to it.
+// NCCL has no tags and checks no counts: the number of rows is agreed by message before, one transfer at a
+// time.
 //
 // warm: one f32 of device memory, [1, 1], which all links of a backend may share. It is the caller's, because
 // freeing memory waits for the whole device, and with it for the receives of other links.

@@ -33,6 +33,11 @@ class StagedLink final : public VisualLink {
     return state;
   }
 
+  void abort() override {
+    arriving_ = false;
+    link_->abort();
+  }
+
   std::string failure() const override { return link_->failure(); }
 
  private:

@@ -53,6 +53,8 @@ std::optional<std::string> LinkPort::failure() const {
 
 namespace {
 
+constexpr const char* kEnded = "the link was ended by its owner";
+
 // The rows are copied into a frame, so the tensor is free at once; that they arrived is what Done says.
 class TcpSender final : public VisualLink {
  public:
@@ -63,6 +65,7 @@ class TcpSender final : public VisualLink {
     state_ = LinkState::done;
   }
   LinkState poll() override { return port_->failure() ? LinkState::failed : state_; }
+  void abort() override { port_->fail(kEnded); }
   std::string failure() const override { return port_->failure().value_or(""); }
 
  private:
@@ -97,6 +100,13 @@ class TcpReceiver final : public VisualLink {
       state_ = LinkState::failed;
     }
     return state_;
+  }
+
+  // The tensor is written by poll() alone.
+  void abort() override {
+    port_->expect(0);
+    port_->fail(kEnded);
+    state_ = LinkState::failed;
   }
 
   std::string failure() const override { return port_->failure().value_or(""); }

@@ -23,7 +23,7 @@ class LinkPort {
   // Connection::Handler::limit: rows are acceptable while they are awaited, and of the agreed size.
   int64_t limit(FrameType type) const;
   void arrived(std::vector<std::byte> payload);
-  // The connection is gone; `send` is not called after it returns. The first reason stays.
+  // The connection, or the link, is gone; `send` is not called after it returns. The first reason stays.
   void fail(const std::string& reason);
 
   // For the link.

@@ -23,8 +23,11 @@ enum class LinkEnd : uint8_t { sends, receives };
 //
 // The tensor lies in memory that the link reaches (reaches_device) and must stay until poll() says done or
 // failed, or the link is destroyed: destruction aborts a transfer and returns only when the memory will not
-// be touched again. A failed link stays failed; a new one comes with the next Hello. Used by one thread: the
-// engine's, which on MPI ranks is the MPI thread.
+// be touched again, however long that takes. Who must not wait calls abort() first and polls until failed. A
+// failed link stays failed; a new one comes with the next Hello.
+//
+// Used by one thread, its owner: the engine's, which on MPI ranks is the MPI thread and calls MPI itself.
+// What may wait inside a library (NCCL) is called by a thread of the link's own.
 class VisualLink {
  public:
   virtual ~VisualLink() = default;
@@ -34,7 +37,10 @@ class VisualLink {
   virtual void begin(uint64_t job, Tensor rows) = 0;
   // done is said until the next begin().
   virtual LinkState poll() = 0;
-  // Why it failed.
+  // Begins to end the link, whatever it is doing, and does not wait: poll() says failed once nothing touches
+  // the tensor any more. No begin() afterwards.
+  virtual void abort() = 0;
+  // Why it failed, once poll() has said so.
   virtual std::string failure() const = 0;
 };
 

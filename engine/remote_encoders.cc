@@ -19,6 +19,7 @@ std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
   std::vector<EncoderId> ids;
   for (const auto& [id, peer] : peers_) ids.push_back(id);
   for (EncoderId id : ids) advance(id, peers_.at(id), now);
+  part_with_departed();
   obey(pool_.tick(now));
   send_slices(now);
   collect();
@@ -26,6 +27,7 @@ std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
 }
 
 std::optional<TimePoint> RemoteEncoders::next_poll(TimePoint now) const {
+  if (!departed_.empty()) return now + kTransferPoll;
   for (const auto& [id, peer] : peers_) {
     if (peer.current || !peer.met) return now + kTransferPoll;
   }
@@ -56,9 +58,21 @@ void RemoteEncoders::left(EncoderId encoder, const std::string& reason, TimePoin
   pool_.left(encoder, reason, now);
   const auto peer = peers_.find(encoder);
   if (peer == peers_.end()) return;
-  peer->second.link.reset();  // before the memory it may be writing to
-  buffers_.give_back(std::move(peer->second.rows));
+  peer->second.link->abort();
+  departed_.push_back({std::move(peer->second.rows), std::move(peer->second.link)});
   peers_.erase(peer);
+}
+
+// A link that may still write to its rows keeps them; the others go on meanwhile, with buffers of their own.
+void RemoteEncoders::part_with_departed() {
+  for (auto departed = departed_.begin(); departed != departed_.end();) {
+    if (departed->link->poll() != LinkState::failed) {
+      ++departed;
+    } else {
+      buffers_.give_back(std::move(departed->rows));
+      departed = departed_.erase(departed);
+    }
+  }
 }
 
 void RemoteEncoders::encoded(EncoderId encoder, const Encoded& what, TimePoint now) {

@@ -37,18 +37,24 @@ class RemoteEncoders final : public SliceEncoders {
     int rows = 0;
   };
   struct Peer {
-    std::unique_ptr<VisualLink> link;
     int capacity = 1;
     bool met = false;  // the link stands, the pool knows the encoder
     std::deque<Transfer> waiting;
     std::optional<Transfer> current;
-    StagedRows rows;  // of the current transfer; outlives the link's use of it
+    StagedRows rows;                   // of the current transfer
+    std::unique_ptr<VisualLink> link;  // gone before the rows that it may be writing to
+  };
+  // What an encoder that left has still in use: its link ends when it can, and nobody waits.
+  struct Departed {
+    StagedRows rows;
+    std::unique_ptr<VisualLink> link;
   };
   void handle(ServerEvent& event);
   void left(EncoderId encoder, const std::string& reason, TimePoint now);
   void encoded(EncoderId encoder, const Encoded& what, TimePoint now);
   void meet(EncoderId encoder, Peer& peer, TimePoint now);
   void advance(EncoderId encoder, Peer& peer, TimePoint now);
+  void part_with_departed();
   void finish_transfer(EncoderId encoder, Peer& peer, TimePoint now);
   void obey(const EncoderPool::Verdict& verdict);
   void send_slices(TimePoint now);
@@ -59,6 +65,7 @@ class RemoteEncoders final : public SliceEncoders {
   Metrics& metrics_;
   EncoderPool pool_;
   std::map<EncoderId, Peer> peers_;
+  std::vector<Departed> departed_;
   std::map<Fingerprint, StagedRows> arrived_;  // until their outcome is told
   std::vector<EncodedSlice> ended_;
   double job_deadline_s_;

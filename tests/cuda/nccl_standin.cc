@@ -13,6 +13,7 @@
 #include <mutex>
 
 #include "tests/cuda/nccl_mesh.h"
+#include "tests/cuda/nccl_watch.h"
 #include "tests/cuda/streams.h"
 
 namespace uhd::emulation {
@@ -89,6 +90,7 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id, int rank,
                                     ncclConfig_t* config) {
+  nccl_called(__func__);
   if (comm == nullptr || size < 1 || rank < 0 || rank >= size) {
     return refuse(ncclInvalidArgument, "a rank outside of its communicator");
   }
@@ -102,18 +104,21 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id,
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
+  nccl_called(__func__);
   if (comm == nullptr || state == nullptr) return ncclInvalidArgument;
   *state = rank_of(comm)->ask();
   return ncclSuccess;
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
+  nccl_called(__func__);
   if (const auto status = ready(rank_of(comm)); status != ncclSuccess) return status;
   rank_of(comm)->finalize();
   return ncclInProgress;
 }
 
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+  nccl_called(__func__);
   if (const auto status = ready(rank_of(comm)); status != ncclSuccess) return status;
   if (!rank_of(comm)->finalized())
     return refuse(ncclInvalidUsage, "a communicator is finalized before it is freed");
@@ -122,6 +127,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 }
 
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  nccl_called(__func__);
   if (comm == nullptr) return ncclInvalidArgument;
   delete rank_of(comm);
   return ncclSuccess;
@@ -129,6 +135,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
 
 ncclResult_t ncclAllReduce(const void* from, void* to, size_t count, ncclDataType_t type, ncclRedOp_t op,
                            ncclComm_t comm, cudaStream_t stream) {
+  nccl_called(__func__);
   if (op != ncclSum || (type != ncclFloat32 && type != ncclBfloat16)) {
     return refuse(ncclInvalidArgument, "sums of f32 and bf16 only");
   }
@@ -138,6 +145,7 @@ ncclResult_t ncclAllReduce(const void* from, void* to, size_t count, ncclDataTyp
 
 ncclResult_t ncclAllGather(const void* from, void* to, size_t count, ncclDataType_t type, ncclComm_t comm,
                            cudaStream_t stream) {
+  nccl_called(__func__);
   const size_t bytes = count * size_of_type(type);
   const auto ranks = comm == nullptr ? size_t{0} : static_cast<size_t>(rank_of(comm)->size());
   return queue(rank_of(comm), {NcclKind::all_gather, type, count, -1, from, to}, bytes, bytes * ranks,
@@ -146,18 +154,21 @@ ncclResult_t ncclAllGather(const void* from, void* to, size_t count, ncclDataTyp
 
 ncclResult_t ncclBroadcast(const void* from, void* to, size_t count, ncclDataType_t type, int root,
                            ncclComm_t comm, cudaStream_t stream) {
+  nccl_called(__func__);
   const size_t bytes = count * size_of_type(type);
   return queue(rank_of(comm), {NcclKind::broadcast, type, count, root, from, to}, bytes, bytes, stream);
 }
 
 ncclResult_t ncclSend(const void* from, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                       cudaStream_t stream) {
+  nccl_called(__func__);
   return queue(rank_of(comm), {NcclKind::send, type, count, peer, from, nullptr}, count * size_of_type(type),
                0, stream);
 }
 
 ncclResult_t ncclRecv(void* to, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                       cudaStream_t stream) {
+  nccl_called(__func__);
   return queue(rank_of(comm), {NcclKind::receive, type, count, peer, nullptr, to}, 0,
                count * size_of_type(type), stream);
 }

@@ -5,9 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
+#include <condition_variable>
 #include <cstring>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "cluster/staged_visual_link.h"
@@ -15,6 +19,7 @@
 #include "tests/cluster/communicator_contract.h"
 #include "tests/cuda/cuda_emulation.h"
 #include "tests/cuda/nccl_ranks.h"
+#include "tests/cuda/nccl_watch.h"
 #include "tests/cuda/streams.h"
 
 namespace uhd {
@@ -34,7 +39,10 @@ class NcclLinks : public testing::Test {
     leader_warm_ = leader_->allocate(sizeof(float));
     encoder_warm_ = encoder_->allocate(sizeof(float));
   }
-  ~NcclLinks() override { EXPECT_EQ(emulation::failure(), ""); }
+  ~NcclLinks() override {
+    emulation::watch_nccl({});
+    EXPECT_EQ(emulation::failure(), "");
+  }
 
   void make(Duration limit = kLimit) {
     const TransportId id = new_id();
@@ -183,6 +191,164 @@ TEST_F(NcclLinks, AreNotMadeTwiceAndNotForOtherTensors) {
   EXPECT_THROW(receiver_->begin(2, got()), Error);
 }
 
+// Holds the first abort back until it is opened, or for so long that the test has failed.
+class AbortGate {
+ public:
+  AbortGate() {
+    emulation::watch_nccl([this](std::string_view call) {
+      std::unique_lock lock(mutex_);
+      const bool first = calls_.emplace(call).second;
+      changed_.notify_all();
+      if (first && call == "ncclCommAbort") hold(lock);
+    });
+  }
+  ~AbortGate() {
+    open();
+    emulation::watch_nccl({});
+  }
+  AbortGate(const AbortGate&) = delete;
+  AbortGate& operator=(const AbortGate&) = delete;
+
+  bool wait_for_call(std::string_view call) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kLimit, [&] { return calls_.contains(call); });
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  void hold(std::unique_lock<std::mutex>& lock) {
+    EXPECT_TRUE(changed_.wait_for(lock, kLimit / 2, [&] { return open_; })) << "nobody opened the gate";
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<std::string, std::less<>> calls_;
+  bool open_ = false;
+};
+
+TEST_F(NcclLinks, AreEndedWithoutHoldingUpTheirOwnerOrEachOther) {
+  connect();
+  const std::unique_ptr<VisualLink> deserted = std::move(sender_), ending = std::move(receiver_);
+  const DeviceBuffer rows = leader_->allocate(got_.bytes());
+  AbortGate gate;
+  ending->begin(1, rows.as(DType::f32, {kRows, kWidth}));
+  EXPECT_EQ(ending->poll(), LinkState::busy);
+  ASSERT_TRUE(gate.wait_for_call("ncclRecv"));
+  ending->abort();
+  ASSERT_TRUE(gate.wait_for_call("ncclCommAbort"));
+  EXPECT_EQ(ending->poll(), LinkState::busy);
+
+  connect();  // another link between the same two
+  const auto values = fill(2);
+  receiver_->begin(2, got());
+  sender_->begin(2, sent());
+  leave(LinkState::busy);
+  ASSERT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
+  EXPECT_EQ(read(), values);
+
+  EXPECT_EQ(ending->poll(), LinkState::busy);
+  gate.open();
+  const TimePoint begin = Clock::now();
+  while (ending->poll() == LinkState::busy && Clock::now() - begin < kLimit) std::this_thread::yield();
+  EXPECT_EQ(ending->poll(), LinkState::failed);
+  EXPECT_THAT(ending->failure(), testing::HasSubstr("ended by its owner"));
+}
+
+TEST_F(NcclLinks, EndInWhateverStateTheyAre) {
+  const auto ends = [&](LinkState before) {
+    EXPECT_EQ(receiver_->poll(), before);
+    receiver_->abort();
+    leave(LinkState::busy);
+    EXPECT_EQ(receiver_->poll(), LinkState::failed);
+    EXPECT_NE(receiver_->failure(), "");
+    sender_.reset();
+  };
+  make();
+  sender_.reset();
+  ends(LinkState::connecting);
+  connect();
+  ends(LinkState::idle);
+  connect();
+  receiver_->begin(1, got());
+  ends(LinkState::busy);
+  connect();
+  receiver_->begin(1, got());
+  sender_->begin(1, sent());
+  leave(LinkState::busy);
+  ends(LinkState::done);
+  make();
+  receiver_->abort();  // before it was polled
+  ends(LinkState::failed);
+}
+
+// Rows that the backend is still using: the transfer has not begun, and its end waits for nobody.
+TEST_F(NcclLinks, EndThoughTheBackendIsBusy) {
+  connect();
+  std::atomic<bool> busy = true, looked_at = false;
+  const auto step = [&] {
+    looked_at = true;
+    return !busy;
+  };
+  emulation::enqueue_steps(leader_->stream(), "a long computation", step, {});
+  receiver_->begin(1, got());
+  const TimePoint begin = Clock::now();
+  while (!looked_at && Clock::now() - begin < kLimit) std::this_thread::yield();
+  EXPECT_EQ(receiver_->poll(), LinkState::busy);
+  receiver_->abort();
+  leave(LinkState::busy);
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+  busy = false;
+  leader_->synchronize();
+}
+
+TEST_F(NcclLinks, CallNcclOnThreadsOfTheirOwn) {
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  std::set<std::string, std::less<>> calls;
+  emulation::watch_nccl([&](std::string_view call) {
+    const std::lock_guard lock(mutex);
+    threads.insert(std::this_thread::get_id());
+    calls.emplace(call);
+  });
+  connect();
+  receiver_->begin(1, got());
+  sender_->begin(1, sent());
+  leave(LinkState::busy);
+  receiver_->begin(2, got());
+  receiver_->abort();
+  leave(LinkState::busy);
+  receiver_.reset();
+  sender_.reset();
+  const std::lock_guard lock(mutex);
+  EXPECT_FALSE(threads.contains(std::this_thread::get_id()));
+  EXPECT_EQ(threads.size(), 2u);  // one for each end
+  EXPECT_THAT(calls, testing::ElementsAre("ncclCommAbort", "ncclCommGetAsyncError", "ncclCommInitRankConfig",
+                                          "ncclRecv", "ncclSend"));
+}
+
+// What a recording thread may not call, and what would end in the graph, is called by the link's.
+TEST_F(NcclLinks, MoveRowsWhileTheirOwnerRecords) {
+  connect();
+  const auto values = fill(4);
+  const DeviceBuffer copy = leader_->allocate(got_.bytes());
+  receiver_->begin(1, got());
+  sender_->begin(1, sent());
+  const auto recording = leader_->record([&] {
+    leave(LinkState::busy);
+    leader_->cast(copy.as(DType::f32, {kRows, kWidth}), got());
+  });
+  ASSERT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
+  EXPECT_EQ(read(), values);
+  recording->run();
+  std::vector<float> copied(kRows * kWidth);
+  leader_->download(Tensor::of(copied.data(), {kRows, kWidth}), copy.as(DType::f32, {kRows, kWidth}));
+  EXPECT_EQ(copied, values);
+}
+
 // The two ends of a TCP link, joined without a network.
 struct Wire {
   std::shared_ptr<LinkPort> out = std::make_shared<LinkPort>();
@@ -208,6 +374,15 @@ TEST_F(NcclLinks, OfHostMemoryAreStagedUnderADevice) {
     EXPECT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
     EXPECT_EQ(read(), values);
   }
+  const auto before = read();
+  receiver_->begin(3, got());
+  receiver_->abort();
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+  fill(3);
+  sender_->begin(3, sent());
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+  EXPECT_NE(receiver_->failure(), "");
+  EXPECT_EQ(read(), before);
 }
 
 }  // namespace

@@ -202,8 +202,9 @@ bool advance(cudaStream_t stream) {
 
 bool capturing_on_this_thread() {
   const std::lock_guard lock(queue_mutex());
-  return std::any_of(all_streams().begin(), all_streams().end(),
-                     [](const auto& s) { return s->capture && s->creator == std::this_thread::get_id(); });
+  return std::any_of(all_streams().begin(), all_streams().end(), [](const auto& s) {
+    return s->capture && s->capture->recorder == std::this_thread::get_id();
+  });
 }
 
 std::shared_ptr<StreamState> new_stream() {
@@ -360,6 +361,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (capturing_on_this_thread())
+    return misuse(cudaErrorStreamCaptureUnsupported, "a query of an event during capture");
   std::unique_lock lock(queue_mutex());
   EventState& state = *event->state;
   if (state.done >= state.recorded) return cudaSuccess;
@@ -405,6 +408,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   const std::lock_guard lock(queue_mutex());
   if (state->capture) return misuse(cudaErrorIllegalState, "capture inside a capture");
   state->capture = std::make_shared<GraphState>();
+  state->capture->recorder = std::this_thread::get_id();
   return cudaSuccess;
 }
 

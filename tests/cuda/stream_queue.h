@@ -37,6 +37,7 @@ struct Task {
 };
 
 struct GraphState {
+  std::thread::id recorder;
   std::vector<Task> tasks;
   bool broken = false;
 };

@@ -176,5 +176,34 @@ TEST(World, RowsOfAnAbandonedTransferAreDropped) {
   }
 }
 
+// What an ended link had under way does not reach its tensor any more, and is not taken by the next link.
+TEST(World, AnEndedLinkLeavesItsTensorAlone) {
+  World& world = test_world();
+  constexpr int64_t kRows = 2000;
+  std::vector<float> rows(kRows * 300, static_cast<float>(world.rank()));
+  std::vector<float> given_up(kRows * 300, -1.f);
+  const Tensor tensor = Tensor::of(rows.data(), {kRows, 300});
+  if (world.rank() == 1) {
+    const auto old = world.visual_sender(0);
+    old->begin(20, tensor);
+    old->abort();
+    EXPECT_EQ(old->poll(), LinkState::failed);
+    const auto link = world.visual_sender(0);
+    link->begin(21, tensor);
+    EXPECT_EQ(ended(*link), LinkState::done);
+  } else if (world.rank() == 0) {
+    const auto old = world.visual_receiver(1);
+    old->begin(20, Tensor::of(given_up.data(), {kRows, 300}));
+    old->poll();  // perhaps the receive is under way
+    old->abort();
+    EXPECT_EQ(old->poll(), LinkState::failed);
+    EXPECT_NE(old->failure(), "");
+    const auto link = world.visual_receiver(1);
+    link->begin(21, tensor);
+    EXPECT_EQ(ended(*link), LinkState::done) << link->failure();
+    EXPECT_EQ(rows, std::vector<float>(kRows * 300, 1.f));
+  }
+}
+
 }  // namespace
 }  // namespace uhd

@@ -1,0 +1,78 @@
+#include "cluster/nccl_pair.h"
+
+#include <thread>
+
+#include "kernels/cuda/check.h"
+
+namespace uhd {
+namespace {
+
+using cuda::check_cuda;
+
+// Thread blocks that a transfer may take from the device's computing.
+constexpr int kMostBlocks = 4;
+
+void pause() { std::this_thread::sleep_for(std::chrono::microseconds(50)); }
+
+}  // namespace
+
+LinkEvent::LinkEvent() {
+  check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "creating an event");
+}
+
+LinkEvent::~LinkEvent() { cudaEventDestroy(event_); }
+
+bool LinkEvent::reached() const {
+  const cudaError_t state = cudaEventQuery(event_);
+  if (state == cudaErrorNotReady) return false;
+  check_cuda(state, "asking for a transfer");
+  return true;
+}
+
+LinkStream::LinkStream() {
+  int least = 0, greatest = 0;
+  check_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking for stream priorities");
+  check_cuda(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest), "creating a stream");
+}
+
+LinkStream::~LinkStream() {
+  while (cudaStreamQuery(stream_) == cudaErrorNotReady) pause();
+  cudaStreamDestroy(stream_);
+}
+
+NcclPair::NcclPair(const TransportId& id, LinkEnd end, Tensor warm, Duration meet_limit,
+                   const std::atomic<bool>& ended)
+    : end_(end),
+      meet_limit_(meet_limit),
+      ended_(ended),
+      comm_(id, end == LinkEnd::receives ? 0 : 1, 2, kMostBlocks) {
+  until([&] { return comm_.settled(); });
+  move(warm);
+  met_ = true;
+}
+
+// The rows are waited for here and not on the device: a stream that waited for the backend's would hold an
+// abort up for as long as the backend computes.
+void NcclPair::move(Tensor rows) {
+  until([&] { return ready_.reached(); });
+  const auto count = static_cast<size_t>(rows.elements());
+  const ncclDataType_t type = rows.dtype() == DType::f32 ? ncclFloat32 : ncclBfloat16;
+  check_nccl(end_ == LinkEnd::receives ? nccl().recv(rows.raw(), count, type, 1, comm_.get(), stream_.get())
+                                       : nccl().send(rows.raw(), count, type, 0, comm_.get(), stream_.get()),
+             "queueing rows");
+  until([&] { return comm_.settled(); });  // queued, which may take the other end's doing the first time
+  check_cuda(cudaEventRecord(done_.get(), stream_.get()), "marking a transfer");
+  // The other end's loss is told by NCCL; the stream would wait for ever.
+  until([&] { return comm_.settled() && done_.reached(); });
+}
+
+void NcclPair::until(const std::function<bool()>& holds) const {
+  while (!holds()) {
+    require(!ended_, "the link was ended by its owner");
+    require(met_ || Clock::now() - began_ < meet_limit_, "the other end of a link did not come within ",
+            seconds(meet_limit_), " s");
+    pause();
+  }
+}
+
+}  // namespace uhd
