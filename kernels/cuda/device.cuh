@@ -144,12 +144,14 @@ __device__ inline uint64_t clock_ns() {
 
 namespace uhd::cuda {
 
-// The bytes of an argument as 8-byte words, for the check that buffers are still there.
+// The bytes of an argument as 8-byte words, for the check that buffers are still there. Padding is cleared:
+// what a stack left in it, behind a small number, can look like an address.
 template <class T>
-void append_words(std::vector<uint64_t>& words, const T& value) {
+void append_words(std::vector<uint64_t>& words, T value) {
   static_assert(std::is_trivially_copyable_v<T>);
   const size_t first = words.size();
   words.resize(first + (sizeof(T) + 7) / 8);
+  __builtin_clear_padding(&value);
   std::memcpy(words.data() + first, &value, sizeof(T));
 }
 

@@ -238,6 +238,21 @@ TEST_F(Capture, ReportsAFreedBufferInAGraph) {
   cudaGraphExecDestroy(graph);
 }
 
+// Whatever a stack left in padding, behind a small number, is no address.
+TEST(Words, OfAnArgumentHaveNoPadding) {
+  struct Padded {
+    const void* address;
+    int32_t number;  // and four bytes of padding
+  } padded;
+  std::memset(&padded, 0x7f, sizeof(padded));
+  padded.address = nullptr;
+  padded.number = 5;
+  std::vector<uint64_t> words;
+  append_words(words, padded);
+  append_words(words, int32_t{-1});
+  EXPECT_THAT(words, testing::ElementsAre(0, 5, 0xffffffff));
+}
+
 TEST_F(Capture, RefusesToWaitOrAllocate) {
   cudaGraph_t graph = nullptr;
   void* p = nullptr;
