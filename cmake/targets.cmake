@@ -12,15 +12,18 @@ endfunction()
 add_custom_target(unit_tests)
 add_custom_target(cuda_tests)
 
-# uhd_test(NAME FILES... LINK libraries... [LABELS labels...]): a GoogleTest program; each test is a ctest entry of its own.
+# uhd_test(NAME FILES... LINK libraries... [LABELS labels...] [TIMEOUT seconds]): a GoogleTest program; each test is a ctest entry of its own.
 function(uhd_test name)
-  cmake_parse_arguments(ARG "" "" "LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "LINK;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   uhd_options(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
   if(NOT UHD_CUDA STREQUAL off)  # the plugin is found and finds the program's symbols: kernels/plugin.h
     set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON BUILD_RPATH ${PROJECT_BINARY_DIR})
     if(UHD_SANITIZE)  # its own dlopen does not see the program's RUNPATH; an RPATH holds for every library

@@ -174,6 +174,7 @@ void Backend::wait_for(cudaEvent_t event) {
 void Backend::check_not_recording(const char* call) const { check(!recording_, call, " cannot be recorded"); }
 
 std::unique_ptr<uhd::Readback> Backend::make_readback(size_t bytes) {
+  stream();  // the device becomes this thread's
   return std::make_unique<Readback>(*this, bytes);
 }
 

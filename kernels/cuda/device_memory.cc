@@ -25,4 +25,17 @@ DeviceMemory take_device_memory(size_t bytes, const char* use) {
   return DeviceMemory(memory);
 }
 
+PinnedMemory take_pinned_memory(size_t bytes) {
+  void* memory = nullptr;
+  check_cuda(cudaHostAlloc(&memory, bytes == 0 ? 1 : bytes, cudaHostAllocDefault),
+             "allocating pinned memory");
+  return PinnedMemory(memory);
+}
+
+Event make_event() {
+  cudaEvent_t event = nullptr;
+  check_cuda(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
+  return Event(event);
+}
+
 }  // namespace uhd::cuda

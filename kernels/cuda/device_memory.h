@@ -1,5 +1,7 @@
-// Device memory with an owner.
+// Device memory, pinned memory and events with an owner.
 #pragma once
+
+#include <cuda_runtime_api.h>
 
 #include <cstddef>
 #include <memory>
@@ -14,5 +16,17 @@ using DeviceMemory = std::unique_ptr<void, FreeDeviceMemory>;
 
 // Of this thread's device; what is not there is OutOfMemory with the numbers. `use`: "weights", for messages.
 DeviceMemory take_device_memory(size_t bytes, const char* use);
+
+struct FreePinnedMemory {
+  void operator()(void* memory) const noexcept { cudaFreeHost(memory); }
+};
+using PinnedMemory = std::unique_ptr<void, FreePinnedMemory>;
+PinnedMemory take_pinned_memory(size_t bytes);
+
+struct DestroyEvent {
+  void operator()(cudaEvent_t event) const noexcept { cudaEventDestroy(event); }
+};
+using Event = std::unique_ptr<CUevent_st, DestroyEvent>;  // without times
+Event make_event();
 
 }  // namespace uhd::cuda

@@ -25,14 +25,15 @@ DType element_of(WeightFormat format) { return format == WeightFormat::f32 ? DTy
 
 Matmul::Matmul(cudaStream_t stream, bool quantize_activations, int64_t part_bytes)
     : stream_(stream), quantize_activations_(quantize_activations), part_bytes_(part_bytes) {
-  check_cublas(cublasLtCreate(&handle_), "cublasLtCreate");
+  cublasLtHandle_t handle = nullptr;
+  check_cublas(cublasLtCreate(&handle), "cublasLtCreate");
+  handle_.reset(handle);
   take(workspace_, kWorkspaceBytes);
 }
 
 Matmul::~Matmul() {
   cudaStreamSynchronize(stream_);
   plans_.clear();
-  cublasLtDestroy(handle_);
 }
 
 void Matmul::run(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
@@ -157,7 +158,7 @@ bool Matmul::multiply(WeightFormat in, Tensor out, Tensor x, Tensor w, Tensor bi
     check(gelu_tanh, plan.refusal());
     return false;
   }
-  plan.run(handle_, out.raw(), x.raw(), w.raw(), bias.raw(), workspace_.blocks.back().get(), stream_);
+  plan.run(handle_.get(), out.raw(), x.raw(), w.raw(), bias.raw(), workspace_.blocks.back().get(), stream_);
   return true;
 }
 
@@ -165,7 +166,7 @@ const MatmulPlan& Matmul::plan_for(const PlanKey& key, const void* bias) {
   const auto found = plans_.find(key);
   if (found != plans_.end()) return *found->second;
   if (plans_.size() >= kMostPlans) plans_.clear();  // launches under way hold what they need of a plan
-  auto plan = std::make_unique<MatmulPlan>(handle_, key, bias, kWorkspaceBytes);
+  auto plan = std::make_unique<MatmulPlan>(handle_.get(), key, bias, kWorkspaceBytes);
   return *plans_.emplace(key, std::move(plan)).first->second;
 }
 

@@ -54,6 +54,9 @@ class Matmul {
   size_t plans() const { return plans_.size(); }
 
  private:
+  struct DestroyHandle {
+    void operator()(cublasLtHandle_t handle) const noexcept { cublasLtDestroy(handle); }
+  };
   // Device memory that grows by replacement; what it was before stays for graphs that were captured with it.
   struct Scratch {
     std::vector<DeviceMemory> blocks;
@@ -78,7 +81,7 @@ class Matmul {
   cudaStream_t stream_;
   const bool quantize_activations_;
   const int64_t part_bytes_;
-  cublasLtHandle_t handle_ = nullptr;
+  std::unique_ptr<cublasLtContext, DestroyHandle> handle_;
   Scratch workspace_;    // of the algorithms: one, since a stream runs one product at a time
   Scratch activations_;  // x in the weight's type
   Scratch biases_;       // a bias in out's type

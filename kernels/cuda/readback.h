@@ -18,8 +18,8 @@ class Readback final : public uhd::Readback {
  private:
   Backend& backend_;
   const size_t bytes_;
-  void* memory_ = nullptr;
-  cudaEvent_t written_ = nullptr;
+  const PinnedMemory memory_;
+  const Event written_;
   Tensor values_;
 };
 

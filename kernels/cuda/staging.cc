@@ -8,22 +8,11 @@
 namespace uhd::cuda {
 
 Staging::Staging(cudaStream_t stream, cudaStream_t beside, size_t bytes)
-    : stream_(stream), beside_(beside), half_bytes_(bytes / 2) {
-  check_cuda(cudaEventCreateWithFlags(&mirrored_, cudaEventDisableTiming), "creating an event");
+    : stream_(stream), beside_(beside), mirrored_(make_event()), half_bytes_(bytes / 2) {
   for (Half& half : halves_) {
-    void* memory = nullptr;
-    check_cuda(cudaHostAlloc(&memory, half_bytes_, cudaHostAllocDefault), "allocating pinned memory");
-    half.memory = static_cast<std::byte*>(memory);
+    half.memory = take_pinned_memory(half_bytes_);
     half.mirror = take_device_memory(half_bytes_, "uploads");
-    check_cuda(cudaEventCreateWithFlags(&half.read, cudaEventDisableTiming), "creating an event");
-  }
-}
-
-Staging::~Staging() {
-  if (mirrored_ != nullptr) cudaEventDestroy(mirrored_);
-  for (const Half& half : halves_) {
-    if (half.read != nullptr) cudaEventDestroy(half.read);
-    if (half.memory != nullptr) cudaFreeHost(half.memory);
+    half.read = make_event();
   }
 }
 
@@ -40,26 +29,27 @@ void Staging::upload(void* to, const void* from, size_t bytes) {
 std::span<std::byte> Staging::room(size_t least) {
   check(least <= half_bytes_, "an upload in one piece of ", least, " bytes; at most ", half_bytes_, " fit");
   if (half_bytes_ - used_ < least) turn();
-  return {halves_[current_].memory + used_, half_bytes_ - used_};
+  return {static_cast<std::byte*>(halves_[current_].memory.get()) + used_, half_bytes_ - used_};
 }
 
 void Staging::send(void* to, size_t bytes) {
   constexpr size_t kUnit = 64;
   const Half& half = halves_[current_];
   std::byte* const mirror = static_cast<std::byte*>(half.mirror.get()) + used_;
-  check_cuda(cudaMemcpyAsync(mirror, half.memory + used_, bytes, cudaMemcpyHostToDevice, beside_),
+  const std::byte* const memory = static_cast<std::byte*>(half.memory.get()) + used_;
+  check_cuda(cudaMemcpyAsync(mirror, memory, bytes, cudaMemcpyHostToDevice, beside_),
              "copying to the device");
-  check_cuda(cudaEventRecord(mirrored_, beside_), "recording an event");
-  check_cuda(cudaStreamWaitEvent(stream_, mirrored_, 0), "waiting for an upload");
+  check_cuda(cudaEventRecord(mirrored_.get(), beside_), "recording an event");
+  check_cuda(cudaStreamWaitEvent(stream_, mirrored_.get(), 0), "waiting for an upload");
   check_cuda(cudaMemcpyAsync(to, mirror, bytes, cudaMemcpyDeviceToDevice, stream_), "copying on the device");
   used_ = std::min(half_bytes_, (used_ + bytes + kUnit - 1) / kUnit * kUnit);
 }
 
 void Staging::turn() {
-  check_cuda(cudaEventRecord(halves_[current_].read, stream_), "recording an event");
+  check_cuda(cudaEventRecord(halves_[current_].read.get(), stream_), "recording an event");
   current_ = 1 - current_;
   used_ = 0;
-  check_cuda(cudaEventSynchronize(halves_[current_].read), "waiting for an upload");
+  check_cuda(cudaEventSynchronize(halves_[current_].read.get()), "waiting for an upload");
 }
 
 }  // namespace uhd::cuda

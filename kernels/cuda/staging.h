@@ -22,7 +22,6 @@ class Staging {
  public:
   // `beside`: the stream of the copies from the host, used for nothing else.
   Staging(cudaStream_t stream, cudaStream_t beside, size_t bytes);
-  ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
@@ -36,15 +35,15 @@ class Staging {
 
  private:
   struct Half {
-    std::byte* memory = nullptr;
+    PinnedMemory memory;
     DeviceMemory mirror;
-    cudaEvent_t read = nullptr;  // recorded behind the last copy out of the mirror
+    Event read;  // recorded behind the last copy out of the mirror
   };
   void turn();
 
   cudaStream_t stream_;
   cudaStream_t beside_;
-  cudaEvent_t mirrored_ = nullptr;
+  Event mirrored_;
   size_t half_bytes_;
   size_t used_ = 0;
   int current_ = 0;
