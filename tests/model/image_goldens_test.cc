@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <map>
 
 #include "tests/model/golden_cases.h"
 #include "tests/model/golden_image.h"
@@ -13,12 +15,38 @@ constexpr Tolerance kVisionF32{2e-4};
 constexpr Tolerance kTowerBf16{0.25, 0.015};
 constexpr Tolerance kLayerBf16{0.35, 0.025};
 
-std::vector<ModelCase> image_cases() { return model_cases("golden_image"); }
-
 GoldenModel model_of(const ModelCase& c) {
   GoldenModel model(c.folder);
   model.take_tower_of_same_weights();
   return model;
+}
+
+int64_t patches_of(const ModelCase& c) {
+  const GoldenModel model = model_of(c);
+  const int patch = model.config.vision->patch;
+  int64_t patches = 0;
+  for (const GoldenPiece& piece : cut_golden_images(model, c.golden)) {
+    patches += int64_t{piece.slice.width / patch} * (piece.slice.height / patch);
+  }
+  return patches;
+}
+
+// Of every model, or with UHD_SMALL_IMAGES the smallest of each model: an emulated device takes minutes for a
+// large one.
+std::vector<ModelCase> image_cases() {
+  std::vector<ModelCase> cases = model_cases("golden_image");
+  if (std::getenv("UHD_SMALL_IMAGES") == nullptr) return cases;
+  std::map<std::filesystem::path, std::pair<int64_t, ModelCase>> smallest;
+  for (ModelCase& c : cases) {
+    const int64_t patches = patches_of(c);
+    const auto found = smallest.find(c.folder);
+    if (found != smallest.end() && found->second.first <= patches) continue;
+    const auto folder = c.folder;
+    smallest.insert_or_assign(folder, std::pair(patches, std::move(c)));
+  }
+  cases.clear();
+  for (auto& [folder, found] : smallest) cases.push_back(std::move(found.second));
+  return cases;
 }
 
 // The rows of all pieces in prompt order, encoded together.
