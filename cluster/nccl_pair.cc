@@ -12,22 +12,17 @@ using cuda::check_cuda;
 // Thread blocks that a transfer may take from the device's computing.
 constexpr int kMostBlocks = 4;
 
-void pause() { std::this_thread::sleep_for(std::chrono::microseconds(50)); }
-
-}  // namespace
-
-LinkEvent::LinkEvent() {
-  check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "creating an event");
-}
-
-LinkEvent::~LinkEvent() { cudaEventDestroy(event_); }
-
-bool LinkEvent::reached() const {
-  const cudaError_t state = cudaEventQuery(event_);
+// Whether its last record, if any, was reached.
+bool reached(const cuda::Event& event) {
+  const cudaError_t state = cudaEventQuery(event.get());
   if (state == cudaErrorNotReady) return false;
   check_cuda(state, "asking for a transfer");
   return true;
 }
+
+void pause() { std::this_thread::sleep_for(std::chrono::microseconds(50)); }
+
+}  // namespace
 
 LinkStream::LinkStream() {
   int least = 0, greatest = 0;
@@ -54,7 +49,7 @@ NcclPair::NcclPair(const TransportId& id, LinkEnd end, Tensor warm, Duration mee
 // The rows are waited for here and not on the device: a stream that waited for the backend's would hold an
 // abort up for as long as the backend computes.
 void NcclPair::move(Tensor rows) {
-  until([&] { return ready_.reached(); });
+  until([&] { return reached(ready_); });
   const auto count = static_cast<size_t>(rows.elements());
   const ncclDataType_t type = rows.dtype() == DType::f32 ? ncclFloat32 : ncclBfloat16;
   check_nccl(end_ == LinkEnd::receives ? nccl().recv(rows.raw(), count, type, 1, comm_.get(), stream_.get())
@@ -63,7 +58,7 @@ void NcclPair::move(Tensor rows) {
   until([&] { return comm_.settled(); });  // queued, which may take the other end's doing the first time
   check_cuda(cudaEventRecord(done_.get(), stream_.get()), "marking a transfer");
   // The other end's loss is told by NCCL; the stream would wait for ever.
-  until([&] { return comm_.settled() && done_.reached(); });
+  until([&] { return comm_.settled() && reached(done_); });
 }
 
 void NcclPair::until(const std::function<bool()>& holds) const {

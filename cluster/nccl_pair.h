@@ -9,22 +9,9 @@
 #include "base/clock.h"
 #include "cluster/device_transport.h"
 #include "cluster/nccl_comm.h"
+#include "kernels/cuda/device_memory.h"
 
 namespace uhd {
-
-class LinkEvent {
- public:
-  LinkEvent();
-  ~LinkEvent();
-  LinkEvent(const LinkEvent&) = delete;
-  LinkEvent& operator=(const LinkEvent&) = delete;
-  cudaEvent_t get() const { return event_; }
-  // Whether its last record, if any, was reached.
-  bool reached() const;
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 // Destruction waits for what is queued.
 class LinkStream {
@@ -62,8 +49,8 @@ class NcclPair {
   const TimePoint began_ = Clock::now();
   const std::atomic<bool>& ended_;
   bool met_ = false;
-  LinkEvent ready_;
-  LinkEvent done_;
+  const cuda::Event ready_ = cuda::make_event();
+  const cuda::Event done_ = cuda::make_event();
   LinkStream stream_;
   NcclComm comm_;  // aborted first: what the stream holds then ends by itself
 };

@@ -12,7 +12,8 @@ endfunction()
 add_custom_target(unit_tests)
 add_custom_target(cuda_tests)
 
-# uhd_test(NAME FILES... LINK libraries... [LABELS labels...] [TIMEOUT seconds]): a GoogleTest program; each test is a ctest entry of its own.
+# uhd_test(NAME FILES... LINK libraries... [LABELS labels...] [TIMEOUT seconds]): a GoogleTest program; each test is a
+# ctest entry of its own.
 function(uhd_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "LINK;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
