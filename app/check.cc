@@ -17,6 +17,9 @@
 namespace uhd {
 namespace {
 
+constexpr WeightFormat kFormats[] = {WeightFormat::bf16, WeightFormat::f32, WeightFormat::fp8,
+                                     WeightFormat::int8, WeightFormat::int4};
+
 struct CheckOptions {
   std::string model;
   std::string backend;
@@ -95,16 +98,6 @@ void print_tensors(const Checkpoint& checkpoint) {
   }
 }
 
-constexpr WeightFormat kFormats[] = {WeightFormat::bf16, WeightFormat::f32, WeightFormat::fp8,
-                                     WeightFormat::int8, WeightFormat::int4};
-
-WeightFormat format_named(const std::string& name) {
-  const auto* at = std::find_if(std::begin(kFormats), std::end(kFormats),
-                                [&](WeightFormat format) { return name_of(format) == name; });
-  check(at != std::end(kFormats), "a weight format ", name);
-  return *at;
-}
-
 void print_memory(const ModelConfig& m, const CheckOptions& options) {
   const WeightFormat format = format_named(options.format);
   const EngineOptions usual;
@@ -147,6 +140,13 @@ void check_model(const CheckOptions& options) {
 }
 
 }  // namespace
+
+WeightFormat format_named(const std::string& name) {
+  const auto* at = std::find_if(std::begin(kFormats), std::end(kFormats),
+                                [&](WeightFormat format) { return name_of(format) == name; });
+  check(at != std::end(kFormats), "a weight format ", name);
+  return *at;
+}
 
 void add_check_command(CLI::App& app) {
   auto options = std::make_shared<CheckOptions>();

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "kernels/weight.h"
+
 namespace CLI {
 class App;
 }
@@ -16,6 +18,9 @@ void add_generate_command(CLI::App& app);  // generate.cc
 void add_slices_command(CLI::App& app);    // slices.cc
 void add_check_command(CLI::App& app);     // check.cc
 void add_plan_command(CLI::App& app);      // plan.cc
+
+// The format that an option's value names, which was checked to name one (check.cc).
+WeightFormat format_named(const std::string& name);
 
 // Prints versions, devices and how each operation does (check_backend.cc); false: one is wrong.
 bool check_backend(const std::string& kind);

@@ -82,13 +82,6 @@ RankChoices ranks_of(const PlanOptions& options, const LanguageConfig& language)
   return choices;
 }
 
-WeightFormat format_named(const std::string& name) {
-  for (const WeightFormat format : {WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
-    if (name == name_of(format)) return format;
-  }
-  return WeightFormat::bf16;
-}
-
 void run_plan(const PlanOptions& options) {
   constexpr int64_t kUsualContext = 4096;
   std::list<Machine> machines;
