@@ -7,6 +7,7 @@ is; `server.py stop NAME` ends it, and fails if it did not end well.
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +109,15 @@ class Server:
 
     def __exit__(self, *_):
         self.kill()
+        refuse_reports(self.log)
+
+
+def refuse_reports(log):
+    """A rank that a sanitizer ended is a failure, even where its job goes on without it."""
+    text = log.read_text(errors="replace")
+    found = re.search(r"\S*Sanitizer:|: runtime error:", text)
+    if found:
+        raise SystemExit(f"a report in {log}:\n{text[max(found.start() - 1000, 0):found.start() + 6000]}")
 
 
 def state_file(name):
@@ -147,6 +157,7 @@ def stop(name):
     if is_ours(pid):
         os.killpg(pid, signal.SIGKILL)
         raise SystemExit(f"the server {name} did not end when asked to")
+    refuse_reports(STATE / f"{name}.log")
 
 
 if __name__ == "__main__":

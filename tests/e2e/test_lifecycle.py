@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from helpers import LIMIT_S, question
-from server import BINARY, COMMON, LONG, MPIRUN, ROOT, TP2_ENC2, Server, environment
+from server import BINARY, COMMON, LONG, MPIRUN, ROOT, TP2_ENC2, Server, environment, refuse_reports
 
 SLOW = COMMON + [f"--model.path={LONG}"]
 
@@ -156,3 +156,15 @@ def test_print_config_reads_back(tmp_path):
 def test_every_config_of_the_repository_is_good():
     for config in sorted((ROOT / "configs").glob("*.yaml")):
         assert uhd("serve", "--config", str(config), "--print-config").returncode == 0, config
+
+
+@pytest.mark.parametrize("report", [
+    "==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x6020", "==7==ERROR: LeakSanitizer: detected memory leaks",
+    "engine/engine.cc:12:3: runtime error: signed integer overflow"])
+def test_a_sanitizers_report_in_a_log_fails_its_test(tmp_path, report):
+    log = tmp_path / "server.log"
+    log.write_text("uhd serves a model\nuhd stopped\n")
+    refuse_reports(log)
+    log.write_text(f"uhd serves a model\n{report}\nuhd stopped\n")
+    with pytest.raises(SystemExit, match="a report in "):
+        refuse_reports(log)
