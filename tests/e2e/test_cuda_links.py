@@ -7,7 +7,7 @@ import subprocess
 import httpx
 
 from helpers import answer, encoded, picture, question
-from server import BINARY, COMMON, CUDA, LIMIT_S, ROOT, STATE, Server
+from server import BINARY, COMMON, CUDA, LIMIT_S, ROOT, STATE, Server, refuse_reports
 
 
 def test_rows_and_sums_go_from_device_to_device():
@@ -23,10 +23,12 @@ def test_a_killed_encoder_is_replaced():
     arguments = COMMON + CUDA + [f"--cluster.control_port={port}", f"--cluster.leader=127.0.0.1:{port}", "--encoders.count=1"]
     messages = question(encoded(picture(64, 96)), text="What?")
     encoder = [BINARY, "serve", *arguments, "--cluster.role=encoder"]
+    log = STATE / "cuda_encoders.log"
+    log.unlink(missing_ok=True)
 
     def start_encoder():
-        return subprocess.Popen(encoder, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
+        with open(log, "a") as out:
+            return subprocess.Popen(encoder, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
 
     with Server("cuda_llm", [], [*arguments, "--cluster.role=llm"]) as llm:
         first = start_encoder()
@@ -45,3 +47,4 @@ def test_a_killed_encoder_is_replaced():
         text = response.json()["choices"][0]["message"]["content"]
         assert text == answer(messages, name="single", max_tokens=4)["choices"][0]["message"]["content"]
         assert "encoder joined encoder=2 " in llm.log.read_text()
+    refuse_reports(log)
