@@ -158,13 +158,13 @@ def within(limit_s, holds):
 
 
 def start(name):
-    stop(name)
+    end(name)
     launcher, arguments = settings_of(name)
     server = Server(name, launcher, arguments)
     state_file(name).write_text(json.dumps({"url": server.url, "pid": server.process.pid}))
 
 
-def stop(name):
+def end(name):
     """Ends the server and its whole process group; a server that is not there is none to end."""
     if not state_file(name).exists():
         return
@@ -180,7 +180,13 @@ def stop(name):
     # Once in a while OpenMPI 4.1's mpirun locks itself up when its ranks are gone (in PMIx_server_finalize).
     if not within(10, lambda: not is_ours(pid)):
         os.killpg(pid, signal.SIGKILL)
-    refuse_reports(STATE / f"{name}.log")
+
+
+def stop(name):
+    """Ends it, and fails if a sanitizer ended one of its ranks, or all of it."""
+    end(name)
+    if (STATE / f"{name}.log").exists():
+        refuse_reports(STATE / f"{name}.log")
 
 
 if __name__ == "__main__":
