@@ -15,10 +15,14 @@ constexpr Duration kTransferPoll = std::chrono::microseconds(200);
 }  // namespace
 
 std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
-  for (ServerEvent& event : server_.poll()) handle(event);
+  for (ServerEvent& event : server_.poll()) {
+    guarded(event.encoder, [&] { handle(event); });
+  }
   std::vector<EncoderId> ids;
   for (const auto& [id, peer] : peers_) ids.push_back(id);
-  for (EncoderId id : ids) advance(id, peers_.at(id), now);
+  for (EncoderId id : ids) {
+    guarded(id, [&] { advance(id, peers_.at(id), now); });
+  }
   part_with_departed();
   obey(pool_.tick(now));
   send_slices(now);
@@ -32,6 +36,16 @@ std::optional<TimePoint> RemoteEncoders::next_poll(TimePoint now) const {
     if (peer.current || !peer.met) return now + kTransferPoll;
   }
   return pool_.next_deadline();
+}
+
+template <class Work>
+void RemoteEncoders::guarded(EncoderId encoder, const Work& work) {
+  try {
+    work();
+  } catch (const std::exception& e) {
+    log_error("an encoder is sent away", "encoder", encoder, "reason", e.what());
+    server_.close(encoder, "the leader could not go on with it");
+  }
 }
 
 void RemoteEncoders::handle(ServerEvent& event) {

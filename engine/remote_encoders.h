@@ -49,6 +49,9 @@ class RemoteEncoders final : public SliceEncoders {
     StagedRows rows;
     std::unique_ptr<VisualLink> link;
   };
+  // Does something with one encoder: an exception ends the connection with it, and nothing else.
+  template <class Work>
+  void guarded(EncoderId encoder, const Work& work);
   void handle(ServerEvent& event);
   void left(EncoderId encoder, const std::string& reason, TimePoint now);
   void encoded(EncoderId encoder, const Encoded& what, TimePoint now);

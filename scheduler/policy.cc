@@ -7,6 +7,7 @@ namespace uhd {
 int pages_for(int tokens, int page_size) { return (tokens + page_size - 1) / page_size; }
 
 int runnable_tokens(const Sequence& sequence) {
+  if (!sequence.has_rows) return 0;
   int end = sequence.length();
   for (const SequenceSpan& span : sequence.spans) {
     if (!span.ready && span.position + span.length > sequence.computed) {
@@ -24,6 +25,21 @@ Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requ
     if (victim == nullptr || s->order > victim->order) victim = s;
   }
   return victim;
+}
+
+Sequence* choose_spare(std::span<Sequence* const> waiting, const Sequence& requester) {
+  Sequence* spare = nullptr;
+  for (Sequence* s : waiting) {
+    if (s->pages.empty() || s == &requester) continue;
+    if (spare == nullptr || s->order > spare->order) spare = s;
+  }
+  return spare;
+}
+
+int spare_pages(std::span<Sequence* const> waiting) {
+  int pages = 0;
+  for (const Sequence* s : waiting) pages += static_cast<int>(s->pages.size());
+  return pages;
 }
 
 int promised_pages(std::span<Sequence* const> running, int page_size) {

@@ -19,6 +19,8 @@ struct SequenceSpan {
   bool ready = false;  // its rows can be read in the next step
 };
 
+// running: it has one of the places of a step. waiting: for a place, for pages, or for a slice; what is
+// computed already keeps its pages until others need them.
 enum class Phase : uint8_t { waiting, running };
 
 // Owned by the Scheduler; others read it through a Batch.
@@ -29,6 +31,7 @@ struct Sequence {
   int prompt_length = 0;
   int max_length = 0;  // prompt and answer together; the pool must be able to hold it
   std::optional<TimePoint> deadline;
+  bool has_rows = true;  // the visual store keeps room for all of its spans
 
   Phase phase = Phase::waiting;
   uint64_t order = 0;  // of arrival: the older goes first, the younger is preempted
