@@ -45,6 +45,7 @@ class ControlClient::Impl {
   Impl(ControlClientOptions options, std::unique_ptr<Network> network)
       : options_(std::move(options)), network_(std::move(network)) {
     parse_address(options_.leader);
+    check(!options_.secret.empty(), "an encoder meets its leader with a secret");
     network_->post([this] { attempt(); });
   }
 

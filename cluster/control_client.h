@@ -29,8 +29,8 @@ class Backoff {
 
 struct ControlClientOptions {
   std::string leader;  // host:port
-  std::string secret;
-  Hello hello;  // protocol, nonce and mac are filled in by the client
+  std::string secret;  // never empty
+  Hello hello;         // protocol, nonce and mac are filled in by the client
   double handshake_s = 5;
   // Set in the leader's MPI job: makes the link to the leader. Called on the client's thread; must not call
   // MPI.
@@ -49,7 +49,7 @@ struct LeaderJoined {
 struct LeaderLost {
   std::string reason;
 };
-// The leader will never take this encoder (other model, version or secret): end with this text.
+// The leader will never take this encoder (other settings, version or secret): end with this text.
 struct LeaderRefused {
   std::string reason;
 };

@@ -45,8 +45,7 @@ class ControlServer::Impl {
  public:
   Impl(ControlServerOptions options, std::unique_ptr<Network> network)
       : options_(std::move(options)), network_(std::move(network)) {
-    require(!options_.secret.empty() || is_loopback(options_.host), "listening for encoders on ",
-            options_.host, " needs a secret file: other hosts can reach it");
+    check(!options_.secret.empty(), "a leader listens for encoders with a secret");
     port_ =
         network_->listen(options_.host, options_.port, [this](const ConnectionPtr& c) { welcome_guest(c); });
     network_->post([this] { send_heartbeats(); });
@@ -140,7 +139,7 @@ class ControlServer::Impl {
   }
 
   void on_hello(const GuestPtr& guest, Hello hello) {
-    if (const auto reason = reason_to_refuse(hello, guest->nonce, options_.secret, options_.model)) {
+    if (const auto reason = reason_to_refuse(hello, guest->nonce, options_.secret, options_.facts)) {
       return refuse(guest, *reason);
     }
     if (peers_.size() >= static_cast<size_t>(options_.max_encoders)) {

@@ -20,8 +20,8 @@ using EncoderId = uint32_t;  // never used twice by a server: an encoder that co
 struct ControlServerOptions {
   std::string host = "127.0.0.1";
   int port = 0;        // 0: any free one
-  std::string secret;  // empty: none, which only loopback may do
-  std::string model;   // Hello::model that is accepted
+  std::string secret;  // never empty: any user of this host can reach its loopback
+  Facts facts;         // that an encoder must share
   double heartbeat_s = 1;
   double lost_after_s = 5;
   double handshake_s = 5;  // a connection that has not proved itself by then is closed

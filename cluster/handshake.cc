@@ -11,7 +11,6 @@ namespace uhd {
 namespace {
 
 Mac mac_over(const std::string& secret, std::string_view label, const Nonce& nonce, const ControlMessage& m) {
-  if (secret.empty()) return {};
   std::vector<std::byte> text;
   const auto add = [&](std::span<const std::byte> bytes) {
     text.insert(text.end(), bytes.begin(), bytes.end());
@@ -35,15 +34,14 @@ Mac welcome_mac(const std::string& secret, const Nonce& encoders_nonce, Welcome 
 }
 
 std::optional<std::string> reason_to_refuse(const Hello& hello, const Nonce& leaders_nonce,
-                                            const std::string& secret, const std::string& model) {
-  if (!secret.empty() && !equal_secrets(hello.mac, hello_mac(secret, leaders_nonce, hello))) {
-    return hello.mac.empty() ? "the leader asks for a secret, and this encoder has none"
-                             : "the secret of this encoder is not the leader's";
+                                            const std::string& secret, const Facts& facts) {
+  if (!equal_secrets(hello.mac, hello_mac(secret, leaders_nonce, hello))) {
+    return "the secret of this encoder (cluster.secret_file) is not the leader's";
   }
-  if (hello.model != model) {
-    return message("the leader runs model ", model, ", this encoder has ", hello.model);
-  }
-  return std::nullopt;
+  const std::string differs = difference(facts, "the leader", hello.facts, "this encoder");
+  if (differs.empty()) return std::nullopt;
+  constexpr size_t kLongest = 4000;  // of a reason that may be sent
+  return differs.substr(0, kLongest);
 }
 
 std::optional<std::string> protocol_mismatch(std::span<const std::byte> payload) {
@@ -56,7 +54,7 @@ std::optional<std::string> protocol_mismatch(std::span<const std::byte> payload)
 }
 
 bool proves_secret(const Welcome& welcome, const Nonce& encoders_nonce, const std::string& secret) {
-  return secret.empty() || equal_secrets(welcome.mac, welcome_mac(secret, encoders_nonce, welcome));
+  return equal_secrets(welcome.mac, welcome_mac(secret, encoders_nonce, welcome));
 }
 
 }  // namespace uhd

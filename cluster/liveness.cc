@@ -62,25 +62,33 @@ std::optional<TimePoint> EncoderLiveness::next_deadline() const {
   return next;
 }
 
+StepLiveness::StepLiveness(Duration deadline)
+    : deadline_(deadline), interval_(std::min(deadline / 16, from_seconds(1))) {}
+
 void StepLiveness::started(uint64_t step, TimePoint at) {
   step_ = step;
-  started_ = at;
+  running_ = true;
+  looked_ = at;
+  age_ = Duration::zero();
 }
 
 void StepLiveness::finished(TimePoint at) {
-  started_.reset();
+  running_ = false;
   last_finished_ = at;
 }
 
 std::optional<uint64_t> StepLiveness::tick(TimePoint now) {
-  if (!started_ || now - *started_ < deadline_) return std::nullopt;
-  started_.reset();
+  if (!running_) return std::nullopt;
+  age_ += std::min(now - looked_, 2 * interval_);
+  looked_ = now;
+  if (age_ < deadline_) return std::nullopt;
+  running_ = false;
   return step_;
 }
 
-std::optional<TimePoint> StepLiveness::next_deadline() const {
-  if (!started_) return std::nullopt;
-  return *started_ + deadline_;
+std::optional<TimePoint> StepLiveness::next_tick() const {
+  if (!running_) return std::nullopt;
+  return looked_ + interval_;
 }
 
 }  // namespace uhd

@@ -72,20 +72,27 @@ class EncoderLiveness {
 
 // The LLM ranks as one: a step that does not end in time means that one of them is stuck. Also answers
 // whether a real step was finished recently, for readiness.
+//
+// A step's time is counted from tick to tick, and a tick that comes much too late counts as one that was in
+// time: while the whole process stands still (stopped, swapped out, its machine paused) no step gets older.
 class StepLiveness {
  public:
-  explicit StepLiveness(Duration deadline) : deadline_(deadline) {}
+  explicit StepLiveness(Duration deadline);
   void started(uint64_t step, TimePoint at);
   void finished(TimePoint at);
   // The step that is overdue, once.
   std::optional<uint64_t> tick(TimePoint now);
-  std::optional<TimePoint> next_deadline() const;
+  // When to tick next; nothing while no step runs.
+  std::optional<TimePoint> next_tick() const;
   std::optional<TimePoint> last_finished() const { return last_finished_; }
 
  private:
   Duration deadline_;
+  Duration interval_;  // between two ticks
   uint64_t step_ = 0;
-  std::optional<TimePoint> started_;
+  bool running_ = false;
+  TimePoint looked_;  // at the running step, first when it started
+  Duration age_{};    // that was counted
   std::optional<TimePoint> last_finished_;
 };
 

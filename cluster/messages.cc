@@ -12,7 +12,7 @@ void serialize(A& a, Challenge& m) {
 }
 template <class A>
 void serialize(A& a, Hello& m) {
-  a(m.protocol, m.model, m.backend, m.host, m.capacity, m.world_rank, m.device, m.nonce, m.mac);
+  a(m.protocol, m.facts, m.backend, m.host, m.capacity, m.world_rank, m.device, m.nonce, m.mac);
 }
 template <class A>
 void serialize(A& a, Welcome& m) {
@@ -60,6 +60,7 @@ void serialize(A& a, Heartbeat& m) {
 namespace {
 
 constexpr size_t kMaxName = 256;
+constexpr size_t kMaxFacts = 32;
 constexpr size_t kMaxReason = 4096;
 constexpr size_t kMaxSmall = 8192;
 constexpr size_t kMaxJob = size_t{64} << 20;
@@ -92,10 +93,17 @@ void name(const char* field, const std::string& text) { valid(field, text.size()
 void reason(const std::string& text) { valid("reason", text.size() <= kMaxReason); }
 void nonce(const Nonce& n) { valid("nonce", n.size() == kNonceBytes); }
 void mac(const Mac& m) { valid("mac", m.empty() || m.size() == 32); }
+void facts(const Facts& all) {
+  valid("facts", all.size() <= kMaxFacts);
+  for (const Fact& fact : all) {
+    name("fact", fact.name);
+    name("fact", fact.value);
+  }
+}
 
 void validate(const Challenge& m) { nonce(m.nonce); }
 void validate(const Hello& m) {
-  name("model", m.model);
+  facts(m.facts);
   name("backend", m.backend);
   name("host", m.host);
   valid("capacity", m.capacity >= 1 && m.capacity <= 1u << 16);

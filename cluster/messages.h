@@ -9,16 +9,17 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "cluster/agreement.h"
 #include "cluster/frame.h"
 #include "kernels/dtype.h"
 
 namespace uhd {
 
-constexpr uint32_t kControlProtocol = 2;
+constexpr uint32_t kControlProtocol = 3;
 constexpr uint32_t kMaxSliceSide = 1 << 15;
 
 using Nonce = std::vector<uint8_t>;  // 32 bytes
-using Mac = std::vector<uint8_t>;    // 32 bytes, empty where no secret is in use
+using Mac = std::vector<uint8_t>;    // 32 bytes
 
 // leader -> encoder, first on every connection.
 struct Challenge {
@@ -28,7 +29,7 @@ struct Challenge {
 // encoder -> leader: who I am; `mac` proves that I know the secret (handshake.h).
 struct Hello {
   uint32_t protocol = kControlProtocol;
-  std::string model;    // fingerprint of the checkpoint and its preprocessing: must equal the leader's
+  Facts facts;          // of the checkpoint and its preprocessing: must equal the leader's
   std::string backend;  // for logs
   std::string host;
   uint32_t capacity = 1;    // slices it likes to have at once

@@ -13,11 +13,13 @@ Watchdog::~Watchdog() {
 }
 
 void Watchdog::started(uint64_t step) {
+  bool asleep = false;
   {
     std::lock_guard lock(mutex_);
     steps_.started(step, Clock::now());
+    asleep = asleep_;
   }
-  changed_.notify_one();
+  if (asleep) changed_.notify_one();
 }
 
 void Watchdog::finished() {
@@ -31,8 +33,8 @@ bool Watchdog::answered_within(Duration window) const {
   return last && Clock::now() - *last <= window;
 }
 
-// finished() does not wake it: it looks again when the old deadline passes, so steps cost one wake-up only
-// when it sleeps without one.
+// finished() does not wake it: it looks again when its next tick is due, so steps cost a wake-up only when it
+// sleeps without one.
 void Watchdog::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
@@ -40,10 +42,12 @@ void Watchdog::run(const std::stop_token& stop) {
       lock.unlock();
       on_overdue_(*step);
       lock.lock();
-    } else if (const auto deadline = steps_.next_deadline()) {
-      changed_.wait_until(lock, stop, *deadline, [] { return false; });
+    } else if (const auto due = steps_.next_tick()) {
+      changed_.wait_until(lock, stop, *due, [] { return false; });
     } else {
-      changed_.wait(lock, stop, [&] { return steps_.next_deadline().has_value(); });
+      asleep_ = true;
+      changed_.wait(lock, stop, [&] { return steps_.next_tick().has_value(); });
+      asleep_ = false;
     }
   }
 }

@@ -31,6 +31,7 @@ class Watchdog {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   StepLiveness steps_;
+  bool asleep_ = false;  // until a step starts
   std::function<void(uint64_t)> on_overdue_;
   std::jthread thread_;
 };

@@ -25,6 +25,7 @@ namespace uhd {
 namespace {
 
 constexpr int kTextTag = 1;
+constexpr int kEndTag = 2;
 constexpr size_t kMaxText = 1 << 16;
 constexpr size_t kMaxHostName = 256;
 constexpr Duration kLeaveLimit = std::chrono::seconds(10);
@@ -35,14 +36,18 @@ std::string own_host() {
   return name;
 }
 
-std::vector<std::string> everyones_hosts(const MpiGroup& all, const std::string& own) {
-  std::array<char, kMaxHostName> mine{};
-  std::memcpy(mine.data(), own.data(), own.size());
-  std::vector<char> names(kMaxHostName * static_cast<size_t>(all.size()));
-  all.all_gather(names.data(), mine.data(), mine.size());
-  std::vector<std::string> hosts;
-  for (size_t at = 0; at < names.size(); at += kMaxHostName) hosts.emplace_back(names.data() + at);
-  return hosts;
+// Where a rank runs.
+struct Whereabouts {
+  std::array<char, kMaxHostName> host{};
+  ProcessId process;
+};
+
+std::vector<Whereabouts> everyones_whereabouts(const MpiGroup& all, const std::string& own) {
+  Whereabouts mine{{}, own_process()};
+  own.copy(mine.host.data(), mine.host.size() - 1);
+  std::vector<Whereabouts> places(static_cast<size_t>(all.size()));
+  all.all_gather(places.data(), &mine, sizeof(mine));
+  return places;
 }
 
 // Ends the process unless destroyed within the limit.
@@ -79,6 +84,7 @@ struct World::State {
   int size = 1;
   std::string host = own_host();
   std::vector<std::string> hosts;
+  std::vector<ProcessId> processes;
   std::optional<MpiGroup> all;   // start-up texts
   std::optional<MpiGroup> rows;  // visual links
   std::optional<MpiGroup> llm;   // set by tensor_parallel() on LLM ranks
@@ -92,7 +98,10 @@ World::World() : state_(std::make_unique<State>()) {
     state_->rows = state_->all->duplicate();
     state_->rank = state_->all->rank();
     state_->size = state_->all->size();
-    state_->hosts = everyones_hosts(*state_->all, state_->host);
+    for (const Whereabouts& place : everyones_whereabouts(*state_->all, state_->host)) {
+      state_->hosts.emplace_back(place.host.data());
+      state_->processes.push_back(place.process);
+    }
   } else {
     state_->hosts = {state_->host};
   }
@@ -182,6 +191,31 @@ std::string World::receive_text(int peer, Duration limit) {
   std::string text(*bytes, '\0');
   state_->all->receive(text.data(), text.size(), peer, kTextTag);
   return text;
+}
+
+void World::tell_end(int peer) {
+  check(state_->all.has_value(), "there is no other rank");
+  const char nothing = 0;
+  state_->all->send(&nothing, sizeof(nothing), peer, kEndTag);
+}
+
+bool World::told_to_end(int leader) const {
+  return state_->all.has_value() && state_->all->probe(leader, kEndTag).has_value();
+}
+
+std::unique_ptr<ProcessWatch> World::watch(const std::vector<int>& ranks,
+                                           std::function<void(int)> ended) const {
+  std::vector<int> here;
+  std::vector<ProcessId> processes;
+  for (int r : ranks) {
+    const auto at = static_cast<size_t>(r);
+    if (r == rank() || state_->hosts.at(at) != state_->host) continue;
+    if (state_->processes.at(at).space != own_process().space) continue;
+    here.push_back(r);
+    processes.push_back(state_->processes.at(at));
+  }
+  return std::make_unique<ProcessWatch>(processes,
+                                        [here, ended = std::move(ended)](size_t peer) { ended(here[peer]); });
 }
 
 void World::abort(int status) {

@@ -1,12 +1,14 @@
 // All ranks of one launch, and what is made from them once at start.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "cluster/communicator.h"
 #include "cluster/plan_channel.h"
+#include "cluster/process_watch.h"
 #include "cluster/topology.h"
 #include "cluster/visual_link.h"
 
@@ -50,7 +52,16 @@ class World {
   void send_text(const std::string& text, int peer);
   std::string receive_text(int peer, Duration limit);  // Error after the limit
 
-  // Ends every rank of the job now; from any thread.
+  // Leader: tells a rank that works for it that the job ends. Such a rank asks, as often as it likes.
+  void tell_end(int peer);
+  bool told_to_end(int leader) const;
+
+  // Calls ended(rank), on a thread of the watch, when the process of one of these ranks has ended, as far as
+  // it ran on this host. The watch is given up before the World: at a regular end processes end, too.
+  std::unique_ptr<ProcessWatch> watch(const std::vector<int>& ranks,
+                                      std::function<void(int rank)> ended) const;
+
+  // Ends every rank of the job now; from any thread. What the log has to say comes out first.
   [[noreturn]] void abort(int status);
 
  private:

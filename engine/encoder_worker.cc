@@ -14,8 +14,8 @@ constexpr Duration kTransferWait = std::chrono::microseconds(200);
 
 }  // namespace
 
-void EncoderWorker::run(const std::stop_token& stop) {
-  while (!stop.stop_requested()) {
+void EncoderWorker::run(const std::function<bool()>& ended) {
+  while (!ended()) {
     const bool busy = !queue_.empty();
     const bool moving = sending_ != 0 || connecting_;
     const Duration wait = busy ? Duration::zero() : moving ? kTransferWait : kIdleWait;
@@ -23,8 +23,6 @@ void EncoderWorker::run(const std::stop_token& stop) {
     advance_link();
     if (!queue_.empty()) encode_batch();
     leader_.set_outstanding(static_cast<uint32_t>(queue_.size() + ready_.size()));
-    const bool may_give_up = options_.give_up_after > Duration::zero() && lost_since_;
-    if (may_give_up && Clock::now() - *lost_since_ >= options_.give_up_after) return;
   }
 }
 
@@ -33,7 +31,6 @@ void EncoderWorker::handle(ClientEvent& event) {
     forget_everything();
     link_ = link_for(buffers_.backend(), std::move(joined->link), LinkEnd::sends);
     connecting_ = true;
-    lost_since_.reset();
   } else if (auto* job = std::get_if<EncodeJob>(&event.what)) {
     queue_.push_back({job->job,
                       {static_cast<int>(job->width), static_cast<int>(job->height), std::move(job->pixels),
@@ -45,7 +42,6 @@ void EncoderWorker::handle(ClientEvent& event) {
   } else if (auto* cancel = std::get_if<Cancel>(&event.what)) {
     drop(cancel->job);
   } else if (std::holds_alternative<LeaderLost>(event.what)) {
-    lost_since_ = event.at;
     forget_everything();
   } else if (auto* refused = std::get_if<LeaderRefused>(&event.what)) {
     throw Error(message("the leader refuses this encoder: ", refused->reason));

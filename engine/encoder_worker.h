@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <span>
-#include <stop_token>
 #include <unordered_map>
 
 #include "cluster/control_client.h"
@@ -19,8 +18,6 @@ namespace uhd {
 struct EncoderWorkerOptions {
   int64_t batch_patches = 4096;
   int patch = 14;
-  // How long to try to reach a leader that was lost before giving up; zero: for ever.
-  Duration give_up_after = Duration::zero();
 };
 
 // Used by one thread, which on MPI ranks is the MPI thread. References are borrowed.
@@ -34,9 +31,10 @@ class EncoderWorker {
         buffers_(buffers),
         options_(options) {}
 
-  // Until asked to stop, or a leader was lost and stayed away. A leader that refuses this encoder is an Error
-  // with its reason.
-  void run(const std::stop_token& stop);
+  // Until `ended`, which is asked between batches and many times a second, says so. A leader that was lost is
+  // tried for ever: who launched this encoder knows when that has no more use. A leader that refuses it is an
+  // Error with its reason.
+  void run(const std::function<bool()>& ended);
 
  private:
   struct Job {
@@ -64,7 +62,6 @@ class EncoderWorker {
   bool connecting_ = false;  // the link is polled until it stands
   DeviceBuffer batch_rows_;
   std::unique_ptr<VisualLink> link_;  // after the memory that it may be reading
-  std::optional<TimePoint> lost_since_;
 };
 
 }  // namespace uhd

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cluster/local_communicator.h"
 #include "cluster/rendezvous.h"
+#include "engine/model_facts.h"
 #include "engine/rank.h"
 
 namespace uhd {
@@ -76,21 +77,15 @@ std::unique_ptr<RankThread> start_follower(int index, const SharedFiles& files, 
 }
 
 std::unique_ptr<RankThread> start_encoder(int index, const SharedFiles& files, const EngineOptions& options,
-                                          const ControlHub& hub) {
-  const auto hub_secret = hub.secret;
-  const int port = hub.server->port();
+                                          const ClusterOptions& cluster, const ControlAccess& access) {
   return std::make_unique<RankThread>(
       message("encoder", index),
-      [files, options, hub_secret, port](const std::stop_token& stop, const auto& started) {
+      [files, options, cluster, access](const std::stop_token& stop, const auto& started) {
         const RankDevice device = open_device(*files, options);
-        ControlClientOptions client_options;
-        client_options.leader = message("127.0.0.1:", port);
-        client_options.secret = hub_secret;
-        client_options.hello = encoder_hello(*files, *device.backend);
-        client_options.transport = device.transport;
-        ControlClient client(std::move(client_options));
+        const auto client = open_local_client(
+            access, cluster, encoder_hello(*files, options, *device.backend), device.transport, {});
         started();
-        run_encoder(*files, options, *device.backend, client, Duration::zero(), stop);
+        run_encoder(*files, options, *device.backend, *client, [&] { return stop.stop_requested(); });
       });
 }
 
@@ -98,20 +93,6 @@ std::unique_ptr<RankThread> start_encoder(int index, const SharedFiles& files, c
 EngineOptions on_device(EngineOptions options, int index) {
   options.backend.local_rank = index;
   return options;
-}
-
-ControlHub open_hub(const ModelFiles& files, const ClusterOptions& cluster,
-                    const std::shared_ptr<Mailbox>& mailbox,
-                    const std::shared_ptr<DeviceTransport>& transport) {
-  ControlServerOptions options;
-  options.model = files.identity;
-  options.heartbeat_s = cluster.heartbeat_s;
-  options.lost_after_s = cluster.lost_after_s;
-  options.transport = transport;
-  options.wake = [mailbox] { mailbox->wake(); };
-  ControlHub hub;
-  hub.server = std::make_unique<ControlServer>(std::move(options));
-  return hub;
 }
 
 void wait_for_encoders(const Engine& engine) {
@@ -123,15 +104,18 @@ void wait_for_encoders(const Engine& engine) {
 
 }  // namespace
 
-InProcessEngine start_in_process(const EngineOptions& options, const ClusterOptions& cluster) {
+InProcessEngine start_in_process(const EngineOptions& options, const ClusterOptions& cluster,
+                                 std::function<void()> on_lost) {
   check_options(cluster);
   const SharedFiles files = std::make_shared<const ModelFiles>(open_model(options));
-  require(cluster.encoders == 0 || files->config.vision, "this model has no vision tower: set encoders to 0");
+  require(cluster.encoders == 0 || files->config.vision,
+          "this model has no vision tower: set encoders.count to 0");
   auto groups = make_local_communicators(cluster.tensor_parallel);
   auto plans = make_local_plan_channels(cluster.tensor_parallel);
   const auto ranks = std::make_shared<Ranks>();
   LeaderParts parts;
   parts.ranks = ranks;
+  parts.on_lost = std::move(on_lost);
   for (int i = 1; i < cluster.tensor_parallel; ++i) {
     const auto at = static_cast<size_t>(i);
     ranks->followers.push_back(start_follower(i, files, on_device(options, i), cluster, std::move(groups[at]),
@@ -143,10 +127,12 @@ InProcessEngine start_in_process(const EngineOptions& options, const ClusterOpti
   for (auto& follower : ranks->followers) follower->wait_started();
   ControlHub hub;
   if (cluster.encoders > 0) {
-    hub = open_hub(*files, cluster, parts.mailbox, rank.device.transport);
+    hub = open_control_server(cluster, encoder_facts(*files, options), rank.device.transport,
+                              [mailbox = parts.mailbox] { mailbox->wake(); });
     ranks->encoders = std::make_shared<Encoders>();
     for (int i = 0; i < cluster.encoders; ++i) {
-      ranks->encoders->add(start_encoder(i, files, on_device(options, cluster.tensor_parallel + i), hub));
+      ranks->encoders->add(
+          start_encoder(i, files, on_device(options, cluster.tensor_parallel + i), cluster, hub.access));
     }
   }
   const auto encoders = ranks->encoders;

@@ -1,6 +1,7 @@
 // All ranks as threads of one process.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "engine/leader.h"
@@ -20,6 +21,8 @@ struct InProcessEngine {
   std::unique_ptr<Engine> engine;
   std::shared_ptr<EncoderThreads> encoders;  // null without any
 };
-InProcessEngine start_in_process(const EngineOptions& options, const ClusterOptions& cluster);
+// `on_lost`: LeaderParts::on_lost.
+InProcessEngine start_in_process(const EngineOptions& options, const ClusterOptions& cluster,
+                                 std::function<void()> on_lost = {});
 
 }  // namespace uhd

@@ -41,10 +41,8 @@ LeaderLoop::LeaderLoop(LeaderParts parts)
       images_(parts_.config.vision ? parts_.options.image.threads : 1, parts_.options.image,
               parts_.config.slicing,
               [mailbox = parts_.mailbox](CutImage cut) { mailbox->post(std::move(cut)); }),
-      watchdog_(from_seconds(parts_.step_deadline_s), [this](uint64_t step) {
-        const Lock lock(streams_);
-        fail(message("step ", step, " did not end in time"));
-      }) {
+      watchdog_(from_seconds(parts_.step_deadline_s),
+                [this](uint64_t step) { ranks_lost(message("step ", step, " did not end in time")); }) {
   {
     Lock lock(streams_);
     last_step_ = Clock::now() - std::chrono::hours(1);
@@ -419,6 +417,11 @@ void LeaderLoop::end_all(FinishReason reason, const std::optional<Failure>& fail
   for (const auto& [id, live] : live_) ids.push_back(id);
   std::sort(ids.begin(), ids.end());
   for (RequestId id : ids) end(id, reason, failure);
+}
+
+void LeaderLoop::ranks_lost(const std::string& reason) {
+  const Lock lock(streams_);
+  fail(reason);
 }
 
 // Ranks are lost: nothing more can be computed. Every stream ends with an error. streams_ is held.

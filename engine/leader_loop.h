@@ -63,6 +63,9 @@ class LeaderLoop final : public Engine {
   std::vector<int32_t> tokenize(const std::string& text, bool add_special) const override;
   std::string detokenize(const std::vector<int32_t>& ids) const override;
 
+  // From any thread: ranks are lost, and a step under way may never end. Every stream ends with an error.
+  void ranks_lost(const std::string& reason);
+
  private:
   // Images of a request that are being cut.
   struct Live {

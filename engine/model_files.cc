@@ -1,6 +1,8 @@
 #include "engine/model_files.h"
 
+#include "base/archive.h"
 #include "base/hash.h"
+#include "engine/model_facts.h"
 #include "model/weights/parameters.h"
 
 namespace uhd {
@@ -15,19 +17,19 @@ void override_slicing(SlicingConfig& slicing, const ImageOptions& options) {
 WeightFormat weight_format(const std::string& dtype, const ModelFiles& files) {
   if (dtype == "f32") return WeightFormat::f32;
   if (dtype == "bf16") return WeightFormat::bf16;
-  require(dtype == "auto", "dtype is \"", dtype, "\", but must be auto, bf16 or f32");
+  require(dtype == "auto", "model.dtype is \"", dtype, "\", but must be auto, bf16 or f32");
   const Tensor* table = files.checkpoint.find(files.config.prefix_language + "embed_tokens.weight");
   return table != nullptr && table->dtype() == DType::f32 ? WeightFormat::f32 : WeightFormat::bf16;
 }
 
 WeightFormat vision_format(const std::string& dtype, const ModelFiles& files) {
   if (files.format == WeightFormat::f32) {
-    require(dtype != "bf16", "vision_dtype=bf16 needs dtype=bf16");
+    require(dtype != "bf16", "model.vision_dtype=bf16 needs model.dtype=bf16");
     return WeightFormat::f32;
   }
   if (dtype == "f32") return WeightFormat::f32;
   if (dtype == "bf16") return WeightFormat::bf16;
-  require(dtype == "auto", "vision_dtype is \"", dtype, "\", but must be auto, bf16 or f32");
+  require(dtype == "auto", "model.vision_dtype is \"", dtype, "\", but must be auto, bf16 or f32");
   return files.config.vision && files.config.vision->wants_f32 ? WeightFormat::f32 : files.format;
 }
 
@@ -36,36 +38,19 @@ WeightFormat matrix_format(const std::string& quantize, WeightFormat otherwise) 
   for (const WeightFormat format : {WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
     if (quantize == name_of(format)) return format;
   }
-  throw Error(message("quantize is \"", quantize, "\", but must be none, fp8, int8 or int4"));
+  throw Error(message("model.quantize is \"", quantize, "\", but must be none, fp8, int8 or int4"));
 }
 
-// Names, types, shapes and some bytes of every tensor: reading all of a large checkpoint would take too long,
-// and this is about honest mistakes.
-void describe(const Checkpoint& checkpoint, std::string& text) {
-  constexpr size_t kBytesLookedAt = 64;
-  for (const auto& [name, tensor] : checkpoint.tensors()) {
-    text += name;
-    text += name_of(tensor.dtype());
-    for (int i = 0; i < tensor.rank(); ++i) text += message(' ', tensor.dim(i));
-    text.append(static_cast<const char*>(tensor.raw()), std::min(kBytesLookedAt, tensor.bytes()));
-  }
-}
-
-std::string identity_of(const ModelFiles& files, const EngineOptions& options) {
-  std::string text;
-  describe(files.checkpoint, text);
-  if (files.tower) describe(*files.tower, text);
-  const SlicingConfig& slicing = files.config.slicing;
-  text += message(" slices ", slicing.max_slices, ' ', slicing.prescale_longest, ' ', slicing.scale,
-                  options.image.reference_compat ? " compat " : " ", name_of(files.format),
-                  name_of(files.vision));
-  return fingerprint({bytes_of(text)}).hex();
+std::string identity_of(const Facts& facts) {
+  std::vector<std::byte> text;
+  Writer{text}(facts);
+  return fingerprint({text}).hex();
 }
 
 }  // namespace
 
 ModelFiles open_model(const EngineOptions& options) {
-  require(!options.model.empty(), "no model is given: set engine.model to a checkpoint directory");
+  require(!options.model.empty(), "no model is given: set model.path to a checkpoint directory");
   ModelConfig config = read_model_config(options.model, options.vision_tower);
   override_slicing(config.slicing, options.image);
   ModelFiles files{.config = std::move(config), .checkpoint = Checkpoint(options.model)};
@@ -79,8 +64,9 @@ ModelFiles open_model(const EngineOptions& options) {
   files.matrices = matrix_format(options.quantize, files.format);
   require(!options.backend.quantize_activations || files.matrices == WeightFormat::fp8 ||
               files.matrices == WeightFormat::int8,
-          "quantize_activations needs quantize=fp8 or int8, and quantize is \"", options.quantize, '"');
-  files.identity = identity_of(files, options);
+          "model.quantize_activations needs model.quantize=fp8 or int8, and that is \"", options.quantize,
+          '"');
+  files.identity = identity_of(encoder_facts(files, options));
   return files;
 }
 
@@ -88,8 +74,8 @@ WeightFormat tower_format(const ModelFiles& files, const EngineOptions& options,
   if (files.vision == files.format || backend.activation_dtype() == DType::f32) return files.vision;
   require(
       options.vision_dtype != "f32",
-      "vision_dtype=f32 beside a language model in bf16 is not implemented by this backend: leave it out, "
-      "or set dtype=f32");
+      "model.vision_dtype=f32 beside a language model in bf16 is not implemented by this backend: leave it "
+      "out, or set model.dtype=f32");
   return files.format;
 }
 

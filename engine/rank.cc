@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "cluster/agreement.h"
 #include "engine/local_encoders.h"
 #include "engine/memory_plan.h"
+#include "engine/model_facts.h"
 #include "engine/rank_memory.h"
 #include "engine/remote_encoders.h"
 #include "model/vision/slice_plan.h"
@@ -114,10 +116,11 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   const LanguageConfig& language = files.config.language;
   require(options.max_running > 0 && options.max_waiting >= 0 && options.page_size > 0 &&
               options.token_budget > 0,
-          "max_running, page_size and token_budget must be positive");
-  require(options.context_length >= 0 && options.context_length <= language.context, "context_length is ",
-          options.context_length, ", but the model holds ", language.context);
+          "engine.max_running, engine.page_size and engine.token_budget must be positive");
+  require(options.context_length >= 0 && options.context_length <= language.context,
+          "engine.context_length is ", options.context_length, ", but the model holds ", language.context);
   const int context = options.context_length > 0 ? options.context_length : language.context;
+  agree_on(llm_facts(files, options, *device.backend), *host_group);
   LlmRank rank;
   rank.device = std::move(device);
   Backend& backend = *rank.device.backend;
@@ -216,17 +219,17 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
       std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.buffers, *parts.metrics);
 }
 
-Hello encoder_hello(const ModelFiles& files, const Backend& backend) {
+Hello encoder_hello(const ModelFiles& files, const EngineOptions& options, const Backend& backend) {
   constexpr uint32_t kSlicesAtOnce = 16;
   Hello hello;
-  hello.model = files.identity;
+  hello.facts = encoder_facts(files, options);
   hello.backend = backend.description();
   hello.capacity = kSlicesAtOnce;
   return hello;
 }
 
 void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend,
-                 ControlClient& leader, Duration give_up_after, const std::stop_token& stop) {
+                 ControlClient& leader, const std::function<bool()>& ended) {
   require(files.config.vision.has_value(), "this model has no vision tower: it needs no encoder ranks");
   MemoryPlan memory(backend);
   const auto build = [&](Backend& on, MemoryPlan& plan) {
@@ -241,8 +244,8 @@ void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend&
   memory.tell("an encoder");
   RowBuffers buffers(backend, max_piece_rows(files.config, options.image), files.config.language.hidden);
   EncoderWorker worker(leader, slices.encode, slices.rows_of, buffers,
-                       {options.encode.batch_patches, files.config.slicing.patch, give_up_after});
-  worker.run(stop);
+                       {options.encode.batch_patches, files.config.slicing.patch});
+  worker.run(ended);
 }
 
 }  // namespace uhd

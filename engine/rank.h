@@ -28,8 +28,9 @@ struct RankDevice {
 RankDevice open_device(const ModelFiles& files, const EngineOptions& options);
 
 // Loads this rank's shard and sizes its memory: the pages come last, and the log tells what all of it is for.
-// Collective over the group, which is of host memory: all ranks agree on how they reach each other's device
-// memory and on the number of pages. `encodes`: the vision tower is this rank's too.
+// Collective over the group, which is of host memory: all ranks compare their settings (llm_facts), and agree
+// on how they reach each other's device memory and on the number of pages. `encodes`: the vision tower is
+// this rank's too.
 struct LlmRank {
   RankDevice device;
   std::unique_ptr<Communicator> group;  // of the backend's memory
@@ -52,10 +53,10 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
                  const ClusterOptions& cluster, LlmRank rank, std::unique_ptr<ControlServer> server);
 
 // What an encoder says of itself when it joins.
-Hello encoder_hello(const ModelFiles& files, const Backend& backend);
+Hello encoder_hello(const ModelFiles& files, const EngineOptions& options, const Backend& backend);
 
-// The whole life of an encoder rank.
+// The whole life of an encoder rank, until `ended` says that it has an end.
 void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend,
-                 ControlClient& leader, Duration give_up_after, const std::stop_token& stop);
+                 ControlClient& leader, const std::function<bool()>& ended);
 
 }  // namespace uhd

@@ -1,5 +1,7 @@
 // Leader and encoders on a simulated network: what they say to each other, and every way in which it goes
 // wrong.
+#include <set>
+
 #include "base/error.h"
 #include "cluster/handshake.h"
 #include "cluster/liveness.h"
@@ -48,7 +50,7 @@ class ControlChannel : public testing::Test {
     ControlServerOptions o;
     o.port = kPort;
     o.secret = kSecret;
-    o.model = "model";
+    o.facts = hello_for("model").facts;
     return o;
   }
   static ControlClientOptions client_options() {
@@ -167,12 +169,9 @@ TEST_F(ControlChannel, WrongSecretsModelsAndCrowdsAreRefusedWithTheReason) {
   auto wrong = client_options();
   wrong.secret = "some other secret";
   EXPECT_THAT(refusal(wrong), HasSubstr("is not the leader's"));
-  auto none = client_options();
-  none.secret = "";
-  EXPECT_THAT(refusal(none), HasSubstr("asks for a secret"));
   auto other = client_options();
   other.hello = hello_for("another");
-  EXPECT_THAT(refusal(other), HasSubstr("model, this encoder has another"));
+  EXPECT_EQ(refusal(other), "model.path is model on the leader and another on this encoder");
   EXPECT_TRUE(leader->events.none());
   start_encoder();
   EXPECT_TRUE(leader->events.next<EncoderJoined>());
@@ -191,9 +190,15 @@ TEST_F(ControlChannel, ARefusedEncoderDoesNotTryAgain) {
 
 TEST_F(ControlChannel, ALeaderThatCannotProveTheSecretIsRefusedByTheEncoder) {
   auto options = server_options();
-  options.secret = "";
+  options.secret = "what an impostor made up";
   start_leader(std::move(options));
-  EXPECT_THAT(refusal(client_options()), HasSubstr("does not know this encoder's secret"));
+  // The leader refuses first; an impostor would welcome everybody.
+  EXPECT_THAT(refusal(client_options()), HasSubstr("is not the leader's"));
+  const Nonce nonce(32, 1);
+  Welcome welcome;
+  welcome.ticket = nonce;
+  welcome.mac = welcome_mac("what an impostor made up", nonce, welcome);
+  EXPECT_FALSE(proves_secret(welcome, nonce, kSecret));
 }
 
 TEST_F(ControlChannel, AnotherProtocolIsRefusedInWords) {
@@ -207,6 +212,36 @@ TEST_F(ControlChannel, AnotherProtocolIsRefusedInWords) {
   EXPECT_THAT(std::get<Refused>(decode_message(s->frames[1].first, s->frames[1].second)).reason,
               HasSubstr(message("protocols ", kControlProtocol, " and 99")));
   EXPECT_NE(s->closed, "");
+}
+
+// Whatever a stranger says that does not prove the secret, the answer is one and the same, and tells nothing
+// of the leader.
+TEST_F(ControlChannel, ARefusalBeforeTheSecretIsProvedTellsNothing) {
+  start_leader();
+  std::set<std::string> answers;
+  const auto say = [&](const Hello& hello) {
+    const auto s = stranger();
+    s->connection->send(encode_message(hello));
+    world->settle();
+    ASSERT_EQ(s->frames.size(), 2u);
+    answers.insert(std::get<Refused>(decode_message(s->frames[1].first, s->frames[1].second)).reason);
+    EXPECT_NE(s->closed, "");
+  };
+  const Hello heard = proven_hello(*stranger());
+  say(heard);  // of another connection's challenge
+  Hello hello = heard;
+  hello.mac.clear();
+  say(hello);
+  hello.mac = random_bytes(32);
+  say(hello);
+  hello.facts = hello_for("another").facts;
+  say(hello);
+  hello.facts.clear();
+  hello.mac = hello_mac("some other secret", Nonce(32, 0), hello);
+  say(hello);
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_THAT(*answers.begin(), testing::Not(HasSubstr("model.path")));
+  EXPECT_TRUE(leader->events.none());
 }
 
 TEST_F(ControlChannel, AHelloForAnotherChallengeIsRefused) {

@@ -19,7 +19,7 @@ namespace uhd {
 
 inline Hello hello_for(const std::string& model) {
   Hello hello;
-  hello.model = model;
+  hello.facts = {{"model.path", model}};
   hello.backend = "cpu";
   hello.host = "here";
   return hello;

@@ -1,5 +1,9 @@
 // The control channel and its links over real sockets on loopback; the rows of the protocol are tested in
 // control_channel_test.cc on a simulated network.
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "base/error.h"
@@ -13,6 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
+const std::string kSecret = "a secret of the tests";
 constexpr int kAttempts = 600;  // of up to 100 ms: the most a test waits for an event
 
 struct Leader {
@@ -21,7 +26,7 @@ struct Leader {
     ControlServerOptions o;
     o.secret = secret;
     o.port = port;
-    o.model = "m";
+    o.facts = hello_for("m").facts;
     return o;
   }
   std::string address() const { return message("127.0.0.1:", server.port()); }
@@ -98,23 +103,23 @@ TEST(ControlTcp, ASliceGoesOutAndItsRowsComeBack) {
 }
 
 TEST(ControlTcp, AnEncoderFindsALeaderThatStartsAgain) {
-  auto leader = std::make_unique<Leader>("");
+  auto leader = std::make_unique<Leader>(kSecret);
   const int port = leader->server.port();
-  Encoder encoder(leader->address(), "");
+  Encoder encoder(leader->address(), kSecret);
   ASSERT_TRUE(leader->find<EncoderJoined>());
   ASSERT_TRUE(encoder.find<LeaderJoined>());
   leader.reset();
   ASSERT_TRUE(encoder.find<LeaderLost>());
-  leader = std::make_unique<Leader>("", port);
+  leader = std::make_unique<Leader>(kSecret, port);
   EXPECT_TRUE(leader->find<EncoderJoined>());
   EXPECT_TRUE(encoder.find<LeaderJoined>());
 }
 
 TEST(ControlTcp, AnEncoderThatEndsLeavesAndFailsItsLink) {
-  Leader leader("");
+  Leader leader(kSecret);
   std::optional<EncoderJoined> joined;
   {
-    Encoder encoder(leader.address(), "");
+    Encoder encoder(leader.address(), kSecret);
     joined = leader.find<EncoderJoined>();
     ASSERT_TRUE(joined);
     std::vector<float> rows(6);
@@ -129,8 +134,8 @@ TEST(ControlTcp, LinksOutliveTheirServerAndClient) {
   std::unique_ptr<VisualLink> receiver;
   std::unique_ptr<VisualLink> sender;
   {
-    Leader leader("");
-    Encoder encoder(leader.address(), "");
+    Leader leader(kSecret);
+    Encoder encoder(leader.address(), kSecret);
     receiver = std::move(leader.find<EncoderJoined>()->link);
     sender = std::move(encoder.find<LeaderJoined>()->link);
   }
@@ -150,41 +155,79 @@ TEST(ControlTcp, AWrongSecretIsToldToTheEncoder) {
 }
 
 TEST(ControlTcp, APortInUseIsAnErrorThatNamesIt) {
-  const Leader leader("");
+  const Leader leader(kSecret);
   try {
-    const Leader second("", leader.server.port());
+    const Leader second(kSecret, leader.server.port());
     FAIL() << "two servers on one port";
   } catch (const Error& e) {
     EXPECT_THAT(e.what(), HasSubstr(leader.address()));
   }
 }
 
-TEST(ControlTcp, OtherHostsNeedASecret) {
-  ControlServerOptions o;
-  o.host = "0.0.0.0";
-  EXPECT_THROW(ControlServer{std::move(o)}, Error);
-  ControlServerOptions with_secret;
-  with_secret.host = "0.0.0.0";
-  with_secret.secret = "a shared secret!";
-  EXPECT_GT(ControlServer(std::move(with_secret)).port(), 0);
+// The settings of a leader or encoder whose peer is in another job.
+ClusterOptions of_two_jobs() {
+  ClusterOptions options;
+  options.role = "llm";
+  options.encoders = 1;
+  return options;
+}
+
+TEST(ControlTcp, NoServerIsWithoutASecret) {
+  EXPECT_THROW(ControlServer(ControlServerOptions{}), Error);
+  ControlClientOptions client;
+  client.leader = "127.0.0.1:7000";
+  EXPECT_THROW(ControlClient(std::move(client)), Error);
+}
+
+TEST(ControlTcp, OtherHostsNeedTheSecretOfAFile) {
+  World world;
+  ClusterOptions options = of_two_jobs();
+  options.control_host = "0.0.0.0";
+  EXPECT_THAT([&] { open_control_server(world, world.agree_topology(options), options, {}, nullptr, {}); },
+              testing::ThrowsMessage<Error>(HasSubstr("set cluster.secret_file")));
+  options.role = "encoder";
+  options.leader = "192.0.2.1:7000";
+  EXPECT_THAT([&] { open_control_client(world, world.agree_topology(options), options, {}, nullptr, {}); },
+              testing::ThrowsMessage<Error>(HasSubstr("set cluster.secret_file")));
 }
 
 TEST(ControlTcp, OneProcessNeedsNoSettings) {
-  World world;
-  ClusterOptions options;
-  options.encoders = 2;
-  const Topology topology = world.agree_topology(options);
-  EXPECT_EQ(topology.encoder_threads, 2);
-  EXPECT_TRUE(uses_encoders(topology, options));
-  ControlHub hub = open_control_server(world, topology, options, "m", nullptr, {});
-  EXPECT_NE(hub.secret, "");
+  const ClusterOptions options;
+  const ControlHub hub = open_control_server(options, hello_for("m").facts, nullptr, {});
+  EXPECT_GE(hub.access.secret.size(), 16u);
   std::vector<std::unique_ptr<ControlClient>> clients;
-  for (int i = 0; i < 2; ++i) clients.push_back(open_local_client(hub, hello_for("m"), {}));
+  for (int i = 0; i < 2; ++i) {
+    clients.push_back(open_local_client(hub.access, options, hello_for("m"), nullptr, {}));
+  }
   Events<ServerEvent> events([&] {
     std::this_thread::sleep_for(1ms);
     return hub.server->poll();
   });
   for (int i = 0; i < 2; ++i) EXPECT_TRUE(events.find<EncoderJoined>(kAttempts * 100));
+}
+
+TEST(ControlTcp, OneProcessHonoursItsSettings) {
+  const Leader other(kSecret);
+  ClusterOptions options;
+  options.link = "mpi";
+  EXPECT_THAT([&] { open_control_server(options, {}, nullptr, {}); },
+              testing::ThrowsMessage<Error>(HasSubstr("cluster.link is mpi")));
+  options.link = "auto";
+  options.control_port = other.server.port();
+  EXPECT_THAT([&] { open_control_server(options, {}, nullptr, {}); },
+              testing::ThrowsMessage<Error>(HasSubstr(other.address())));
+  options.control_port = 0;
+  options.secret_file = "/no/such/secret";
+  EXPECT_THROW(open_control_server(options, {}, nullptr, {}), Error);
+  const std::filesystem::path file =
+      std::filesystem::temp_directory_path() / message("uhd-secret-", getpid());
+  std::ofstream(file) << kSecret << "\n";
+  options.secret_file = file;
+  options.control_host = "127.0.0.2";
+  const ControlHub hub = open_control_server(options, {}, nullptr, {});
+  EXPECT_EQ(hub.access.secret, kSecret);
+  EXPECT_THAT(hub.access.local_address, HasSubstr("127.0.0.2:"));
+  std::filesystem::remove(file);
 }
 
 TEST(ControlTcp, AddressesAreReadAndWritten) {

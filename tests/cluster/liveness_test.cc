@@ -152,14 +152,33 @@ TEST_F(Liveness, NothingIsDueBeforeTheNextDeadline) {
   EXPECT_FALSE(state.tick(*state.next_deadline()).empty());
 }
 
+// Ticks when it asks to be ticked, until `end`; the step that is overdue by then.
+std::optional<uint64_t> tick_until(StepLiveness& steps, TimePoint end) {
+  while (steps.next_tick() && *steps.next_tick() <= end) {
+    if (const auto overdue = steps.tick(*steps.next_tick())) return overdue;
+  }
+  return std::nullopt;
+}
+
 TEST(StepLiveness, AStepThatDoesNotEndIsOverdueOnce) {
   StepLiveness steps(from_seconds(10));
   EXPECT_EQ(steps.tick(at(100)), std::nullopt);
+  EXPECT_EQ(steps.next_tick(), std::nullopt);
   steps.started(3, at(100));
-  EXPECT_EQ(steps.next_deadline(), at(110));
-  EXPECT_EQ(steps.tick(at(109)), std::nullopt);
-  EXPECT_EQ(steps.tick(at(110)), std::optional<uint64_t>(3));
-  EXPECT_EQ(steps.tick(at(111)), std::nullopt);
+  EXPECT_EQ(tick_until(steps, at(109)), std::nullopt);
+  EXPECT_EQ(tick_until(steps, at(111)), std::optional<uint64_t>(3));
+  EXPECT_EQ(steps.next_tick(), std::nullopt);
+  EXPECT_EQ(steps.tick(at(200)), std::nullopt);
+}
+
+TEST(StepLiveness, WhileNobodyTicksNoStepGetsOlder) {
+  StepLiveness steps(from_seconds(10));
+  steps.started(3, at(100));
+  EXPECT_EQ(tick_until(steps, at(104)), std::nullopt);
+  EXPECT_EQ(steps.tick(at(1000)), std::nullopt);  // the process was stopped
+  EXPECT_EQ(tick_until(steps, at(1002)), std::nullopt);
+  EXPECT_EQ(steps.tick(at(5000)), std::nullopt);
+  EXPECT_EQ(tick_until(steps, at(5010)), std::optional<uint64_t>(3));
 }
 
 TEST(StepLiveness, StepsThatEndAreNotOverdueAndAreRemembered) {

@@ -15,6 +15,8 @@
 namespace uhd {
 namespace {
 
+const std::string kSecret = "a secret of the tests";
+
 // Counts what happens on another thread.
 class Bell {
  public:
@@ -48,7 +50,7 @@ EncodeJob job(uint64_t number, uint32_t width) {
 
 ControlServerOptions server_options(Bell& bell) {
   ControlServerOptions options;
-  options.model = "model";
+  options.secret = kSecret;
   options.wake = [&bell] { bell.ring(); };
   return options;
 }
@@ -56,7 +58,7 @@ ControlServerOptions server_options(Bell& bell) {
 ControlClientOptions client_options(const ControlServer& server, Bell& bell) {
   ControlClientOptions options;
   options.leader = message("127.0.0.1:", server.port());
-  options.hello.model = "model";
+  options.secret = kSecret;
   options.wake = [&bell] { bell.ring(); };
   return options;
 }
@@ -88,7 +90,8 @@ TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
   const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
   RowBuffers buffers(*backend, 4, 2);
   EncoderWorker worker(client, encode, [](const Slice&) { return 2; }, buffers, {});
-  std::jthread thread([&](const std::stop_token& stop) { worker.run(stop); });
+  std::jthread thread(
+      [&](const std::stop_token& stop) { worker.run([&] { return stop.stop_requested(); }); });
 
   std::set<uint64_t> encoded, failed;
   int events = 0;
@@ -131,7 +134,8 @@ TEST(EncoderWorker, RowsAreSentThoughACancelFollowsTheGo) {
   const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
   RowBuffers buffers(*backend, 4, 2);
   EncoderWorker worker(client, encode, [](const Slice&) { return 2; }, buffers, {});
-  std::jthread thread([&](const std::stop_token& stop) { worker.run(stop); });
+  std::jthread thread(
+      [&](const std::stop_token& stop) { worker.run([&] { return stop.stop_requested(); }); });
 
   std::unique_ptr<VisualLink> link;
   std::vector<float> rows(4);

@@ -277,7 +277,7 @@ TEST(Engine, SaysWhichOptionIsWrong) {
   options.vision_dtype = "bf16";
   options.dtype = "f32";
   EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
-              testing::ThrowsMessage<Error>(testing::HasSubstr("needs dtype=bf16")));
+              testing::ThrowsMessage<Error>(testing::HasSubstr("needs model.dtype=bf16")));
   options.dtype = "bf16";
   options.vision_dtype = "int8";
   EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
@@ -288,7 +288,7 @@ TEST(Engine, SaysWhichOptionIsWrong) {
   for (const char* unfit : {"none", "int4"}) {
     options.quantize = unfit;
     EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
-                testing::ThrowsMessage<Error>(testing::HasSubstr("needs quantize=fp8 or int8")));
+                testing::ThrowsMessage<Error>(testing::HasSubstr("needs model.quantize=fp8 or int8")));
   }
   options.quantize = "int8";
   EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },

@@ -99,5 +99,23 @@ TEST(LostRanks, AStepPastItsDeadlineEndsEveryStreamWithAnError) {
   lose_ranks(bad, c);
 }
 
+// The step that waits for it never ends.
+TEST(LostRanks, ARankWhoseProcessHasEndedEndsEveryStreamAtOnce) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  BadEngine bad = make_bad_engine(c, true, 3600);
+  Request request = c.request;
+  request.stop.max_tokens = 2000;
+  const Submitted one = submit(*bad.engine, request);
+  one.answer->wait_for_tokens(1);
+  bad.plans->break_now();
+  bad.engine->ranks_lost("the process of llm1 has ended");
+  bad.engine->ranks_lost("the process of llm2 has ended");
+  EXPECT_EQ(one.answer->wait().failure.code, "engine_failed");
+  EXPECT_EQ(submit(*bad.engine, c.request).refused.status, 503);
+  bad.plans->let_go();
+  bad.engine.reset();
+  EXPECT_EQ(*bad.lost, 1);
+}
+
 }  // namespace
 }  // namespace uhd

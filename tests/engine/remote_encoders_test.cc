@@ -10,6 +10,7 @@
 namespace uhd {
 namespace {
 
+const std::string kSecret = "a secret of the tests";
 constexpr Duration kLimit = std::chrono::seconds(60);
 constexpr int kRows = 2, kMaxRows = 4, kWidth = 2;
 
@@ -58,7 +59,7 @@ class Encoder {
   static ControlClientOptions options(int port) {
     ControlClientOptions options;
     options.leader = message("127.0.0.1:", port);
-    options.hello.model = "model";
+    options.secret = kSecret;
     options.hello.world_rank = 1;
     options.mpi_link = [] { return nullptr; };
     return options;
@@ -89,7 +90,7 @@ class RemoteEncodersTest : public testing::Test {
   }
   ControlServerOptions server_options() {
     ControlServerOptions options;
-    options.model = "model";
+    options.secret = kSecret;
     options.mpi_link = [this](int) { return std::make_unique<HandLink>(hand_); };
     return options;
   }

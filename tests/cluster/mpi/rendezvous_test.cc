@@ -18,7 +18,7 @@ constexpr Duration kLimit = std::chrono::seconds(120);
 
 Hello hello() {
   Hello h;
-  h.model = "model";
+  h.facts = {{"model.path", "model"}};
   h.backend = "cpu";
   return h;
 }
@@ -50,7 +50,7 @@ std::optional<What> wait_for(std::vector<std::decay_t<decltype(std::declval<Poll
 
 // One job for every encoder, rows checked by value.
 void lead(World& world, const Topology& topology, const ClusterOptions& options) {
-  const ControlHub hub = open_control_server(world, topology, options, "model", nullptr, {});
+  const ControlHub hub = open_control_server(world, topology, options, hello().facts, nullptr, {});
   std::vector<ServerEvent> pending;
   const auto poll = [&] { return hub.server->poll(); };
   std::map<EncoderId, EncoderJoined> encoders;  // they join in any order
