@@ -438,14 +438,19 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsign
   *out = new CUgraphExec_st{graph->state};
   return sticky();
 }
+// Whoever asks how far the stream is gets an answer, though the graph waits for someone else.
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
   const auto state = graph->state;
-  return enqueue(stream, "a graph",
-                 [state] {
-                   for (const Task& task : state->tasks)
-                     if (task.work || task.step) run_task(task);
-                 },
-                 {});
+  return enqueue_steps(stream, "a graph",
+                       [state, next = size_t{0}]() mutable {
+                         for (; next < state->tasks.size(); ++next) {
+                           const Task& task = state->tasks[next];
+                           if (task.step && !run_step(task)) return false;
+                           if (task.work) run_task(task);
+                         }
+                         return true;
+                       },
+                       {});
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
   delete graph;
