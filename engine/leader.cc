@@ -16,6 +16,14 @@ constexpr Duration kLastWords = std::chrono::seconds(1);
 // In one job an encoder's leader does not come back: its end is the job's end.
 constexpr Duration kLeaderGone = std::chrono::seconds(2);
 
+// A lost rank ends the job: what runs it starts it again. From any thread.
+void end_job(World& world) {
+  std::thread([&world] {
+    std::this_thread::sleep_for(kLastWords);
+    world.abort(1);
+  }).detach();
+}
+
 void serve_encoder(World& world, const Topology& topology, const EngineOptions& options,
                    const ClusterOptions& cluster) {
   const ModelFiles files = open_model(options);
@@ -41,15 +49,7 @@ void serve_leader(World& world, const Topology& topology, const EngineOptions& o
   LlmRank rank =
       make_llm_rank(*files, options, cluster, std::move(device), std::move(group), hub.server == nullptr);
   make_leader(parts, files, options, cluster, std::move(rank), std::move(hub.server));
-  if (world.size() > 1) {
-    // A lost rank ends the job: what runs it starts it again.
-    parts.on_lost = [&world] {
-      std::thread([&world] {
-        std::this_thread::sleep_for(kLastWords);
-        world.abort(1);
-      }).detach();
-    };
-  }
+  if (world.size() > 1) parts.on_lost = [&world] { end_job(world); };
   LeaderLoop engine(std::move(parts));
   serve(engine);
 }
@@ -80,9 +80,9 @@ void run_rank(World& world, const EngineOptions& given, const ClusterOptions& cl
     serve_leader(world, topology, options, cluster, std::move(group), std::move(parts), serve);
   } else {
     const ModelFiles files = open_model(options);
-    const LlmRank rank =
+    LlmRank rank =
         make_llm_rank(files, options, cluster, open_device(files, options), std::move(group), false);
-    rank.worker->follow(*parts.plans);
+    follow_leader(rank, *parts.plans, options, cluster, [&world](uint64_t) { end_job(world); });
   }
 }
 
