@@ -163,6 +163,18 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   return rank;
 }
 
+// An idle leader sends a probe every third of ready_within_s; what else it may be busy with is a slice to
+// encode.
+void follow_leader(LlmRank& rank, PlanChannel& plans, const EngineOptions& options,
+                   const ClusterOptions& cluster, const std::function<void(uint64_t step)>& on_overdue) {
+  const double silence_s = options.ready_within_s + cluster.job_deadline_s + cluster.step_deadline_s;
+  Watchdog watchdog(from_seconds(cluster.step_deadline_s), [&](uint64_t step) {
+    log_error("a step did not end in time", "step", step, "seconds", cluster.step_deadline_s);
+    if (on_overdue) on_overdue(step);
+  });
+  rank.worker->follow(plans, watchdog, from_seconds(silence_s));
+}
+
 SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
   EncoderLimits limits;
   limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);

@@ -40,6 +40,11 @@ struct LlmRank {
 LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, const ClusterOptions& cluster,
                       RankDevice device, std::unique_ptr<Communicator> host_group, bool encodes);
 
+// The whole life of an LLM rank that is not the leader, once it is made. on_overdue(step), on a thread of its
+// own: the step did not end in time, and nothing can save it.
+void follow_leader(LlmRank& rank, PlanChannel& plans, const EngineOptions& options,
+                   const ClusterOptions& cluster, const std::function<void(uint64_t step)>& on_overdue);
+
 // The vision tower behind the function that encoders call. `rows_of` gives the rows that a slice becomes.
 struct SliceEncoder {
   EncodeSlices encode;

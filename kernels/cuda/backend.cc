@@ -2,6 +2,9 @@
 
 #include <nvtx3/nvToolsExt.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "kernels/contracts.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
@@ -144,7 +147,7 @@ void Backend::synchronize() {
   check_cuda(cudaStreamSynchronize(stream()), "waiting for the device");
 }
 
-void Backend::while_waiting(const void* owner, std::function<void()> look) {
+void Backend::while_waiting(const void* owner, Look look) {
   if (look) {
     looks_[owner] = std::move(look);
   } else {
@@ -155,19 +158,25 @@ void Backend::while_waiting(const void* owner, std::function<void()> look) {
 void Backend::wait() {
   if (looks_.empty()) return;
   const cudaStream_t stream = this->stream();
-  for (bool busy = true; busy;) {
-    busy = cudaStreamQuery(stream) == cudaErrorNotReady;
-    for (const auto& [owner, look] : looks_) look();
-  }
+  look_until([stream] { return cudaStreamQuery(stream) != cudaErrorNotReady; });
 }
 
 void Backend::wait_for(cudaEvent_t event) {
   stream();
-  for (bool busy = !looks_.empty(); busy;) {
-    busy = cudaEventQuery(event) == cudaErrorNotReady;
-    for (const auto& [owner, look] : looks_) look();
-  }
+  if (!looks_.empty()) look_until([event] { return cudaEventQuery(event) != cudaErrorNotReady; });
   check_cuda(cudaEventSynchronize(event), "waiting for the device");
+}
+
+void Backend::look_until(const std::function<bool()>& done) {
+  constexpr Duration kLongestLook = std::chrono::seconds(1);  // between two: more is a pause
+  Duration waited{};
+  TimePoint last = Clock::now();
+  for (bool busy = true; busy;) {
+    busy = !done();
+    const TimePoint now = Clock::now();
+    waited = busy ? waited + std::min<Duration>(now - std::exchange(last, now), kLongestLook) : Duration{};
+    for (const auto& [owner, look] : looks_) look(waited);
+  }
 }
 
 // Its values would be copied again, or never, when the recording runs.

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 
+#include "base/clock.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/arena.h"
 #include "kernels/cuda/attention.h"
@@ -87,14 +88,17 @@ class Backend final : public uhd::Backend {
 
   // `look` is called again and again while a call waits for the device, and once behind that; it may throw to
   // end the wait: who has queued work that others must complete (collectives) looks whether they still can,
-  // and did. None: forgets the owner's.
-  void while_waiting(const void* owner, std::function<void()> look);
+  // and did. `waited`: how long this wait has been looking, so that a pause of the process does not count.
+  // None: forgets the owner's.
+  using Look = std::function<void(Duration waited)>;
+  void while_waiting(const void* owner, Look look);
   // Until the event's last record has been reached, with those looks.
   void wait_for(cudaEvent_t event);
 
  private:
   void release(void* data, size_t bytes) noexcept override;
   void wait();
+  void look_until(const std::function<bool()>& done);
   void check_not_recording(const char* call) const;
   Weight pack_quantized(Tensor host, WeightFormat format, Tensor whole);
 
@@ -112,7 +116,7 @@ class Backend final : public uhd::Backend {
   Staging staging_;
   Matmul matmul_;
   Attention attention_;
-  std::map<const void*, std::function<void()>> looks_;
+  std::map<const void*, Look> looks_;
 };
 
 }  // namespace uhd::cuda

@@ -41,6 +41,7 @@ class NcclLinks : public testing::Test {
   }
   ~NcclLinks() override {
     emulation::watch_nccl({});
+    emulation::set_nccl_tells_of_the_lost(false);
     EXPECT_EQ(emulation::failure(), "");
   }
 
@@ -130,6 +131,7 @@ TEST_F(NcclLinks, NeverHoldUpTheBackendTheyReceiveFor) {
 }
 
 TEST_F(NcclLinks, FailWhenTheOtherEndIsGone) {
+  emulation::set_nccl_tells_of_the_lost(true);
   connect();
   receiver_->begin(1, got());
   EXPECT_EQ(receiver_->poll(), LinkState::busy);
@@ -139,6 +141,36 @@ TEST_F(NcclLinks, FailWhenTheOtherEndIsGone) {
   EXPECT_THAT(receiver_->failure(), testing::HasSubstr("gone"));
   receiver_->begin(2, got());
   EXPECT_EQ(receiver_->poll(), LinkState::failed);
+}
+
+// Over NVLink: the owner hears of it by the control channel.
+TEST_F(NcclLinks, EndThoughNothingTellsThatTheOtherEndIsGone) {
+  connect();
+  receiver_->begin(1, got());
+  sender_.reset();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(receiver_->poll(), LinkState::busy);
+  receiver_->abort();
+  leave(LinkState::busy);
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+}
+
+// NCCL may refuse when it has made a communicator already, as it does where two ends are on one device.
+TEST_F(NcclLinks, LeaveNoCommunicatorBehind) {
+  const int before = emulation::nccl_holdings().communicators;
+  {
+    cuda::Backend beside(device(0));
+    const DeviceBuffer warm = beside.allocate(sizeof(float));
+    const TransportId id = new_id();
+    receiver_ = make_nccl_link(*leader_, one(leader_warm_), id, LinkEnd::receives, kLimit);
+    sender_ = make_nccl_link(beside, one(warm), id, LinkEnd::sends, kLimit);
+    leave(LinkState::connecting);
+    EXPECT_THAT(receiver_->failure(), testing::HasSubstr("Duplicate GPU"));
+    EXPECT_EQ(receiver_->poll(), LinkState::failed);
+    EXPECT_EQ(sender_->poll(), LinkState::failed);
+    sender_.reset();
+  }
+  receiver_.reset();
+  EXPECT_EQ(emulation::nccl_holdings().communicators, before);
 }
 
 TEST_F(NcclLinks, FailWhenTheCountsDiffer) {
@@ -151,6 +183,7 @@ TEST_F(NcclLinks, FailWhenTheCountsDiffer) {
 }
 
 TEST_F(NcclLinks, LeaveTheMemoryAloneOnceDestroyed) {
+  emulation::set_nccl_tells_of_the_lost(true);
   connect();
   const std::vector<float> old(kRows * kWidth, 4.0f);
   leader_->upload(got(), Tensor::of(old.data(), {kRows, kWidth}));

@@ -75,6 +75,5 @@ void forget_stream(const std::shared_ptr<StreamState>& stream);
 uint64_t buffer_number(const void* p);
 // Its device; -1: pinned, or none of this process's.
 int buffer_device(const void* p);
-int current_device();
 
 }  // namespace uhd::emulation

@@ -18,6 +18,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uhd::emulation {
@@ -57,6 +58,15 @@ int architecture();
 size_t allocated_bytes(int device);
 // Fails for every buffer whose guards were written over; also done when a buffer is freed.
 void check_guards();
+
+// A test's look at calls that take something, record or ask: cudaMalloc, cudaHostAlloc, cudaFree,
+// cudaStreamBeginCapture, cudaGraphInstantiate, cudaGraphLaunch, cublasLtMatmulAlgoGetHeuristic. Called on
+// the thread that calls, before the call does anything; it may hold the call up. Empty: nobody looks.
+using CudaWatch = std::function<void(std::string_view call)>;
+void watch_cuda(CudaWatch watch);
+void cuda_called(std::string_view call);  // for the stand-ins
+// The device of this thread.
+int current_device();
 
 // What cudaGetErrorString adds to `code` on this thread.
 cudaError_t misuse(cudaError_t code, const std::string& detail);
