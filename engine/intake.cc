@@ -122,6 +122,7 @@ std::variant<PlannedRequest, Failure> Intake::plan(const Request& request) const
   auto prompt = make_prompt(request, planned.images);
   if (auto* failure = std::get_if<Failure>(&prompt)) return *failure;
   planned.prompt = std::get<Prompt>(std::move(prompt));
+  if (auto failure = check_ids(planned.prompt)) return *failure;
   if (auto failure = set_lengths(request, planned)) return *failure;
   return planned;
 }
@@ -180,6 +181,15 @@ std::variant<Prompt, Failure> Intake::make_prompt(const Request& request,
   } catch (const Error& e) {
     return refuse("invalid_conversation", e.what());
   }
+}
+
+std::optional<Failure> Intake::check_ids(const Prompt& prompt) const {
+  const int32_t vocabulary = model_.language.vocabulary;
+  const auto beyond =
+      std::find_if(prompt.ids.begin(), prompt.ids.end(), [&](int32_t id) { return id >= vocabulary; });
+  if (beyond == prompt.ids.end()) return std::nullopt;
+  return refuse("invalid_token", "the prompt holds the token '", tokenizer_->decode({&*beyond, 1}, false),
+                "' (", *beyond, "), which the model's vocabulary of ", vocabulary, " does not have");
 }
 
 std::optional<Failure> Intake::set_lengths(const Request& request, PlannedRequest& planned) const {

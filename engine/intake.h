@@ -52,6 +52,8 @@ class Intake {
   std::variant<PlannedImage, Failure> plan_image(std::shared_ptr<const std::string> bytes) const;
   std::variant<Prompt, Failure> make_prompt(const Request& request,
                                             const std::vector<PlannedImage>& images) const;
+  // A tokenizer may have tokens that the model has no embedding for.
+  std::optional<Failure> check_ids(const Prompt& prompt) const;
   std::optional<Failure> set_lengths(const Request& request, PlannedRequest& planned) const;
 
   ModelConfig model_;

@@ -204,6 +204,8 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.info = {options.model_name.empty() ? config.name : options.model_name, family_name(config.family),
                 config.vision.has_value(), parts.sizes.step.max_context, config.language.vocabulary};
   parts.tokenizer = load_tokenizer(options.model);
+  add_end_tokens(options.model, *parts.tokenizer, parts.config.language);
+  warn_of_tokens_beyond(*parts.tokenizer, parts.config.language);
   parts.intake =
       std::make_unique<Intake>(config, parts.tokenizer, load_chat_template(options.model), options.image,
                                IntakeLimits{parts.sizes.step.max_context, parts.sizes.visual_rows});

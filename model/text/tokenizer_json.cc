@@ -243,7 +243,7 @@ std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesystem::path
   const auto path = directory / "tokenizer.json";
   const auto tokenizer = parse(read_text_file(path, kMaxFileBytes), path.string());
   const auto config_path = directory / "tokenizer_config.json";
-  if (!std::filesystem::exists(config_path)) return tokenizer;
+  if (!is_there(config_path)) return tokenizer;
   const boost::json::value config = read_json_file(config_path);
   const std::string name = config_path.string();
   const bool llama = json_string(config, "tokenizer_class", "", name).starts_with("Llama");
