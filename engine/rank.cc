@@ -209,6 +209,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.intake =
       std::make_unique<Intake>(config, parts.tokenizer, load_chat_template(options.model), options.image,
                                IntakeLimits{parts.sizes.step.max_context, parts.sizes.visual_rows});
+  parts.info.max_text_bytes = parts.intake->max_text_bytes();
   parts.metrics = std::make_unique<Metrics>(parts.info.id);
   parts.backend = std::move(rank.device.backend);
   parts.transport = std::move(rank.device.transport);

@@ -12,6 +12,7 @@
 #include "model/json_file.h"
 #include "model/text/added_tokens.h"
 #include "model/text/sentencepiece_model.h"
+#include "model/text/sentencepiece_rules.h"
 #include "model/text/utf8.h"
 
 namespace uhd {
@@ -45,6 +46,8 @@ class SentencePieceTokenizer final : public Tokenizer {
     require(processor_.LoadFromSerializedProto(model).ok() && processor_.GetPieceSize() > 0, name,
             " is not a SentencePiece model");
     read_pieces();
+    const bool has_bytes = processor_.IsByte(processor_.PieceToId("<0x00>"));
+    bool keeps_text = has_bytes && sentencepiece_keeps_text(model);
     for (const int id : {processor_.unk_id(), processor_.bos_id(), processor_.eos_id()}) {
       if (id >= 0 && !by_content_.contains(pieces_[id].text)) {
         added_.push_back({.id = id, .content = pieces_[id].text, .special = true});
@@ -59,7 +62,10 @@ class SentencePieceTokenizer final : public Tokenizer {
       piece.special = token.special;
       ids_[token.content] = token.id;
       finder_.add(token, token.content);
+      keeps_text = keeps_text && !token.lstrip && !token.rstrip;
     }
+    for (const Piece& piece : pieces_) longest_piece_ = std::max(longest_piece_, piece.text.size());
+    if (!keeps_text) longest_piece_ = 0;
     if (options_.add_bos && processor_.bos_id() >= 0) prefix_.push_back(processor_.bos_id());
     if (options_.add_eos && processor_.eos_id() >= 0) suffix_.push_back(processor_.eos_id());
     if (!options_.legacy && processor_.unk_id() >= 0) {
@@ -107,6 +113,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     const Piece* piece = find(id);
     return piece != nullptr && piece->special;
   }
+  size_t max_bytes_per_id() const override { return longest_piece_; }
   std::span<const int32_t> prefix() const override { return prefix_; }
 
  private:
@@ -192,6 +199,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<int32_t> suffix_;
   std::string unk_text_;
   size_t unk_length_ = 0;
+  size_t longest_piece_ = 0;  // in bytes; 0 where texts lose bytes
 };
 
 // Pieces to text as SentencePiece does: the first space of a text is the dummy prefix, a run of byte pieces
