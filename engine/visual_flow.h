@@ -25,7 +25,8 @@ class VisualFlow {
       : index_(store_rows), encoders_(encoders), buffers_(buffers), metrics_(metrics) {}
 
   // Every visual span of a request, in order: once all of its images are cut. Requests get room in the store
-  // in the order in which they come here.
+  // for all of their spans at once, in the order in which they come here, and keep it until drop(); one that
+  // waits for room holds nothing but its slices (the order in which things are taken: Scheduler).
   void want(RequestId request, std::vector<SliceJob> spans, TimePoint now);
   // The request has ended: its rows may give way, slices that nobody else wants are not encoded.
   void drop(RequestId request);
@@ -73,6 +74,7 @@ class VisualFlow {
     StagedRows rows;
   };
   bool acquire(RequestId request, TimePoint now);
+  bool fits(const EncodedSlice& slice) const;
   void take_encoded(EncodedSlice slice);
   void fail_waiters(const EncodedSlice& slice);
 

@@ -2,7 +2,6 @@
 
 #include <boost/json.hpp>
 #include <ctime>
-#include <random>
 
 #include "base/error.h"
 #include "net/ascii.h"
@@ -11,14 +10,6 @@
 
 namespace uhd {
 namespace {
-
-uint64_t random_bits() {
-  thread_local std::mt19937_64 generator{[] {
-    std::random_device device;
-    return uint64_t{device()} << 32 | device();
-  }()};
-  return generator();
-}
 
 ApiKeys load_keys(const NetOptions& options) {
   return options.api_keys_file.empty() ? ApiKeys() : ApiKeys(std::filesystem::path(options.api_keys_file));
@@ -109,11 +100,13 @@ std::shared_ptr<void> Api::take_ticket(const std::string& client) {
 
 Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
   if (draining_) return error_response({503, "The server is shutting down.", "", "shutting_down", 5});
-  auto parsed = parse_call(endpoint, request.body, engine_.model(), options_, random_bits());
+  auto parsed = parse_call(endpoint, request.body, engine_.model(), options_);
   if (const auto* error = std::get_if<ApiError>(&parsed)) return error_response(*error);
   Call& call = std::get<Call>(parsed);
+  const std::string& client = request.tenant.empty() ? request.client : request.tenant;
   for (Request& r : call.requests) {
     r.tenant = request.tenant;
+    r.client = client;
     r.trace_id = request.id;
     if (options_.request_timeout_s > 0) r.deadline = Clock::now() + from_seconds(options_.request_timeout_s);
   }

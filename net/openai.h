@@ -32,9 +32,9 @@ struct Call {
   bool logprobs = false;
 };
 
-// `random_seed` is used when the call gives no seed. Tenant, deadline and trace id are left to the caller.
+// Tenant, client, deadline and trace id are left to the caller.
 std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
-                                        const NetOptions& limits, uint64_t random_seed);
+                                        const NetOptions& limits);
 
 struct TokenizeCall {
   std::string text;

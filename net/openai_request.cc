@@ -108,8 +108,7 @@ void read_logit_bias(const Fields& call, const ModelInfo& model, SamplingParams&
   }
 }
 
-SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelInfo& model,
-                             uint64_t random_seed) {
+SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelInfo& model) {
   SamplingParams s;
   const auto set = [&](std::string_view name, NumberRange range, float& to) {
     if (const auto v = call.number(name, range)) to = static_cast<float>(*v);
@@ -128,8 +127,7 @@ SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelI
     s.top_k = 1;
   }
   constexpr auto kAny = std::numeric_limits<int64_t>();
-  s.seed = static_cast<uint64_t>(
-      call.integer("seed", kAny.min(), kAny.max()).value_or(static_cast<int64_t>(random_seed)));
+  if (const auto seed = call.integer("seed", kAny.min(), kAny.max())) s.seed = static_cast<uint64_t>(*seed);
   read_logprobs(call, endpoint, s);
   read_logit_bias(call, model, s);
   return s;
@@ -232,15 +230,14 @@ void read_stream(const Fields& fields, Call& call) {
   }
 }
 
-Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, const NetOptions& limits,
-               uint64_t random_seed) {
+Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, const NetOptions& limits) {
   read_model(fields, model);
   refuse_unsupported(fields);
   fields.string("user");
   Call call{.endpoint = endpoint, .model = model.id};
   call.n = static_cast<int>(fields.integer("n", 1, limits.max_choices).value_or(1));
   read_stream(fields, call);
-  const SamplingParams sampling = read_sampling(fields, endpoint, model, random_seed);
+  const SamplingParams sampling = read_sampling(fields, endpoint, model);
   const StopRules stop = read_stop_rules(fields, endpoint, model);
   call.logprobs = sampling.logprobs >= 0;
 
@@ -261,7 +258,7 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
     for (int i = 0; i < call.n; ++i) {
       Request& request = call.requests.emplace_back(prompt);
       request.sampling = sampling;
-      request.sampling.seed += static_cast<uint64_t>(i);  // choices of one prompt differ
+      request.sampling.choice = static_cast<uint64_t>(i);
       request.stop = stop;
     }
   }
@@ -271,10 +268,10 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
 }  // namespace
 
 std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
-                                        const NetOptions& limits, uint64_t random_seed) {
+                                        const NetOptions& limits) {
   try {
     const json::object object = parse_json_body(body, limits.max_json_values);
-    return read_call(endpoint, Fields(object, ""), model, limits, random_seed);
+    return read_call(endpoint, Fields(object, ""), model, limits);
   } catch (ApiError& error) {
     return std::move(error);
   }

@@ -7,7 +7,6 @@ namespace uhd {
 int pages_for(int tokens, int page_size) { return (tokens + page_size - 1) / page_size; }
 
 int runnable_tokens(const Sequence& sequence) {
-  if (!sequence.has_rows) return 0;
   int end = sequence.length();
   for (const SequenceSpan& span : sequence.spans) {
     if (!span.ready && span.position + span.length > sequence.computed) {
@@ -15,7 +14,7 @@ int runnable_tokens(const Sequence& sequence) {
       break;
     }
   }
-  return std::max(0, end - sequence.computed);
+  return end > sequence.reached ? std::max(0, end - sequence.computed) : 0;
 }
 
 Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester) {

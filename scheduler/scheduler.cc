@@ -39,7 +39,6 @@ Admission Scheduler::add(SequenceSpec spec) {
   sequence->tokens = std::move(spec.prompt);
   sequence->tokens.reserve(sequence->tokens.size() + static_cast<size_t>(spec.max_tokens));
   sequence->spans = std::move(spec.spans);
-  sequence->has_rows = sequence->spans.empty();
   sequence->deadline = spec.deadline;
   sequence->order = arrivals_++;
   Sequence* added = sequence.get();
@@ -58,15 +57,9 @@ void Scheduler::finish(RequestId id) {
   }
 }
 
-void Scheduler::rows_reserved(RequestId id) {
-  const auto found = sequences_.find(id);
-  if (found != sequences_.end()) found->second->has_rows = true;
-}
-
 void Scheduler::visual_ready(RequestId id, int span) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
-  check(found->second->has_rows, "request ", id, " has no rows for its slices");
   auto& spans = found->second->spans;
   check(span >= 0 && span < static_cast<int>(spans.size()), "request ", id, " has no visual span ", span);
   spans[static_cast<size_t>(span)].ready = true;
@@ -137,6 +130,7 @@ void Scheduler::leave_places() {
     if (runnable_tokens(*sequence) > 0) continue;
     running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
     sequence->phase = Phase::waiting;
+    sequence->reached = sequence->computed;
     insert_by_order(waiting_, sequence);
   }
 }
@@ -190,8 +184,8 @@ bool Scheduler::prefill(Sequence& sequence, Batch& batch) {
   return count > 0;
 }
 
-// Takes pages for up to `tokens` more tokens, from the free ones first, then from waiting sequences, then from
-// younger ones; returns how many tokens the pages allow.
+// Takes pages for up to `tokens` more tokens, from the free ones first, then from waiting sequences, then
+// from younger ones; returns how many tokens the pages allow.
 int Scheduler::reserve(Sequence& sequence, int tokens, Batch& batch) {
   const auto needed = static_cast<size_t>(pages_for(sequence.computed + tokens, options_.page_size));
   while (sequence.pages.size() < needed) {
@@ -205,8 +199,7 @@ int Scheduler::reserve(Sequence& sequence, int tokens, Batch& batch) {
 bool Scheduler::free_a_page(const Sequence& requester, Batch& batch) {
   if (Sequence* spare = choose_spare(waiting_, requester)) {
     spare->pages.pop_back();
-    spare->computed =
-        std::min(spare->computed, static_cast<int>(spare->pages.size()) * options_.page_size);
+    spare->computed = std::min(spare->computed, static_cast<int>(spare->pages.size()) * options_.page_size);
     return true;
   }
   Sequence* victim = choose_victim(running_, requester);
@@ -250,7 +243,6 @@ void Scheduler::check_integrity() const {
     check(sequence->awaited <= sequence->launched, "request ", id, " awaits tokens that nobody draws");
     check(holds >= pages_for(computed, options_.page_size), "request ", id, " computed past its pages");
     check(sequence->length() <= sequence->max_length, "request ", id, " is longer than agreed");
-    check(sequence->has_rows || holds == 0, "request ", id, " holds pages, but has no visual rows");
     check(sequence->phase == Phase::running || sequence->scheduled == 0, "request ", id,
           " is planned without a place");
     held += holds;

@@ -24,7 +24,7 @@ struct SchedulerOptions {
 struct SequenceSpec {
   RequestId id = 0;
   std::vector<int32_t> prompt;
-  std::vector<SequenceSpan> spans;  // by position; with any, it waits for rows_reserved()
+  std::vector<SequenceSpan> spans;  // by position
   int max_tokens = 0;               // of the answer, at least 1
   std::optional<TimePoint> deadline;
 };
@@ -35,13 +35,14 @@ enum class Admission : uint8_t { queued, queue_full, too_long };
 // the token budget; pages are taken on demand, and when they run out the youngest sequence gives all of its
 // pages back and starts over later.
 //
-// Nothing waits in a place of the step for what it does not have: a sequence whose next token waits for a slice
-// leaves its place and keeps its pages only until another needs them, one by one from its end.
+// Nothing waits in a place of the step for what it does not have: a sequence whose next token waits for a
+// slice leaves its place, and keeps its pages only until another needs them, one by one from its end.
 //
-// Nobody waits in a circle, for what a sequence needs is taken in one order: memory for its cut slices (for all
-// of them at once), then rows of the visual store (all at once, VisualIndex), then a place and pages. Who holds
-// something waits only for what comes later in the order, or for an encoder; so a sequence is admitted after
-// rows_reserved(), and holders of pages always get on: the oldest of them is never preempted.
+// So nobody waits in a circle. Requests take memory for their cut slices (CutQueue), then rows of the visual
+// store (VisualIndex), each for all of their slices at once, and hold them while they wait for encoders,
+// places and pages. Places and the pages that others cannot have are held by those alone that have a token to
+// compute: they get on, the oldest of them is never preempted, and in the end they finish or leave their
+// place.
 //
 // Steps go next → launched → complete, and complete in their order. Once a
 // step is launched the next may be planned, before its tokens are known: a sequence that turns out to have
@@ -56,9 +57,7 @@ class Scheduler {
   // The sequence leaves, finished or cancelled: its pages are free at once, or when the last of its steps
   // completes. Unknown ids are ignored.
   void finish(RequestId id);
-  // The visual store keeps room for all spans of the sequence until it finishes.
-  void rows_reserved(RequestId id);
-  // The span's rows can be read in the next step; after rows_reserved().
+  // The span's rows can be read in the next step.
   void visual_ready(RequestId id, int span);
 
   // Chooses the next step. Empty items: nothing can run now.

@@ -31,11 +31,11 @@ struct Sequence {
   int prompt_length = 0;
   int max_length = 0;  // prompt and answer together; the pool must be able to hold it
   std::optional<TimePoint> deadline;
-  bool has_rows = true;  // the visual store keeps room for all of its spans
 
   Phase phase = Phase::waiting;
   uint64_t order = 0;  // of arrival: the older goes first, the younger is preempted
   int computed = 0;    // tokens whose K and V lie in the pages, once the steps under way are done
+  int reached = 0;     // computed once, when it left its place to wait for a slice
   int scheduled = 0;   // of the step that was planned and not launched
   int launched = 0;    // steps under way that it is part of
   int awaited = 0;     // tokens that steps under way draw for it: its last ones, not known yet

@@ -12,10 +12,10 @@ const NetOptions kLimits{.max_choices = 4, .max_messages = 3, .max_images = 2, .
 constexpr std::string_view kPng = "data:image/png;base64,iVBORw0KGgo=";
 
 std::variant<Call, ApiError> chat(const std::string& body, const ModelInfo& model = kModel) {
-  return parse_call(Endpoint::chat, body, model, kLimits, 99);
+  return parse_call(Endpoint::chat, body, model, kLimits);
 }
 std::variant<Call, ApiError> completions(const std::string& body) {
-  return parse_call(Endpoint::completions, body, kModel, kLimits, 99);
+  return parse_call(Endpoint::completions, body, kModel, kLimits);
 }
 std::string with(const std::string& fields) {
   return R"({"model":"fake","messages":[{"role":"user","content":"hi"}],)" + fields + "}";
@@ -37,7 +37,7 @@ TEST(OpenAiRequest, TakesAPlainChat) {
   EXPECT_EQ(r.messages[0].role, "user");
   EXPECT_EQ(r.messages[0].parts[0].text, "hi");
   EXPECT_EQ(r.sampling.temperature, 0);
-  EXPECT_EQ(r.sampling.seed, 99u);
+  EXPECT_EQ(r.sampling.seed, std::nullopt);
   EXPECT_EQ(r.stop.max_tokens, 0);
   EXPECT_FALSE(call.stream);
 }
@@ -58,7 +58,8 @@ TEST(OpenAiRequest, TakesEveryField) {
   EXPECT_FLOAT_EQ(r.sampling.repetition_penalty, 1.2f);
   EXPECT_FLOAT_EQ(r.sampling.presence_penalty, -1);
   EXPECT_FLOAT_EQ(r.sampling.frequency_penalty, 2);
-  EXPECT_EQ(r.sampling.seed, static_cast<uint64_t>(-5) + 2);
+  EXPECT_EQ(r.sampling.seed, static_cast<uint64_t>(-5));
+  EXPECT_EQ(r.sampling.choice, 2u);
   EXPECT_EQ(r.sampling.logprobs, 4);
   EXPECT_EQ(r.sampling.logit_bias, (std::map<int32_t, float>{{7, -100}, {8, 1.5f}}));
   EXPECT_EQ(r.stop.stop, (std::vector<std::string>{"a", "b"}));
@@ -240,7 +241,7 @@ class OpenAiBadRequest : public testing::TestWithParam<BadCase> {};
 
 TEST_P(OpenAiBadRequest, IsRefusedNamingTheField) {
   const BadCase& c = GetParam();
-  const ApiError error = bad(parse_call(c.endpoint, c.body, kModel, kLimits, 1));
+  const ApiError error = bad(parse_call(c.endpoint, c.body, kModel, kLimits));
   EXPECT_EQ(error.status, c.status);
   EXPECT_EQ(error.param, c.param) << error.message;
   EXPECT_FALSE(error.code.empty());

@@ -30,11 +30,14 @@ TEST(Policy, RunsUpToTheFirstSliceNotArrived) {
   EXPECT_EQ(runnable_tokens(s), 60);
 }
 
-TEST(Policy, NothingRunsBeforeTheStoreHasRoom) {
+TEST(Policy, WhatWasLostIsComputedAgainWhenThereIsMoreToDo) {
   Sequence s = sequence_of(100);
-  s.spans = {{40, 20, true}};
-  s.has_rows = false;
+  s.spans = {{40, 20, false}};
+  s.reached = 40;
+  s.computed = 16;
   EXPECT_EQ(runnable_tokens(s), 0);
+  s.spans[0].ready = true;
+  EXPECT_EQ(runnable_tokens(s), 84);
 }
 
 TEST(Policy, TheYoungestThatWaitsGivesAPageFirst) {

@@ -47,7 +47,6 @@ class RandomRun {
 
  private:
   struct Live {
-    bool has_rows = true;
     std::vector<int> unready;  // spans
     int written = 0;           // tokens in the shadow memory
     int length = 0;            // tokens that are known or drawn by steps under way
@@ -78,7 +77,6 @@ class RandomRun {
       at += n;
     }
     if (chance(0.1)) spec.deadline = now_ + std::chrono::milliseconds(pick(0, 60));
-    live.has_rows = live.unready.empty();
     live.length = live.known = length;
     live.max_length = length + spec.max_tokens;
     live.arrival = arrivals_++;
@@ -92,10 +90,7 @@ class RandomRun {
   void outside_events() {
     for (auto at = live_.begin(); at != live_.end();) {
       auto& [id, live] = *at;
-      if (!live.has_rows) {
-        live.has_rows = chance(0.2);
-        if (live.has_rows) scheduler_->rows_reserved(id);
-      } else if (!live.unready.empty() && chance(0.3)) {
+      if (!live.unready.empty() && chance(0.3)) {
         const auto i = static_cast<size_t>(pick(0, static_cast<int>(live.unready.size()) - 1));
         scheduler_->visual_ready(id, live.unready[i]);
         live.unready.erase(live.unready.begin() + static_cast<std::ptrdiff_t>(i));
@@ -181,9 +176,6 @@ class RandomRun {
       const bool runnable = runnable_tokens(s) > 0 && s.length() < s.max_length;
       if (s.phase == Phase::running) {
         EXPECT_GT(runnable_tokens(s), 0) << "request " << id << " waits in a place for a slice";
-      }
-      if (!live.has_rows) {
-        EXPECT_TRUE(s.pages.empty());
       }
       could_run = could_run || runnable;
     }
