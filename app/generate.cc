@@ -1,11 +1,14 @@
 // uhd generate: one question, with or without images, answered by an engine in this process; the answer goes
 // to stdout as it comes, what it took to stderr.
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "app/commands.h"
 #include "app/settings_option.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mapped_file.h"
 #include "base/queue.h"
 #include "engine/leader.h"
@@ -54,6 +57,14 @@ void print_usage(const Usage& u) {
                u.prompt_tokens, u.image_tokens, u.completion_tokens, u.times.ttft, u.times.total);
 }
 
+// False: whoever read it has gone.
+bool print_text(const std::string& text) {
+  const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (whole && std::fflush(stdout) == 0) return true;
+  require(errno == EPIPE, "the answer cannot be written: ", std::strerror(errno));
+  return false;
+}
+
 void generate(const ServerConfig& config, const Question& question) {
   require(!config.engine.model.empty(),
           "--model: say which checkpoint to ask, for example --model models/nano-uhd");
@@ -61,16 +72,16 @@ void generate(const ServerConfig& config, const Question& question) {
   const std::unique_ptr<Engine> engine = make_engine(config.engine, config.cluster);
   const auto events =
       std::make_shared<Queue<TokenEvent>>(static_cast<size_t>(engine->model().context_length) + 16);
+  // On a terminal the answer and the log meet: while it is written, the log says what went wrong alone.
+  if (log_level() == LogLevel::info) set_log_level(LogLevel::warning);
   const auto answer = engine->submit(std::move(request),
                                      [events](TokenEvent&& event) { events->try_push(std::move(event)); });
   if (const auto* refused = std::get_if<Failure>(&answer)) throw Error(refused->message);
   while (const auto event = events->pop()) {
-    std::fwrite(event->text.data(), 1, event->text.size(), stdout);
-    std::fflush(stdout);
+    if (!print_text(event->text)) return;  // nobody reads on
     if (event->finish == FinishReason::none) continue;
     require(!event->failure, event->failure ? event->failure->message : "");
-    std::fputc('\n', stdout);
-    if (event->usage) print_usage(*event->usage);
+    if (print_text("\n") && event->usage) print_usage(*event->usage);
     return;
   }
 }

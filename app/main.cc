@@ -1,11 +1,14 @@
 // The program `uhd`: one binary for the server, its ranks and the tools around a checkpoint.
 #include <CLI/CLI.hpp>
-#include <cstdio>
+#include <csignal>
 #include <exception>
 
 #include "app/commands.h"
+#include "base/error.h"
+#include "base/log.h"
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that has gone is an error of one write
   CLI::App app{"Distributed server for LLaVA-UHD vision-language models."};
   app.name("uhd");
   app.require_subcommand(1);
@@ -26,7 +29,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "uhd: %s\n", e.what());
+    uhd::print_error(uhd::message("uhd: ", e.what()));
     return 1;
   }
   return 0;

@@ -38,8 +38,7 @@ void wait_for_end(const NetOptions& net, StopSignals& signals, HttpServer& serve
 void serve_http(const ServerConfig& config, StopSignals& signals, HttpServer& server, Engine& engine) {
   signals.count();
   server.start(engine);
-  std::printf("uhd serves %s at %s/v1\n", engine.model().id.c_str(), server.url().c_str());
-  std::fflush(stdout);
+  print_line(message("uhd serves ", engine.model().id, " at ", server.url(), "/v1"));
   log_info("ready", "url", server.url(), "pid",
            getpid());  // of the leader: whom to send SIGTERM under mpirun
   wait_for_end(config.net, signals, server, engine);
@@ -55,11 +54,7 @@ void warn_of_exposure(const NetOptions& net) {
   }
 }
 
-void serve(const ServerConfig& config) {
-  require(!config.engine.model.empty(),
-          "model.path: say which checkpoint to serve, for example --model.path=models/nano-uhd");
-  StopSignals signals;
-  World world;
+void run(const ServerConfig& config, StopSignals& signals, World& world) {
   // Where the leader is known before the ranks have met, a busy port is found before a model is loaded.
   const bool leads = world.rank() == 0 && config.cluster.role != "encoder";
   const bool may_lead = leads || config.cluster.role == "llm";
@@ -67,15 +62,24 @@ void serve(const ServerConfig& config) {
   std::unique_ptr<HttpServer> server;
   if (leads) server = std::make_unique<HttpServer>(config.net);
   if (may_lead) warn_of_exposure(config.net);
+  run_rank(world, config.engine, config.cluster, [&](Engine& engine) {
+    if (server == nullptr) server = std::make_unique<HttpServer>(config.net);
+    serve_http(config, signals, *server, engine);
+    server.reset();
+  });
+}
+
+void serve(const ServerConfig& config) {
+  require(!config.engine.model.empty(),
+          "model.path: say which checkpoint to serve, for example --model.path=models/nano-uhd");
+  StopSignals signals;
+  World world;
+  if (world.size() > 1) set_log_name(message("rank", world.rank()));
   try {
-    run_rank(world, config.engine, config.cluster, [&](Engine& engine) {
-      if (server == nullptr) server = std::make_unique<HttpServer>(config.net);
-      serve_http(config, signals, *server, engine);
-      server.reset();
-    });
+    run(config, signals, world);
   } catch (const std::exception& e) {
     // Leaving this scope ends the whole job before main() could say why.
-    if (world.size() > 1) std::fprintf(stderr, "uhd: rank %d: %s\n", world.rank(), e.what());
+    if (world.size() > 1) print_error(message("uhd: rank ", world.rank(), ": ", e.what()));
     throw;
   }
 }

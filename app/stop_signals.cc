@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 namespace uhd {
 
 StopSignals::StopSignals() {
@@ -44,7 +46,10 @@ void StopSignals::watch() {
     if (signal < 0) continue;
     std::lock_guard lock(mutex_);
     if (stopping_) return;
-    if (mode_ == Mode::end_process) _exit(128 + signal);
+    if (mode_ == Mode::end_process) {
+      flush_log();
+      _exit(128 + signal);
+    }
     if (mode_ == Mode::count) {
       ++count_;
       changed_.notify_all();

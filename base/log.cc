@@ -1,14 +1,54 @@
 #include "base/log.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <cstdlib>
+#include <utility>
+
+#include "base/line_writer.h"
 
 namespace uhd {
 namespace {
 
+constexpr Duration kLastWords = std::chrono::seconds(1);
+
 std::atomic<LogLevel> lowest_level{LogLevel::info};
+std::atomic<bool> printed{false};  // anything, to stdout
+
+// Made when first used, and kept until the process ends.
+LineWriter& errors() {
+  static auto* writer = [] {
+    std::atexit(flush_log);
+    return new LineWriter(STDERR_FILENO);
+  }();
+  return *writer;
+}
+LineWriter& output() {
+  static auto* writer = [] {
+    std::atexit(flush_log);
+    return new LineWriter(STDOUT_FILENO);
+  }();
+  return *writer;
+}
+
+class Sink final : public spdlog::sinks::base_sink<std::mutex> {
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    errors().write({line.data(), line.size()});
+  }
+  void flush_() override {}
+};
+
+std::unique_ptr<spdlog::formatter> format(const std::string& who) {
+  const std::string pattern = "%Y-%m-%dT%H:%M:%S.%e " + (who.empty() ? "" : who + " ") + "%L %v";
+  return std::make_unique<spdlog::pattern_formatter>(pattern, spdlog::pattern_time_type::local, "");
+}
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
@@ -26,24 +66,123 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 
 spdlog::logger& logger() {
   static auto instance = [] {
-    auto made = std::make_shared<spdlog::logger>("uhd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made->set_pattern("%Y-%m-%dT%H:%M:%S.%e %L %v");
+    auto made = std::make_shared<spdlog::logger>("uhd", std::make_shared<Sink>());
+    made->set_formatter(format(""));
     made->set_level(spdlog::level::debug);
-    made->flush_on(spdlog::level::debug);
     return made;
   }();
   return *instance;
 }
 
+// One character of UTF-8 at the start of the text: its code and its bytes; no bytes where there is none.
+std::pair<uint32_t, size_t> take_character(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t lead = byte(0);
+  if (lead < 0x80) return {lead, 1};
+  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  constexpr std::array<uint32_t, 5> kLeast{0, 0, 0x80, 0x800, 0x10000};
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return {0, 0};
+  uint32_t code = lead & (0xffu >> (length + 1));
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return {0, 0};
+    code = code << 6 | (byte(i) & 0x3f);
+  }
+  const bool surrogate = code >= 0xd800 && code <= 0xdfff;
+  if (code < kLeast[length] || code > 0x10ffff || surrogate) return {0, 0};
+  return {code, length};
+}
+
+// Ends a line, or steers what shows it.
+bool is_control(uint32_t code) {
+  const auto within = [&](uint32_t first, uint32_t last) { return code >= first && code <= last; };
+  return code < 0x20 || within(0x7f, 0x9f) || within(0x200e, 0x200f) || within(0x2028, 0x202e) ||
+         within(0x2066, 0x2069) || code == 0xfeff;
+}
+
+void append_escaped(std::string& out, char byte) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  const auto value = static_cast<uint8_t>(byte);
+  if (byte == '\n') {
+    out += "\\n";
+  } else if (byte == '\t') {
+    out += "\\t";
+  } else if (byte == '\r') {
+    out += "\\r";
+  } else {
+    out += "\\x";
+    out += kHex[value >> 4];
+    out += kHex[value & 15];
+  }
+}
+
+// With quotes: what would end a quoted text is escaped too.
+std::string escaped(std::string_view text, bool quotes) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const auto [code, length] = take_character(text);
+    const std::string_view taken = text.substr(0, std::max<size_t>(length, 1));
+    if (length == 0 || is_control(code)) {
+      for (char byte : taken) append_escaped(out, byte);
+    } else {
+      if (quotes && (code == '"' || code == '\\')) out += '\\';
+      out += taken;
+    }
+    text.remove_prefix(taken.size());
+  }
+  return out;
+}
+
 }  // namespace
 
 void init_log(LogLevel lowest, const std::string& who) {
-  lowest_level = lowest;
-  logger().set_pattern("%Y-%m-%dT%H:%M:%S.%e " + who + " %L %v");
+  set_log_level(lowest);
+  set_log_name(who);
 }
 
-bool log_enabled(LogLevel level) { return level >= lowest_level.load(std::memory_order_relaxed); }
+void set_log_level(LogLevel lowest) { lowest_level = lowest; }
+void set_log_name(const std::string& who) { logger().set_formatter(format(who)); }
+LogLevel log_level() { return lowest_level.load(std::memory_order_relaxed); }
+bool log_enabled(LogLevel level) { return level >= log_level(); }
 
 void write_log(LogLevel level, const std::string& line) { logger().log(to_spdlog(level), line); }
+
+void flush_log() {
+  if (printed) output().flush(kLastWords);
+  errors().flush(kLastWords);
+}
+
+void print_error(const std::string& line) {
+  errors().write(printable(line));
+  errors().flush(kLastWords);
+}
+
+void print_line(const std::string& line) {
+  printed = true;
+  output().write(printable(line));
+}
+
+std::string printable(std::string_view text) { return escaped(text, false); }
+
+std::string log_value(std::string_view text) {
+  constexpr size_t kLongest = 1000;
+  const bool quotes = text.find_first_of(" \"=\\") != std::string_view::npos;
+  std::string value = escaped(text.substr(0, kLongest), quotes);
+  if (text.size() > kLongest) value += "...";
+  return quotes ? '"' + value + '"' : value;
+}
+
+std::optional<int> LogQuota::take(TimePoint now) {
+  if (now - begin_ >= span_) {
+    begin_ = now;
+    taken_ = 0;
+  }
+  if (taken_ >= most_) {
+    ++left_out_;
+    return std::nullopt;
+  }
+  ++taken_;
+  return std::exchange(left_out_, 0);
+}
 
 }  // namespace uhd

@@ -1,8 +1,9 @@
 #include "cluster/control_server.h"
 
+#include <algorithm>
+#include <list>
 #include <map>
 #include <mutex>
-#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -85,11 +86,11 @@ class ControlServer::Impl {
 
  private:
   void welcome_guest(const ConnectionPtr& connection) {
-    if (guests_.size() >= kMaxGuests) return connection->close("too many strangers");
+    make_room();
     const auto guest = std::make_shared<Guest>();
     guest->connection = connection;
     guest->nonce = random_bytes(32);
-    guests_.insert(guest);
+    guests_.push_back(guest);
     connection->start({[this, guest](FrameType type) { return limit(*guest, type); },
                        [this, guest](FrameType type, std::vector<std::byte> payload) {
                          on_frame(guest, type, std::move(payload));
@@ -100,6 +101,18 @@ class ControlServer::Impl {
       const auto late = weak.lock();
       if (late && !(late->peer && late->peer->joined)) late->connection->close("no handshake in time");
     });
+  }
+
+  // Who is new has the better right: an encoder proves itself within a moment, and a crowd that says nothing
+  // must not keep it out.
+  void make_room() {
+    if (guests_.size() < kMaxGuests) return;
+    const auto stranger =
+        std::find_if(guests_.begin(), guests_.end(), [](const GuestPtr& g) { return g->peer == nullptr; });
+    if (stranger == guests_.end()) return;
+    const ConnectionPtr connection = (*stranger)->connection;
+    guests_.erase(stranger);
+    connection->close("too many strangers");
   }
 
   int64_t limit(const Guest& guest, FrameType type) const {
@@ -194,20 +207,23 @@ class ControlServer::Impl {
   void join(const GuestPtr& guest, std::unique_ptr<VisualLink> link) {
     Peer& peer = *guest->peer;
     peer.joined = true;
-    std::erase_if(guests_, [&](const GuestPtr& g) { return g->peer.get() == &peer; });
+    guests_.remove_if([&](const GuestPtr& g) { return g->peer.get() == &peer; });
     log_info("encoder joined", "encoder", peer.id, "host", peer.hello.host, "backend", peer.hello.backend,
              "link", name_of(peer.kind));
     push(peer.id, EncoderJoined{peer.hello, std::move(link)}, true);
   }
 
   void refuse(const GuestPtr& guest, const std::string& reason) {
-    log_warning("encoder refused", "peer", guest->connection->peer(), "reason", reason);
+    if (const auto left_out = refusals_.take(network_->now())) {
+      log_warning("encoder refused", "peer", guest->connection->peer(), "reason", reason, "and_others",
+                  *left_out);
+    }
     guest->connection->send(encode_message(Refused{reason}));
     guest->connection->close(reason);
   }
 
   void on_closed(const GuestPtr& guest, const std::string& reason) {
-    guests_.erase(guest);
+    guests_.remove(guest);
     const auto peer = std::exchange(guest->peer, nullptr);
     if (!peer) return;
     if (guest->is_link) return peer->control->close(message("its link was lost: ", reason));
@@ -245,7 +261,8 @@ class ControlServer::Impl {
   const std::unique_ptr<Network> network_;  // ends after the connections below
   int port_ = 0;
   EncoderId next_id_ = 1;
-  std::set<GuestPtr> guests_;  // until they have joined
+  std::list<GuestPtr> guests_;  // until they have joined, in the order in which they came
+  LogQuota refusals_{5, std::chrono::seconds(10)};
   std::map<EncoderId, std::shared_ptr<Peer>> peers_;
   std::mutex mutex_;
   std::vector<ServerEvent> events_;

@@ -285,7 +285,9 @@ class TcpNetwork final : public Network {
         return accept(acceptor, accepted);
       }
       // Out of descriptors, or a client that was gone again: go on, but not in a busy loop.
-      log_warning("cannot accept a connection", "reason", error.message());
+      if (const auto left_out = failures_.take(Clock::now())) {
+        log_warning("cannot accept a connection", "reason", error.message(), "and_others", *left_out);
+      }
       after(std::chrono::milliseconds(100), [this, acceptor, accepted] { accept(acceptor, accepted); });
     });
   }
@@ -304,6 +306,7 @@ class TcpNetwork final : public Network {
 
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_;
+  LogQuota failures_{5, std::chrono::seconds(10)};
   bool stopping_ = false;  // the thread's own, as are the lists below once it listens
   std::vector<std::shared_ptr<tcp::acceptor>> acceptors_;
   std::vector<std::weak_ptr<Attempt>> attempts_;

@@ -60,6 +60,7 @@ class LeaveLimit {
           if (stop.stop_requested()) return;
           log_error("MPI does not end; leaving without it");
           std::fflush(nullptr);
+          flush_log();
           std::_Exit(1);
         }) {}
 
@@ -220,6 +221,7 @@ std::unique_ptr<ProcessWatch> World::watch(const std::vector<int>& ranks,
 
 void World::abort(int status) {
   std::fflush(nullptr);
+  flush_log();
   if (state_->all) abort_mpi(status);
   std::_Exit(status);
 }

@@ -150,6 +150,7 @@ void run_rank(World& world, const EngineOptions& given, const ClusterOptions& cl
   EngineOptions options = given;
   options.backend.local_rank = world.local_rank();
   const Topology topology = world.agree_topology(cluster);
+  if (world.size() > 1) set_log_name(topology.name_of(world.rank()));
   if (world.rank() == std::max(topology.leader, 0)) warn_of_unused(topology, cluster);
   const bool alone = world.size() == 1 && topology.llm_ranks == 1;
   if (alone && (topology.encoder_threads > 0 || !uses_encoders(topology, cluster))) {

@@ -1,0 +1,85 @@
+#include "base/line_writer.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+namespace uhd {
+namespace {
+
+constexpr size_t kMostBytes = size_t{1} << 20;
+constexpr size_t kMostLines = size_t{1} << 14;
+
+}  // namespace
+
+// Signals are for the threads that wait for them, and a pipe without a reader is no reason to end.
+LineWriter::LineWriter(int file) : file_(file) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread([this] { run(); }).detach();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void LineWriter::write(std::string line) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (bytes_ + line.size() > kMostBytes || lines_.size() >= kMostLines) {
+      ++left_out_;
+      return;
+    }
+    line += '\n';
+    bytes_ += line.size();
+    lines_.push_back(std::move(line));
+  }
+  changed_.notify_all();
+}
+
+void LineWriter::flush(Duration limit) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, limit, [&] { return lines_.empty() && !writing_; });
+}
+
+void LineWriter::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return !lines_.empty(); });
+    // They are moved out together: a reader that was away finds what came first, then that some are missing.
+    const std::deque<std::string> lines = std::exchange(lines_, {});
+    writing_ = true;
+    lock.unlock();
+    for (const std::string& line : lines) put(line);
+    lock.lock();
+    bytes_ = 0;
+    for (const std::string& line : lines_) bytes_ += line.size();
+    if (const size_t left_out = std::exchange(left_out_, 0); left_out > 0) {
+      lock.unlock();
+      put("uhd: " + std::to_string(left_out) + " lines were left out here, for nobody read them in time\n");
+      lock.lock();
+    }
+    writing_ = false;
+    changed_.notify_all();
+  }
+}
+
+// In parts that a pipe takes whole once it says that there is room: the file may be shared with programs that
+// would not expect it to be made non-blocking.
+void LineWriter::put(const std::string& text) const {
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    pollfd room{file_, POLLOUT, 0};
+    if (poll(&room, 1, -1) < 0) continue;
+    const ssize_t written = ::write(file_, rest.data(), std::min<size_t>(rest.size(), PIPE_BUF));
+    if (written < 0 && errno != EINTR && errno != EAGAIN) return;
+    if (written > 0) rest.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+}  // namespace uhd
