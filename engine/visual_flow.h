@@ -21,8 +21,8 @@ namespace uhd {
 // Used by the engine's thread. References are borrowed.
 class VisualFlow {
  public:
-  VisualFlow(int store_rows, SliceEncoders& encoders, RowBuffers& buffers, Metrics& metrics)
-      : index_(store_rows), encoders_(encoders), buffers_(buffers), metrics_(metrics) {}
+  VisualFlow(int store_rows, SliceEncoders& encoders, Metrics& metrics)
+      : index_(store_rows), encoders_(encoders), metrics_(metrics) {}
 
   // Every visual span of a request, in order: once all of its images are cut. Requests get room in the store
   // in the order in which they come here.
@@ -78,7 +78,6 @@ class VisualFlow {
 
   VisualIndex index_;
   SliceEncoders& encoders_;
-  RowBuffers& buffers_;
   Metrics& metrics_;
   std::unordered_map<RequestId, Wanted> wanted_;
   std::deque<RequestId> no_room_;  // wait for rows, in order
