@@ -48,12 +48,10 @@ Request asks_about(int width, int height, size_t shade) {
 
 using Ids = std::vector<std::vector<int32_t>>;
 
-// Two pictures of different sizes at once.
-Ids answers(Engine& engine) {
+// Of pictures asked about at once.
+Ids answers(Engine& engine, const std::vector<Request>& requests) {
   std::vector<Submitted> submitted;
-  for (const Request& request : {asks_about(64, 96, 10), asks_about(180, 60, 40)}) {
-    submitted.push_back(submit(engine, request));
-  }
+  for (const Request& request : requests) submitted.push_back(submit(engine, request));
   Ids ids;
   for (const Submitted& one : submitted) {
     EXPECT_EQ(one.answer->wait().finish, FinishReason::length) << one.answer->failure.message;
@@ -63,8 +61,11 @@ Ids answers(Engine& engine) {
   return ids;
 }
 
+// Of different sizes.
+std::vector<Request> requests() { return {asks_about(64, 96, 10), asks_about(180, 60, 40)}; }
+
 const Ids& wanted() {
-  static const Ids ids = answers(*make_engine(options_of({}, "cpu"), ranks(1, 0)));
+  static const Ids ids = answers(*make_engine(options_of({}, "cpu"), ranks(1, 0)), requests());
   return ids;
 }
 
@@ -77,9 +78,9 @@ class CudaSlices : public testing::TestWithParam<Form> {
 TEST_P(CudaSlices, CostNoWaitForAStreamAndNoMemory) {
   const Form& form = GetParam();
   const auto engine = make_engine(options_of(form, "cuda"), ranks(1, form.encoders));
-  ASSERT_EQ(engine->stats().readiness, Readiness::ready);
+  answers(*engine, {asks_about(80, 80, 90)});  // so that the encoder, which joins early, has its weights
   const emulation::Counts before = emulation::counts();
-  const Ids ids = answers(*engine);
+  const Ids ids = answers(*engine, requests());
   const emulation::Counts after = emulation::counts();
   EXPECT_EQ(after.stream_waits - before.stream_waits, 0u);
   EXPECT_EQ(after.unpinned_reads - before.unpinned_reads, 0u);
@@ -91,7 +92,7 @@ TEST_P(CudaSlices, CostNoWaitForAStreamAndNoMemory) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, CudaSlices,
-                         testing::Values(Form{"Alone"}, Form{"Encoders", 2}, Form{"EncodersByWayOfTheHost", 1, 1},
+                         testing::Values(Form{"Alone"}, Form{"Encoder", 1}, Form{"EncoderByWayOfTheHost", 1, 1},
                                          Form{"Int4", 0, 4, "int4"}, Form{"Codes", 1, 4, "int8", true}),
                          [](const auto& test) { return test.param.name; });
 
