@@ -81,6 +81,11 @@ std::optional<SliceJob> EncoderPool::encoded(EncoderId encoder, JobId job, TimeP
   return flight->second.waiting.job;
 }
 
+bool EncoderPool::awaits(EncoderId encoder, JobId job) const {
+  const auto flight = flights_.find(job);
+  return flight != flights_.end() && flight->second.encoder == encoder;
+}
+
 void EncoderPool::received(EncoderId encoder, JobId job, TimePoint now) {
   liveness_.heard(encoder, now);
   const auto flight = flight_of(encoder, job);

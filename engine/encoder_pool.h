@@ -64,6 +64,8 @@ class EncoderPool {
 
   // The encoder has rows ready. Empty: the job is no longer its own, the rows are to be dropped there.
   std::optional<SliceJob> encoded(EncoderId encoder, JobId job, TimePoint now);
+  // Whether the job is still this encoder's.
+  bool awaits(EncoderId encoder, JobId job) const;
   // The rows are here and sound.
   void received(EncoderId encoder, JobId job, TimePoint now);
   // The encoder could not, or its rows were wrong.

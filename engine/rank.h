@@ -35,7 +35,8 @@ struct LlmRank {
   RankDevice device;
   std::unique_ptr<Communicator> group;  // of the backend's memory
   std::unique_ptr<LlmWorker> worker;
-  EncodeSlices encode;  // empty: this rank does not encode
+  EncodeSlices encode;                  // empty: this rank does not encode
+  std::unique_ptr<RowBuffers> buffers;  // of a leader with vision
 };
 LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, const ClusterOptions& cluster,
                       RankDevice device, std::unique_ptr<Communicator> host_group, bool encodes);

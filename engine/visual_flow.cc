@@ -61,7 +61,6 @@ std::vector<Tensor> VisualFlow::take_placements(std::vector<Placement>& placemen
 }
 
 void VisualFlow::placed() {
-  for (Arrived& arrived : placing_) buffers_.give_back(std::move(arrived.rows));
   placing_.clear();
 }
 

@@ -21,8 +21,8 @@ namespace uhd {
 // Used by the engine's thread. References are borrowed.
 class VisualFlow {
  public:
-  VisualFlow(int store_rows, SliceEncoders& encoders, RowBuffers& buffers, Metrics& metrics)
-      : index_(store_rows), encoders_(encoders), buffers_(buffers), metrics_(metrics) {}
+  VisualFlow(int store_rows, SliceEncoders& encoders, Metrics& metrics)
+      : index_(store_rows), encoders_(encoders), metrics_(metrics) {}
 
   // Every visual span of a request, in order: once all of its images are cut. Requests get room in the store
   // for all of their spans at once, in the order in which they come here, and keep it until drop(); one that
@@ -80,7 +80,6 @@ class VisualFlow {
 
   VisualIndex index_;
   SliceEncoders& encoders_;
-  RowBuffers& buffers_;
   Metrics& metrics_;
   std::unordered_map<RequestId, Wanted> wanted_;
   std::deque<RequestId> no_room_;  // wait for rows, in order

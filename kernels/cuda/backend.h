@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
@@ -52,10 +53,13 @@ class Backend final : public uhd::Backend {
   void download(Tensor host, Tensor device) override;
   void synchronize() override;
   std::unique_ptr<Readback> make_readback(size_t bytes) override;
+  std::unique_ptr<uhd::Mark> make_mark() override;
   std::unique_ptr<Recording> record(const std::function<void()>& queue) override;
   void begin_range(const char* name) override;
   void end_range() override;
   Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
+  void expect_rows(int64_t rows) override { expected_rows_ = rows; }
+  void take_scratch() override;
 
   void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
   void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
@@ -81,10 +85,13 @@ class Backend final : public uhd::Backend {
   void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) override;
   void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
   void cast(Tensor out, Tensor x) override;
+  void finite_rows(Tensor flags, Tensor x) override;
   void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 
   // The device becomes this thread's; the stream in whose order everything runs.
   cudaStream_t stream() const;
+  // The same for copies to the host that are in nobody's order.
+  cudaStream_t beside() const;
 
   // `look` is called again and again while a call waits for the device, and once behind that; it may throw to
   // end the wait: who has queued work that others must complete (collectives) looks whether they still can,
@@ -113,7 +120,11 @@ class Backend final : public uhd::Backend {
   std::optional<Arena> arena_;  // of what lies there
   Stream stream_;
   Stream uploads_;
+  Stream beside_;
   Staging staging_;
+  int64_t expected_rows_ = 0;
+  ProductScratch scratch_{};  // of the products that are expected
+  std::array<DeviceBuffer, kScratchUses> scratch_memory_;
   Matmul matmul_;
   Attention attention_;
   std::map<const void*, Look> looks_;

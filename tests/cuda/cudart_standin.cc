@@ -122,6 +122,7 @@ void check_guard(uintptr_t address, const Buffer& buffer) {
 
 cudaError_t make_buffer(void** out, size_t bytes, int of) {
   *out = nullptr;
+  ++counters().taken;
   Machine& m = machine();
   const std::lock_guard lock(m.mutex);
   if (of >= 0 && (bytes > m.memory || allocated_locked(of) > m.memory - bytes)) {
@@ -179,6 +180,7 @@ void end_export(void* p, size_t bytes) {
 
 cudaError_t free_buffer(void* p, bool pinned) {
   if (p == nullptr) return sticky();
+  ++counters().freed;
   Machine& m = machine();
   Buffer buffer{};
   {
@@ -348,6 +350,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     const auto staged = std::make_shared<std::vector<std::byte>>(first, first + bytes);
     return enqueue(stream, "a copy to the device", [=] { std::memcpy(to, staged->data(), bytes); }, {to});
   }
+  if (kind == cudaMemcpyDeviceToHost && !in_pinned_memory(to, bytes)) ++counters().unpinned_reads;
   return enqueue(stream, "a copy", [=] { std::memmove(to, from, bytes); }, {to, from});
 }
 

@@ -78,6 +78,16 @@ void run_first(std::unique_lock<std::mutex>& lock, StreamState& stream) {
 
 }  // namespace
 
+Counters& counters() {
+  static Counters counters{};
+  return counters;
+}
+
+Counts counts() {
+  const Counters& now = counters();
+  return {now.stream_waits, now.unpinned_reads, now.taken, now.freed};
+}
+
 std::mutex& queue_mutex() {
   static std::mutex mutex;
   return mutex;
@@ -273,6 +283,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  ++counters().stream_waits;
   const auto state = state_of(stream);
   if (!state) return misuse(cudaErrorInvalidResourceHandle, "synchronize on a destroyed stream");
   if (breaks_capture(*state)) return misuse(cudaErrorStreamCaptureUnsupported, "a wait during capture");
@@ -297,6 +308,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  ++counters().stream_waits;
   if (capturing_on_this_thread())
     return misuse(cudaErrorStreamCaptureUnsupported, "a wait for the device during capture");
   drain_device(current_device());

@@ -2,6 +2,7 @@
 // on.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -51,6 +52,12 @@ struct StreamState {
   bool running = false;
   std::shared_ptr<GraphState> capture;
 };
+
+// Behind counts().
+struct Counters {
+  std::atomic<uint64_t> stream_waits, unpinned_reads, taken, freed;
+};
+Counters& counters();
 
 // The one lock over all states; never held while work runs.
 std::mutex& queue_mutex();
