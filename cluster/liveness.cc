@@ -14,7 +14,12 @@ void EncoderLiveness::heard(Encoder encoder, TimePoint at) {
 
 void EncoderLiveness::left(Encoder encoder) { peers_.erase(encoder); }
 
-bool EncoderLiveness::Peer::drop(Job job, TimePoint at) {
+void EncoderLiveness::Line::add(Job job, TimePoint at) {
+  if (jobs.empty()) begun = at;
+  jobs.insert(job);
+}
+
+bool EncoderLiveness::Line::drop(Job job, TimePoint at) {
   const auto found = jobs.find(job);
   if (found == jobs.end()) return false;
   if (found == jobs.begin()) begun = std::max(begun, at);
@@ -22,11 +27,21 @@ bool EncoderLiveness::Peer::drop(Job job, TimePoint at) {
   return true;
 }
 
+bool EncoderLiveness::Peer::drop(Job job, TimePoint at) {
+  const bool encoded = encoding.drop(job, at);
+  return fetching.drop(job, at) || encoded;
+}
+
 void EncoderLiveness::job_sent(Encoder encoder, Job job, TimePoint at) {
-  const auto peer = peers_.find(encoder);
-  if (peer == peers_.end()) return;
-  if (peer->second.jobs.empty()) peer->second.begun = at;
-  peer->second.jobs.insert(job);
+  if (const auto peer = peers_.find(encoder); peer != peers_.end()) peer->second.encoding.add(job, at);
+}
+
+void EncoderLiveness::job_encoded(Encoder encoder, Job job, TimePoint at) {
+  if (const auto peer = peers_.find(encoder); peer != peers_.end()) peer->second.encoding.drop(job, at);
+}
+
+void EncoderLiveness::fetch_begun(Encoder encoder, Job job, TimePoint at) {
+  if (const auto peer = peers_.find(encoder); peer != peers_.end()) peer->second.fetching.add(job, at);
 }
 
 void EncoderLiveness::job_answered(Encoder encoder, Job job, TimePoint at) {
@@ -41,8 +56,11 @@ EncoderLiveness::Verdict EncoderLiveness::tick(TimePoint now) {
       verdict.lost.push_back(encoder);
       continue;
     }
-    if (peer.jobs.empty() || now - peer.begun < limits_.job_deadline) continue;
-    const Job oldest = *peer.jobs.begin();
+    const auto late = [&](const Line& line) {
+      return !line.jobs.empty() && now - line.begun >= limits_.job_deadline;
+    };
+    if (!late(peer.fetching) && !late(peer.encoding)) continue;
+    const Job oldest = *(late(peer.fetching) ? peer.fetching : peer.encoding).jobs.begin();
     verdict.overdue.push_back({encoder, oldest});
     peer.drop(oldest, now);
     if (++peer.strikes >= limits_.strikes) verdict.stuck.push_back(encoder);
@@ -57,7 +75,9 @@ std::optional<TimePoint> EncoderLiveness::next_deadline() const {
   const auto take = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
   for (const auto& [encoder, peer] : peers_) {
     take(peer.heard + limits_.lost_after);
-    if (!peer.jobs.empty()) take(peer.begun + limits_.job_deadline);
+    for (const Line* line : {&peer.encoding, &peer.fetching}) {
+      if (!line->jobs.empty()) take(line->begun + limits_.job_deadline);
+    }
   }
   return next;
 }
