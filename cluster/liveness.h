@@ -15,8 +15,8 @@ namespace uhd {
 struct LivenessLimits {
   Duration lost_after = from_seconds(5);
   Duration job_deadline = from_seconds(60);
-  int strikes =
-      2;  // overdue jobs in a row, without an answer between, after which an encoder must say Hello again
+  // Overdue jobs in a row, without an answer between, after which an encoder must say Hello again.
+  int strikes = 2;
 };
 
 // The leader's view of its encoders. Fed with the control channel's events at the times they happened; asked
@@ -25,7 +25,8 @@ struct LivenessLimits {
 // An encoder does its jobs in order, save that it may do later ones of equal shape together with its oldest.
 // So only its oldest job can be overdue: from when it was sent or became the oldest, for until then it may
 // have waited for others. When it is encoded, its rows wait for the leader, and have a deadline anew from
-// when they are fetched. What is overdue counts once, however much waits behind it.
+// when they are fetched; before that the encoder may have no memory to go on with. What is overdue counts
+// once, however much waits behind it.
 class EncoderLiveness {
  public:
   using Encoder = uint32_t;
@@ -72,8 +73,10 @@ class EncoderLiveness {
     TimePoint heard;
     int strikes = 0;
     Line encoding;
+    std::set<Job> announced;  // encoded, and the leader has not begun to fetch them
     Line fetching;
     bool drop(Job job, TimePoint at);
+    std::optional<Job> late(TimePoint now, Duration deadline) const;
   };
   LivenessLimits limits_;
   std::map<Encoder, Peer> peers_;
