@@ -231,6 +231,12 @@ std::vector<Named> operations(WeightFormat compute) {
          run.result(out);
        }},
       {"argmax, best_of_shards, take_drawn", select},
+      {"finite_rows",
+       [](Run& run) {
+         const Tensor flags = run.room({7}, DType::i32);
+         run->finite_rows(flags, run.input({7, 96}));
+         run.result(flags);
+       }},
       {"draw", draw},
   };
 }

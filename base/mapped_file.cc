@@ -9,13 +9,41 @@
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
 
 namespace uhd {
 
+namespace {
+
+constexpr std::string_view kLfsPointer = "version https://git-lfs.github.com/spec/v";
+
+// An Error for a link that leads to nothing.
+void require_target(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_symlink(path, error) || std::filesystem::exists(path, error)) return;
+  throw Error(message(path.string(), " is a broken link to ",
+                      std::filesystem::read_symlink(path, error).string(),
+                      ": the file was not downloaded, or has moved"));
+}
+
+void require_no_pointer(const std::filesystem::path& path, std::string_view begin) {
+  require(!begin.starts_with(kLfsPointer), path.string(),
+          " is a Git LFS pointer, not the file itself: run `git lfs pull` where it lies");
+}
+
+}  // namespace
+
+bool is_there(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto type = std::filesystem::symlink_status(path, error).type();
+  return type != std::filesystem::file_type::not_found && type != std::filesystem::file_type::none;
+}
+
 MappedFile::MappedFile(const std::filesystem::path& path) {
+  require_target(path);
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   require(file >= 0, "cannot open ", path.string(), ": ", std::strerror(errno));
   struct stat info {};
@@ -26,6 +54,12 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   require(map != MAP_FAILED, "cannot map ", path.string(), ": ", std::strerror(errno));
   data_ = static_cast<const std::byte*>(map);
   size_ = info.st_size;
+  try {
+    require_no_pointer(path, {reinterpret_cast<const char*>(data_), size_});
+  } catch (...) {
+    ::munmap(map, size_);
+    throw;
+  }
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -42,6 +76,7 @@ MappedFile::~MappedFile() {
 }
 
 std::string read_text_file(const std::filesystem::path& path, size_t max_bytes) {
+  require_target(path);
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
   require(!error, "cannot read ", path.string(), ": ", error.message());
@@ -50,6 +85,7 @@ std::string read_text_file(const std::filesystem::path& path, size_t max_bytes) 
   std::string text(size, '\0');
   require(static_cast<bool>(file.read(text.data(), static_cast<std::streamsize>(size))), "cannot read ",
           path.string());
+  require_no_pointer(path, text);
   return text;
 }
 

@@ -1,4 +1,5 @@
-// A read-only memory map of a whole file.
+// Whole files: as a read-only memory map, or as text. What stands in place of a file that was not downloaded,
+// a Git LFS pointer or a link to nothing, is an Error that says so.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +23,9 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
+
+// Whether there is a file of this name, or a link, which may lead to nothing: reading it then tells.
+bool is_there(const std::filesystem::path& path);
 
 // The whole file as text, with a limit so that a wrong path cannot fill the memory.
 std::string read_text_file(const std::filesystem::path& path, size_t max_bytes = size_t{256} << 20);

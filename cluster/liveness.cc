@@ -14,17 +14,24 @@ void EncoderLiveness::heard(Encoder encoder, TimePoint at) {
 
 void EncoderLiveness::left(Encoder encoder) { peers_.erase(encoder); }
 
+bool EncoderLiveness::Peer::drop(Job job, TimePoint at) {
+  const auto found = jobs.find(job);
+  if (found == jobs.end()) return false;
+  if (found == jobs.begin()) begun = std::max(begun, at);
+  jobs.erase(found);
+  return true;
+}
+
 void EncoderLiveness::job_sent(Encoder encoder, Job job, TimePoint at) {
-  if (const auto peer = peers_.find(encoder); peer != peers_.end()) peer->second.jobs[job] = at;
-}
-
-void EncoderLiveness::job_answered(Encoder encoder, Job job) {
   const auto peer = peers_.find(encoder);
-  if (peer != peers_.end() && peer->second.jobs.erase(job) > 0) peer->second.strikes = 0;
+  if (peer == peers_.end()) return;
+  if (peer->second.jobs.empty()) peer->second.begun = at;
+  peer->second.jobs.insert(job);
 }
 
-void EncoderLiveness::job_withdrawn(Encoder encoder, Job job) {
-  if (const auto peer = peers_.find(encoder); peer != peers_.end()) peer->second.jobs.erase(job);
+void EncoderLiveness::job_answered(Encoder encoder, Job job, TimePoint at) {
+  const auto peer = peers_.find(encoder);
+  if (peer != peers_.end() && peer->second.drop(job, at)) peer->second.strikes = 0;
 }
 
 EncoderLiveness::Verdict EncoderLiveness::tick(TimePoint now) {
@@ -34,12 +41,11 @@ EncoderLiveness::Verdict EncoderLiveness::tick(TimePoint now) {
       verdict.lost.push_back(encoder);
       continue;
     }
-    const auto late = [&](const auto& job) { return now - job.second >= limits_.job_deadline; };
-    for (const auto& job : peer.jobs) {
-      if (late(job)) verdict.overdue.push_back({encoder, job.first});
-    }
-    peer.strikes += static_cast<int>(std::erase_if(peer.jobs, late));
-    if (peer.strikes >= limits_.strikes) verdict.stuck.push_back(encoder);
+    if (peer.jobs.empty() || now - peer.begun < limits_.job_deadline) continue;
+    const Job oldest = *peer.jobs.begin();
+    verdict.overdue.push_back({encoder, oldest});
+    peer.drop(oldest, now);
+    if (++peer.strikes >= limits_.strikes) verdict.stuck.push_back(encoder);
   }
   for (Encoder encoder : verdict.lost) peers_.erase(encoder);
   for (Encoder encoder : verdict.stuck) peers_.erase(encoder);
@@ -51,7 +57,7 @@ std::optional<TimePoint> EncoderLiveness::next_deadline() const {
   const auto take = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
   for (const auto& [encoder, peer] : peers_) {
     take(peer.heard + limits_.lost_after);
-    for (const auto& [job, sent] : peer.jobs) take(sent + limits_.job_deadline);
+    if (!peer.jobs.empty()) take(peer.begun + limits_.job_deadline);
   }
   return next;
 }

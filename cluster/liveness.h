@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,11 +15,16 @@ namespace uhd {
 struct LivenessLimits {
   Duration lost_after = from_seconds(5);
   Duration job_deadline = from_seconds(60);
-  int strikes = 2;  // overdue jobs in a row after which an encoder must say Hello again
+  int strikes =
+      2;  // overdue jobs in a row, without an answer between, after which an encoder must say Hello again
 };
 
 // The leader's view of its encoders. Fed with the control channel's events at the times they happened; asked
 // with tick(now), which reports each thing once.
+//
+// An encoder does its jobs in order, save that it may do later ones of equal shape together with its oldest.
+// So only its oldest job can be overdue: from when it was sent or became the oldest, for until then it may
+// have waited for others. One that is overdue counts once, however many wait behind it.
 class EncoderLiveness {
  public:
   using Encoder = uint32_t;
@@ -30,9 +36,9 @@ class EncoderLiveness {
   void heard(Encoder encoder, TimePoint at);  // any message
   void left(Encoder encoder);
   void job_sent(Encoder encoder, Job job, TimePoint at);
-  // Answered: its rows have arrived, or the encoder said that it failed. Withdrawn: the leader cancelled it.
-  void job_answered(Encoder encoder, Job job);
-  void job_withdrawn(Encoder encoder, Job job);
+  // Jobs are numbered in the order in which they are sent.
+  // Answered: its rows have arrived, or the encoder said that it failed.
+  void job_answered(Encoder encoder, Job job, TimePoint at);
 
   struct Overdue {
     Encoder encoder = 0;
@@ -40,7 +46,7 @@ class EncoderLiveness {
     bool operator==(const Overdue&) const = default;
   };
   struct Verdict {
-    std::vector<Overdue> overdue;  // cancel there, retry elsewhere
+    std::vector<Overdue> overdue;  // cancel there, retry elsewhere; at most one of each encoder
     std::vector<Encoder> lost;     // quiet for too long: close; forgotten here
     std::vector<Encoder> stuck;    // too many overdue in a row: close; forgotten here
     bool empty() const { return overdue.empty() && lost.empty() && stuck.empty(); }
@@ -55,7 +61,10 @@ class EncoderLiveness {
   struct Peer {
     TimePoint heard;
     int strikes = 0;
-    std::map<Job, TimePoint> jobs;  // sent at
+    std::set<Job> jobs;
+    TimePoint begun;  // when the oldest of them can have been begun
+    // True: it was there.
+    bool drop(Job job, TimePoint at);
   };
   LivenessLimits limits_;
   std::map<Encoder, Peer> peers_;

@@ -1,5 +1,9 @@
 #include "cluster/mpi_visual_link.h"
 
+#include <deque>
+#include <optional>
+#include <vector>
+
 #include "base/error.h"
 #include "cluster/frame.h"
 #include "cluster/visual_rows.h"
@@ -9,46 +13,52 @@ namespace {
 
 constexpr int kTag = 0;
 
-// What both ends share: one transfer, and a failure that stays.
+// What both ends share: transfers in their order, and a failure that stays.
 class MpiLink : public VisualLink {
  public:
   MpiLink(MpiGroup group, int peer) : group_(std::move(group)), peer_(peer) {}
 
-  void begin(uint64_t job, Tensor rows) final {
-    check(state_ != LinkState::busy, "a link does one transfer at a time");
+  void begin(uint64_t job, Tensor rows, const Mark*) final {
+    check_room(transfers_.size());
     check_rows(rows);
-    if (state_ == LinkState::failed) return;
-    state_ = LinkState::busy;
-    guarded([&] { start(job, rows); });
+    if (failed_) return;
+    transfers_.push_back({job, rows, {}});
+    guarded([&] { start(transfers_.back()); });
   }
 
   LinkState poll() final {
-    if (state_ == LinkState::busy) {
-      guarded([&] {
-        if (advance()) state_ = LinkState::done;
-      });
-    }
-    return state_;
+    guarded([&] {
+      while (!failed_ && !transfers_.empty() && advance(transfers_.front())) {
+        transfers_.pop_front();
+        ++ended_;
+      }
+    });
+    if (failed_) return LinkState::failed;
+    if (!transfers_.empty()) return LinkState::busy;
+    return ended_ == 0 ? LinkState::idle : LinkState::done;
   }
+  uint64_t ended() const final { return ended_; }
 
-  // MPI reads and writes buffers of the requests, which outlive the link where they must; the tensor is
+  // MPI reads and writes buffers of the requests, which outlive the link where they must; the tensors are
   // touched by begin() and poll() alone.
   void abort() final {
-    if (state_ == LinkState::failed) return;
-    state_ = LinkState::failed;
-    failure_ = "the link was ended by its owner";
-    request_ = {};
+    if (!failed_) fail("the link was ended by its owner");
   }
 
   std::string failure() const final { return failure_; }
 
  protected:
-  virtual void start(uint64_t job, Tensor rows) = 0;
-  virtual bool advance() = 0;  // true when the transfer is complete
+  struct Transfer {
+    uint64_t job = 0;
+    Tensor rows;
+    MpiRequest sent;
+  };
+  virtual void start(Transfer& transfer) = 0;
+  virtual bool advance(Transfer& transfer) = 0;  // true when it is complete
+  virtual void drop() {}
 
   MpiGroup group_;
   const int peer_;
-  MpiRequest request_;
 
  private:
   template <class F>
@@ -56,12 +66,19 @@ class MpiLink : public VisualLink {
     try {
       act();
     } catch (const Error& e) {
-      state_ = LinkState::failed;
-      failure_ = e.what();
+      fail(e.what());
     }
   }
+  void fail(const std::string& reason) {
+    failed_ = true;
+    failure_ = reason;
+    transfers_.clear();
+    drop();
+  }
 
-  LinkState state_ = LinkState::idle;
+  std::deque<Transfer> transfers_;
+  uint64_t ended_ = 0;
+  bool failed_ = false;
   std::string failure_;
 };
 
@@ -70,10 +87,10 @@ class MpiSender final : public MpiLink {
   using MpiLink::MpiLink;
 
  private:
-  void start(uint64_t job, Tensor rows) override {
-    request_ = group_.start_send(write_rows(job, rows), peer_, kTag);
+  void start(Transfer& transfer) override {
+    transfer.sent = group_.start_send(write_rows(transfer.job, transfer.rows), peer_, kTag);
   }
-  bool advance() override { return request_.test().has_value(); }
+  bool advance(Transfer& transfer) override { return transfer.sent.test().has_value(); }
 };
 
 class MpiReceiver final : public MpiLink {
@@ -81,29 +98,32 @@ class MpiReceiver final : public MpiLink {
   using MpiLink::MpiLink;
 
  private:
-  void start(uint64_t job, Tensor rows) override {
-    job_ = job;
-    rows_ = rows;
+  void start(Transfer&) override {}
+  void drop() override { request_ = {}; }
+
+  bool advance(Transfer& transfer) override {
+    while (const auto frame = next()) {
+      const auto payload = read_frame(FrameType::visual_rows, *frame, kRowsHeaderBytes + kMaxTransferBytes);
+      if (job_of_rows(payload) != transfer.job) continue;
+      read_rows(payload, transfer.job, transfer.rows);
+      return true;
+    }
+    return false;
   }
 
-  bool advance() override {
+  // The next message, if all of it is here.
+  std::optional<std::vector<std::byte>> next() {
     if (!request_.pending()) {
       const auto bytes = group_.probe(peer_, kTag);
-      if (!bytes) return false;
+      if (!bytes) return std::nullopt;
       require(*bytes <= kFrameHeaderBytes + kRowsHeaderBytes + kMaxTransferBytes, "rank ", peer_, " sends ",
               *bytes, " bytes of rows, over the limit");
       request_ = group_.start_receive(*bytes, peer_, kTag);
     }
-    const auto frame = request_.test();
-    if (!frame) return false;
-    const auto payload = read_frame(FrameType::visual_rows, *frame, kRowsHeaderBytes + kMaxTransferBytes);
-    if (job_of_rows(payload) != job_) return false;
-    read_rows(payload, job_, rows_);
-    return true;
+    return request_.test();
   }
 
-  uint64_t job_ = 0;
-  Tensor rows_;
+  MpiRequest request_;
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
+#include <cstring>
 
 #include "base/error.h"
 
@@ -22,8 +22,6 @@ std::string words(int version) {
 }
 
 NcclApi open_nccl() {
-  // Links and groups launch from several streams of one device: NCCL keeps their order the host's.
-  setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "1", 0);
   void* library = dlopen(UHD_NCCL_LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   require(library != nullptr, "NCCL cannot be loaded: ", library == nullptr ? dlerror() : "");
   NcclApi api{};
@@ -53,6 +51,19 @@ NcclApi open_nccl() {
 const NcclApi& nccl() {
   static const NcclApi api = open_nccl();
   return api;
+}
+
+ncclUniqueId unique_id(const std::vector<uint8_t>& bytes) {
+  ncclUniqueId id;
+  require(bytes.size() == sizeof(id), "an NCCL id has ", sizeof(id), " bytes, not ", bytes.size());
+  std::memcpy(&id, bytes.data(), sizeof(id));
+  return id;
+}
+
+std::string nccl_failure(ncclResult_t result, ncclComm_t comm) {
+  const char* last = nccl().get_last_error(comm);
+  const std::string more = last == nullptr || *last == '\0' ? "" : message(": ", last);
+  return message("NCCL: ", nccl().get_error_string(result), more);
 }
 
 void check_nccl(ncclResult_t result, const char* doing) {

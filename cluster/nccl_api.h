@@ -4,7 +4,9 @@
 
 #include <nccl.h>
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 namespace uhd {
 
@@ -29,6 +31,12 @@ struct NcclApi {
 // From any thread. A library that is absent, or older than non-blocking communicators (2.14), is an Error of
 // one line.
 const NcclApi& nccl();
+
+// The id that travelled as bytes; Error where there are not as many as NCCL's has.
+ncclUniqueId unique_id(const std::vector<uint8_t>& bytes);
+
+// What NCCL says of a result and of the communicator that it came from, which may be null: "NCCL: ...".
+std::string nccl_failure(ncclResult_t result, ncclComm_t comm);
 
 // Throws unless the call succeeded or goes on in the background.
 void check_nccl(ncclResult_t result, const char* doing);

@@ -1,4 +1,4 @@
-// A non-blocking NCCL communicator: made, asked and ended without ever waiting for a peer.
+// The non-blocking NCCL communicator of a link: made and asked without ever waiting for a peer.
 #pragma once
 
 #include "cluster/device_transport.h"
@@ -23,9 +23,6 @@ class NcclComm {
   ncclComm_t get() const;
   // Aborts, and throws `reason`.
   [[noreturn]] void give_up(const std::string& reason);
-
-  // Flushes and frees, together with all ranks, within a few seconds; false: a rank is gone, it was aborted.
-  bool finalize();
 
  private:
   ncclComm_t comm_ = nullptr;

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "cluster/all_reduce_choice.h"
 #include "cluster/idle_wait.h"
-#include "cluster/nccl_comm.h"
+#include "cluster/nccl_group.h"
 
 namespace uhd {
 namespace {
@@ -35,21 +35,22 @@ class NcclCommunicator final : public Communicator {
   NcclCommunicator(cuda::Backend& backend, const TransportId& id, int rank, int size, NcclLimits limits)
       : backend_(backend), limits_(limits), rank_(rank), size_(size) {
     backend_.stream();  // the device becomes this thread's
-    comm_ = std::make_unique<NcclComm>(id, rank, size, 0);
-    settle(limits_.meet, "the ranks of the group did not all come");
+    comm_ = std::make_unique<NcclGroup>(id, rank, size, limits.meet);
     meeting_point_ = backend_.allocate(sizeof(float));
     const float zero = 0;
     backend_.upload(meeting_point_.as(DType::f32, {1}), Tensor::of(&zero, {1}));
-    backend_.while_waiting(this, [this] {
-      comm_->settled();
+    backend_.while_waiting(this, [this](Duration waited) {
       if (ipc_) ipc_->look();
+      comm_->look();
+      if (waited > limits_.wait)
+        comm_->give_up(message("a rank did not do its part within ", seconds(limits_.wait), " s"));
     });
   }
 
   ~NcclCommunicator() override {
     backend_.while_waiting(this, nullptr);
     try {
-      if (idle_soon() && (!ipc_ || ipc_->leave(kLeaveLimit)) && comm_->finalize()) return;
+      if (idle_soon() && (!ipc_ || ipc_->leave(kLeaveLimit)) && comm_->leave()) return;
     } catch (const Error&) {
       // A rank or the device is lost: what is under way is aborted.
     }
@@ -101,32 +102,32 @@ class NcclCommunicator final : public Communicator {
     check_dense(x);
     check(out.dense() && out.dtype() == x.dtype() && out.elements() == x.elements() * size_,
           "all_gather needs room for every rank's tensor");
-    queue(x, [&](cudaStream_t stream) {
-      return nccl().all_gather(x.raw(), out.raw(), count(x), type_of(x.dtype()), comm_->get(), stream);
+    queue(x, [&](ncclComm_t comm, cudaStream_t stream) {
+      return nccl().all_gather(x.raw(), out.raw(), count(x), type_of(x.dtype()), comm, stream);
     });
   }
 
   void broadcast(Tensor x, int root) override {
     check_peer(root);
     check_dense(x);
-    queue(x, [&](cudaStream_t stream) {
-      return nccl().broadcast(x.raw(), x.raw(), count(x), type_of(x.dtype()), root, comm_->get(), stream);
+    queue(x, [&](ncclComm_t comm, cudaStream_t stream) {
+      return nccl().broadcast(x.raw(), x.raw(), count(x), type_of(x.dtype()), root, comm, stream);
     });
   }
 
   void send(Tensor x, int peer) override {
     check_peer(peer);
     check_dense(x);
-    queue(x, [&](cudaStream_t stream) {
-      return nccl().send(x.raw(), count(x), type_of(x.dtype()), peer, comm_->get(), stream);
+    queue(x, [&](ncclComm_t comm, cudaStream_t stream) {
+      return nccl().send(x.raw(), count(x), type_of(x.dtype()), peer, comm, stream);
     });
   }
 
   void receive(Tensor x, int peer) override {
     check_peer(peer);
     check_dense(x);
-    queue(x, [&](cudaStream_t stream) {
-      return nccl().recv(x.raw(), count(x), type_of(x.dtype()), peer, comm_->get(), stream);
+    queue(x, [&](ncclComm_t comm, cudaStream_t stream) {
+      return nccl().recv(x.raw(), count(x), type_of(x.dtype()), peer, comm, stream);
     });
   }
 
@@ -141,8 +142,8 @@ class NcclCommunicator final : public Communicator {
   static size_t count(Tensor x) { return static_cast<size_t>(x.elements()); }
 
   void sum_by_nccl(Tensor x) {
-    queue(x, [&](cudaStream_t stream) {
-      return nccl().all_reduce(x.raw(), x.raw(), count(x), type_of(x.dtype()), ncclSum, comm_->get(), stream);
+    queue(x, [&](ncclComm_t comm, cudaStream_t stream) {
+      return nccl().all_reduce(x.raw(), x.raw(), count(x), type_of(x.dtype()), ncclSum, comm, stream);
     });
   }
 
@@ -163,9 +164,8 @@ class NcclCommunicator final : public Communicator {
   template <class Call>
   void queue(Tensor x, const Call& call) {
     if (x.elements() == 0) return;
-    const ncclResult_t result = call(backend_.stream());
-    check_nccl(result, "queueing an operation");
-    if (result == ncclInProgress) settle(limits_.queue, "an operation could not be queued");
+    const cudaStream_t stream = backend_.stream();
+    comm_->call([&](ncclComm_t comm) { return call(comm, stream); });
   }
 
   // Whether everything that was queued ends, with nobody lost.
@@ -173,26 +173,19 @@ class NcclCommunicator final : public Communicator {
     const cudaStream_t stream = backend_.stream();
     IdleWait wait;
     while (cudaStreamQuery(stream) == cudaErrorNotReady) {
-      comm_->settled();
+      comm_->look();
       if (wait.waited() > kLeaveLimit) return false;
       wait.once();
     }
-    return comm_->settled();
-  }
-
-  void settle(Duration limit, const char* late) {
-    IdleWait wait;
-    while (!comm_->settled()) {
-      if (wait.waited() > limit) comm_->give_up(message("NCCL: ", late, " within ", seconds(limit), " s"));
-      wait.once();
-    }
+    comm_->look();
+    return true;
   }
 
   cuda::Backend& backend_;
   const NcclLimits limits_;
   const int rank_;
   const int size_;
-  std::unique_ptr<NcclComm> comm_;
+  std::unique_ptr<NcclGroup> comm_;
   DeviceBuffer meeting_point_;
   std::unique_ptr<IpcAllReduce> ipc_;
   size_t ipc_limit_ = 0;  // of sums by IPC

@@ -36,34 +36,41 @@ LinkStream::~LinkStream() {
 }
 
 NcclPair::NcclPair(const TransportId& id, LinkEnd end, Tensor warm, Duration meet_limit,
-                   const std::atomic<bool>& ended)
+                   const std::atomic<bool>& ending)
     : end_(end),
       meet_limit_(meet_limit),
-      ended_(ended),
+      ending_(ending),
       comm_(id, end == LinkEnd::receives ? 0 : 1, 2, kMostBlocks) {
+  for (uint64_t i = 0; i < kMostTransfers; ++i) done_.push_back(cuda::make_event());
   until([&] { return comm_.settled(); });
-  move(warm);
+  queue(warm);
+  until([&] { return ended() == 1; });
+  queued_ = ended_ = 0;
   met_ = true;
 }
 
-// The rows are waited for here and not on the device: a stream that waited for the backend's would hold an
-// abort up for as long as the backend computes.
-void NcclPair::move(Tensor rows) {
-  until([&] { return reached(ready_); });
+void NcclPair::queue(Tensor rows) {
+  check_room(queued_ - ended_);
   const auto count = static_cast<size_t>(rows.elements());
   const ncclDataType_t type = rows.dtype() == DType::f32 ? ncclFloat32 : ncclBfloat16;
   check_nccl(end_ == LinkEnd::receives ? nccl().recv(rows.raw(), count, type, 1, comm_.get(), stream_.get())
                                        : nccl().send(rows.raw(), count, type, 0, comm_.get(), stream_.get()),
              "queueing rows");
   until([&] { return comm_.settled(); });  // queued, which may take the other end's doing the first time
-  check_cuda(cudaEventRecord(done_.get(), stream_.get()), "marking a transfer");
-  // The other end's loss is told by NCCL; the stream would wait for ever.
-  until([&] { return comm_.settled() && reached(done_); });
+  check_cuda(cudaEventRecord(done_[queued_ % kMostTransfers].get(), stream_.get()), "marking a transfer");
+  ++queued_;
+}
+
+// The other end's loss is told by NCCL; the stream would wait for ever.
+uint64_t NcclPair::ended() {
+  if (!comm_.settled()) return ended_;
+  while (ended_ < queued_ && reached(done_[ended_ % kMostTransfers])) ++ended_;
+  return ended_;
 }
 
 void NcclPair::until(const std::function<bool()>& holds) const {
   while (!holds()) {
-    require(!ended_, "the link was ended by its owner");
+    require(!ending_, "the link was ended by its owner");
     require(met_ || Clock::now() - began_ < meet_limit_, "the other end of a link did not come within ",
             seconds(meet_limit_), " s");
     pause();

@@ -4,7 +4,9 @@
 #include <cuda_runtime.h>
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "base/clock.h"
 #include "cluster/device_transport.h"
@@ -28,18 +30,19 @@ class LinkStream {
 
 // Used by one thread, whose current device it is on. Its waits are looks, some 50 us apart: nothing here
 // waits inside CUDA, and nothing on the device waits for anything but the other end, so that an abort ends it
-// whatever else the device is doing. What goes wrong is an Error, and so is `ended`, which another thread may
-// set to end a wait. Destruction aborts; nothing is touched once it returns.
+// whatever else the device is doing. What goes wrong is an Error, and so is `ending`, which another thread
+// may set to end a wait. Destruction aborts; nothing is touched once it returns.
 class NcclPair {
  public:
   // Meets the other end and moves `warm`, since NCCL connects peers at the first use. Rank 0 receives.
   NcclPair(const TransportId& id, LinkEnd end, Tensor warm, Duration meet_limit,
-           const std::atomic<bool>& ended);
+           const std::atomic<bool>& ending);
 
-  // Recorded by another thread before a move, which does not begin before it is reached.
-  cudaEvent_t ready() const { return ready_.get(); }
-  // Returns when the rows are sent or have arrived.
-  void move(Tensor rows);
+  // Queues a transfer behind those before; no more than kMostTransfers that have not ended. Whatever the
+  // rows wait for must be over: a stream that waited for it would hold an abort up for as long.
+  void queue(Tensor rows);
+  // How many of those that were queued are sent or have arrived.
+  uint64_t ended();
 
  private:
   void until(const std::function<bool()>& holds) const;
@@ -47,10 +50,11 @@ class NcclPair {
   const LinkEnd end_;
   const Duration meet_limit_;
   const TimePoint began_ = Clock::now();
-  const std::atomic<bool>& ended_;
+  const std::atomic<bool>& ending_;
   bool met_ = false;
-  const cuda::Event ready_ = cuda::make_event();
-  const cuda::Event done_ = cuda::make_event();
+  std::vector<cuda::Event> done_;  // of transfer i at i modulo their number
+  uint64_t queued_ = 0;
+  uint64_t ended_ = 0;
   LinkStream stream_;
   NcclComm comm_;  // aborted first: what the stream holds then ends by itself
 };

@@ -2,8 +2,10 @@
 
 #include <array>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
+#include <string_view>
 
+#include "base/log.h"
 #include "cluster/nccl_api.h"
 #include "cluster/nccl_communicator.h"
 #include "cluster/nccl_plugin.h"
@@ -39,7 +41,11 @@ class NcclTransport final : public DeviceTransport {
       : backend_(backend),
         version_("NCCL " + nccl().version),
         device_(device_of(backend)),
-        warm_(backend.allocate(sizeof(float))) {}
+        warm_(backend.allocate(sizeof(float))) {
+    const char* order = std::getenv("NCCL_LAUNCH_ORDER_IMPLICIT");
+    log_info("devices talk by NCCL", "version", nccl().version, "launch_order",
+             order == nullptr || std::string_view(order) == "0" ? "free" : "one for all communicators");
+  }
 
   std::string version() const override { return version_; }
   std::string device() const override { return device_; }
@@ -53,8 +59,8 @@ class NcclTransport final : public DeviceTransport {
 
   std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size,
                                              const ClusterOptions& options) override {
-    return make_nccl_communicator(backend_, id, rank, size, {},
-                                  {options.ipc_all_reduce, from_seconds(options.step_deadline_s)});
+    const Duration step = from_seconds(options.step_deadline_s);
+    return make_nccl_communicator(backend_, id, rank, size, {.wait = step}, {options.ipc_all_reduce, step});
   }
   std::unique_ptr<VisualLink> receiver(const TransportId& id) override {
     return make_nccl_link(backend_, warm(), id, LinkEnd::receives);

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "cluster/nccl_pair.h"
@@ -13,10 +15,12 @@ namespace {
 
 using cuda::check_cuda;
 
-// Two threads by turns, the owner's and the link's own. The state says whose turn it is: the link's while
-// connecting or busy, the owner's while idle or done; failed, the link's thread is over. Who has the turn
-// reads and writes what stands under it, and gives it away by storing the state. `ending_` is the owner's at
-// any time; having set it, the owner only waits for failed.
+// Between looks at what is under way.
+constexpr Duration kLook = std::chrono::microseconds(50);
+
+// Two threads, the owner's and the link's own, which alone calls NCCL. Transfers pass from the one to the other
+// through a queue; how many have ended, and the state, come back as numbers. The reason of a failure is written
+// before the state says failed, by which time the link's thread is over or was never there.
 class NcclLink final : public VisualLink {
  public:
   NcclLink(cuda::Backend& backend, Tensor warm, TransportId id, LinkEnd end, Duration meet_limit)
@@ -25,35 +29,38 @@ class NcclLink final : public VisualLink {
 
   bool reaches_device() const override { return true; }
 
-  // The backend's stream is touched here alone, on its own thread, which at other times may be recording it.
-  void begin(uint64_t, Tensor rows) override {
+  void begin(uint64_t, Tensor rows, const Mark* after) override {
     const LinkState state = poll();
-    check(state != LinkState::busy && state != LinkState::connecting, "a link does one transfer at a time");
+    check(state != LinkState::connecting, "a link carries nothing before it stands");
     check(rows.rank() == 2 && rows.dense() && rows.elements() > 0 && rows.bytes() <= kMaxTransferBytes &&
               (rows.dtype() == DType::f32 || rows.dtype() == DType::bf16),
           "a link moves dense [rows, width] tensors of f32 or bf16");
     if (state == LinkState::failed) return;
-    try {
-      check_cuda(cudaEventRecord(ready_, backend_.stream()), "marking the rows");
-    } catch (const Error& e) {
-      failure_ = e.what();
-      return abort();
+    check_room(begun_ - ended_);
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_.push_back({rows, after});
     }
-    rows_ = rows;
-    state_ = LinkState::busy;
-    wake();
+    ++begun_;
+    asked_.notify_one();
   }
 
   LinkState poll() override {
     if (!thread_.joinable() && state_ != LinkState::failed) start();
     const LinkState state = state_;
-    return ending_ && state != LinkState::failed ? LinkState::busy : state;
+    if (state == LinkState::failed) return state;
+    if (ending_) return LinkState::busy;
+    if (state == LinkState::connecting || begun_ == 0) return state;
+    seen_ = ended_;
+    return seen_ == begun_ ? LinkState::done : LinkState::busy;
   }
+  uint64_t ended() const override { return seen_; }
 
   void abort() override {
     ending_ = true;
     if (thread_.joinable()) {
-      wake();
+      { const std::lock_guard lock(mutex_); }  // not between the sleeper's last look and its sleep
+      asked_.notify_one();
     } else if (state_ != LinkState::failed) {
       fail("the link was ended before it began");
     }
@@ -62,6 +69,11 @@ class NcclLink final : public VisualLink {
   std::string failure() const override { return failure_; }
 
  private:
+  struct Transfer {
+    Tensor rows;
+    const Mark* after = nullptr;
+  };
+
   void start() {
     try {
       backend_.stream();  // the device becomes this thread's
@@ -78,35 +90,43 @@ class NcclLink final : public VisualLink {
     state_ = LinkState::failed;
   }
 
-  void wake() {
-    { const std::lock_guard lock(mutex_); }  // not between the sleeper's last look and its sleep
-    asked_.notify_one();
-  }
-
   // The link's thread. Recordings are bound to the thread that makes them (cudaStreamCaptureModeThreadLocal
   // in kernels/cuda/graph.cc), so whatever is called here is legal while the owner's thread records.
   void run(int device) {
+    std::string reason = "the link was ended by its owner";
     try {
       check_cuda(cudaSetDevice(device), "choosing the device");
       NcclPair pair(id_, end_, warm_, meet_limit_, ending_);
-      ready_ = pair.ready();
       state_ = LinkState::idle;
-      while (asked()) {
-        pair.move(rows_);
-        state_ = LinkState::done;
-      }
-      if (failure_.empty()) failure_ = "the link was ended by its owner";
+      serve(pair);
     } catch (const std::exception& e) {
-      failure_ = e.what();
+      reason = e.what();
     }
-    state_ = LinkState::failed;  // the pair is gone: nothing touches the rows
+    fail(reason);  // the pair is gone: nothing touches the rows
   }
 
-  // Sleeps until there are rows to move. False: the link ends. The lock is held by nobody who calls NCCL.
-  bool asked() {
+  void serve(NcclPair& pair) {
+    uint64_t queued = 0;
+    while (const std::optional<Transfer> next = wait_for_work(queued > ended_)) {
+      if (next->rows.empty() || (next->after != nullptr && !next->after->reached())) {
+        std::this_thread::sleep_for(kLook);
+      } else {
+        pair.queue(next->rows);
+        ++queued;
+        const std::lock_guard lock(mutex_);
+        waiting_.pop_front();
+      }
+      ended_ = pair.ended();
+    }
+  }
+
+  // The first transfer that is not queued, or none; sleeps while there is nothing to do, which is when nothing
+  // is under way. Without a value: the link ends. The lock is held by nobody who calls NCCL.
+  std::optional<Transfer> wait_for_work(bool under_way) {
     std::unique_lock lock(mutex_);
-    asked_.wait(lock, [&] { return ending_ || state_ == LinkState::busy; });
-    return !ending_;
+    if (!under_way) asked_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
+    if (ending_) return std::nullopt;
+    return waiting_.empty() ? Transfer{} : waiting_.front();
   }
 
   cuda::Backend& backend_;
@@ -115,14 +135,16 @@ class NcclLink final : public VisualLink {
   const LinkEnd end_;
   const Duration meet_limit_;
 
-  std::atomic<LinkState> state_ = LinkState::connecting;
+  std::atomic<LinkState> state_ = LinkState::connecting;  // connecting, idle or failed
   std::string failure_;
-  Tensor rows_;
-  cudaEvent_t ready_ = nullptr;  // the pair's
+  uint64_t begun_ = 0;                // the owner's
+  uint64_t seen_ = 0;                 // the owner's, of the next
+  std::atomic<uint64_t> ended_ = 0;   // the link's thread's
 
   std::atomic<bool> ending_ = false;
-  std::mutex mutex_;  // of the sleep alone
+  std::mutex mutex_;  // of the queue and the sleep alone
   std::condition_variable asked_;
+  std::deque<Transfer> waiting_;
   std::jthread thread_;  // joined before what it uses is gone
 };
 

@@ -15,11 +15,10 @@ namespace uhd {
 //
 // Each link has a thread of its own, begun by the first poll(), which alone calls NCCL for it: making,
 // asking and aborting a communicator may take as long as NCCL likes, and neither the owner nor other links
-// wait for it. Making a link calls nothing of CUDA or NCCL, poll() and abort() only look and tell, begin()
-// only marks what the backend's stream has queued: the transfer, on a stream of high priority, begins when
-// that is done. The backend's stream never waits for the link: only rows that have arrived are named to it.
-// NCCL has no tags and checks no counts: the number of rows is agreed by message before, one transfer at a
-// time.
+// wait for it. Nothing else here calls CUDA or NCCL: begin(), poll() and abort() only look and tell.
+// Transfers are queued on a stream of high priority, many at once, each when its own rows are there; the
+// backend's stream never waits for the link, nor a transfer for that stream. NCCL has no tags and checks no
+// counts: the number of rows and their order are agreed by message before.
 //
 // warm: one f32 of device memory, [1, 1], which all links of a backend may share. It is the caller's, because
 // freeing memory waits for the whole device, and with it for the receives of other links.

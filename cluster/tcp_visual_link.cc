@@ -14,14 +14,15 @@ void LinkPort::open(Send send) {
 
 int64_t LinkPort::limit(FrameType type) const {
   std::lock_guard lock(mutex_);
-  const bool awaited = type == FrameType::visual_rows && expected_bytes_ > 0;
-  return awaited ? static_cast<int64_t>(expected_bytes_) : -1;
+  const bool awaited = type == FrameType::visual_rows && !expected_bytes_.empty();
+  return awaited ? static_cast<int64_t>(expected_bytes_.front()) : -1;
 }
 
 void LinkPort::arrived(std::vector<std::byte> payload) {
   std::lock_guard lock(mutex_);
-  expected_bytes_ = 0;
-  payload_ = std::move(payload);
+  if (expected_bytes_.empty()) return;  // no longer wanted since limit() was asked
+  expected_bytes_.pop_front();
+  payloads_.push_back(std::move(payload));
 }
 
 void LinkPort::fail(const std::string& reason) {
@@ -32,12 +33,20 @@ void LinkPort::fail(const std::string& reason) {
 
 void LinkPort::expect(size_t payload_bytes) {
   std::lock_guard lock(mutex_);
-  expected_bytes_ = payload_bytes;
+  expected_bytes_.push_back(payload_bytes);
+}
+
+void LinkPort::expect_nothing() {
+  std::lock_guard lock(mutex_);
+  expected_bytes_.clear();
 }
 
 std::optional<std::vector<std::byte>> LinkPort::take() {
   std::lock_guard lock(mutex_);
-  return std::exchange(payload_, std::nullopt);
+  if (payloads_.empty()) return std::nullopt;
+  std::vector<std::byte> payload = std::move(payloads_.front());
+  payloads_.pop_front();
+  return payload;
 }
 
 bool LinkPort::send(std::vector<std::byte> frame) {
@@ -60,72 +69,88 @@ class TcpSender final : public VisualLink {
  public:
   explicit TcpSender(std::shared_ptr<LinkPort> port) : port_(std::move(port)) {}
 
-  void begin(uint64_t job, Tensor rows) override {
+  void begin(uint64_t job, Tensor rows, const Mark*) override {
     port_->send(write_rows(job, rows));
-    state_ = LinkState::done;
+    ++ended_;
   }
-  LinkState poll() override { return port_->failure() ? LinkState::failed : state_; }
+  LinkState poll() override {
+    if (port_->failure()) return LinkState::failed;
+    return ended_ == 0 ? LinkState::idle : LinkState::done;
+  }
+  uint64_t ended() const override { return ended_; }
   void abort() override { port_->fail(kEnded); }
   std::string failure() const override { return port_->failure().value_or(""); }
 
  private:
   std::shared_ptr<LinkPort> port_;
-  LinkState state_ = LinkState::idle;
+  uint64_t ended_ = 0;
 };
 
 class TcpReceiver final : public VisualLink {
  public:
   explicit TcpReceiver(std::shared_ptr<LinkPort> port) : port_(std::move(port)) {}
-  ~TcpReceiver() override { port_->expect(0); }
+  ~TcpReceiver() override { port_->expect_nothing(); }
 
-  void begin(uint64_t job, Tensor rows) override {
-    check(state_ != LinkState::busy, "a link does one transfer at a time");
+  void begin(uint64_t job, Tensor rows, const Mark*) override {
+    check_room(transfers_.size());
     check_rows(rows);
-    if (state_ == LinkState::failed) return;
-    job_ = job;
-    rows_ = rows;
-    state_ = LinkState::busy;
+    if (failed_) return;
+    transfers_.push_back({job, rows});
     port_->expect(kRowsHeaderBytes + rows.bytes());
   }
 
   LinkState poll() override {
-    if (state_ != LinkState::busy) {
-      if (port_->failure()) state_ = LinkState::failed;
-      return state_;
-    }
+    if (failed_) return LinkState::failed;
     // Looked at first: rows that came before the connection was lost are as good as any.
-    if (const auto payload = port_->take()) {
-      accept(*payload);
-    } else if (port_->failure()) {
-      state_ = LinkState::failed;
+    const uint64_t before = ended_;
+    while (!transfers_.empty()) {
+      const auto payload = port_->take();
+      if (!payload || !accept(*payload)) break;
     }
-    return state_;
+    const bool all_came = ended_ > before && transfers_.empty();
+    if (!all_came && port_->failure()) {
+      fail();
+      return LinkState::failed;
+    }
+    if (!transfers_.empty()) return LinkState::busy;
+    return ended_ == 0 ? LinkState::idle : LinkState::done;
   }
+  uint64_t ended() const override { return ended_; }
 
-  // The tensor is written by poll() alone.
+  // Tensors are written by poll() alone.
   void abort() override {
-    port_->expect(0);
     port_->fail(kEnded);
-    state_ = LinkState::failed;
+    fail();
   }
 
   std::string failure() const override { return port_->failure().value_or(""); }
 
  private:
-  void accept(std::span<const std::byte> payload) {
+  struct Transfer {
+    uint64_t job = 0;
+    Tensor rows;
+  };
+  bool accept(std::span<const std::byte> payload) {
     try {
-      read_rows(payload, job_, rows_);
-      state_ = LinkState::done;
+      read_rows(payload, transfers_.front().job, transfers_.front().rows);
+      transfers_.pop_front();
+      ++ended_;
+      return true;
     } catch (const Error& e) {
       port_->fail(e.what());
-      state_ = LinkState::failed;
+      return false;
     }
+  }
+  void fail() {
+    failed_ = true;
+    transfers_.clear();
+    port_->expect_nothing();
   }
 
   std::shared_ptr<LinkPort> port_;
-  LinkState state_ = LinkState::idle;
-  uint64_t job_ = 0;
-  Tensor rows_;
+  std::deque<Transfer> transfers_;
+  uint64_t ended_ = 0;
+  bool failed_ = false;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Rows over a TCP connection of their own: between any two processes, or threads of one.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -20,23 +21,25 @@ class LinkPort {
 
   // For the network's thread. `send` may be empty at the receiving end.
   void open(Send send);
-  // Connection::Handler::limit: rows are acceptable while they are awaited, and of the agreed size.
+  // Connection::Handler::limit: rows are acceptable while they are awaited, each of the agreed size.
   int64_t limit(FrameType type) const;
   void arrived(std::vector<std::byte> payload);
   // The connection, or the link, is gone; `send` is not called after it returns. The first reason stays.
   void fail(const std::string& reason);
 
   // For the link.
+  // One more frame of rows, behind those that are awaited already.
   void expect(size_t payload_bytes);
-  std::optional<std::vector<std::byte>> take();
+  void expect_nothing();
+  std::optional<std::vector<std::byte>> take();  // in the order of their arrival
   bool send(std::vector<std::byte> frame);
   std::optional<std::string> failure() const;
 
  private:
   mutable std::mutex mutex_;
   Send send_;
-  size_t expected_bytes_ = 0;
-  std::optional<std::vector<std::byte>> payload_;
+  std::deque<size_t> expected_bytes_;
+  std::deque<std::vector<std::byte>> payloads_;  // never more than were expected
   std::optional<std::string> failure_;
 };
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ using JobId = uint64_t;
 struct EncoderPoolLimits {
   int retries = 2;  // of one slice, after its first try
   Duration no_encoder_wait = from_seconds(10);
+  Duration first_rest = from_seconds(1);  // of an encoder that failed; twice as long with each failure more
+  Duration longest_rest = from_seconds(60);
   LivenessLimits liveness;
 };
 
@@ -32,6 +35,11 @@ struct SliceJob {
 };
 
 // Not thread-safe. Slices are known by their fingerprints: one at a time each.
+//
+// An encoder that fails a slice rests: others are preferred until its time is over, and then it gets one
+// slice at a time until it does one well. Whether slice or encoder is bad is not known, so that where all
+// rest, all are used as if none did. A slice goes to the encoders that have not failed it yet, as long as
+// there are any.
 class EncoderPool {
  public:
   explicit EncoderPool(EncoderPoolLimits limits) : limits_(limits), liveness_(limits.liveness) {}
@@ -46,7 +54,7 @@ class EncoderPool {
   // Its slices are tried elsewhere.
   void left(EncoderId encoder, const std::string& reason, TimePoint now);
 
-  // Slices to send now, each to the encoder with the least outstanding patches among those with room.
+  // Slices to send now, each to the encoder with the least outstanding patches among the best with room.
   struct Send {
     EncoderId encoder = 0;
     JobId job = 0;
@@ -56,6 +64,8 @@ class EncoderPool {
 
   // The encoder has rows ready. Empty: the job is no longer its own, the rows are to be dropped there.
   std::optional<SliceJob> encoded(EncoderId encoder, JobId job, TimePoint now);
+  // Whether the job is still this encoder's.
+  bool awaits(EncoderId encoder, JobId job) const;
   // The rows are here and sound.
   void received(EncoderId encoder, JobId job, TimePoint now);
   // The encoder could not, or its rows were wrong.
@@ -91,7 +101,7 @@ class EncoderPool {
   struct Waiting {
     SliceJob job;
     int tries = 0;
-    std::optional<EncoderId> avoid;  // that failed it last
+    std::set<EncoderId> failed_by;
     std::optional<TimePoint> first_sent;
   };
   struct Flight {
@@ -102,10 +112,15 @@ class EncoderPool {
     int capacity = 1;
     int jobs = 0;
     int64_t patches = 0;  // outstanding
+    int failures = 0;     // in a row
+    TimePoint rests_until;
+    int room() const { return failures > 0 ? 1 : capacity; }  // slices at once
   };
-  std::optional<EncoderId> choose(const Waiting& waiting) const;
+  std::optional<EncoderId> choose(const Waiting& waiting, TimePoint now) const;
+  void send(std::deque<Waiting>::iterator at, EncoderId encoder, TimePoint now, std::vector<Send>& sends);
+  void rest(Peer& peer, TimePoint now);
   Waiting land(std::map<JobId, Flight>::iterator flight);
-  void try_again(Waiting waiting, EncoderId avoid, const std::string& reason);
+  void try_again(Waiting waiting, EncoderId encoder, const std::string& reason);
   std::map<JobId, Flight>::iterator flight_of(EncoderId encoder, JobId job);
 
   EncoderPoolLimits limits_;

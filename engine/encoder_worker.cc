@@ -16,12 +16,11 @@ constexpr Duration kTransferWait = std::chrono::microseconds(200);
 
 void EncoderWorker::run(const std::function<bool()>& ended) {
   while (!ended()) {
-    const bool busy = !queue_.empty();
-    const bool moving = sending_ != 0 || connecting_;
-    const Duration wait = busy ? Duration::zero() : moving ? kTransferWait : kIdleWait;
+    const bool moving = !sending_.empty() || connecting_;
+    const Duration wait = may_encode() ? Duration::zero() : moving ? kTransferWait : kIdleWait;
     for (ClientEvent& event : leader_.poll(wait)) handle(event);
     advance_link();
-    if (!queue_.empty()) encode_batch();
+    if (may_encode()) encode_batch();
     leader_.set_outstanding(static_cast<uint32_t>(queue_.size() + ready_.size()));
   }
 }
@@ -29,7 +28,7 @@ void EncoderWorker::run(const std::function<bool()>& ended) {
 void EncoderWorker::handle(ClientEvent& event) {
   if (auto* joined = std::get_if<LeaderJoined>(&event.what)) {
     forget_everything();
-    link_ = link_for(buffers_.backend(), std::move(joined->link), LinkEnd::sends);
+    link_ = link_for(buffers_.backend(), std::move(joined->link), LinkEnd::sends, buffers_.bytes_of_largest());
     connecting_ = true;
   } else if (auto* job = std::get_if<EncodeJob>(&event.what)) {
     queue_.push_back({job->job,
@@ -51,31 +50,29 @@ void EncoderWorker::handle(ClientEvent& event) {
 void EncoderWorker::forget_everything() {
   link_.reset();  // first: it may be reading rows
   connecting_ = false;
-  sending_ = 0;
+  sending_.clear();
+  cancelled_.clear();
+  sent_ = 0;
   queue_.clear();
   go_.clear();
-  for (auto& [job, rows] : ready_) buffers_.give_back(std::move(rows));
   ready_.clear();
 }
 
 void EncoderWorker::drop(uint64_t job) {
   std::erase_if(queue_, [&](const Job& j) { return j.id == job; });
-  if (sending_ == job) {  // a transfer under way finishes, then the rows go
-    cancelled_while_sending_ = true;
+  if (std::find(sending_.begin(), sending_.end(), job) != sending_.end()) {
+    cancelled_.insert(job);  // a transfer under way finishes, then the rows go
     return;
   }
   // The leader has posted its receive, which only these rows can end; it says Done afterwards.
   if (std::find(go_.begin(), go_.end(), job) != go_.end()) return;
-  const auto rows = ready_.find(job);
-  if (rows == ready_.end()) return;
-  buffers_.give_back(std::move(rows->second));
-  ready_.erase(rows);
+  ready_.erase(job);
 }
 
 void EncoderWorker::encode_batch() {
   std::vector<const Slice*> waiting;
   for (const Job& job : queue_) waiting.push_back(&job.slice);
-  const std::vector<size_t> chosen = choose_batch(waiting, options_.batch_patches, options_.patch);
+  const std::vector<size_t> chosen = choose_batch(waiting, options_.batch_patches, options_.patch, buffers_.free());
   encode(chosen);
   for (size_t n = chosen.size(); n-- > 0;)
     queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(chosen[n]));
@@ -96,10 +93,7 @@ void EncoderWorker::encode(std::span<const size_t> chosen) {
       rows.push_back(rows_of_(queue_[i].slice));
       total += rows.back();
     }
-    const DType dtype = buffers_.backend().activation_dtype();
-    const size_t bytes = static_cast<size_t>(total) * static_cast<size_t>(buffers_.width()) * size_of(dtype);
-    if (batch_rows_.bytes() < bytes) batch_rows_ = buffers_.backend().allocate(bytes);
-    all = batch_rows_.as(dtype, {total, buffers_.width()});
+    all = buffers_.batch(total);
     encode_(slices, all);
   } catch (const std::exception& e) {
     log_error("encoding failed", "slices", chosen.size(), "reason", e.what());
@@ -124,6 +118,7 @@ void EncoderWorker::encode(std::span<const size_t> chosen) {
 void EncoderWorker::announce(const Job& job, Tensor rows, double seconds) {
   StagedRows staged = buffers_.take(static_cast<int>(rows.rows()));
   buffers_.backend().cast(staged.rows, rows);
+  staged.used();
   Encoded encoded;
   encoded.job = job.id;
   encoded.rows = static_cast<uint32_t>(rows.rows());
@@ -134,24 +129,30 @@ void EncoderWorker::announce(const Job& job, Tensor rows, double seconds) {
   leader_.send(encoded);
 }
 
+// Every transfer that the leader has said Go for is under way, each from when its own rows are there: what is
+// encoded meanwhile holds none of them up.
 void EncoderWorker::advance_link() {
-  if (connecting_ && link_->poll() == LinkState::connecting) return;
+  if (link_ == nullptr) return;
+  const LinkState state = link_->poll();
+  if (connecting_ && state == LinkState::connecting) return;
   connecting_ = false;
-  if (sending_ != 0) {
-    const LinkState state = link_->poll();
-    if (state == LinkState::busy) return;
-    const uint64_t job = std::exchange(sending_, 0);
-    // A failed link ends with the connection; the leader tries elsewhere.
-    if (std::exchange(cancelled_while_sending_, false)) drop(job);
-    if (state == LinkState::failed) return;
-  }
-  while (!go_.empty() && sending_ == 0 && link_ != nullptr) {
+  end_sent();
+  if (state == LinkState::failed) return;  // it ends with the connection; the leader tries elsewhere
+  while (!go_.empty() && sending_.size() < kMostTransfers) {
     const uint64_t job = go_.front();
     go_.pop_front();
     const auto rows = ready_.find(job);
     if (rows == ready_.end()) continue;
-    link_->begin(job, rows->second.rows);
-    sending_ = job;
+    link_->begin(job, rows->second.rows, &rows->second.last_use());
+    sending_.push_back(job);
+  }
+}
+
+void EncoderWorker::end_sent() {
+  for (; sent_ < link_->ended(); ++sent_) {
+    const uint64_t job = sending_.front();
+    sending_.pop_front();
+    if (cancelled_.erase(job) > 0) drop(job);
   }
 }
 

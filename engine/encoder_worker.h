@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <unordered_map>
 
@@ -48,6 +49,8 @@ class EncoderWorker {
   void encode(std::span<const size_t> chosen);
   void announce(const Job& job, Tensor rows, double seconds);
   void advance_link();
+  void end_sent();
+  bool may_encode() const { return !queue_.empty() && buffers_.free() > 0; }
 
   ControlClient& leader_;
   EncodeSlices encode_;
@@ -57,10 +60,10 @@ class EncoderWorker {
   std::deque<Job> queue_;
   std::unordered_map<uint64_t, StagedRows> ready_;  // encoded, kept until Done or Cancel
   std::deque<uint64_t> go_;                         // to be sent, in order
-  uint64_t sending_ = 0;                            // 0: none
-  bool cancelled_while_sending_ = false;
-  bool connecting_ = false;  // the link is polled until it stands
-  DeviceBuffer batch_rows_;
+  std::deque<uint64_t> sending_;                    // begun and not ended, in order
+  std::set<uint64_t> cancelled_;                    // of those
+  uint64_t sent_ = 0;                               // by this link
+  bool connecting_ = false;                         // the link is polled until it stands
   std::unique_ptr<VisualLink> link_;  // after the memory that it may be reading
 };
 

@@ -16,6 +16,7 @@ struct ModelInfo {
   bool vision = false;
   int context_length = 0;
   int vocabulary = 0;
+  int64_t max_text_bytes = 0;  // of a prompt: more bytes cannot be as few tokens as the context holds
 };
 
 // A request accepted: its id, and what is already known of its cost.

@@ -2,57 +2,50 @@
 // an image are decoded.
 #pragma once
 
-#include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <string>
+#include <mutex>
 #include <thread>
-#include <variant>
 #include <vector>
 
-#include "base/queue.h"
+#include "engine/cut_queue.h"
 #include "engine/options.h"
-#include "model/vision/slicer.h"
-#include "scheduler/request.h"
 
 namespace uhd {
 
-// One image of one request.
-struct ImageTask {
-  RequestId request = 0;
-  int image = 0;
-  std::shared_ptr<const std::string> bytes;
-  SlicePlan plan;
-  std::string salt;                                    // model, preprocessing, tenant
-  std::shared_ptr<const std::atomic<bool>> abandoned;  // the request has ended: do not start
-};
-
-// What became of it: every piece of its plan in order, or why not.
-struct CutImage {
-  RequestId request = 0;
-  int image = 0;
-  std::variant<std::vector<Slice>, Failure> result;
-  double seconds = 0;
-};
-
 class ImageWorkers {
  public:
-  // `done` is called on a worker's thread; abandoned tasks end without it.
-  ImageWorkers(int threads, const ImageOptions& options, const SlicingConfig& slicing,
-               std::function<void(CutImage)> done);
-  // Tasks not begun are dropped.
+  // `slice_memory`: bytes of cut slices that anybody holds; more wait uncut. `done` is called on a worker's
+  // thread, once for each request; not for those abandoned before they began.
+  ImageWorkers(int threads, const ImageOptions& options, const SlicingConfig& slicing, int64_t slice_memory,
+               std::function<void(CutImages)> done);
+  // Images not begun are dropped. Slices may live on.
   ~ImageWorkers();
 
-  void add(ImageTask task);
+  void add(CutRequest request);
+  // A request that was added is abandoned: what it waits with is let go.
+  void abandoned();
 
  private:
+  // Lives as long as the last slice, which gives its memory back.
+  struct Shared {
+    explicit Shared(int64_t memory) : queue(memory) {}
+    std::mutex mutex;
+    std::condition_variable changed;
+    CutQueue queue;
+    bool closed = false;
+  };
+  using Result = std::variant<std::vector<SharedSlice>, Failure>;
   void work();
-  CutImage cut(const ImageTask& task) const;
+  void finish(const CutQueue::Work& work, Result result);
+  Result cut(const CutQueue::Work& work) const;
+  SharedSlice share(Slice&& slice) const;
 
   ImageOptions options_;
   SlicingConfig slicing_;
-  std::function<void(CutImage)> done_;
-  Queue<ImageTask> tasks_;
+  std::function<void(CutImages)> done_;
+  std::shared_ptr<Shared> shared_;
   std::vector<std::jthread> threads_;
 };
 

@@ -69,10 +69,10 @@ std::unique_ptr<RankThread> start_follower(int index, const SharedFiles& files, 
         // What a follower holds goes with its thread, so that a leader
         // waiting for it fails at once.
         const auto own_plans = std::move(plans);
-        const LlmRank rank =
+        LlmRank rank =
             make_llm_rank(*files, options, cluster, open_device(*files, options), std::move(group), false);
         started();
-        rank.worker->follow(*own_plans);
+        follow_leader(rank, *own_plans, options, cluster, {});
       });
 }
 

@@ -10,6 +10,7 @@ namespace {
 constexpr int kMaxLogprobs = 20;
 constexpr size_t kMaxStops = 64;
 constexpr size_t kMaxStopBytes = 1024;
+constexpr int64_t kGenerousTokenBytes = 256;
 
 template <class... Parts>
 Failure refuse(std::string code, const Parts&... parts) {
@@ -114,6 +115,7 @@ std::optional<Failure> check_request(const Request& request, int vocabulary) {
 }
 
 std::variant<PlannedRequest, Failure> Intake::plan(const Request& request) const {
+  if (auto failure = check_size(request)) return *failure;
   if (auto failure = check_request(request, model_.language.vocabulary)) return *failure;
   auto images = plan_images(request);
   if (auto* failure = std::get_if<Failure>(&images)) return *failure;
@@ -122,6 +124,7 @@ std::variant<PlannedRequest, Failure> Intake::plan(const Request& request) const
   auto prompt = make_prompt(request, planned.images);
   if (auto* failure = std::get_if<Failure>(&prompt)) return *failure;
   planned.prompt = std::get<Prompt>(std::move(prompt));
+  if (auto failure = check_ids(planned.prompt)) return *failure;
   if (auto failure = set_lengths(request, planned)) return *failure;
   return planned;
 }
@@ -173,25 +176,67 @@ std::variant<Prompt, Failure> Intake::make_prompt(const Request& request,
   try {
     if (!request.prompt_ids.empty()) return Prompt{request.prompt_ids, {}};
     if (request.prompt) return build_text_prompt(*request.prompt, *tokenizer_);
+    const ChatText chat = chat_->render(turns_of(request), request.add_generation_prompt);
+    // A template may write more than it was given; image marks stand for no text.
+    int64_t bytes = static_cast<int64_t>(chat.text.size());
+    for (const TextRange& mark : chat.images) bytes -= static_cast<int64_t>(mark.end - mark.begin);
+    if (auto failure = check_bytes(bytes)) return *failure;
     std::vector<SlicePlan> plans;
     plans.reserve(images.size());
     for (const PlannedImage& image : images) plans.push_back(image.plan);
-    return build_prompt(turns_of(request), request.add_generation_prompt, *chat_, *tokenizer_, model_, plans);
+    return build_prompt(chat, *tokenizer_, model_, plans);
   } catch (const Error& e) {
     return refuse("invalid_conversation", e.what());
   }
 }
 
+std::optional<Failure> Intake::check_ids(const Prompt& prompt) const {
+  const int32_t vocabulary = model_.language.vocabulary;
+  const auto beyond =
+      std::find_if(prompt.ids.begin(), prompt.ids.end(), [&](int32_t id) { return id >= vocabulary; });
+  if (beyond == prompt.ids.end()) return std::nullopt;
+  return refuse("invalid_token", "the prompt holds the token '", tokenizer_->decode({&*beyond, 1}, false),
+                "' (", *beyond, "), which the model's vocabulary of ", vocabulary, " does not have");
+}
+
+int64_t Intake::max_text_bytes() const {
+  const auto exact = static_cast<int64_t>(tokenizer_->max_bytes_per_id());
+  return limits_.context * (exact > 0 ? exact : kGenerousTokenBytes);
+}
+
+std::optional<Failure> Intake::check_bytes(int64_t bytes) const {
+  if (bytes <= max_text_bytes()) return std::nullopt;
+  return refuse("context_length_exceeded", "the context holds ", limits_.context,
+                " tokens, but the text of the prompt has ", bytes,
+                " bytes, which are more tokens in any case");
+}
+
+std::optional<Failure> Intake::check_size(const Request& request) const {
+  const auto ids = static_cast<int64_t>(request.prompt_ids.size());
+  if (ids >= limits_.context) {
+    return refuse("context_length_exceeded", "the context holds ", limits_.context,
+                  " tokens, but the prompt has ", ids);
+  }
+  int64_t bytes = request.prompt ? static_cast<int64_t>(request.prompt->size()) : 0;
+  for (const Message& m : request.messages) {
+    for (const MessagePart& part : m.parts) bytes += static_cast<int64_t>(part.text.size());
+  }
+  return check_bytes(bytes);
+}
+
+// More tokens than the context has left are a cap that is never reached; at least one must fit.
 std::optional<Failure> Intake::set_lengths(const Request& request, PlannedRequest& planned) const {
   const int64_t prompt = static_cast<int64_t>(planned.prompt.ids.size());
   if (prompt == 0) return refuse("empty_request", "the prompt is empty");
-  const int64_t asked = request.stop.max_tokens;
-  if (prompt + std::max<int64_t>(asked, 1) > limits_.context) {
+  const int64_t left = limits_.context - prompt;
+  const int64_t least = std::max(1, request.stop.min_tokens);
+  if (least > left) {
     return refuse("context_length_exceeded", "the context holds ", limits_.context,
                   " tokens, but the prompt has ", prompt,
-                  asked > 0 ? message(" and ", asked, " are asked for the answer") : std::string());
+                  least > 1 ? message(" and at least ", least, " are asked for the answer") : std::string());
   }
-  planned.max_tokens = static_cast<int>(asked > 0 ? asked : limits_.context - prompt);
+  const int64_t asked = request.stop.max_tokens;
+  planned.max_tokens = static_cast<int>(asked > 0 ? std::min(asked, left) : left);
   for (size_t i = 0; i < planned.images.size(); ++i) {
     const int tokens = image_extent(planned.prompt, static_cast<int>(i));
     planned.images[i].report.tokens = tokens;

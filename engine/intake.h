@@ -46,12 +46,20 @@ class Intake {
         limits_(limits) {}
 
   std::variant<PlannedRequest, Failure> plan(const Request& request) const;
+  // A text of more bytes is not looked at: it has more tokens than the context, by the longest token of the
+  // vocabulary, or by a generous one where texts are shortened before they are tokenised.
+  int64_t max_text_bytes() const;
 
  private:
   std::variant<std::vector<PlannedImage>, Failure> plan_images(const Request& request) const;
   std::variant<PlannedImage, Failure> plan_image(std::shared_ptr<const std::string> bytes) const;
   std::variant<Prompt, Failure> make_prompt(const Request& request,
                                             const std::vector<PlannedImage>& images) const;
+  // A tokenizer may have tokens that the model has no embedding for.
+  std::optional<Failure> check_ids(const Prompt& prompt) const;
+  // Refuses, before the template and the tokenizer see it, a prompt whose size alone says that it cannot fit.
+  std::optional<Failure> check_size(const Request& request) const;
+  std::optional<Failure> check_bytes(int64_t bytes) const;
   std::optional<Failure> set_lengths(const Request& request, PlannedRequest& planned) const;
 
   ModelConfig model_;

@@ -18,7 +18,7 @@ namespace {
 // After the streams were ended with an error: time for them to reach their clients.
 constexpr Duration kLastWords = std::chrono::seconds(1);
 
-// Ends the whole job, so that what runs it starts it again.
+// Ends the whole job, so that what runs it starts it again. From any thread.
 void end_soon(World& world) {
   std::thread([&world] {
     std::this_thread::sleep_for(kLastWords);
@@ -85,9 +85,9 @@ void serve_follower(World& world, const Topology& topology, const EngineOptions&
                     const ClusterOptions& cluster, std::unique_ptr<Communicator> group, PlanChannel& plans) {
   const auto watch = watch_leader(world, topology);
   const ModelFiles files = open_model(options);
-  const LlmRank rank =
+  LlmRank rank =
       make_llm_rank(files, options, cluster, open_device(files, options), std::move(group), false);
-  rank.worker->follow(plans);
+  follow_leader(rank, plans, options, cluster, [&world](uint64_t) { end_soon(world); });
 }
 
 void end_encoders(World& world, const Topology& topology) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 #include "base/log.h"
 
@@ -22,12 +23,20 @@ SchedulerOptions scheduler_options(const LeaderParts& parts) {
   return options;
 }
 
-uint64_t mixed(uint64_t seed, uint64_t id) {
-  uint64_t x = seed + 0x9e3779b97f4a7c15ull * id;
+uint64_t drawn_seed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+uint64_t mixed(uint64_t seed, uint64_t number) {
+  uint64_t x = seed + 0x9e3779b97f4a7c15ull * number;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
   return x ^ (x >> 31);
 }
+
+// What a client hears of a fault inside.
+Failure internal_error() { return {500, "internal_error", "the request failed inside the server", 0}; }
 
 Failure lost_ranks() {
   return {500, "engine_failed", "the model's ranks were lost; the answer is incomplete", 0};
@@ -38,11 +47,13 @@ Failure lost_ranks() {
 LeaderLoop::LeaderLoop(LeaderParts parts)
     : parts_(std::move(parts)),
       scheduler_(scheduler_options(parts_)),
+      memory_(parts_.options.request_memory_bytes),
       images_(parts_.config.vision ? parts_.options.image.threads : 1, parts_.options.image,
-              parts_.config.slicing,
-              [mailbox = parts_.mailbox](CutImage cut) { mailbox->post(std::move(cut)); }),
+              parts_.config.slicing, parts_.options.slice_memory_bytes,
+              [mailbox = parts_.mailbox](CutImages cut) { mailbox->post(std::move(cut)); }),
       watchdog_(from_seconds(parts_.step_deadline_s),
                 [this](uint64_t step) { ranks_lost(message("step ", step, " did not end in time")); }) {
+  if (parts_.options.seed == 0) parts_.options.seed = drawn_seed();
   {
     Lock lock(streams_);
     last_step_ = Clock::now() - std::chrono::hours(1);
@@ -59,31 +70,18 @@ LeaderLoop::~LeaderLoop() {
 }
 
 std::variant<Accepted, Failure> LeaderLoop::submit(Request request, TokenSink sink) {
-  if (auto failure = take_place()) {
-    parts_.metrics->refused(failure->code);
-    return *failure;
-  }
-  auto planned = plan(request);
-  if (auto* failure = std::get_if<Failure>(&planned)) {
+  std::optional<Failure> refused = take_place();
+  if (!refused) {
+    auto answer = accept(std::move(request), std::move(sink));
+    if (auto* accepted = std::get_if<Accepted>(&answer)) {
+      parts_.metrics->accepted();
+      return *accepted;
+    }
     --live_count_;
-    parts_.metrics->refused(failure->code);
-    return *failure;
+    refused = std::get<Failure>(std::move(answer));
   }
-  auto& plan = std::get<PlannedRequest>(planned);
-  const RequestId id = ++last_id_;
-  if (request.sampling.seed == 0) request.sampling.seed = mixed(parts_.options.seed, id);
-  const Accepted accepted{id, static_cast<int>(plan.prompt.ids.size()), plan.image_tokens, plan.max_tokens};
-  auto live = std::make_unique<LiveRequest>(id, std::move(request), std::move(plan), std::move(sink),
-                                            parts_.tokenizer, parts_.config.language.eos_ids);
-  std::vector<ImageTask> tasks;
-  start_images(*live, tasks);
-  if (!parts_.mailbox->post(std::move(live))) {
-    --live_count_;
-    return Failure{503, "engine_stalled", "the server's ranks do not answer", 5};
-  }
-  for (ImageTask& task : tasks) images_.add(std::move(task));
-  parts_.metrics->accepted();
-  return accepted;
+  parts_.metrics->refused(refused->code);
+  return *refused;
 }
 
 EngineStats LeaderLoop::stats() const {
@@ -126,28 +124,68 @@ std::optional<Failure> LeaderLoop::take_place() {
   const int places = parts_.options.max_running + parts_.options.max_waiting;
   if (live_count_.fetch_add(1) < places) return std::nullopt;
   --live_count_;
-  const double rounds = 1.0 + static_cast<double>(parts_.options.max_waiting) / parts_.options.max_running;
-  const double wait = std::clamp(std::ceil(usual_seconds_ * rounds / 4), 1.0, 60.0);
-  return Failure{429, "queue_full", "too many requests are waiting", wait};
+  return full("too many requests are waiting");
 }
 
-std::variant<PlannedRequest, Failure> LeaderLoop::plan(const Request& request) const {
+Failure LeaderLoop::full(const char* message) const {
+  const double rounds = 1.0 + static_cast<double>(parts_.options.max_waiting) / parts_.options.max_running;
+  return {429, "queue_full", message, std::clamp(std::ceil(usual_seconds_ * rounds / 4), 1.0, 60.0)};
+}
+
+std::variant<Accepted, Failure> LeaderLoop::accept(Request request, TokenSink sink) {
   try {
-    return parts_.intake->plan(request);
+    auto planned = parts_.intake->plan(request);
+    if (auto* failure = std::get_if<Failure>(&planned)) return std::move(*failure);
+    return queue(std::move(request), std::get<PlannedRequest>(std::move(planned)), std::move(sink));
   } catch (const std::exception& e) {
     log_error("a request could not be read", "reason", e.what());
     return Failure{500, "internal_error", "the request could not be read", 0};
   }
 }
 
-void LeaderLoop::start_images(const LiveRequest& request, std::vector<ImageTask>& tasks) const {
+std::variant<Accepted, Failure> LeaderLoop::queue(Request request, PlannedRequest plan, TokenSink sink) {
+  std::shared_ptr<void> memory = take_memory(plan);
+  if (memory == nullptr) return full("the requests that wait hold all the memory that is theirs");
+  const RequestId id = ++last_id_;
+  request.sampling.seed = seed_of(request.sampling, id);
+  const Accepted accepted{id, static_cast<int>(plan.prompt.ids.size()), plan.image_tokens, plan.max_tokens};
+  auto live =
+      std::make_unique<LiveRequest>(id, std::move(request), std::move(plan), std::move(memory),
+                                    std::move(sink), parts_.tokenizer, parts_.config.language.eos_ids);
+  CutRequest images = images_of(*live);
+  if (!parts_.mailbox->post(std::move(live))) {
+    return Failure{503, "engine_stalled", "the server's ranks do not answer", 5};
+  }
+  if (!images.images.empty()) images_.add(std::move(images));
+  return accepted;
+}
+
+// For the encoded images until they are cut, and the tokens of prompt and answer.
+std::shared_ptr<void> LeaderLoop::take_memory(PlannedRequest& planned) {
+  RequestMemory::Images images;
+  for (PlannedImage& image : planned.images) images.push_back(std::move(image.bytes));
+  const int64_t tokens = static_cast<int64_t>(planned.prompt.ids.size()) + planned.max_tokens;
+  std::shared_ptr<void> memory = memory_.take(tokens * static_cast<int64_t>(sizeof(int32_t)), images);
+  for (size_t i = 0; i < images.size(); ++i) planned.images[i].bytes = std::move(images[i]);
+  return memory;
+}
+
+// A seed repeats its text: the first choice draws by the seed itself, the others by seeds made of it.
+uint64_t LeaderLoop::seed_of(const SamplingParams& sampling, RequestId id) const {
+  if (!sampling.seed) return mixed(parts_.options.seed, id);
+  return sampling.choice == 0 ? *sampling.seed : mixed(*sampling.seed, sampling.choice);
+}
+
+CutRequest LeaderLoop::images_of(const LiveRequest& request) const {
+  CutRequest images;
+  images.request = request.id();
+  images.client = request.request().client;
   // Length first: no identity and tenant together spell another pair.
   const std::string tenant = parts_.options.share_caches ? "" : request.request().tenant;
-  const std::string salt = message(parts_.identity.size(), ':', parts_.identity, tenant);
-  for (size_t i = 0; i < request.images().size(); ++i) {
-    const PlannedImage& image = request.images()[i];
-    tasks.push_back({request.id(), static_cast<int>(i), image.bytes, image.plan, salt, request.abandoned()});
-  }
+  images.salt = message(parts_.identity.size(), ':', parts_.identity, tenant);
+  images.abandoned = request.abandoned();
+  for (const PlannedImage& image : request.images()) images.images.push_back({image.bytes, image.plan});
+  return images;
 }
 
 void LeaderLoop::run(const std::stop_token& stop) {
@@ -187,71 +225,64 @@ void LeaderLoop::take_mail() {
     } else if (auto* cancelled = std::get_if<CancelRequest>(&mail)) {
       end(cancelled->id, FinishReason::cancelled, std::nullopt);
     } else {
-      image_cut(std::move(std::get<CutImage>(mail)));
+      images_cut(std::move(std::get<CutImages>(mail)));
     }
   }
 }
 
 void LeaderLoop::arrive(std::unique_ptr<LiveRequest> request) {
   const RequestId id = request->id();
-  const Admission admission = scheduler_.add(request->take_spec());
-  Live& live = live_[id];
-  live.request = std::move(request);
-  live.images_to_cut = live.request->images().size();
-  live.cut.resize(live.images_to_cut);
-  if (admission != Admission::queued) {
+  LiveRequest& arrived = *(live_[id] = std::move(request));
+  guarded(id, [&] {
+    if (scheduler_.add(arrived.take_spec()) == Admission::queued) return;
     end(id, FinishReason::error, Failure{429, "queue_full", "too many requests are waiting", 1});
-  }
+  });
 }
 
-void LeaderLoop::image_cut(CutImage cut) {
+void LeaderLoop::images_cut(CutImages cut) {
   const auto found = live_.find(cut.request);
   if (found == live_.end()) return;
   if (auto* failure = std::get_if<Failure>(&cut.result)) {
     end(cut.request, FinishReason::error, std::move(*failure));
     return;
   }
-  Live& live = found->second;
-  const auto image = static_cast<size_t>(cut.image);
-  live.cut[image] = std::get<std::vector<Slice>>(std::move(cut.result));
-  live.request->images()[image].bytes.reset();
-  if (--live.images_to_cut > 0) return;
-  Moments& moments = live.request->moments();
-  moments.preprocess = seconds(Clock::now() - moments.submitted);
-  want_slices(live);
+  guarded(cut.request, [&] { want_slices(*found->second, std::get<CutSlices>(cut.result)); });
 }
 
-void LeaderLoop::want_slices(Live& live) {
+void LeaderLoop::want_slices(LiveRequest& request, const CutSlices& slices) {
   std::vector<SliceJob> jobs;
-  for (const VisualSpan& span : live.request->spans()) {
-    Slice& slice = live.cut[static_cast<size_t>(span.image)].at(static_cast<size_t>(span.piece));
-    const int64_t patches = patches_of({slice.width, slice.height}, parts_.config.slicing.patch);
-    jobs.push_back({std::make_shared<const Slice>(std::move(slice)), span.length, patches});
+  for (const VisualSpan& span : request.spans()) {
+    const SharedSlice& slice = slices.at(static_cast<size_t>(span.image)).at(static_cast<size_t>(span.piece));
+    const int64_t patches = patches_of({slice->width, slice->height}, parts_.config.slicing.patch);
+    jobs.push_back({slice, span.length, patches});
   }
-  live.cut.clear();
-  parts_.visual->want(live.request->id(), std::move(jobs), Clock::now());
+  request.images_cut(Clock::now());
+  parts_.visual->want(request.id(), std::move(jobs), Clock::now());
 }
 
 void LeaderLoop::advance_images() {
   if (parts_.visual == nullptr) return;
-  const TimePoint now = Clock::now();
-  const VisualFlow::Progress progress = parts_.visual->poll(now, decoding_);
+  const VisualFlow::Progress progress = parts_.visual->poll(Clock::now(), decoding_);
   for (const VisualFlow::Ready& ready : progress.ready) {
-    const auto found = live_.find(ready.request);
-    if (found == live_.end()) continue;
-    LiveRequest& request = *found->second.request;
-    scheduler_.visual_ready(ready.request, ready.span);
-    if (ready.cached) {
-      request.cached_slice(request.spans()[static_cast<size_t>(ready.span)].image);
-      continue;
-    }
-    Moments& moments = request.moments();
-    moments.first_sent = std::min(moments.first_sent.value_or(ready.first_sent), ready.first_sent);
-    moments.last_encoded = Clock::now();
+    guarded(ready.request, [&] { slice_ready(ready); });
   }
   for (const VisualFlow::Failed& failed : progress.failed) {
     end(failed.request, FinishReason::error, failed.failure);
   }
+}
+
+void LeaderLoop::slice_ready(const VisualFlow::Ready& ready) {
+  const auto found = live_.find(ready.request);
+  if (found == live_.end()) return;
+  LiveRequest& request = *found->second;
+  scheduler_.visual_ready(ready.request, ready.span);
+  if (ready.cached) {
+    request.cached_slice(request.spans()[static_cast<size_t>(ready.span)].image);
+    return;
+  }
+  Moments& moments = request.moments();
+  moments.first_sent = std::min(moments.first_sent.value_or(ready.first_sent), ready.first_sent);
+  moments.last_encoded = Clock::now();
 }
 
 // Where tokens stay on the device, the next step is planned and launched while the last one runs; then the
@@ -293,7 +324,7 @@ void LeaderLoop::note_schedule(const Batch& batch, TimePoint now) {
     end(id, FinishReason::error, Failure{503, "deadline_exceeded", "the request's deadline has passed", 1});
   }
   for (RequestId id : batch.admitted) {
-    Moments& moments = live_.at(id).request->moments();
+    Moments& moments = live_.at(id)->moments();
     if (!moments.scheduled) moments.scheduled = now;
   }
   if (!batch.preempted.empty()) parts_.metrics->preempted(static_cast<int>(batch.preempted.size()));
@@ -307,11 +338,23 @@ void LeaderLoop::make_plan(const Batch& batch) {
   plan_.choice = Choice::greedy;
   for (const BatchItem& item : batch.items) {
     if (!item.samples) continue;
-    rows_.push_back(live_.at(item.sequence->id).request->sample_row(*item.sequence));
+    rows_.push_back(sample_row(*item.sequence));
     plan_.choice = std::max(plan_.choice, rows_.back().choice());
   }
   if (plan_.choice != Choice::drawn) return;
   for (const SampleRow& row : rows_) append_draw(row.draw(), plan_.input.draws);
+}
+
+// A request whose row cannot be made ends; its sequence is in the step already, and any token will do.
+SampleRow LeaderLoop::sample_row(const Sequence& sequence) {
+  SampleRow row;
+  row.temperature = 0;
+  guarded(sequence.id, [&] {
+    SampleRow own = live_.at(sequence.id)->sample_row(sequence);
+    if (own.choice() == Choice::drawn) own.draw();
+    row = own;
+  });
+  return row;
 }
 
 // To all ranks, by the plan that stands in plan_.
@@ -362,10 +405,14 @@ void LeaderLoop::deliver(const Step& step, const std::vector<SampledToken>& toke
   for (size_t i = 0; i < sampled.size(); ++i) {
     const auto found = live_.find(sampled[i]);
     if (found == live_.end()) continue;  // it had ended when the step was launched
-    LiveRequest& request = *found->second.request;
-    if (request.moments().last_token) parts_.metrics->token_gap(seconds(now - *request.moments().last_token));
-    if (request.token(tokens[i], now) != FinishReason::none) retire(sampled[i]);
+    guarded(sampled[i], [&] { deliver(*found->second, tokens[i], now); });
   }
+}
+
+void LeaderLoop::deliver(LiveRequest& request, const SampledToken& token, TimePoint now) {
+  const std::optional<TimePoint> last = request.moments().last_token;
+  if (last) parts_.metrics->token_gap(seconds(now - *last));
+  if (request.token(token, now) != FinishReason::none) retire(request.id());
 }
 
 void LeaderLoop::wait() {
@@ -387,10 +434,20 @@ void LeaderLoop::publish() {
   }
 }
 
+template <class Work>
+void LeaderLoop::guarded(RequestId id, const Work& work) {
+  try {
+    work();
+  } catch (const std::exception& e) {
+    log_error("a request failed", "id", id, "reason", e.what());
+    end(id, FinishReason::error, internal_error());
+  }
+}
+
 void LeaderLoop::end(RequestId id, FinishReason reason, std::optional<Failure> failure) {
   const auto found = live_.find(id);
   if (found == live_.end()) return;
-  found->second.request->end(reason, std::move(failure), Clock::now());
+  found->second->end(reason, std::move(failure), Clock::now());
   retire(id);
 }
 
@@ -399,7 +456,7 @@ void LeaderLoop::retire(RequestId id) {
   scheduler_.finish(id);
   if (parts_.visual != nullptr) parts_.visual->drop(id);
   const auto found = live_.find(id);
-  const LiveRequest& request = *found->second.request;
+  const LiveRequest& request = *found->second;
   const Usage& usage = request.usage();
   parts_.metrics->finished(request.finish(), usage, request.failure_code());
   log_info("request ended", "id", id, "trace", request.request().trace_id, "finish",
@@ -408,7 +465,9 @@ void LeaderLoop::retire(RequestId id) {
   if (request.finish() == FinishReason::stop || request.finish() == FinishReason::length) {
     usual_seconds_ = 0.9 * usual_seconds_ + 0.1 * usage.times.total;
   }
+  const bool uncut = !request.images().empty();
   live_.erase(found);
+  if (uncut) images_.abandoned();
   --live_count_;
 }
 
@@ -436,8 +495,8 @@ void LeaderLoop::fail(const std::string& reason) {
     --live_count_;
   }
   for (auto& [id, live] : live_) {
-    live.request->end(FinishReason::error, lost_ranks(), Clock::now());
-    parts_.metrics->finished(FinishReason::error, live.request->usage(), live.request->failure_code());
+    live->end(FinishReason::error, lost_ranks(), Clock::now());
+    parts_.metrics->finished(FinishReason::error, live->usage(), live->failure_code());
     --live_count_;
   }
   // The step under way may still look at its sequences: they stay, only their listeners are gone.

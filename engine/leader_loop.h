@@ -13,9 +13,11 @@
 #include "cluster/plan_channel.h"
 #include "cluster/watchdog.h"
 #include "engine/engine.h"
+#include "engine/image_workers.h"
 #include "engine/llm_worker.h"
 #include "engine/mailbox.h"
 #include "engine/metrics.h"
+#include "engine/request_memory.h"
 #include "engine/visual_flow.h"
 #include "scheduler/scheduler.h"
 
@@ -46,6 +48,8 @@ struct LeaderParts {
   std::function<void()> on_lost;  // after the streams were ended because ranks are lost; may be empty
 };
 
+// What goes wrong with one request ends that request, with a message that says nothing of the inside; the
+// log has the rest. Only what the ranks' steps need ends the engine: then every stream ends with an error.
 class LeaderLoop final : public Engine {
  public:
   // Runs a first step on all ranks; a rank that does not answer is an Error.
@@ -67,24 +71,23 @@ class LeaderLoop final : public Engine {
   void ranks_lost(const std::string& reason);
 
  private:
-  // Images of a request that are being cut.
-  struct Live {
-    std::unique_ptr<LiveRequest> request;
-    std::vector<std::vector<Slice>> cut;  // by image, until all are there
-    size_t images_to_cut = 0;
-  };
   using Lock = std::unique_lock<std::mutex>;
 
   std::optional<Failure> take_place();
-  std::variant<PlannedRequest, Failure> plan(const Request& request) const;
-  void start_images(const LiveRequest& request, std::vector<ImageTask>& tasks) const;
+  Failure full(const char* message) const;
+  std::variant<Accepted, Failure> accept(Request request, TokenSink sink);
+  std::variant<Accepted, Failure> queue(Request request, PlannedRequest plan, TokenSink sink);
+  std::shared_ptr<void> take_memory(PlannedRequest& planned);
+  uint64_t seed_of(const SamplingParams& sampling, RequestId id) const;
+  CutRequest images_of(const LiveRequest& request) const;
 
   void run(const std::stop_token& stop);
   void take_mail();
   void arrive(std::unique_ptr<LiveRequest> request);
-  void image_cut(CutImage cut);
-  void want_slices(Live& live);
+  void images_cut(CutImages cut);
+  void want_slices(LiveRequest& request, const CutSlices& slices);
   void advance_images();
+  void slice_ready(const VisualFlow::Ready& ready);
   // A step that was launched.
   struct Step {
     uint64_t number = 0;
@@ -96,12 +99,17 @@ class LeaderLoop final : public Engine {
   bool probe_if_due(Lock& lock);
   void note_schedule(const Batch& batch, TimePoint now);
   void make_plan(const Batch& batch);
+  SampleRow sample_row(const Sequence& sequence);
   void launch(Batch batch, std::span<const Tensor> pieces, Lock& lock);
   void finish_oldest(Lock& lock);
   void deliver(const Step& step, const std::vector<SampledToken>& tokens);
+  void deliver(LiveRequest& request, const SampledToken& token, TimePoint now);
   void wait();
   void publish();
 
+  // Does something for one request: an exception ends it, and nothing else.
+  template <class Work>
+  void guarded(RequestId id, const Work& work);
   void end(RequestId id, FinishReason reason, std::optional<Failure> failure);
   void retire(RequestId id);
   void end_all(FinishReason reason, const std::optional<Failure>& failure);
@@ -109,11 +117,12 @@ class LeaderLoop final : public Engine {
 
   LeaderParts parts_;
   Scheduler scheduler_;
+  RequestMemory memory_;
   ImageWorkers images_;
 
   // Held by the engine's thread except while a step runs; else by the watchdog, when that step never ends.
   std::mutex streams_;
-  std::unordered_map<RequestId, Live> live_;
+  std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> live_;
 
   std::deque<Step> under_way_;  // one between calls of step(), and only of those that may stay
   StepPlan plan_;

@@ -6,11 +6,12 @@
 
 namespace uhd {
 
-LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, TokenSink sink,
-                         const std::shared_ptr<const Tokenizer>& tokenizer,
+LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, std::shared_ptr<void> memory,
+                         TokenSink sink, const std::shared_ptr<const Tokenizer>& tokenizer,
                          const std::vector<int32_t>& eos_ids)
     : id_(id),
       request_(std::move(request)),
+      memory_(std::move(memory)),
       sink_(std::move(sink)),
       tokenizer_(tokenizer),
       detokenizer_(tokenizer, request_.stop.stop),
@@ -22,7 +23,10 @@ LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, 
   if (!request_.stop.ignore_eos) stop_ids_.insert(stop_ids_.end(), eos_ids.begin(), eos_ids.end());
   std::sort(stop_ids_.begin(), stop_ids_.end());
   stop_ids_.erase(std::unique(stop_ids_.begin(), stop_ids_.end()), stop_ids_.end());
-  request_.messages.clear();  // the bytes of images live on in images_ until they are cut
+  // What was asked is in the plan now; the bytes of images live on in images_ until they are cut.
+  request_.messages = {};
+  request_.prompt.reset();
+  request_.prompt_ids = {};
   usage_.prompt_tokens = static_cast<int>(prompt_ids_.size());
   usage_.image_tokens = planned.image_tokens;
   for (const PlannedImage& image : images_) usage_.images.push_back(image.report);
@@ -39,6 +43,11 @@ SequenceSpec LiveRequest::take_spec() {
   return spec;
 }
 
+void LiveRequest::images_cut(TimePoint now) {
+  images_.clear();
+  moments_.preprocess = seconds(now - moments_.submitted);
+}
+
 SampleRow LiveRequest::sample_row(const Sequence& sequence) const {
   const SamplingParams& s = request_.sampling;
   const std::span<const int32_t> tokens(sequence.tokens);
@@ -50,7 +59,7 @@ SampleRow LiveRequest::sample_row(const Sequence& sequence) const {
   row.repetition_penalty = s.repetition_penalty;
   row.presence_penalty = s.presence_penalty;
   row.frequency_penalty = s.frequency_penalty;
-  row.seed = s.seed;
+  row.seed = s.seed.value_or(0);
   row.step = static_cast<uint64_t>(sequence.generated());
   row.logprobs = s.logprobs;
   row.logit_bias = s.logit_bias.empty() ? nullptr : &s.logit_bias;
@@ -73,7 +82,7 @@ FinishReason LiveRequest::token(const SampledToken& token, TimePoint now) {
     end(FinishReason::stop, std::nullopt, now);
     return finish_;
   }
-  next_.text += detokenizer_.push(token.id);
+  next_.text += detokenizer_.push(token.id, usage_.completion_tokens > request_.stop.min_tokens);
   if (request_.sampling.logprobs >= 0) next_.logprobs.push_back(logprob_of(token));
   if (detokenizer_.stopped()) {
     end(FinishReason::stop, std::nullopt, now);
@@ -92,11 +101,10 @@ void LiveRequest::end(FinishReason reason, std::optional<Failure> failure, TimeP
   if (failure) failure_code_ = failure->code;
   fill_times(now);
   TokenEvent last = std::exchange(next_, {});
-  if (!detokenizer_.stopped()) last.text += detokenizer_.flush();
   last.finish = reason;
   last.usage = usage_;
   last.failure = std::move(failure);
-  send(std::move(last));
+  send_last(std::move(last));
   sink_ = nullptr;
 }
 
@@ -127,11 +135,19 @@ void LiveRequest::fill_times(TimePoint now) {
 
 void LiveRequest::send(TokenEvent&& event) {
   event.request = id_;
+  if (sink_) sink_(std::move(event));
+}
+
+void LiveRequest::send_last(TokenEvent&& event) {
   try {
-    if (sink_) sink_(std::move(event));
+    if (!detokenizer_.stopped()) event.text += detokenizer_.flush();
   } catch (const std::exception& e) {
-    log_error("a listener failed; its request goes on unheard", "request", id_, "reason", e.what());
-    sink_ = nullptr;
+    log_error("the end of an answer is lost", "request", id_, "reason", e.what());
+  }
+  try {
+    send(std::move(event));
+  } catch (const std::exception& e) {
+    log_error("a listener failed at its last event", "request", id_, "reason", e.what());
   }
 }
 

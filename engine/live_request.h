@@ -29,16 +29,19 @@ struct Moments {
 // Used by the engine's thread, after submit() made it.
 class LiveRequest {
  public:
-  LiveRequest(RequestId id, Request request, PlannedRequest planned, TokenSink sink,
-              const std::shared_ptr<const Tokenizer>& tokenizer, const std::vector<int32_t>& eos_ids);
+  // `memory` is let go with the request: it counts what the request holds (RequestMemory).
+  LiveRequest(RequestId id, Request request, PlannedRequest planned, std::shared_ptr<void> memory,
+              TokenSink sink, const std::shared_ptr<const Tokenizer>& tokenizer,
+              const std::vector<int32_t>& eos_ids);
 
   RequestId id() const { return id_; }
   const Request& request() const { return request_; }
   const std::vector<VisualSpan>& spans() const { return spans_; }
-  std::vector<PlannedImage>& images() { return images_; }
   const std::vector<PlannedImage>& images() const { return images_; }
   const std::shared_ptr<std::atomic<bool>>& abandoned() const { return abandoned_; }
   Moments& moments() { return moments_; }
+  // The images are cut: their bytes are let go.
+  void images_cut(TimePoint now);
   void cached_slice(int image) { ++usage_.images[static_cast<size_t>(image)].cached_slices; }
 
   // For Scheduler::add; once.
@@ -48,8 +51,9 @@ class LiveRequest {
   SampleRow sample_row(const Sequence& sequence) const;
 
   // A token was drawn: sends its event. Anything but none: the request has ended (the last event was sent).
+  // Throws what the detokenizer and the listener throw: the caller ends it then.
   FinishReason token(const SampledToken& token, TimePoint now);
-  // Ends it for another reason. Sends the last event, once.
+  // Ends it for another reason. Sends the last event, once; throws nothing.
   void end(FinishReason reason, std::optional<Failure> failure, TimePoint now);
 
   const Usage& usage() const { return usage_; }
@@ -61,9 +65,11 @@ class LiveRequest {
   TokenLogprob logprob_of(const SampledToken& token) const;
   void fill_times(TimePoint now);
   void send(TokenEvent&& event);
+  void send_last(TokenEvent&& event);
 
   RequestId id_;
   Request request_;
+  std::shared_ptr<void> memory_;
   TokenSink sink_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   Detokenizer detokenizer_;

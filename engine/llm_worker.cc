@@ -45,7 +45,7 @@ void LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> pieces) {
   step_.reset();
   place(plan, pieces);
   if (!plan.input.ids.empty()) compute(plan);
-  launched_.push_back(!plan.input.sample_at.empty());
+  launched_.push_back({plan.number, !plan.input.sample_at.empty()});
 }
 
 void LlmWorker::compute(const StepPlan& plan) {
@@ -77,7 +77,7 @@ void LlmWorker::compute(const StepPlan& plan) {
 std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
   const Range range(backend_, "uhd_step.wait");
   check(!launched_.empty(), "no step is under way");
-  const bool samples = launched_.front();
+  const bool samples = launched_.front().samples;
   launched_.pop_front();
   if (!samples) return {};
   return sampler_.take(rows);
@@ -88,24 +88,37 @@ bool LlmWorker::may_stay_under_way(const StepPlan& plan) const {
   return overlap_ && plan.choice != Choice::by_host && !plan.input.sample_at.empty();
 }
 
-void LlmWorker::follow(PlanChannel& plans) {
+// A rank that is gone may be told of by nothing but time: while a step is under way by the watchdog's, else
+// by the leader's silence. It is counted in waits of this rank, so that a pause of the whole job is none.
+void LlmWorker::follow(PlanChannel& plans, Watchdog& watchdog, Duration silence) {
   // Time for the leader's next plan, before this rank looks whether the last step ended well.
   constexpr Duration kSoon = std::chrono::milliseconds(1);
+  constexpr Duration kIdle = std::chrono::seconds(1);
   StepPlan plan;
+  Duration quiet{};
   for (;;) {
-    const std::optional<std::vector<std::byte>> bytes =
-        plans.receive(launched_.empty() ? Duration(std::chrono::seconds(1)) : kSoon);
+    const std::optional<std::vector<std::byte>> bytes = plans.receive(launched_.empty() ? kIdle : kSoon);
     if (!bytes) {
-      while (!launched_.empty()) finish({});
+      if (launched_.empty()) quiet += kIdle;
+      require(quiet < silence, "the leader has sent nothing for ", seconds(silence), " s");
+      while (!launched_.empty()) finish_watched(watchdog);
       continue;
     }
+    quiet = {};
     Reader reader(*bytes);
     reader(plan);
     if (plan.kind == StepKind::stop) return;
+    if (launched_.empty()) watchdog.started(plan.number);
     launch(plan, {});
     const size_t stay = may_stay_under_way(plan) ? 1 : 0;
-    while (launched_.size() > stay) finish({});
+    while (launched_.size() > stay) finish_watched(watchdog);
   }
+}
+
+void LlmWorker::finish_watched(Watchdog& watchdog) {
+  finish({});
+  watchdog.finished();
+  if (!launched_.empty()) watchdog.started(launched_.front().number);
 }
 
 void LlmWorker::place(const StepPlan& plan, std::span<const Tensor> pieces) {

@@ -9,6 +9,7 @@
 
 #include "cluster/communicator.h"
 #include "cluster/plan_channel.h"
+#include "cluster/watchdog.h"
 #include "engine/decode_graphs.h"
 #include "engine/step.h"
 #include "engine/visual_store.h"
@@ -47,12 +48,15 @@ class LlmWorker {
   // Whether a step may stay unfinished while the next is launched; if not, it is finished first.
   bool may_stay_under_way(const StepPlan& plan) const;
 
-  // Other ranks: carries out plans until the leader says stop. A lost leader is an Error.
-  void follow(PlanChannel& plans);
+  // Other ranks: carries out plans until the leader says stop. A lost leader is an Error, and so is one that
+  // sends no plan for `silence` while nothing is under way. The watchdog is told of each step, as the
+  // leader's is.
+  void follow(PlanChannel& plans, Watchdog& watchdog, Duration silence);
 
  private:
   void place(const StepPlan& plan, std::span<const Tensor> pieces);
   void compute(const StepPlan& plan);
+  void finish_watched(Watchdog& watchdog);
 
   Backend& backend_;
   Communicator& group_;
@@ -65,7 +69,11 @@ class LlmWorker {
   std::optional<Workspace::Scope> step_;  // of the last step: until the next is launched
   std::optional<KvCache> cache_;
   std::optional<DecodeGraphs> graphs_;
-  std::deque<bool> launched_;  // and not finished; whether it samples
+  struct Launched {
+    uint64_t number = 0;
+    bool samples = false;
+  };
+  std::deque<Launched> launched_;  // and not finished
   int hidden_;
   bool overlap_;
 };

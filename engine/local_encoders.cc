@@ -4,6 +4,13 @@
 
 namespace uhd {
 
+namespace {
+
+// Between looks at what the device is still doing, which has no way to wake the engine.
+constexpr Duration kLook = std::chrono::microseconds(200);
+
+}  // namespace
+
 void LocalEncoders::add(SliceJob job, TimePoint) { queue_.push_back(std::move(job)); }
 
 bool LocalEncoders::cancel(const Fingerprint& fingerprint) {
@@ -11,18 +18,24 @@ bool LocalEncoders::cancel(const Fingerprint& fingerprint) {
 }
 
 std::vector<EncodedSlice> LocalEncoders::poll(TimePoint now, bool gently) {
-  if (queue_.empty()) return {};
-  return encode(take_batch(gently ? 1 : batch_patches_), now);
+  if (may_encode()) encode(take_batch(gently ? 1 : batch_patches_), now);
+  std::vector<EncodedSlice> ended;
+  while (!made_.empty() && settle(made_.front())) {
+    ended.push_back(std::move(made_.front()));
+    made_.pop_front();
+  }
+  return ended;
 }
 
 std::optional<TimePoint> LocalEncoders::next_poll(TimePoint now) const {
-  return queue_.empty() ? std::nullopt : std::optional(now);
+  if (may_encode()) return now;
+  return queue_.empty() && made_.empty() ? std::nullopt : std::optional(now + kLook);
 }
 
 std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches) {
   std::vector<const Slice*> waiting;
   for (const SliceJob& job : queue_) waiting.push_back(job.slice.get());
-  const std::vector<size_t> chosen = choose_batch(waiting, patches, patch_);
+  const std::vector<size_t> chosen = choose_batch(waiting, patches, patch_, buffers_.free());
   std::vector<SliceJob> batch;
   batch.reserve(chosen.size());
   for (size_t i : chosen) batch.push_back(std::move(queue_[i]));
@@ -31,50 +44,55 @@ std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches) {
 }
 
 // When a batch fails, its slices are encoded one by one: a bad slice is no fault of its neighbours.
-std::vector<EncodedSlice> LocalEncoders::encode(std::span<const SliceJob> batch, TimePoint now) {
+void LocalEncoders::encode(std::span<const SliceJob> batch, TimePoint now) {
+  if (encode_at_once(batch, now)) return;
+  if (batch.size() == 1) {
+    made_.push_back({batch[0].slice->fingerprint, false, false, "the encoder failed", {}, now});
+    return;
+  }
+  for (size_t i = 0; i < batch.size(); ++i) encode(batch.subspan(i, 1), now);
+}
+
+bool LocalEncoders::encode_at_once(std::span<const SliceJob> batch, TimePoint now) {
   std::vector<const Slice*> slices;
-  int rows = 0;
+  int64_t rows = 0;
   for (const SliceJob& job : batch) {
     slices.push_back(job.slice.get());
     rows += job.rows;
   }
-  Backend& backend = buffers_.backend();
-  const int64_t width = buffers_.width();
-  const DType dtype = backend.activation_dtype();
-  const size_t bytes = static_cast<size_t>(rows) * static_cast<size_t>(width) * size_of(dtype);
-  std::vector<EncodedSlice> ended;
   try {
-    if (batch_rows_.bytes() < bytes) batch_rows_ = backend.allocate(bytes);
-    const Tensor all = batch_rows_.as(dtype, {rows, width});
+    const Tensor all = buffers_.batch(rows);
     encode_(slices, all);
     int64_t first = 0;
     for (const SliceJob& job : batch) {
-      ended.push_back(finished(job, all.slice_rows(first, job.rows), now));
+      keep(job, all.slice_rows(first, job.rows), now);
       first += job.rows;
     }
-    return ended;
+    return true;
   } catch (const std::exception& e) {
     log_error("encoding failed", "slices", batch.size(), "reason", e.what());
+    return false;
   }
-  ended.clear();
-  if (batch.size() == 1) {
-    ended.push_back({batch[0].slice->fingerprint, false, false, "the encoder failed", {}, now});
-    return ended;
-  }
-  for (size_t i = 0; i < batch.size(); ++i) ended.push_back(std::move(encode(batch.subspan(i, 1), now)[0]));
-  return ended;
 }
 
-EncodedSlice LocalEncoders::finished(const SliceJob& job, Tensor rows, TimePoint started) {
-  EncodedSlice slice{job.slice->fingerprint, true, false, "", {}, started};
-  if (!all_finite(buffers_.backend(), rows)) {
+void LocalEncoders::keep(const SliceJob& job, Tensor rows, TimePoint started) {
+  EncodedSlice slice{job.slice->fingerprint, true, false, "", buffers_.take(job.rows), started};
+  buffers_.backend().cast(slice.rows.rows, rows);
+  slice.rows.judge();
+  made_.push_back(std::move(slice));
+}
+
+// Whether it is known how the slice ended.
+bool LocalEncoders::settle(EncodedSlice& slice) {
+  if (!slice.ok) return true;
+  const std::optional<bool> finite = slice.rows.finite();
+  if (!finite) return false;
+  if (!*finite) {
     slice.ok = false;
     slice.reason = "the encoder's result is not a number";
-    return slice;
+    slice.rows = {};
   }
-  slice.rows = buffers_.take(job.rows);
-  buffers_.backend().cast(slice.rows.rows, rows);
-  return slice;
+  return true;
 }
 
 }  // namespace uhd

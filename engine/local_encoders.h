@@ -22,15 +22,18 @@ class LocalEncoders final : public SliceEncoders {
 
  private:
   std::vector<SliceJob> take_batch(int64_t patches);
-  std::vector<EncodedSlice> encode(std::span<const SliceJob> batch, TimePoint now);
-  EncodedSlice finished(const SliceJob& job, Tensor rows, TimePoint started);
+  bool may_encode() const { return !queue_.empty() && buffers_.free() > 0; }
+  void encode(std::span<const SliceJob> batch, TimePoint now);
+  bool encode_at_once(std::span<const SliceJob> batch, TimePoint now);
+  void keep(const SliceJob& job, Tensor rows, TimePoint started);
+  static bool settle(EncodedSlice& slice);
 
   EncodeSlices encode_;
   RowBuffers& buffers_;
   int64_t batch_patches_;
   int patch_;
   std::deque<SliceJob> queue_;
-  DeviceBuffer batch_rows_;  // grows to the largest batch
+  std::deque<EncodedSlice> made_;  // in order, until the device has judged them
 };
 
 }  // namespace uhd

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "engine/image_workers.h"
+#include "engine/cut_queue.h"
 #include "engine/live_request.h"
 
 namespace uhd {
@@ -18,9 +18,10 @@ namespace uhd {
 struct CancelRequest {
   RequestId id = 0;
 };
-using Mail = std::variant<std::unique_ptr<LiveRequest>, CancelRequest, CutImage>;
+using Mail = std::variant<std::unique_ptr<LiveRequest>, CancelRequest, CutImages>;
 
-// Unbounded: what is posted is bounded by the requests that were accepted.
+// Unbounded: what is posted is bounded by the requests that were accepted, each of which is sent, cut and
+// cancelled once.
 class Mailbox {
  public:
   // False once closed.

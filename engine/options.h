@@ -46,6 +46,8 @@ struct EngineOptions {
   double kv_memory_share = 0.9;   // of what all else leaves free on a device, when kv_memory_bytes is 0
   int context_length = 0;         // 0: the model's, or what the KV memory holds if that is less
   int64_t visual_cache_bytes = int64_t{256} << 20;  // rows of encoded slices, per LLM rank
+  int64_t slice_memory_bytes = int64_t{256} << 20;  // of cut slices that wait, or are encoded
+  int64_t request_memory_bytes = int64_t{1} << 30;  // of accepted requests: images not cut yet, and tokens
   bool share_caches = false;                        // between tenants; off: each API key has its own salt
   bool overlap = true;         // on a device: plan and launch a step before the tokens of the last are known
   double ready_within_s = 30;  // /ready asks that the ranks answered a step so recently

@@ -55,11 +55,38 @@ int agreed_minimum(Backend& backend, Communicator& group, int32_t mine) {
 struct LlmParts {
   std::unique_ptr<LlmWorker> worker;
   EncodeSlices encode;
+  std::unique_ptr<RowBuffers> buffers;
 };
+
+// Of a rank that encodes: what its passes write, too.
+std::unique_ptr<RowBuffers> make_row_buffers(const ModelFiles& files, const EngineOptions& options,
+                                             Backend& backend, bool encodes) {
+  RowSizes sizes;
+  sizes.most_rows = max_piece_rows(files.config, options.image);
+  sizes.width = files.config.language.hidden;
+  sizes.buffers = fair_buffers(static_cast<size_t>(sizes.most_rows) * static_cast<size_t>(sizes.width) *
+                               size_of(backend.activation_dtype()));
+  if (encodes) {
+    // Without queries a slice has at most a row a patch.
+    const int64_t patches = std::max<int64_t>(options.encode.batch_patches, sizes.most_rows);
+    sizes.batch_rows = int64_t{sizes.buffers} * sizes.most_rows;
+    if (files.config.projector.queries == 0) sizes.batch_rows = std::min(sizes.batch_rows, patches);
+  }
+  return std::make_unique<RowBuffers>(backend, sizes);
+}
+
+// Of the products of all that was packed.
+void take_scratch(MemoryPlan& memory, Backend& backend) {
+  memory.take("scratch of products", [&] {
+    backend.take_scratch();
+    return true;
+  });
+}
 
 LlmParts make_parts(const ModelFiles& files, const EngineOptions& options, WorkerSizes sizes, bool encodes,
                     Backend& backend, Communicator& group, MemoryPlan& memory) {
   LlmParts parts;
+  backend.expect_rows(std::max(sizes.step.max_tokens, sizes.step.max_sequences));
   auto llama = memory.take("language model", [&] {
     return std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.matrices,
                                    sizes.step.max_context);
@@ -72,6 +99,11 @@ LlmParts make_parts(const ModelFiles& files, const EngineOptions& options, Worke
     return std::make_unique<LlmWorker>(std::move(llama), backend, group, files.config.language.vocabulary,
                                        sizes);
   });
+  take_scratch(memory, backend);
+  if (group.rank() == 0 && files.config.vision) {
+    parts.buffers = memory.take("rows on their way",
+                                [&] { return make_row_buffers(files, options, backend, encodes); });
+  }
   return parts;
 }
 
@@ -164,12 +196,27 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   memory.tell(message("LLM rank ", group.rank()));
   rank.worker = std::move(parts.worker);
   rank.encode = std::move(parts.encode);
+  rank.buffers = std::move(parts.buffers);
   return rank;
+}
+
+// An idle leader sends a probe every third of ready_within_s; what else it may be busy with is a slice to
+// encode.
+void follow_leader(LlmRank& rank, PlanChannel& plans, const EngineOptions& options,
+                   const ClusterOptions& cluster, const std::function<void(uint64_t step)>& on_overdue) {
+  const double silence_s = options.ready_within_s + cluster.job_deadline_s + cluster.step_deadline_s;
+  Watchdog watchdog(from_seconds(cluster.step_deadline_s), [&](uint64_t step) {
+    log_error("a step did not end in time", "step", step, "seconds", cluster.step_deadline_s);
+    if (on_overdue) on_overdue(step);
+  });
+  rank.worker->follow(plans, watchdog, from_seconds(silence_s));
 }
 
 SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
   EncoderLimits limits;
+  const int64_t queries = int64_t{limits.max_slices} * files.config.projector.queries;
   limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);
+  backend.expect_rows(std::max(limits.max_patches, queries));
   auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
                                                  backend, tower_format(files, options, backend), limits);
   SliceEncoder slices;
@@ -196,9 +243,12 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.info = {options.model_name.empty() ? config.name : options.model_name, family_name(config.family),
                 config.vision.has_value(), parts.sizes.step.max_context, config.language.vocabulary};
   parts.tokenizer = load_tokenizer(options.model);
+  add_end_tokens(options.model, *parts.tokenizer, parts.config.language);
+  warn_of_tokens_beyond(*parts.tokenizer, parts.config.language);
   parts.intake =
       std::make_unique<Intake>(config, parts.tokenizer, load_chat_template(options.model), options.image,
                                IntakeLimits{parts.sizes.step.max_context, parts.sizes.visual_rows});
+  parts.info.max_text_bytes = parts.intake->max_text_bytes();
   parts.metrics = std::make_unique<Metrics>(parts.info.id);
   parts.backend = std::move(rank.device.backend);
   parts.transport = std::move(rank.device.transport);
@@ -206,8 +256,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.worker = std::move(rank.worker);
   parts.server = std::move(server);
   if (!config.vision) return;
-  parts.buffers =
-      std::make_unique<RowBuffers>(*parts.backend, parts.sizes.max_piece_rows, config.language.hidden);
+  parts.buffers = std::move(rank.buffers);
   if (parts.server != nullptr) {
     EncoderPoolLimits limits;
     limits.retries = options.encode.retries;
@@ -220,7 +269,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
                                                      options.encode.batch_patches, config.slicing.patch);
   }
   parts.visual =
-      std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.buffers, *parts.metrics);
+      std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.metrics);
 }
 
 Hello encoder_hello(const ModelFiles& files, const EngineOptions& options, const Backend& backend) {
@@ -236,18 +285,26 @@ void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend&
                  ControlClient& leader, const std::function<bool()>& ended) {
   require(files.config.vision.has_value(), "this model has no vision tower: set encoders.count to 0");
   MemoryPlan memory(backend);
+  struct Parts {
+    SliceEncoder slices;
+    std::unique_ptr<RowBuffers> buffers;
+  };
   const auto build = [&](Backend& on, MemoryPlan& plan) {
-    return plan.take("vision tower", [&] { return make_slice_encoder(files, options, on); });
+    Parts parts;
+    parts.slices = plan.take("vision tower", [&] { return make_slice_encoder(files, options, on); });
+    take_scratch(plan, on);
+    parts.buffers =
+        plan.take("rows on their way", [&] { return make_row_buffers(files, options, on, true); });
+    return parts;
   };
   if (const std::unique_ptr<Backend> rehearsal = backend.rehearsal()) {
     MemoryPlan planned(*rehearsal);
     build(*rehearsal, planned);
     planned.reserve(backend);
   }
-  const SliceEncoder slices = build(backend, memory);
+  const Parts parts = build(backend, memory);
   memory.tell("an encoder");
-  RowBuffers buffers(backend, max_piece_rows(files.config, options.image), files.config.language.hidden);
-  EncoderWorker worker(leader, slices.encode, slices.rows_of, buffers,
+  EncoderWorker worker(leader, parts.slices.encode, parts.slices.rows_of, *parts.buffers,
                        {options.encode.batch_patches, files.config.slicing.patch});
   worker.run(ended);
 }

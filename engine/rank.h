@@ -35,10 +35,16 @@ struct LlmRank {
   RankDevice device;
   std::unique_ptr<Communicator> group;  // of the backend's memory
   std::unique_ptr<LlmWorker> worker;
-  EncodeSlices encode;  // empty: this rank does not encode
+  EncodeSlices encode;                  // empty: this rank does not encode
+  std::unique_ptr<RowBuffers> buffers;  // of a leader with vision
 };
 LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, const ClusterOptions& cluster,
                       RankDevice device, std::unique_ptr<Communicator> host_group, bool encodes);
+
+// The whole life of an LLM rank that is not the leader, once it is made. on_overdue(step), on a thread of its
+// own: the step did not end in time, and nothing can save it.
+void follow_leader(LlmRank& rank, PlanChannel& plans, const EngineOptions& options,
+                   const ClusterOptions& cluster, const std::function<void(uint64_t step)>& on_overdue);
 
 // The vision tower behind the function that encoders call. `rows_of` gives the rows that a slice becomes.
 struct SliceEncoder {

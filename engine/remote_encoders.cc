@@ -11,15 +11,23 @@ namespace {
 
 // Between looks at a transfer under way: links have no way to wake the engine.
 constexpr Duration kTransferPoll = std::chrono::microseconds(200);
+// Links of lost encoders that have not ended; each holds a thread and perhaps memory.
+constexpr size_t kMostDeparted = 64;
 
 }  // namespace
 
 std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
-  for (ServerEvent& event : server_.poll()) handle(event);
+  for (ServerEvent& event : server_.poll()) {
+    guarded(event.encoder, [&] { handle(event); });
+  }
   std::vector<EncoderId> ids;
   for (const auto& [id, peer] : peers_) ids.push_back(id);
-  for (EncoderId id : ids) advance(id, peers_.at(id), now);
+  for (EncoderId id : ids) {
+    guarded(id, [&] { advance(id, peers_.at(id), now); });
+  }
+  settle(now);
   part_with_departed();
+  begin_transfers();
   obey(pool_.tick(now));
   send_slices(now);
   collect();
@@ -27,20 +35,27 @@ std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
 }
 
 std::optional<TimePoint> RemoteEncoders::next_poll(TimePoint now) const {
-  if (!departed_.empty()) return now + kTransferPoll;
+  if (!departed_.empty() || !judged_.empty() || !waiting_.empty()) return now + kTransferPoll;
   for (const auto& [id, peer] : peers_) {
-    if (peer.current || !peer.met) return now + kTransferPoll;
+    if (!peer.moving.empty() || !peer.met) return now + kTransferPoll;
   }
   return pool_.next_deadline();
+}
+
+template <class Work>
+void RemoteEncoders::guarded(EncoderId encoder, const Work& work) {
+  try {
+    work();
+  } catch (const std::exception& e) {
+    log_error("an encoder is sent away", "encoder", encoder, "reason", e.what());
+    server_.close(encoder, "the leader could not go on with it");
+  }
 }
 
 void RemoteEncoders::handle(ServerEvent& event) {
   const EncoderId id = event.encoder;
   if (auto* hello = std::get_if<EncoderJoined>(&event.what)) {
-    Peer& peer = peers_[id];
-    peer.link = link_for(buffers_.backend(), std::move(hello->link), LinkEnd::receives);
-    peer.capacity = static_cast<int>(hello->hello.capacity);
-    meet(id, peer, event.at);
+    joined(id, *hello, event.at);
   } else if (auto* ready = std::get_if<Encoded>(&event.what)) {
     encoded(id, *ready, event.at);
   } else if (auto* failure = std::get_if<EncodeFailed>(&event.what)) {
@@ -53,25 +68,40 @@ void RemoteEncoders::handle(ServerEvent& event) {
   }
 }
 
+void RemoteEncoders::joined(EncoderId encoder, EncoderJoined& hello, TimePoint now) {
+  if (departed_.size() >= kMostDeparted) {
+    return server_.close(encoder, "too many links of lost encoders have not ended yet");
+  }
+  Peer& peer = peers_[encoder];
+  peer.link = link_for(buffers_.backend(), std::move(hello.link), LinkEnd::receives, buffers_.bytes_of_largest());
+  peer.capacity = static_cast<int>(hello.hello.capacity);
+  meet(encoder, peer, now);
+}
+
+// What an encoder may take of the memory for rows: leaves some to who comes next, for a link that has not ended
+// keeps what it has.
+size_t RemoteEncoders::share() const {
+  size_t left = buffers_.count();
+  for (const Departed& departed : departed_) left -= departed.moving.size();
+  return std::clamp<size_t>(left / (peers_.size() + 1), 1, kMostTransfers);
+}
+
 void RemoteEncoders::left(EncoderId encoder, const std::string& reason, TimePoint now) {
   metrics_.encoder_lost();
   pool_.left(encoder, reason, now);
   const auto peer = peers_.find(encoder);
   if (peer == peers_.end()) return;
+  std::erase_if(waiting_, [&](const Transfer& transfer) { return transfer.encoder == encoder; });
   peer->second.link->abort();
-  departed_.push_back({std::move(peer->second.rows), std::move(peer->second.link)});
+  departed_.push_back({std::move(peer->second.moving), std::move(peer->second.link)});
   peers_.erase(peer);
 }
 
-// A link that may still write to its rows keeps them; the others go on meanwhile, with buffers of their own.
+// A link that may still write to its rows keeps them; the others go on meanwhile, with what other memory there
+// is.
 void RemoteEncoders::part_with_departed() {
   for (auto departed = departed_.begin(); departed != departed_.end();) {
-    if (departed->link->poll() != LinkState::failed) {
-      ++departed;
-    } else {
-      buffers_.give_back(std::move(departed->rows));
-      departed = departed_.erase(departed);
-    }
+    departed = departed->link->poll() == LinkState::failed ? departed_.erase(departed) : departed + 1;
   }
 }
 
@@ -89,7 +119,11 @@ void RemoteEncoders::encoded(EncoderId encoder, const Encoded& what, TimePoint n
     pool_.failed(encoder, what.job, "the encoder's rows have another shape than agreed", now);
     return;
   }
-  peers_.at(encoder).waiting.push_back({what.job, job->slice->fingerprint, job->rows});
+  Peer& peer = peers_.at(encoder);
+  if (!peer.announced.insert(what.job).second) {
+    return server_.close(encoder, "it announced the rows of a slice twice");
+  }
+  waiting_.push_back({encoder, what.job, job->slice->fingerprint, job->rows, {}});
 }
 
 // The encoder may be given slices once its link stands.
@@ -106,43 +140,65 @@ void RemoteEncoders::meet(EncoderId encoder, Peer& peer, TimePoint now) {
 
 void RemoteEncoders::advance(EncoderId encoder, Peer& peer, TimePoint now) {
   if (!peer.met) meet(encoder, peer, now);
-  if (peer.current) {
-    switch (peer.link->poll()) {
-      case LinkState::done:
-        finish_transfer(encoder, peer, now);
-        break;
-      case LinkState::failed:
-        server_.close(encoder, message("its link failed: ", peer.link->failure()));
-        return;
-      default:
-        return;
-    }
-  }
-  while (!peer.waiting.empty() && !peer.current) {
-    const Transfer next = peer.waiting.front();
-    peer.waiting.pop_front();
-    if (!pool_.encoded(encoder, next.job, now)) continue;  // overdue meanwhile: tried elsewhere
-    peer.rows = buffers_.take(next.rows);
-    peer.link->begin(next.job, peer.rows.rows);
-    server_.send(encoder, Go{next.job});
-    peer.current = next;
+  if (peer.moving.empty()) return;
+  const LinkState state = peer.link->poll();
+  // What came before the link failed is as good as any.
+  for (; peer.moved < peer.link->ended(); ++peer.moved) arrived(peer);
+  if (state == LinkState::failed) {
+    server_.close(encoder, message("its link failed: ", peer.link->failure()));
   }
 }
 
-void RemoteEncoders::finish_transfer(EncoderId encoder, Peer& peer, TimePoint now) {
-  const Transfer done = *peer.current;
-  peer.current.reset();
-  server_.send(encoder, Done{done.job});
-  StagedRows rows = std::exchange(peer.rows, {});
-  const bool wanted = pool_.encoded(encoder, done.job, now).has_value();
-  if (!wanted) {
-    buffers_.give_back(std::move(rows));
-  } else if (!all_finite(buffers_.backend(), rows.rows)) {
-    buffers_.give_back(std::move(rows));
-    pool_.failed(encoder, done.job, "the encoder's result is not a number", now);
-  } else {
-    arrived_[done.fingerprint] = std::move(rows);
-    pool_.received(encoder, done.job, now);
+// In the order in which they were announced, while there is memory; no encoder takes more than its share of
+// that, so that one which sends nothing does not hold up the others.
+void RemoteEncoders::begin_transfers() {
+  const size_t most = share();
+  for (auto next = waiting_.begin(); next != waiting_.end() && buffers_.free() > 0;) {
+    Peer& peer = peers_.at(next->encoder);
+    if (!pool_.awaits(next->encoder, next->job)) {  // overdue meanwhile: tried elsewhere
+      peer.announced.erase(next->job);
+      next = waiting_.erase(next);
+    } else if (peer.moving.size() >= most) {
+      ++next;
+    } else {
+      guarded(next->encoder, [&] { begin(peer, std::move(*next)); });
+      next = waiting_.erase(next);
+    }
+  }
+}
+
+void RemoteEncoders::begin(Peer& peer, Transfer transfer) {
+  transfer.rows = buffers_.take(transfer.count);
+  peer.link->begin(transfer.job, transfer.rows.rows, &transfer.rows.last_use());
+  server_.send(transfer.encoder, Go{transfer.job});
+  peer.moving.push_back(std::move(transfer));
+}
+
+void RemoteEncoders::arrived(Peer& peer) {
+  Transfer transfer = std::move(peer.moving.front());
+  peer.moving.pop_front();
+  server_.send(transfer.encoder, Done{transfer.job});
+  transfer.rows.judge();
+  judged_.push_back(std::move(transfer));
+}
+
+// A slice has arrived when its values are known to be numbers: nothing reads the rows before.
+void RemoteEncoders::settle(TimePoint now) {
+  while (!judged_.empty()) {
+    const std::optional<bool> finite = judged_.front().rows.finite();
+    if (!finite) return;
+    Transfer transfer = std::move(judged_.front());
+    judged_.pop_front();
+    if (const auto peer = peers_.find(transfer.encoder); peer != peers_.end()) {
+      peer->second.announced.erase(transfer.job);
+    }
+    if (!pool_.awaits(transfer.encoder, transfer.job)) continue;
+    if (*finite) {
+      arrived_[transfer.fingerprint] = std::move(transfer.rows);
+      pool_.received(transfer.encoder, transfer.job, now);
+    } else {
+      pool_.failed(transfer.encoder, transfer.job, "the encoder's result is not a number", now);
+    }
   }
 }
 

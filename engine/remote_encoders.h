@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "cluster/control_server.h"
 #include "cluster/visual_link.h"
@@ -30,32 +31,42 @@ class RemoteEncoders final : public SliceEncoders {
   int queued() const override { return static_cast<int>(pool_.queued()); }
 
  private:
-  // Rows that an encoder has ready; transfers of one link go one after another.
+  // Rows that an encoder has announced, with their memory from when they are on their way.
   struct Transfer {
+    EncoderId encoder = 0;
     JobId job = 0;
     Fingerprint fingerprint;
-    int rows = 0;
+    int count = 0;
+    StagedRows rows;
   };
   struct Peer {
     int capacity = 1;
-    bool met = false;  // the link stands, the pool knows the encoder
-    std::deque<Transfer> waiting;
-    std::optional<Transfer> current;
-    StagedRows rows;                   // of the current transfer
+    bool met = false;                  // the link stands, the pool knows the encoder
+    std::set<JobId> announced;         // whose rows wait, are on their way or are judged
+    std::deque<Transfer> moving;       // in the link's order
+    uint64_t moved = 0;                // by the link
     std::unique_ptr<VisualLink> link;  // gone before the rows that it may be writing to
   };
   // What an encoder that left has still in use: its link ends when it can, and nobody waits.
   struct Departed {
-    StagedRows rows;
+    std::deque<Transfer> moving;
     std::unique_ptr<VisualLink> link;
   };
+  void joined(EncoderId encoder, EncoderJoined& hello, TimePoint now);
+  // Does something with one encoder: an exception ends the connection with it, and nothing else.
+  template <class Work>
+  void guarded(EncoderId encoder, const Work& work);
   void handle(ServerEvent& event);
   void left(EncoderId encoder, const std::string& reason, TimePoint now);
   void encoded(EncoderId encoder, const Encoded& what, TimePoint now);
   void meet(EncoderId encoder, Peer& peer, TimePoint now);
   void advance(EncoderId encoder, Peer& peer, TimePoint now);
   void part_with_departed();
-  void finish_transfer(EncoderId encoder, Peer& peer, TimePoint now);
+  size_t share() const;
+  void begin_transfers();
+  void begin(Peer& peer, Transfer transfer);
+  void arrived(Peer& peer);
+  void settle(TimePoint now);
   void obey(const EncoderPool::Verdict& verdict);
   void send_slices(TimePoint now);
   void collect();
@@ -66,6 +77,8 @@ class RemoteEncoders final : public SliceEncoders {
   EncoderPool pool_;
   std::map<EncoderId, Peer> peers_;
   std::vector<Departed> departed_;
+  std::deque<Transfer> waiting_;  // announced, in order, until there is memory for the rows
+  std::deque<Transfer> judged_;   // arrived, until it is known whether their values are numbers
   std::map<Fingerprint, StagedRows> arrived_;  // until their outcome is told
   std::vector<EncodedSlice> ended_;
   double job_deadline_s_;

@@ -1,49 +1,82 @@
-// Memory for the rows of slices on their way from an encoder to the visual store; used again and again.
+// Memory for the rows of slices on their way from an encoder to the visual store: taken once, used again and
+// again.
 #pragma once
 
+#include <deque>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "kernels/backend.h"
 
 namespace uhd {
 
-// Rows of one slice and the memory they lie in.
-struct StagedRows {
-  DeviceBuffer memory;
-  Tensor rows;  // [n, H]
-};
+class RowBuffers;
 
-// Each buffer holds the largest slice. Not thread-safe.
-class RowBuffers {
+// Rows of one slice and the memory they lie in, which goes back to its buffers with them. Move-only.
+class StagedRows {
  public:
-  RowBuffers(Backend& backend, int max_rows, int width)
-      : backend_(backend), max_rows_(max_rows), width_(width) {}
+  StagedRows() = default;
+  StagedRows(StagedRows&& o) noexcept;
+  StagedRows& operator=(StagedRows&& o) noexcept;
+  ~StagedRows();
+  explicit operator bool() const { return buffer_ != nullptr; }
 
-  StagedRows take(int rows) {
-    check(rows > 0 && rows <= max_rows_, "a slice of ", rows, " rows, but the largest has ", max_rows_);
-    const DType dtype = backend_.activation_dtype();
-    StagedRows staged;
-    if (free_.empty()) {
-      staged.memory =
-          backend_.allocate(static_cast<size_t>(max_rows_) * static_cast<size_t>(width_) * size_of(dtype));
-    } else {
-      staged.memory = std::move(free_.back());
-      free_.pop_back();
-    }
-    staged.rows = staged.memory.as(dtype, {rows, width_});
-    return staged;
-  }
-  void give_back(StagedRows staged) {
-    if (staged.memory) free_.push_back(std::move(staged.memory));
-  }
-  Backend& backend() const { return backend_; }
-  int width() const { return width_; }
+  // What was queued on the memory until it was taken, or until used() was called last.
+  const Mark& last_use() const;
+  void used();
+
+  // Queues a look at the rows: finite() says whether all their values are numbers once the device has come to
+  // it, and nothing before. Waits for nothing.
+  void judge();
+  std::optional<bool> finite() const;
+
+  Tensor rows;  // [n, H]
 
  private:
+  friend class RowBuffers;
+  struct Buffer {
+    Tensor memory;  // [most rows, H]
+    Tensor flags;   // i32 [most rows]
+    std::unique_ptr<Mark> last_use;
+    std::unique_ptr<Readback> verdict;
+  };
+  RowBuffers* owner_ = nullptr;
+  Buffer* buffer_ = nullptr;
+};
+
+struct RowSizes {
+  int buffers = 1;
+  int most_rows = 0;       // of a slice
+  int width = 0;           // H
+  int64_t batch_rows = 0;  // of all slices of one pass; 0: this rank encodes none
+};
+
+// How many buffers of so many bytes are a fair share of a rank's memory.
+int fair_buffers(size_t bytes);
+
+// Takes all of its memory at once. Not thread-safe; outlives what was taken from it.
+class RowBuffers {
+ public:
+  RowBuffers(Backend& backend, const RowSizes& sizes);
+
+  // One must be free. The one that has been free for longest: what was queued on it is likely to be over.
+  StagedRows take(int rows);
+  size_t free() const { return free_.size(); }
+  size_t count() const { return buffers_.size(); }
+  size_t bytes_of_largest() const { return buffers_.front().memory.bytes(); }
+  // Where a pass writes the rows of its slices, [rows, H]. Used by one pass after another.
+  Tensor batch(int64_t rows) const;
+  Backend& backend() const { return backend_; }
+  int width() const { return sizes_.width; }
+
+ private:
+  friend class StagedRows;
   Backend& backend_;
-  int max_rows_;
-  int width_;
-  std::vector<DeviceBuffer> free_;
+  RowSizes sizes_;
+  DeviceBuffer memory_, flags_, batch_;
+  std::vector<StagedRows::Buffer> buffers_;
+  std::deque<StagedRows::Buffer*> free_;
 };
 
 }  // namespace uhd

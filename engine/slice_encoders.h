@@ -45,11 +45,10 @@ class SliceEncoders {
   virtual int queued() const = 0;
 };
 
-// The first of `shapes` and those after it that are equal to it, as many as `batch_patches` allow (at least
-// one): indices of one forward pass. Slices of several requests share it; nothing is padded.
-std::vector<size_t> choose_batch(std::span<const Slice* const> waiting, int64_t batch_patches, int patch);
-
-// Whether every value of host or device rows is a number.
-bool all_finite(Backend& backend, Tensor rows);
+// The first of those that wait and those after it of equal shape, as many as `batch_patches` allow (at least
+// one) and `most` of them: indices of one forward pass. Slices of several requests share it; nothing is
+// padded.
+std::vector<size_t> choose_batch(std::span<const Slice* const> waiting, int64_t batch_patches, int patch,
+                                 size_t most);
 
 }  // namespace uhd

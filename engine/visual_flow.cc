@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace uhd {
 
@@ -37,10 +38,11 @@ void VisualFlow::drop(RequestId request) {
 
 VisualFlow::Progress VisualFlow::poll(TimePoint now, bool gently) {
   for (EncodedSlice& slice : encoders_.poll(now, gently)) {
-    if (slice.ok) {
+    if (slice.ok && fits(slice)) {
       take_encoded(std::move(slice));
     } else {
       fail_waiters(slice);
+      buffers_.give_back(std::move(slice.rows));
     }
   }
   while (!no_room_.empty() && acquire(no_room_.front(), now)) no_room_.pop_front();
@@ -59,7 +61,6 @@ std::vector<Tensor> VisualFlow::take_placements(std::vector<Placement>& placemen
 }
 
 void VisualFlow::placed() {
-  for (Arrived& arrived : placing_) buffers_.give_back(std::move(arrived.rows));
   placing_.clear();
 }
 
@@ -93,10 +94,15 @@ bool VisualFlow::acquire(RequestId request, TimePoint now) {
   return true;
 }
 
+bool VisualFlow::fits(const EncodedSlice& slice) const {
+  const auto rows = static_cast<int64_t>(index_.rows(slice.fingerprint).size());
+  if (slice.rows.rows.rows() == rows) return true;
+  log_error("an encoder made another number of rows", "rows", slice.rows.rows.rows(), "agreed", rows);
+  return false;
+}
+
 void VisualFlow::take_encoded(EncodedSlice slice) {
   const std::span<const int32_t> rows = index_.rows(slice.fingerprint);
-  check(slice.rows.rows.rows() == static_cast<int64_t>(rows.size()), "an encoder made ",
-        slice.rows.rows.rows(), " rows of ", rows.size());
   metrics_.slice_encoded(seconds(Clock::now() - slice.first_sent));
   arrived_.push_back({{{rows.begin(), rows.end()}}, std::move(slice.rows)});
   index_.arrived(slice.fingerprint);
@@ -110,10 +116,10 @@ void VisualFlow::take_encoded(EncodedSlice slice) {
 
 void VisualFlow::fail_waiters(const EncodedSlice& slice) {
   metrics_.slice_failed();
-  const Failure failure =
-      slice.no_encoder
-          ? Failure{503, "no_encoder", "no encoder is there for the image", 5}
-          : Failure{500, "encoding_failed", "the image could not be encoded: " + slice.reason, 0};
+  log_warning("a slice could not be encoded", "reason", slice.reason);
+  const Failure failure = slice.no_encoder
+                              ? Failure{503, "no_encoder", "no encoder is there for the image", 5}
+                              : Failure{500, "encoding_failed", "the image could not be encoded", 0};
   const auto waiting = waiters_.find(slice.fingerprint);
   if (waiting != waiters_.end()) {
     for (const Waiter& waiter : waiting->second) {

@@ -21,11 +21,12 @@ namespace uhd {
 // Used by the engine's thread. References are borrowed.
 class VisualFlow {
  public:
-  VisualFlow(int store_rows, SliceEncoders& encoders, RowBuffers& buffers, Metrics& metrics)
-      : index_(store_rows), encoders_(encoders), buffers_(buffers), metrics_(metrics) {}
+  VisualFlow(int store_rows, SliceEncoders& encoders, Metrics& metrics)
+      : index_(store_rows), encoders_(encoders), metrics_(metrics) {}
 
   // Every visual span of a request, in order: once all of its images are cut. Requests get room in the store
-  // in the order in which they come here.
+  // for all of their spans at once, in the order in which they come here, and keep it until drop(); one that
+  // waits for room holds nothing but its slices (the order in which things are taken: Scheduler).
   void want(RequestId request, std::vector<SliceJob> spans, TimePoint now);
   // The request has ended: its rows may give way, slices that nobody else wants are not encoded.
   void drop(RequestId request);
@@ -73,12 +74,12 @@ class VisualFlow {
     StagedRows rows;
   };
   bool acquire(RequestId request, TimePoint now);
+  bool fits(const EncodedSlice& slice) const;
   void take_encoded(EncodedSlice slice);
   void fail_waiters(const EncodedSlice& slice);
 
   VisualIndex index_;
   SliceEncoders& encoders_;
-  RowBuffers& buffers_;
   Metrics& metrics_;
   std::unordered_map<RequestId, Wanted> wanted_;
   std::deque<RequestId> no_room_;  // wait for rows, in order

@@ -24,7 +24,6 @@ std::optional<std::vector<VisualIndex::State>> VisualIndex::acquire(std::span<co
       states.push_back(State::added);
       continue;
     }
-    check(found->second.rows.size() == static_cast<size_t>(piece.rows), "equal slices differ in rows");
     hold(found->second);
     states.push_back(found->second.arrived ? State::arrived : State::expected);
   }
@@ -93,7 +92,10 @@ int VisualIndex::missing_rows(std::span<const Piece> pieces) const {
   std::set<Fingerprint> counted;
   int missing = 0;
   for (const Piece& piece : pieces) {
-    if (!entries_.contains(piece.fingerprint) && counted.insert(piece.fingerprint).second) {
+    const auto found = entries_.find(piece.fingerprint);
+    if (found != entries_.end()) {
+      check(found->second.rows.size() == static_cast<size_t>(piece.rows), "equal slices differ in rows");
+    } else if (counted.insert(piece.fingerprint).second) {
       missing += piece.rows;
     }
   }

@@ -14,8 +14,9 @@
 namespace uhd {
 
 // Not thread-safe; belongs to the engine's thread. A request holds all rows of its slices from acquire() to
-// release(), so what it prefills again after a preemption is still there. Because a request gets all of its
-// rows or none, requests never wait for each other in a circle.
+// release(), so what it prefills again after a preemption is still there. A request gets all of its
+// rows or none, so that requests never wait for each other's rows in a circle; what else they take, and when,
+// is the Scheduler's contract.
 class VisualIndex {
  public:
   struct Piece {

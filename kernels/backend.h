@@ -96,12 +96,26 @@ class Recording {
   virtual void run() = 0;
 };
 
+// A place in the order of what is queued.
+class Mark {
+ public:
+  virtual ~Mark() = default;
+  // Behind everything queued so far.
+  virtual void set() = 0;
+  // Whether the device has come to where it was set last; true before that. Never waits; from any thread.
+  virtual bool reached() const = 0;
+};
+
 // Host memory that the device fills by itself.
 class Readback {
  public:
   virtual ~Readback() = default;
   // Queues the copy of a dense tensor. What the last one brought is void.
   virtual void begin(Tensor device) = 0;
+  // The same beside what is queued, for a tensor that nothing queued still writes.
+  virtual void begin_beside(Tensor device) = 0;
+  // Whether wait() would wait for nothing.
+  virtual bool ready() const = 0;
   // Waits for what was queued up to begin() and for nothing after it. Valid until the next begin().
   virtual Tensor wait() = 0;
 };
@@ -148,6 +162,7 @@ class Backend {
   virtual void synchronize() = 0;
   // Room for tensors of up to so many bytes.
   virtual std::unique_ptr<Readback> make_readback(size_t bytes) = 0;
+  virtual std::unique_ptr<Mark> make_mark() = 0;
   // Records the operations that `queue` calls, instead of running them. They must have run before in the same
   // shapes, and are operations alone: to allocate, upload, download or wait is an Error. Null: this backend
   // does not record, and `queue` was not called. Must not outlive the backend.
@@ -159,6 +174,11 @@ class Backend {
   // in place). A shard of columns names the `whole` matrix they are of, so that it is quantized as the whole
   // would be.
   virtual Weight pack(Tensor host, WeightFormat format, Tensor whole = {}) = 0;
+  // Products with what is packed from now on have at most so many rows; take_scratch() then takes all memory
+  // that they need beside their operands. Without it they take it when they first need it. On the host,
+  // nothing.
+  virtual void expect_rows(int64_t) {}
+  virtual void take_scratch() {}
 
   // [T,N] = [T,K]·[N,K]ᵀ + bias, then the epilogue. out may be f32 where x is bf16 (logits).
   virtual void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options = {}) = 0;
@@ -213,6 +233,8 @@ class Backend {
   // ids[t] = drawn[at[t]] where at[t] is not -1; ids, at i32 [T], drawn i32 [S].
   virtual void take_drawn(Tensor ids, Tensor drawn, Tensor at) = 0;
   virtual void cast(Tensor out, Tensor x) = 0;
+  // flags i32 [T]: 1 where every value of the row of x [T,W] is finite, else 0.
+  virtual void finite_rows(Tensor flags, Tensor x) = 0;
   // Whole pages inside one layer: pages[to[i]] = pages[from[i]]; i32 [n] each; no page is in both.
   virtual void copy_pages(KvLayer pages, Tensor from, Tensor to) = 0;
 

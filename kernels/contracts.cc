@@ -349,6 +349,12 @@ void cast(Tensor out, Tensor x) {
   same("cast", out, x);
 }
 
+void finite_rows(Tensor flags, Tensor x) {
+  present("finite_rows", {flags, x});
+  matrix("finite_rows", x);
+  index("finite_rows", flags, x.rows());
+}
+
 void copy_pages(const KvLayer& pages, Tensor from, Tensor to) {
   present("copy_pages", {pages.k, pages.v, from, to});
   kv_layer("copy_pages", pages);

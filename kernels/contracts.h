@@ -33,6 +33,7 @@ void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, i
 void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws);
 void take_drawn(Tensor ids, Tensor drawn, Tensor at);
 void cast(Tensor out, Tensor x);
+void finite_rows(Tensor flags, Tensor x);
 void copy_pages(const KvLayer& pages, Tensor from, Tensor to);
 
 }  // namespace uhd::contracts

@@ -223,7 +223,7 @@ ModelConfig read_model_config(const fs::path& directory, const fs::path& vision_
   require(fs::is_directory(directory, error), "there is no model directory ", directory.string());
   ModelConfig model;
   model.directory = directory;
-  const fs::path whole = fs::weakly_canonical(directory, error);
+  const fs::path whole = fs::absolute(directory, error).lexically_normal();
   model.name = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
   if (error || model.name.empty()) model.name = "model";
   model.prefix_language = "model.";

@@ -52,6 +52,9 @@ struct LanguageConfig {
   int32_t pad_id = -1;
 };
 
+// Once each.
+void add_end_token(LanguageConfig& language, int32_t id);
+
 struct VisionConfig {
   int layers = 0;        // that run: up to the selected hidden state
   int total_layers = 0;  // that the checkpoint holds
@@ -118,7 +121,7 @@ struct ImageLayout {
 
 struct ModelConfig {
   Family family = Family::text;
-  std::string name;  // directory name: what /v1/models shows unless configured
+  std::string name;  // of the directory, or of the link to it: what /v1/models shows unless configured
   LanguageConfig language;
   std::optional<VisionConfig> vision;
   ProjectorConfig projector;

@@ -2,11 +2,10 @@
 
 #include <boost/json/parse.hpp>
 #include <charconv>
-#include <cstring>
-#include <fstream>
 #include <system_error>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "model/config_object.h"
 
 namespace uhd {
@@ -17,25 +16,20 @@ namespace json = boost::json;
 
 constexpr uint64_t kLargestHeader = uint64_t{100} << 20;
 
-// The JSON header of a safetensors file; empty when the file is none (the reader of tensors says why).
+// The JSON header of a safetensors file; empty when the file is none (the reader of tensors says why), or not
+// there.
 std::string safetensors_header(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  unsigned char length[8];
-  if (!in.read(reinterpret_cast<char*>(length), sizeof(length))) return "";
+  if (!is_there(file)) return "";
+  const MappedFile mapped(file);
+  const std::string_view text(reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size());
   uint64_t bytes = 0;
-  for (int i = 7; i >= 0; --i) bytes = bytes << 8 | length[i];
-  std::error_code error;
-  const uint64_t size = fs::file_size(file, error);
-  if (error || bytes > kLargestHeader || bytes > size) return "";
-  std::string text(bytes, '\0');
-  if (!in.read(text.data(), static_cast<std::streamsize>(bytes))) return "";
-  return text;
+  if (text.size() < sizeof(bytes)) return "";
+  for (int i = 7; i >= 0; --i) bytes = bytes << 8 | static_cast<unsigned char>(text[static_cast<size_t>(i)]);
+  if (bytes > kLargestHeader || bytes > text.size() - sizeof(bytes)) return "";
+  return std::string(text.substr(sizeof(bytes), bytes));
 }
 
-bool holds_config(const fs::path& folder) {
-  std::error_code error;
-  return fs::is_regular_file(folder / "config.json", error);
-}
+bool holds_config(const fs::path& folder) { return is_there(folder / "config.json"); }
 
 }  // namespace
 

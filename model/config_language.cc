@@ -102,6 +102,11 @@ LanguageConfig read_language_config(const ConfigObject& json, const std::string&
   return c;
 }
 
+void add_end_token(LanguageConfig& language, int32_t id) {
+  std::vector<int32_t>& ids = language.eos_ids;
+  if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+}
+
 void read_token_ids(const ConfigObject& generation, const ConfigObject& outer, const ConfigObject& inner,
                     LanguageConfig& language) {
   const auto first = [&](const char* key) {
@@ -111,7 +116,9 @@ void read_token_ids(const ConfigObject& generation, const ConfigObject& outer, c
     }
     return std::vector<int32_t>{};
   };
-  language.eos_ids = first("eos_token_id");
+  for (const ConfigObject* json : {&generation, &outer, &inner}) {
+    for (const int32_t id : json->ids("eos_token_id", language.vocabulary)) add_end_token(language, id);
+  }
   const auto bos = first("bos_token_id");
   language.bos_id = bos.empty() ? -1 : bos.front();
   // Some publish -1 or an id beyond the vocabulary for padding, which is never fed to the model: not an

@@ -33,7 +33,8 @@ class ConfigObject {
   double number(const char* key, double low, double high, double fallback) const;
   bool flag(const char* key, bool fallback) const;
   std::string text(const char* key, const std::string& fallback) const;
-  // One id or a list of ids in [0, limit); absent: empty.
+  // One id or a list of ids in [0, limit); absent: empty. What is none is left out, with a warning in the
+  // log.
   std::vector<int32_t> ids(const char* key, int64_t limit) const;
   // Exactly `count` numbers; absent: empty.
   std::vector<double> numbers(const char* key, size_t count, double low, double high) const;

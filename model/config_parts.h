@@ -9,8 +9,8 @@ namespace uhd {
 // A Llama, Mistral or Qwen2 language model. `architecture` decides defaults and the biases of q, k and v.
 LanguageConfig read_language_config(const ConfigObject& json, const std::string& model_type);
 
-// End, begin and padding ids: generation_config.json over the model's own; `outer` and then `inner` hold the
-// latter.
+// End, begin and padding ids. Every file may name ends: all of them count. For the others
+// generation_config.json stands over the model's own; `outer` and then `inner` hold the latter.
 void read_token_ids(const ConfigObject& generation, const ConfigObject& outer, const ConfigObject& inner,
                     LanguageConfig& language);
 

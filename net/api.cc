@@ -2,34 +2,65 @@
 
 #include <boost/json.hpp>
 #include <ctime>
-#include <random>
 
 #include "base/error.h"
+#include "net/ascii.h"
 #include "net/completion.h"
+#include "net/utf8.h"
 
 namespace uhd {
 namespace {
-
-uint64_t random_bits() {
-  thread_local std::mt19937_64 generator{[] {
-    std::random_device device;
-    return uint64_t{device()} << 32 | device();
-  }()};
-  return generator();
-}
 
 ApiKeys load_keys(const NetOptions& options) {
   return options.api_keys_file.empty() ? ApiKeys() : ApiKeys(std::filesystem::path(options.api_keys_file));
 }
 
+std::shared_ptr<BodyBudget> make_budget(const NetOptions& options) {
+  return std::make_shared<BodyBudget>(options.max_total_body_bytes,
+                                      std::max(options.max_client_body_bytes, options.max_body_bytes));
+}
+
+// Bodies that this server cannot read, told by their headers.
+std::optional<HttpResponse> refuse_media(const HttpRequest& request) {
+  const auto unsupported = [](const auto&... text) {
+    return error_response({415, message(text...), "", "unsupported_media_type"});
+  };
+  const std::string encoding = lower_ascii(request.header("content-encoding"));
+  if (!encoding.empty() && encoding != "identity") {
+    return unsupported("The body is compressed with '", quoted(encoding, 40),
+                       "'; this server takes it without a Content-Encoding.");
+  }
+  const std::string_view type = request.header("content-type");
+  if (lower_ascii(type).starts_with("multipart/")) {
+    return unsupported("The body is '", quoted(type, 60), "'; this server takes application/json.");
+  }
+  const std::string transfer = lower_ascii(request.header("transfer-encoding"));
+  if (!transfer.empty() && transfer != "chunked") {
+    return error_response({501,
+                           message("The transfer encoding '", quoted(transfer, 40), "' is not known here."),
+                           "", "unsupported_encoding"});
+  }
+  return std::nullopt;
+}
+
+struct HeldImage {
+  std::shared_ptr<const std::string> bytes;
+  std::unique_ptr<BodyBudget::Hold> hold;
+};
+
 }  // namespace
 
 Api::Api(Engine& engine, const NetOptions& options)
-    : engine_(engine), options_(options), keys_(load_keys(options)), created_(std::time(nullptr)) {
+    : engine_(engine),
+      options_(options),
+      access_(options),
+      keys_(load_keys(options)),
+      budget_(make_budget(options)),
+      created_(std::time(nullptr)) {
   using Asked = const HttpRequest&;
   router_.add("GET", "/health", [](Asked) { return health_page(); });
   router_.add("GET", "/ready", [this](Asked) { return ready_page(engine_.stats()); });
-  router_.add("GET", "/metrics", [this](Asked) { return metrics_page(engine_, metrics_); });
+  router_.add("GET", "/metrics", [this](Asked) { return metrics_page(engine_, metrics_, budget_->held()); });
   router_.add("GET", "/v1/models", [this](Asked r) { return models(r); });
   router_.add("GET", "/v1/models/", [this](Asked r) { return models(r); });
   router_.add("POST", "/v1/chat/completions", [this](Asked r) { return complete(Endpoint::chat, r); });
@@ -39,16 +70,10 @@ Api::Api(Engine& engine, const NetOptions& options)
 }
 
 std::optional<HttpResponse> Api::refuse(HttpRequest& request) const {
-  if (request.method == "OPTIONS" && !options_.cors_origin.empty()) {
-    return HttpResponse{
-        .status = 204,
-        .headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
-                    {"Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id"},
-                    {"Access-Control-Max-Age", "600"}}};
-  }
+  if (auto answer = access_.answer(request)) return answer;
+  if (auto refused = refuse_media(request)) return refused;
   if (!keys_.asked() || request.path == "/health") return std::nullopt;
-  const auto header = request.headers.find("authorization");
-  const auto tenant = keys_.tenant(header == request.headers.end() ? std::string_view() : header->second);
+  const auto tenant = keys_.tenant(request.header("authorization"));
   if (!tenant) {
     HttpResponse response = error_response(
         {401, "A valid API key is needed: 'Authorization: Bearer KEY'.", "", "invalid_api_key"});
@@ -75,15 +100,18 @@ std::shared_ptr<void> Api::take_ticket(const std::string& client) {
 
 Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
   if (draining_) return error_response({503, "The server is shutting down.", "", "shutting_down", 5});
-  auto parsed = parse_call(endpoint, request.body, engine_.model(), options_, random_bits());
+  auto parsed = parse_call(endpoint, request.body, engine_.model(), options_);
   if (const auto* error = std::get_if<ApiError>(&parsed)) return error_response(*error);
   Call& call = std::get<Call>(parsed);
+  const std::string& client = request.tenant.empty() ? request.client : request.tenant;
   for (Request& r : call.requests) {
     r.tenant = request.tenant;
+    r.client = client;
     r.trace_id = request.id;
     if (options_.request_timeout_s > 0) r.deadline = Clock::now() + from_seconds(options_.request_timeout_s);
   }
-  auto ticket = take_ticket(request.tenant.empty() ? request.client : request.tenant);
+  hold_images(request, call);
+  auto ticket = take_ticket(request.sender());
   if (ticket.use_count() == 0) {
     return error_response(
         {429,
@@ -92,6 +120,24 @@ Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
   }
   const std::string id = (endpoint == Endpoint::chat ? "chatcmpl-" : "cmpl-") + request.id;
   return std::make_shared<Completion>(engine_, std::move(call), id, std::time(nullptr), std::move(ticket));
+}
+
+void Api::hold_images(const HttpRequest& request, Call& call) const {
+  std::map<const std::string*, std::shared_ptr<const std::string>> held;  // choices share their images
+  for (Request& r : call.requests) {
+    for (Message& m : r.messages) {
+      for (MessagePart& part : m.parts) {
+        if (part.image == nullptr) continue;
+        auto& image = held[part.image.get()];
+        if (image == nullptr) {
+          const auto size = static_cast<int64_t>(part.image->size());
+          const auto holder = std::make_shared<HeldImage>(part.image, budget_->keep(request.sender(), size));
+          image = {holder, holder->bytes.get()};
+        }
+        part.image = image;
+      }
+    }
+  }
 }
 
 Reply Api::models(const HttpRequest& request) const {
@@ -104,7 +150,7 @@ Reply Api::models(const HttpRequest& request) const {
 }
 
 Reply Api::tokenize(const HttpRequest& request) const {
-  const auto call = parse_tokenize(request.body);
+  const auto call = parse_tokenize(request.body, options_);
   if (const auto* error = std::get_if<ApiError>(&call)) return error_response(*error);
   const auto& [text, add_special] = std::get<TokenizeCall>(call);
   const std::vector<int32_t> ids = engine_.tokenize(text, add_special);
@@ -115,7 +161,7 @@ Reply Api::tokenize(const HttpRequest& request) const {
 }
 
 Reply Api::detokenize(const HttpRequest& request) const {
-  const auto ids = parse_detokenize(request.body, engine_.model());
+  const auto ids = parse_detokenize(request.body, engine_.model(), options_);
   if (const auto* error = std::get_if<ApiError>(&ids)) return error_response(*error);
   const boost::json::object body{{"prompt", engine_.detokenize(std::get<std::vector<int32_t>>(ids))}};
   return HttpResponse{.body = boost::json::serialize(body)};

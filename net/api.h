@@ -8,7 +8,9 @@
 #include <string>
 
 #include "engine/engine.h"
+#include "net/access.h"
 #include "net/api_keys.h"
+#include "net/body_budget.h"
 #include "net/http.h"
 #include "net/metrics_page.h"
 #include "net/openai.h"
@@ -24,7 +26,7 @@ class Api {
   Api(Engine& engine, const NetOptions& options);
 
   // Empty when the request may go on; fills in its tenant. Needs only path and headers: asked before a body
-  // is read.
+  // is read. The answer to a preflight is given here, too.
   std::optional<HttpResponse> refuse(HttpRequest& request) const;
   Reply handle(const HttpRequest& request) { return router_.handle(request); }
   void count(const std::string& path, int status) {
@@ -34,11 +36,15 @@ class Api {
   // New completions get 503 from now on.
   void drain() { draining_ = true; }
   HttpMetrics& metrics() { return metrics_; }
+  const Access& access() const { return access_; }
+  BodyBudget& budget() { return *budget_; }
 
  private:
   Reply complete(Endpoint endpoint, const HttpRequest& request);
   Reply models(const HttpRequest& request) const;
   Reply tokenize(const HttpRequest& request) const;
+  // The bytes of images are counted until the engine lets them go.
+  void hold_images(const HttpRequest& request, Call& call) const;
   Reply detokenize(const HttpRequest& request) const;
   // One running request of this client, given back when destroyed; null when it has too many.
   std::shared_ptr<void> take_ticket(const std::string& client);
@@ -50,7 +56,9 @@ class Api {
 
   Engine& engine_;
   const NetOptions options_;
+  const Access access_;
   const ApiKeys keys_;
+  const std::shared_ptr<BodyBudget> budget_;
   const int64_t created_;  // of the model, as /v1/models shows it: the start of the server
   Router router_;
   HttpMetrics metrics_;

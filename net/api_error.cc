@@ -3,8 +3,12 @@
 #include <boost/json.hpp>
 #include <cmath>
 
+#include "net/utf8.h"
+
 namespace uhd {
 namespace {
+
+constexpr size_t kMostMessage = 2000;
 
 std::string_view type_of(int status) {
   switch (status) {
@@ -34,11 +38,12 @@ ApiError api_error(const Failure& failure) {
   return {failure.status, failure.message, "", failure.code, failure.retry_after_s};
 }
 
+// Texts of others (a template's, an engine's) may quote whatever a client wrote.
 std::string error_json(const ApiError& error) {
   return boost::json::serialize(
-      boost::json::object{{"error", boost::json::object{{"message", error.message},
+      boost::json::object{{"error", boost::json::object{{"message", quoted(error.message, kMostMessage)},
                                                         {"type", type_of(error.status)},
-                                                        {"param", text_or_null(error.param)},
+                                                        {"param", text_or_null(quoted(error.param))},
                                                         {"code", text_or_null(error.code)}}}});
 }
 

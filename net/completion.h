@@ -34,7 +34,7 @@ class Completion {
   // Server-sent events to write now; empty when not streaming.
   std::string take(ChoiceEvent&& event) { return writer_.take(event.choice, std::move(event.event)); }
   bool finished() const { return writer_.finished(); }
-  bool begun() const { return writer_.begun(); }
+  void begin() { writer_.begin(); }  // the header of a stream is sent before its first event
   // Of a finished completion of which nothing was streamed yet: the answer, or the failure.
   HttpResponse response() const;
   const std::optional<ApiError>& failure() const { return writer_.failure(); }

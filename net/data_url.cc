@@ -1,9 +1,9 @@
 #include "net/data_url.h"
 
-#include <algorithm>
 #include <array>
 
 #include "base/error.h"
+#include "net/ascii.h"
 
 namespace uhd {
 namespace {
@@ -15,15 +15,56 @@ constexpr std::array<int8_t, 256> make_base64_table() {
   for (size_t i = 0; i < kAlphabet.size(); ++i) {
     table[static_cast<uint8_t>(kAlphabet[i])] = static_cast<int8_t>(i);
   }
+  table['-'] = table['+'];  // the alphabet of URLs
+  table['_'] = table['/'];
   return table;
 }
 constexpr auto kBase64 = make_base64_table();
 
-bool starts_with_ignoring_case(std::string_view text, std::string_view lower) {
-  return text.size() >= lower.size() &&
-         std::equal(lower.begin(), lower.end(), text.begin(), [](char a, char b) {
-           return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b + 32) : b);
-         });
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char lower = lower_ascii(c);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+// The characters of the data of a URL: escapes decoded, whitespace left out.
+class DataCharacters {
+ public:
+  explicit DataCharacters(std::string_view text) : text_(text) {}
+  // False at the end.
+  bool next(char& c) {
+    while (at_ < text_.size()) {
+      c = text_[at_++];
+      if (c == '%' && at_ + 1 < text_.size()) c = unescaped(c);
+      if (!is_space_ascii(c)) return true;
+    }
+    return false;
+  }
+
+ private:
+  char unescaped(char percent) {
+    const int high = hex_digit(text_[at_]);
+    const int low = hex_digit(text_[at_ + 1]);
+    if (high < 0 || low < 0) return percent;
+    at_ += 2;
+    return static_cast<char>(high << 4 | low);
+  }
+
+  std::string_view text_;
+  size_t at_ = 0;
+};
+
+int64_t decoded_bytes(std::string_view text) {
+  int64_t characters = 0;
+  char c = 0;
+  for (DataCharacters data(text); data.next(c);) characters += c != '=' ? 1 : 0;
+  return characters / 4 * 3 + characters % 4 * 3 / 4;
+}
+
+// A picture, or a label that says nothing: what the bytes are decides.
+bool may_be_image(std::string_view type) {
+  return type.empty() || type.starts_with("image/") || type == "application/octet-stream" ||
+         type == "binary/octet-stream";
 }
 
 bool is_image_file(std::string_view b) {
@@ -37,41 +78,45 @@ ApiError bad_url(std::string text) { return {400, std::move(text), "", "invalid_
 }  // namespace
 
 std::optional<std::string> decode_base64(std::string_view text) {
-  for (int padding = 0; padding < 2 && text.ends_with('='); ++padding) text.remove_suffix(1);
-  if (text.size() % 4 == 1) return std::nullopt;
   std::string bytes;
-  bytes.reserve(text.size() / 4 * 3 + 2);
+  bytes.reserve(static_cast<size_t>(decoded_bytes(text)));
   uint32_t bits = 0;
-  int held = 0;
-  for (const char c : text) {
-    const int8_t six = kBase64[static_cast<uint8_t>(c)];
-    if (six < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<uint32_t>(six);
-    held += 6;
-    if (held >= 8) {
-      held -= 8;
-      bytes.push_back(static_cast<char>(bits >> held & 0xFF));
+  size_t characters = 0;
+  int padding = 0;
+  char c = 0;
+  for (DataCharacters data(text); data.next(c);) {
+    if (c == '=') {
+      if (++padding > 2) return std::nullopt;
+      continue;
     }
+    const int8_t six = kBase64[static_cast<uint8_t>(c)];
+    if (six < 0 || padding > 0) return std::nullopt;
+    bits = bits << 6 | static_cast<uint32_t>(six);
+    const size_t held = ++characters * 6 % 8;  // bits that are no byte yet
+    if (held != 6) bytes.push_back(static_cast<char>(bits >> held & 0xFF));
   }
+  if (characters % 4 == 1) return std::nullopt;
   return bytes;
 }
 
 std::variant<std::string, ApiError> decode_image_url(std::string_view url, int64_t max_bytes) {
-  if (!starts_with_ignoring_case(url, "data:")) {
+  url = trim_ascii(url.substr(0, url.find('#')));
+  if (lower_ascii(url.substr(0, 5)) != "data:") {
     return bad_url(
         "Images are taken as data URLs (data:image/png;base64,...); this server does not fetch other URLs.");
   }
   const size_t comma = url.find(',');
   if (comma == std::string_view::npos) return bad_url("The data URL has no comma before its data.");
-  const std::string_view header = url.substr(0, comma);
-  std::string_view data = url.substr(comma + 1);
-  if (!starts_with_ignoring_case(header.substr(5), "image/")) {
+  const std::string header = lower_ascii(url.substr(5, comma - 5));
+  const std::string_view data = url.substr(comma + 1);
+  const size_t marker = header.rfind(';');
+  if (!may_be_image(trim_ascii(std::string_view(header).substr(0, header.find(';'))))) {
     return bad_url("The data URL's media type must be an image (image/jpeg, image/png or image/webp).");
   }
-  if (header.size() < 7 || !starts_with_ignoring_case(header.substr(header.size() - 7), ";base64")) {
+  if (marker == std::string::npos || trim_ascii(std::string_view(header).substr(marker + 1)) != "base64") {
     return bad_url("The data URL's data must be base64.");
   }
-  if (static_cast<int64_t>(data.size() / 4 * 3) > max_bytes) {
+  if (decoded_bytes(data) > max_bytes) {
     return ApiError{413, message("The image is larger than the limit of ", max_bytes, " bytes."), "",
                     "image_too_large"};
   }

@@ -1,16 +1,21 @@
 #include "net/http_server.h"
 
+#include <algorithm>
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -25,18 +30,48 @@ namespace uhd {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
+namespace {
+
+// Limits are by address; of IPv6, where one client has many, by the network of 64 bits.
+std::string client_of(const tcp::socket& socket) {
+  boost::system::error_code failed;
+  const asio::ip::address address = socket.remote_endpoint(failed).address();
+  if (failed) return "?";
+  if (!address.is_v6()) return address.to_string();
+  const asio::ip::address_v6 v6 = address.to_v6();
+  if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
+  auto bytes = v6.to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), uint8_t{0});
+  return v6.is_loopback() ? v6.to_string() : asio::ip::address_v6(bytes).to_string();
+}
+
+void say_full(tcp::socket& socket) {
+  static constexpr std::string_view kFull =
+      "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  boost::system::error_code ignored;
+  socket.non_blocking(true, ignored);
+  socket.write_some(asio::buffer(kFull), ignored);
+}
+
+}  // namespace
+
 struct HttpServer::Impl {
-  explicit Impl(const NetOptions& net) : options(net), acceptor(asio::make_strand(*io)) {}
+  explicit Impl(const NetOptions& net) : options(net), connections(net.max_connections) {}
 
   void listen();
-  asio::awaitable<void> accept();
+  std::vector<tcp::endpoint> addresses();
+  boost::system::error_code listen_at(tcp::endpoint endpoint);
+  asio::awaitable<void> accept(tcp::acceptor& acceptor);
   void admit(tcp::socket socket);
   void for_each_session(void (HttpSession::*call)());
 
   const NetOptions options;
   const std::shared_ptr<asio::io_context> io = std::make_shared<asio::io_context>();
-  tcp::acceptor acceptor;  // on a strand: stop() closes it while another thread may accept
+  std::deque<tcp::acceptor> acceptors;  // each on a strand: stop() closes it while another thread may accept
   std::unique_ptr<Api> api;
+  Connections connections;
+  std::unique_ptr<asio::thread_pool> small_intake;
+  std::unique_ptr<asio::thread_pool> large_intake;
   std::unique_ptr<SessionContext> context;
   std::vector<std::thread> threads;
 
@@ -46,33 +81,74 @@ struct HttpServer::Impl {
   bool stopping = false;
 };
 
-void HttpServer::Impl::listen() {
+// Every address that the name stands for.
+std::vector<tcp::endpoint> HttpServer::Impl::addresses() {
   boost::system::error_code failed;
   tcp::resolver resolver(*io);
   const auto found =
       resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, failed);
   require(!failed && !found.empty(), "net.host: cannot find the address '", options.host, "'");
-  const tcp::endpoint endpoint = found.begin()->endpoint();
+  std::vector<tcp::endpoint> endpoints;
+  for (const auto& entry : found) {
+    const tcp::endpoint endpoint = entry.endpoint();
+    if (std::find(endpoints.begin(), endpoints.end(), endpoint) == endpoints.end())
+      endpoints.push_back(endpoint);
+  }
+  return endpoints;
+}
+
+boost::system::error_code HttpServer::Impl::listen_at(tcp::endpoint endpoint) {
+  boost::system::error_code failed;
+  tcp::acceptor acceptor(asio::make_strand(*io));
   const auto attempt = [&](auto step) {
     if (!failed) step();
   };
   attempt([&] { acceptor.open(endpoint.protocol(), failed); });
   attempt([&] { acceptor.set_option(tcp::acceptor::reuse_address(true), failed); });
+  if (endpoint.protocol() == tcp::v6()) {  // "::" is every address of both families
+    const bool both = endpoint.address().is_unspecified();
+    attempt([&] { acceptor.set_option(asio::ip::v6_only(!both), failed); });
+  }
   attempt([&] { acceptor.bind(endpoint, failed); });
   attempt([&] { acceptor.listen(tcp::acceptor::max_listen_connections, failed); });
-  if (failed == asio::error::address_in_use) {
-    throw Error(message("port ", options.port, " of ", options.host,
-                        " is in use by another program; choose another one with --net.port=N"));
-  }
-  require(!failed, "cannot listen on ", options.host, ":", options.port, ": ", failed.message());
+  if (!failed) acceptors.push_back(std::move(acceptor));
+  return failed;
 }
 
-asio::awaitable<void> HttpServer::Impl::accept() {
+// All addresses get one port. One that the machine lacks (a host without IPv6) is left out while another
+// one works.
+void HttpServer::Impl::listen() {
+  std::vector<tcp::endpoint> endpoints = addresses();
+  std::stable_sort(endpoints.begin(), endpoints.end(), [](const auto& a, const auto& b) {
+    return a.address().is_v4() && !b.address().is_v4();  // the url that is printed: the plain one
+  });
+  boost::system::error_code last;
+  for (tcp::endpoint endpoint : endpoints) {
+    if (!acceptors.empty()) endpoint.port(acceptors.front().local_endpoint().port());
+    const boost::system::error_code failed = listen_at(endpoint);
+    if (failed == asio::error::address_in_use) {
+      throw Error(message("port ", endpoint.port(), " of ", options.host,
+                          " is in use by another program; choose another one with --net.port=N"));
+    }
+    if (failed) {
+      log_warning("an address of net.host is not served", "address", endpoint.address().to_string(), "why",
+                  failed.message());
+      last = failed;
+    }
+  }
+  if (acceptors.empty() && endpoints.front().address() == asio::ip::address_v6::any()) {
+    last = listen_at(tcp::endpoint(tcp::v4(), static_cast<uint16_t>(options.port)));  // no IPv6 here
+  }
+  require(!acceptors.empty(), "cannot listen on ", options.host, ":", options.port, ": ", last.message());
+}
+
+asio::awaitable<void> HttpServer::Impl::accept(tcp::acceptor& acceptor) {
   while (acceptor.is_open()) {
     auto accepted = co_await acceptor.async_accept(asio::as_tuple(asio::use_awaitable));
     if (std::get<0>(accepted) == asio::error::operation_aborted) co_return;
     if (std::get<0>(accepted)) {  // out of descriptors, most likely: others must end first
       log_warning("cannot accept a connection", "why", std::get<0>(accepted).message());
+      connections.make_room();
       asio::steady_timer pause(acceptor.get_executor(), std::chrono::milliseconds(100));
       co_await pause.async_wait(asio::use_awaitable);
       continue;
@@ -86,29 +162,29 @@ asio::awaitable<void> HttpServer::Impl::accept() {
 }
 
 void HttpServer::Impl::admit(tcp::socket socket) {
-  HttpMetrics& metrics = api->metrics();
-  if (metrics.connections >= options.max_connections) {
-    ++metrics.refused_connections;
-    static constexpr std::string_view kFull =
-        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: "
-        "close\r\n\r\n";
-    boost::system::error_code ignored;
-    socket.non_blocking(true, ignored);
-    socket.write_some(asio::buffer(kFull), ignored);
-    return;
+  using Link = std::atomic<std::weak_ptr<HttpSession>>;
+  const auto link = std::make_shared<Link>();
+  Connection connection{.client = client_of(socket)};
+  connection.place = connections.enter(connection.client, [link] {
+    if (const auto session = link->load().lock()) session->give_way();
+  });
+  if (connection.place == nullptr) {
+    ++api->metrics().refused_connections;
+    return say_full(socket);
   }
   boost::system::error_code failed;
-  const bool v6 = socket.local_endpoint(failed).protocol() == tcp::v6();
-  const int native = failed ? -1 : socket.release(failed);
+  connection.v6 = socket.local_endpoint(failed).protocol() == tcp::v6();
+  connection.socket = failed ? -1 : socket.release(failed);
   if (failed) return;
-  ++metrics.connections;
+  ++api->metrics().connections;
   std::lock_guard lock(mutex);
   const uint64_t number = next_session++;
-  const auto session = start_session(io, native, v6, *context, [this, number] {
+  const auto session = start_session(io, std::move(connection), *context, [this, number] {
     --api->metrics().connections;
     std::lock_guard again(mutex);
     sessions.erase(number);
   });
+  link->store(session);
   sessions[number] = session;
   if (stopping) session->close();
 }
@@ -132,9 +208,15 @@ HttpServer::~HttpServer() { stop(); }
 
 void HttpServer::start(Engine& engine) {
   impl_->api = std::make_unique<Api>(engine, impl_->options);
-  impl_->context.reset(new SessionContext{*impl_->api, impl_->options});
-  asio::co_spawn(
-      impl_->acceptor.get_executor(), [this] { return impl_->accept(); }, asio::detached);
+  const auto readers = static_cast<size_t>(impl_->options.intake_threads);
+  impl_->small_intake = std::make_unique<asio::thread_pool>(readers);
+  impl_->large_intake = std::make_unique<asio::thread_pool>(readers);
+  impl_->context.reset(
+      new SessionContext{*impl_->api, impl_->options, {*impl_->small_intake, *impl_->large_intake}});
+  for (tcp::acceptor& acceptor : impl_->acceptors) {
+    asio::co_spawn(
+        acceptor.get_executor(), [this, &acceptor] { return impl_->accept(acceptor); }, asio::detached);
+  }
   for (int i = 0; i < impl_->options.threads; ++i) {
     impl_->threads.emplace_back([io = impl_->io] {
       for (;;) {
@@ -149,10 +231,10 @@ void HttpServer::start(Engine& engine) {
   }
 }
 
-int HttpServer::port() const { return impl_->acceptor.local_endpoint().port(); }
+int HttpServer::port() const { return impl_->acceptors.front().local_endpoint().port(); }
 
 std::string HttpServer::url() const {
-  const tcp::endpoint at = impl_->acceptor.local_endpoint();
+  const tcp::endpoint at = impl_->acceptors.front().local_endpoint();
   const std::string host =
       at.address().is_v6() ? "[" + at.address().to_string() + "]" : at.address().to_string();
   return message("http://", host, ":", at.port());
@@ -173,10 +255,14 @@ void HttpServer::stop() {
     std::lock_guard lock(impl_->mutex);
     impl_->stopping = true;
   }
-  asio::post(impl_->acceptor.get_executor(), [this] { impl_->acceptor.close(); });
+  for (tcp::acceptor& acceptor : impl_->acceptors) {
+    asio::post(acceptor.get_executor(), [&acceptor] { acceptor.close(); });
+  }
   impl_->for_each_session(&HttpSession::close);
   for (std::thread& thread : impl_->threads) thread.join();  // run() returns when every session has ended
   impl_->threads.clear();
+  impl_->small_intake->join();
+  impl_->large_intake->join();
 }
 
 }  // namespace uhd

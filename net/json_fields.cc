@@ -48,6 +48,8 @@ void throw_unsupported(const std::string& path, std::string_view text) {
   throw ApiError{400, message("'", path, "': ", text), path, "unsupported_parameter"};
 }
 
+std::string element(const std::string& path, size_t i) { return message(path, '[', i, ']'); }
+
 int64_t to_integer(const json::value& v, const std::string& path, int64_t min, int64_t max) {
   const std::optional<int64_t> n = whole(v);
   if (!n || *n < min || *n > max) {

@@ -42,6 +42,9 @@ class Fields {
                                   const boost::json::value& found);
 [[noreturn]] void throw_unsupported(const std::string& path, std::string_view text);
 
+// "messages[3]"
+std::string element(const std::string& path, size_t i);
+
 // The checks behind Fields, for elements of arrays.
 int64_t to_integer(const boost::json::value& v, const std::string& path, int64_t min, int64_t max);
 double to_number(const boost::json::value& v, const std::string& path, NumberRange range);

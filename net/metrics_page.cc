@@ -38,14 +38,15 @@ void HttpMetrics::count(const std::string& route, int status) {
   ++requests_[{route, status}];
 }
 
-std::string HttpMetrics::text() const {
+std::string HttpMetrics::text(int64_t body_bytes) const {
   std::ostringstream out;
   single(out, "uhd_http_connections", "gauge", "Open connections.", connections);
   single(out, "uhd_http_refused_connections_total", "counter", "Connections over the limit.",
          refused_connections);
   single(out, "uhd_http_disconnected_clients_total", "counter",
          "Clients that left before their answer was complete.", disconnected_clients);
-  single(out, "uhd_http_body_bytes", "gauge", "Bytes of request bodies held.", body_bytes);
+  single(out, "uhd_http_body_bytes", "gauge",
+         "Bytes held of request bodies, and of images until they are cut.", body_bytes);
   metric(out, "uhd_http_requests_total", "counter", "Requests answered, by route and status.");
   std::lock_guard lock(mutex_);
   for (const auto& [key, count] : requests_) {
@@ -55,8 +56,8 @@ std::string HttpMetrics::text() const {
   return out.str();
 }
 
-HttpResponse metrics_page(const Engine& engine, const HttpMetrics& http) {
-  return {.body = engine.metrics_text() + http.text(),
+HttpResponse metrics_page(const Engine& engine, const HttpMetrics& http, int64_t body_bytes) {
+  return {.body = engine.metrics_text() + http.text(body_bytes),
           .content_type = "text/plain; version=0.0.4; charset=utf-8"};
 }
 

@@ -17,19 +17,19 @@ namespace uhd {
 class HttpMetrics {
  public:
   void count(const std::string& route, int status);
-  std::string text() const;  // Prometheus
+  std::string text(int64_t body_bytes) const;  // Prometheus
 
   std::atomic<int64_t> connections{0};
   std::atomic<int64_t> refused_connections{0};
   std::atomic<int64_t> disconnected_clients{0};  // gone before their answer was complete
-  std::atomic<int64_t> body_bytes{0};            // held now
 
  private:
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, int>, int64_t> requests_;
 };
 
-HttpResponse metrics_page(const Engine& engine, const HttpMetrics& http);
+// `body_bytes`: of requests, held now.
+HttpResponse metrics_page(const Engine& engine, const HttpMetrics& http, int64_t body_bytes);
 HttpResponse health_page();  // the process answers
 HttpResponse ready_page(
     const EngineStats& stats);  // 200 when the ranks answered a real step recently, else 503

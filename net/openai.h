@@ -32,16 +32,17 @@ struct Call {
   bool logprobs = false;
 };
 
-// `random_seed` is used when the call gives no seed. Tenant, deadline and trace id are left to the caller.
+// Tenant, client, deadline and trace id are left to the caller.
 std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
-                                        const NetOptions& limits, uint64_t random_seed);
+                                        const NetOptions& limits);
 
 struct TokenizeCall {
   std::string text;
   bool add_special = true;
 };
-std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body);
-std::variant<std::vector<int32_t>, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model);
+std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body, const NetOptions& limits);
+std::variant<std::vector<int32_t>, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model,
+                                                              const NetOptions& limits);
 
 std::string model_json(const ModelInfo& model, int64_t created);
 std::string models_json(const ModelInfo& model, int64_t created);
@@ -58,6 +59,7 @@ class ReplyWriter {
   bool finished() const { return failure_.has_value() || ended_ == choices_.size(); }
   const std::optional<ApiError>& failure() const { return failure_; }
   bool begun() const { return begun_; }  // a frame other than an error was given out
+  void begin() { begun_ = true; }        // the stream's header is sent: failures become events
   std::string body() const;              // not streaming, finished, no failure
   Usage usage() const;                   // summed over prompts and choices
 
@@ -65,11 +67,13 @@ class ReplyWriter {
   struct Choice {
     bool begun = false;
     std::string text;
+    size_t characters = 0;  // of the text
     std::vector<TokenLogprob> logprobs;
+    std::vector<size_t> offsets;  // in characters of the text, one for each of logprobs
     FinishReason finish = FinishReason::none;
     Usage usage;
   };
-  std::string stream_frames(size_t index, const TokenEvent& event);
+  std::string stream_frames(size_t index, const TokenEvent& event, const std::vector<size_t>& offsets);
 
   const Endpoint endpoint_;
   const bool stream_;

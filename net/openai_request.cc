@@ -4,9 +4,11 @@
 #include <limits>
 
 #include "base/error.h"
-#include "net/data_url.h"
+#include "net/json_body.h"
 #include "net/json_fields.h"
+#include "net/messages.h"
 #include "net/openai.h"
+#include "net/utf8.h"
 
 namespace uhd {
 namespace {
@@ -19,166 +21,50 @@ constexpr size_t kMaxLogitBias = 1024;
 constexpr int kMaxLogprobs = 20;
 constexpr int kLegacyMaxTokens = 16;  // what OpenAI's /v1/completions generates when nothing is said
 
-json::object parse_object(std::string_view body) {
-  json::error_code failed;
-  json::value value = json::parse(body, failed);
-  if (failed) throw ApiError{400, "The body is not valid JSON.", "", "invalid_json"};
-  if (!value.is_object()) throw ApiError{400, "The body must be a JSON object.", "", "invalid_json"};
-  return std::move(value.get_object());
-}
-
-std::string element(const std::string& path, size_t i) { return message(path, '[', i, ']'); }
-
 int32_t to_token_id(const json::value& v, const std::string& path, const ModelInfo& model) {
   return static_cast<int32_t>(to_integer(v, path, 0, std::max(0, model.vocabulary - 1)));
 }
 
-// Turns messages into a conversation, counting images over the whole call.
-class Conversation {
- public:
-  Conversation(const ModelInfo& model, const NetOptions& limits) : model_(model), limits_(limits) {}
-
-  std::vector<Message> read(const Fields& call) {
-    const json::array* list = call.array("messages");
-    if (list == nullptr || list->empty()) {
-      throw ApiError{400, "'messages' must be an array with at least one message.", "messages",
-                     "missing_required_parameter"};
-    }
-    if (static_cast<int64_t>(list->size()) > limits_.max_messages) {
-      throw ApiError{400, message("'messages' holds more than ", limits_.max_messages, " messages."),
-                     "messages", "too_many_messages"};
-    }
-    std::vector<Message> messages;
-    for (size_t i = 0; i < list->size(); ++i) {
-      messages.push_back(read_message((*list)[i], element("messages", i)));
-    }
-    return messages;
-  }
-
- private:
-  Message read_message(const json::value& v, const std::string& path) {
-    if (!v.is_object()) throw_bad_field(path, "an object", v);
-    const Fields fields(v.get_object(), path + ".");
-    Message out{.role = read_role(fields)};
-    if (fields.find("tool_calls") != nullptr || fields.find("function_call") != nullptr) {
-      throw_unsupported(path + ".tool_calls", "tools are not supported by this server.");
-    }
-    const json::value* content = fields.find("content");
-    if (content == nullptr) {
-      throw ApiError{400, message("'", path, ".content' is missing."), path + ".content",
-                     "missing_required_parameter"};
-    }
-    if (content->is_string()) {
-      out.parts.push_back({.text = std::string(to_text(*content, path))});
-    } else if (content->is_array()) {
-      const json::array& parts = content->get_array();
-      for (size_t i = 0; i < parts.size(); ++i) {
-        out.parts.push_back(read_part(parts[i], element(path + ".content", i), out.role));
-      }
-    } else {
-      throw_bad_field(path + ".content", "a string or an array of parts", *content);
-    }
-    return out;
-  }
-
-  static std::string read_role(const Fields& fields) {
-    const std::string path = fields.path("role");
-    const auto role = fields.string("role");
-    if (!role) throw ApiError{400, message("'", path, "' is missing."), path, "missing_required_parameter"};
-    if (*role == "developer") return "system";
-    if (*role == "system" || *role == "user" || *role == "assistant") return std::string(*role);
-    if (*role == "tool" || *role == "function")
-      throw_unsupported(path, "tools are not supported by this server.");
-    throw ApiError{400, message("'", path, "' must be system, user or assistant."), path, "invalid_value"};
-  }
-
-  MessagePart read_part(const json::value& v, const std::string& path, const std::string& role) {
-    if (!v.is_object()) throw_bad_field(path, "an object", v);
-    const Fields part(v.get_object(), path + ".");
-    const auto type = part.string("type");
-    if (type == "text") {
-      const auto text = part.string("text");
-      if (!text) {
-        throw ApiError{400, message("'", path, ".text' is missing."), path + ".text",
-                       "missing_required_parameter"};
-      }
-      return {.text = std::string(*text)};
-    }
-    if (type == "image_url") return read_image(part, role);
-    throw ApiError{400, message("'", path, ".type' must be text or image_url."), path + ".type",
-                   "invalid_value"};
-  }
-
-  MessagePart read_image(const Fields& part, const std::string& role) {
-    const std::string path = part.path("image_url");
-    if (!model_.vision) {
-      throw ApiError{400, message("The model '", model_.id, "' takes no images."), path,
-                     "image_not_supported"};
-    }
-    if (role != "user") {
-      throw ApiError{400, "Images are taken in messages of the user only.", path, "invalid_value"};
-    }
-    if (++images_ > limits_.max_images) {
-      throw ApiError{400, message("The call holds more than ", limits_.max_images, " images."), path,
-                     "too_many_images"};
-    }
-    const json::value* holder = part.find("image_url");
-    if (holder == nullptr) {
-      throw ApiError{400, message("'", path, "' is missing."), path, "missing_required_parameter"};
-    }
-    if (holder->is_string()) return decode(to_text(*holder, path), path);
-    if (!holder->is_object()) throw_bad_field(path, "an object with a url", *holder);
-    const Fields inner(holder->get_object(), path + ".");
-    inner.string("detail");
-    const auto url = inner.string("url");
-    if (!url) {
-      throw ApiError{400, message("'", path, ".url' is missing."), path + ".url",
-                     "missing_required_parameter"};
-    }
-    return decode(*url, path + ".url");
-  }
-
-  MessagePart decode(std::string_view url, const std::string& path) const {
-    auto decoded = decode_image_url(url, limits_.max_image_bytes);
-    if (auto* error = std::get_if<ApiError>(&decoded)) {
-      error->param = path;
-      throw std::move(*error);
-    }
-    return {.image = std::make_shared<const std::string>(std::get<std::string>(std::move(decoded)))};
-  }
-
-  const ModelInfo& model_;
-  const NetOptions& limits_;
-  int images_ = 0;
-};
+void check_ids(size_t ids, const ModelInfo& model, const std::string& path) {
+  if (static_cast<int64_t>(ids) < model.context_length) return;
+  throw ApiError{
+      400, message("The context holds ", model.context_length, " tokens, but the prompt has ", ids, "."),
+      path, "context_length_exceeded"};
+}
 
 // "prompt": a string, an array of strings, an array of ids, or an array of arrays of ids.
-std::vector<Request> read_prompts(const Fields& call, const ModelInfo& model) {
+std::vector<Request> read_prompts(const Fields& call, const ModelInfo& model, const NetOptions& limits) {
   const json::value* prompt = call.find("prompt");
   if (prompt == nullptr) throw ApiError{400, "'prompt' is missing.", "prompt", "missing_required_parameter"};
-  const auto of_text = [](std::string_view text) {
+  const auto of_text = [&](std::string_view text, const std::string& path) {
+    check_text_bytes(text.size(), model, path);
     Request request;
     request.prompt = std::string(text);
     return request;
   };
   const auto of_ids = [&](const json::array& ids, const std::string& path) {
+    check_ids(ids.size(), model, path);
     Request request;
     for (size_t i = 0; i < ids.size(); ++i) {
       request.prompt_ids.push_back(to_token_id(ids[i], element(path, i), model));
     }
     return request;
   };
-  if (prompt->is_string()) return {of_text(to_text(*prompt, "prompt"))};
+  if (prompt->is_string()) return {of_text(to_text(*prompt, "prompt"), "prompt")};
   if (!prompt->is_array() || prompt->get_array().empty()) {
     throw_bad_field("prompt", "a string, or an array of strings or of token ids that is not empty", *prompt);
   }
   const json::array& list = prompt->get_array();
   if (list[0].is_number()) return {of_ids(list, "prompt")};
+  if (list.size() > static_cast<size_t>(limits.max_choices)) {
+    throw ApiError{400, message("'prompt' asks for more than ", limits.max_choices, " answers."), "prompt",
+                   "too_many_choices"};
+  }
   std::vector<Request> requests;
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string path = element("prompt", i);
     if (list[0].is_string()) {
-      requests.push_back(of_text(to_text(list[i], path)));
+      requests.push_back(of_text(to_text(list[i], path), path));
     } else {
       if (!list[i].is_array() || list[i].get_array().empty()) {
         throw_bad_field(path, "an array of token ids that is not empty", list[i]);
@@ -210,7 +96,7 @@ void read_logit_bias(const Fields& call, const ModelInfo& model, SamplingParams&
                    "invalid_value"};
   }
   for (const auto& [key, value] : *bias) {
-    const std::string path = "logit_bias." + std::string(key).substr(0, 32);
+    const std::string path = "logit_bias." + quoted(key, 32);
     int64_t id = 0;
     const char* end = key.data() + key.size();
     const auto [stopped, failed] = std::from_chars(key.data(), end, id);
@@ -222,14 +108,13 @@ void read_logit_bias(const Fields& call, const ModelInfo& model, SamplingParams&
   }
 }
 
-SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelInfo& model,
-                             uint64_t random_seed) {
+SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelInfo& model) {
   SamplingParams s;
   const auto set = [&](std::string_view name, NumberRange range, float& to) {
     if (const auto v = call.number(name, range)) to = static_cast<float>(*v);
   };
   set("temperature", {0, 2}, s.temperature);
-  set("top_p", {0, 1, true}, s.top_p);
+  set("top_p", {0, 1}, s.top_p);
   set("min_p", {0, 1}, s.min_p);
   set("repetition_penalty", {0, 100, true}, s.repetition_penalty);
   set("presence_penalty", {-2, 2}, s.presence_penalty);
@@ -237,9 +122,12 @@ SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelI
   if (const auto k = call.integer("top_k", -1, std::numeric_limits<int32_t>::max())) {
     s.top_k = static_cast<int>(std::max<int64_t>(0, *k));  // -1 is "off" in vLLM's clients
   }
+  if (s.top_p == 0) {  // the smallest set of tokens there is: the most likely one
+    s.top_p = 1;
+    s.top_k = 1;
+  }
   constexpr auto kAny = std::numeric_limits<int64_t>();
-  s.seed = static_cast<uint64_t>(
-      call.integer("seed", kAny.min(), kAny.max()).value_or(static_cast<int64_t>(random_seed)));
+  if (const auto seed = call.integer("seed", kAny.min(), kAny.max())) s.seed = static_cast<uint64_t>(*seed);
   read_logprobs(call, endpoint, s);
   read_logit_bias(call, model, s);
   return s;
@@ -307,6 +195,9 @@ void refuse_unsupported(const Fields& call) {
       throw_unsupported("response_format", "only plain text is supported by this server.");
     }
   }
+  if (call.boolean("continue_final_message").value_or(false)) {
+    throw_unsupported("continue_final_message", "the last message cannot be continued by this server.");
+  }
   if (call.find("audio") != nullptr) throw_unsupported("audio", "audio is not supported by this server.");
   if (call.boolean("echo").value_or(false))
     throw_unsupported("echo", "the prompt cannot be echoed by this server.");
@@ -322,10 +213,10 @@ void refuse_unsupported(const Fields& call) {
 void read_model(const Fields& call, const ModelInfo& model) {
   const auto name = call.string("model");
   if (name && *name != model.id) {
-    throw ApiError{404,
-                   message("The model '", std::string(*name).substr(0, 200),
-                           "' does not exist here; this server has '", model.id, "'."),
-                   "model", "model_not_found"};
+    throw ApiError{
+        404,
+        message("The model '", quoted(*name), "' does not exist here; this server has '", model.id, "'."),
+        "model", "model_not_found"};
   }
 }
 
@@ -333,32 +224,31 @@ void read_stream(const Fields& fields, Call& call) {
   call.stream = fields.boolean("stream").value_or(false);
   const json::object* options = fields.object("stream_options");
   if (options == nullptr) return;
-  if (!call.stream) {
+  call.include_usage = Fields(*options, "stream_options.").boolean("include_usage").value_or(false);
+  if (call.include_usage && !call.stream) {
     throw ApiError{400, "'stream_options' needs 'stream' to be true.", "stream_options", "invalid_value"};
   }
-  call.include_usage = Fields(*options, "stream_options.").boolean("include_usage").value_or(false);
 }
 
-Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, const NetOptions& limits,
-               uint64_t random_seed) {
+Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, const NetOptions& limits) {
   read_model(fields, model);
   refuse_unsupported(fields);
   fields.string("user");
   Call call{.endpoint = endpoint, .model = model.id};
   call.n = static_cast<int>(fields.integer("n", 1, limits.max_choices).value_or(1));
   read_stream(fields, call);
-  const SamplingParams sampling = read_sampling(fields, endpoint, model, random_seed);
+  const SamplingParams sampling = read_sampling(fields, endpoint, model);
   const StopRules stop = read_stop_rules(fields, endpoint, model);
   call.logprobs = sampling.logprobs >= 0;
 
   std::vector<Request> prompts;
   if (endpoint == Endpoint::chat) {
     Request request;
-    request.messages = Conversation(model, limits).read(fields);
+    request.messages = read_messages(fields, model, limits);
     request.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
     prompts.push_back(std::move(request));
   } else {
-    prompts = read_prompts(fields, model);
+    prompts = read_prompts(fields, model, limits);
   }
   if (prompts.size() > static_cast<size_t>(limits.max_choices / call.n)) {
     throw ApiError{400, message("'prompt' and 'n' ask for more than ", limits.max_choices, " answers."),
@@ -368,7 +258,7 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
     for (int i = 0; i < call.n; ++i) {
       Request& request = call.requests.emplace_back(prompt);
       request.sampling = sampling;
-      request.sampling.seed += static_cast<uint64_t>(i);  // choices of one prompt differ
+      request.sampling.choice = static_cast<uint64_t>(i);
       request.stop = stop;
     }
   }
@@ -378,33 +268,46 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
 }  // namespace
 
 std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
-                                        const NetOptions& limits, uint64_t random_seed) {
+                                        const NetOptions& limits) {
   try {
-    const json::object object = parse_object(body);
-    return read_call(endpoint, Fields(object, ""), model, limits, random_seed);
+    const json::object object = parse_json_body(body, limits.max_json_values);
+    return read_call(endpoint, Fields(object, ""), model, limits);
   } catch (ApiError& error) {
     return std::move(error);
   }
 }
 
-std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body) {
+std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body, const NetOptions& limits) {
   try {
-    const json::object object = parse_object(body);
+    const json::object object = parse_json_body(body, limits.max_json_values);
     const Fields fields(object, "");
     const auto text = fields.string("prompt");
     if (!text) throw ApiError{400, "'prompt' is missing.", "prompt", "missing_required_parameter"};
+    if (static_cast<int64_t>(text->size()) > limits.max_tokenize_bytes) {
+      throw ApiError{413,
+                     message("'prompt' has ", text->size(), " bytes; at most ", limits.max_tokenize_bytes,
+                             " are tokenised here (net.max_tokenize_bytes)."),
+                     "prompt", "request_too_large"};
+    }
     return TokenizeCall{std::string(*text), fields.boolean("add_special_tokens").value_or(true)};
   } catch (ApiError& error) {
     return std::move(error);
   }
 }
 
-std::variant<std::vector<int32_t>, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model) {
+std::variant<std::vector<int32_t>, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model,
+                                                              const NetOptions& limits) {
   try {
-    const json::object object = parse_object(body);
+    const json::object object = parse_json_body(body, limits.max_json_values);
     const json::array* tokens = Fields(object, "").array("tokens");
     if (tokens == nullptr)
       throw ApiError{400, "'tokens' is missing.", "tokens", "missing_required_parameter"};
+    if (tokens->size() > static_cast<size_t>(limits.max_detokenize_ids)) {
+      throw ApiError{413,
+                     message("'tokens' has ", tokens->size(), " ids; at most ", limits.max_detokenize_ids,
+                             " become a text here (net.max_detokenize_ids)."),
+                     "tokens", "request_too_large"};
+    }
     std::vector<int32_t> ids;
     for (size_t i = 0; i < tokens->size(); ++i)
       ids.push_back(to_token_id((*tokens)[i], element("tokens", i), model));

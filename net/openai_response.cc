@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <boost/json.hpp>
+#include <utility>
 
 #include "net/openai.h"
 #include "net/sse.h"
@@ -39,11 +41,25 @@ json::object chat_logprobs(const std::vector<TokenLogprob>& tokens) {
     entry["top_logprobs"] = std::move(top);
     content.push_back(std::move(entry));
   }
-  return {{"content", std::move(content)}};
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-// The older form; `offset` is the length in bytes of the text before these tokens.
-json::object legacy_logprobs(const std::vector<TokenLogprob>& tokens, size_t offset) {
+bool begins_character(char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }
+
+// Where the tokens of one event begin, in characters of the answer, of which the event adds [before, after).
+std::vector<size_t> offsets_of(const std::vector<TokenLogprob>& tokens, size_t before, size_t after) {
+  std::vector<size_t> offsets;
+  size_t begun = before;  // characters
+  for (const TokenLogprob& t : tokens) {
+    const bool inside = !t.bytes.empty() && !begins_character(t.bytes.front()) && begun > before;
+    offsets.push_back(std::min(inside ? begun - 1 : begun, after));
+    begun += count_characters(t.bytes);
+  }
+  return offsets;
+}
+
+// The older form.
+json::object legacy_logprobs(const std::vector<TokenLogprob>& tokens, const std::vector<size_t>& begins) {
   json::array texts, logprobs, tops, offsets;
   for (const TokenLogprob& t : tokens) {
     texts.emplace_back(valid_utf8(t.bytes));
@@ -51,9 +67,8 @@ json::object legacy_logprobs(const std::vector<TokenLogprob>& tokens, size_t off
     json::object top;
     for (const auto& [bytes, logprob] : t.top) top[valid_utf8(bytes)] = logprob;
     tops.push_back(std::move(top));
-    offsets.emplace_back(offset);
-    offset += t.bytes.size();
   }
+  for (const size_t offset : begins) offsets.emplace_back(offset);
   return {{"tokens", std::move(texts)},
           {"token_logprobs", std::move(logprobs)},
           {"top_logprobs", std::move(tops)},
@@ -128,12 +143,15 @@ std::string ReplyWriter::take(size_t index, TokenEvent&& event) {
     return stream_ && begun_ ? sse_event(error_json(*failure_)) + std::string(kSseDone) : std::string();
   }
   event.text = valid_utf8(event.text);
+  const size_t before = std::exchange(choice.characters, choice.characters + count_characters(event.text));
+  const std::vector<size_t> offsets = offsets_of(event.logprobs, before, choice.characters);
   std::string frames;
-  if (stream_) frames = stream_frames(index, event);
+  if (stream_) frames = stream_frames(index, event, offsets);
   choice.finish = event.finish;
-  choice.text += event.text;
   if (!stream_) {
+    choice.text += event.text;
     std::move(event.logprobs.begin(), event.logprobs.end(), std::back_inserter(choice.logprobs));
+    choice.offsets.insert(choice.offsets.end(), offsets.begin(), offsets.end());
   }
   if (event.usage) choice.usage = *std::move(event.usage);
   if (choice.finish != FinishReason::none && ++ended_ == choices_.size() && stream_) {
@@ -152,7 +170,8 @@ std::string ReplyWriter::take(size_t index, TokenEvent&& event) {
   return frames;
 }
 
-std::string ReplyWriter::stream_frames(size_t index, const TokenEvent& event) {
+std::string ReplyWriter::stream_frames(size_t index, const TokenEvent& event,
+                                       const std::vector<size_t>& offsets) {
   Choice& choice = choices_[index];
   const bool chat = endpoint_ == Endpoint::chat;
   std::string frames;
@@ -168,14 +187,14 @@ std::string ReplyWriter::stream_frames(size_t index, const TokenEvent& event) {
     begun_ = true;
   };
   if (chat && !choice.begun) {
-    send({{"delta", json::object{{"role", "assistant"}, {"content", ""}}},
+    send({{"delta", json::object{{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}},
           {"logprobs", nullptr},
           {"finish_reason", nullptr}});
   }
   choice.begun = true;
   json::value logprobs = nullptr;
   if (logprobs_ && !event.logprobs.empty()) {
-    logprobs = chat ? chat_logprobs(event.logprobs) : legacy_logprobs(event.logprobs, choice.text.size());
+    logprobs = chat ? chat_logprobs(event.logprobs) : legacy_logprobs(event.logprobs, offsets);
   }
   if (!chat) {
     if (!event.text.empty() || !logprobs.is_null() || event.finish != FinishReason::none) {
@@ -218,10 +237,10 @@ std::string ReplyWriter::body() const {
     const Choice& c = choices_[i];
     json::object choice{{"index", i}, {"finish_reason", finish_json(c.finish)}, {"logprobs", nullptr}};
     if (logprobs_) {
-      choice["logprobs"] = chat ? chat_logprobs(c.logprobs) : legacy_logprobs(c.logprobs, 0);
+      choice["logprobs"] = chat ? chat_logprobs(c.logprobs) : legacy_logprobs(c.logprobs, c.offsets);
     }
     if (chat) {
-      choice["message"] = json::object{{"role", "assistant"}, {"content", c.text}};
+      choice["message"] = json::object{{"role", "assistant"}, {"content", c.text}, {"refusal", nullptr}};
     } else {
       choice["text"] = c.text;
     }

@@ -1,8 +1,30 @@
 #include "net/router.h"
 
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
 #include "net/api_error.h"
+#include "net/utf8.h"
 
 namespace uhd {
+namespace {
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0]++;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
 
 bool Router::Route::matches(std::string_view asked) const {
   return path.ends_with('/') ? asked.size() > path.size() && asked.starts_with(path) : asked == path;
@@ -14,17 +36,35 @@ void Router::add(std::string method, std::string path, Handler handler) {
 
 Reply Router::handle(const HttpRequest& request) const {
   const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
-  std::string allowed;
+  std::string allowed = request.path == "*" ? "GET, HEAD, POST, OPTIONS" : "";
   for (const Route& route : routes_) {
     if (!route.matches(request.path)) continue;
     if (route.method == method) return route.handler(request);
     allowed += (allowed.empty() ? "" : ", ") + route.method;
   }
-  if (allowed.empty()) return error_response({404, "There is nothing at this path.", "", "not_found"});
-  HttpResponse response =
-      error_response({405, "This path takes another method: " + allowed + ".", "", "method_not_allowed"});
+  if (allowed.empty()) return not_found(request.path);
+  HttpResponse response{.status = 204};
+  if (method != "OPTIONS") {
+    response =
+        error_response({405, "This path takes another method: " + allowed + ".", "", "method_not_allowed"});
+  }
   response.headers.emplace_back("Allow", allowed);
   return response;
+}
+
+HttpResponse Router::not_found(std::string_view path) const {
+  const Route* nearest = nullptr;
+  size_t least = 0;
+  path = path.substr(0, 256);
+  for (const Route& route : routes_) {
+    const size_t distance = edit_distance(path, route.path);
+    if (nearest != nullptr && distance >= least) continue;
+    nearest = &route;
+    least = distance;
+  }
+  std::string text = message("There is nothing at '", quoted(path), "'");
+  if (nearest != nullptr) text += message("; the nearest is ", nearest->method, ' ', nearest->path);
+  return error_response({404, text + ".", "", "not_found"});
 }
 
 std::string_view Router::route_of(std::string_view path) const {

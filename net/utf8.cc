@@ -1,5 +1,6 @@
 #include "net/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace uhd {
@@ -41,6 +42,34 @@ std::string valid_utf8(std::string_view bytes) {
     bytes.remove_prefix(n == 0 ? 1 : n);
   }
   return text;
+}
+
+size_t first_invalid_utf8(std::string_view bytes) {
+  size_t at = 0;
+  while (at < bytes.size()) {
+    const size_t n = character_length(bytes.substr(at));
+    if (n == 0) return at;
+    at += n;
+  }
+  return at;
+}
+
+std::string quoted(std::string_view bytes, size_t most) {
+  std::string text;
+  while (!bytes.empty()) {
+    const size_t n = std::max<size_t>(1, character_length(bytes));
+    if (text.size() + n > most) return text + "...";
+    const bool control = static_cast<uint8_t>(bytes[0]) < 0x20 || bytes[0] == 0x7F;
+    text += control ? std::string(1, '?') : valid_utf8(bytes.substr(0, n));
+    bytes.remove_prefix(n);
+  }
+  return text;
+}
+
+size_t count_characters(std::string_view text) {
+  size_t count = 0;
+  for (const char c : text) count += (static_cast<uint8_t>(c) & 0xC0) != 0x80 ? 1 : 0;
+  return count;
 }
 
 }  // namespace uhd

@@ -14,7 +14,7 @@ int runnable_tokens(const Sequence& sequence) {
       break;
     }
   }
-  return std::max(0, end - sequence.computed);
+  return end > sequence.reached ? std::max(0, end - sequence.computed) : 0;
 }
 
 Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester) {
@@ -24,6 +24,21 @@ Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requ
     if (victim == nullptr || s->order > victim->order) victim = s;
   }
   return victim;
+}
+
+Sequence* choose_spare(std::span<Sequence* const> waiting, const Sequence& requester) {
+  Sequence* spare = nullptr;
+  for (Sequence* s : waiting) {
+    if (s->pages.empty() || s == &requester) continue;
+    if (spare == nullptr || s->order > spare->order) spare = s;
+  }
+  return spare;
+}
+
+int spare_pages(std::span<Sequence* const> waiting) {
+  int pages = 0;
+  for (const Sequence* s : waiting) pages += static_cast<int>(s->pages.size());
+  return pages;
 }
 
 int promised_pages(std::span<Sequence* const> running, int page_size) {

@@ -9,7 +9,8 @@ namespace uhd {
 
 int pages_for(int tokens, int page_size);
 
-// Tokens that could be computed now: up to the first visual span whose rows have not arrived.
+// Tokens that could be computed now: up to the first visual span whose rows have not arrived. None while that
+// is no further than before: what was lost of it is computed again when there is more to do.
 int runnable_tokens(const Sequence& sequence);
 
 // The youngest running sequence that is younger than `requester` and not part of the step being built; null
@@ -17,11 +18,17 @@ int runnable_tokens(const Sequence& sequence);
 // circles.
 Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester);
 
+// Who gives a page away before any running sequence does: the youngest of those that wait with pages. Null
+// when there is none besides `requester`.
+Sequence* choose_spare(std::span<Sequence* const> waiting, const Sequence& requester);
+int spare_pages(std::span<Sequence* const> waiting);
+
 // Pages that running sequences will still take for tokens they already have: promised, though not taken yet.
 int promised_pages(std::span<Sequence* const> running, int page_size);
 
-// A waiting sequence is admitted when all its known tokens and one more fit the pages that are neither taken
-// nor promised; alone it is always admitted, for the pool holds the longest sequence.
+// A waiting sequence is admitted when all its known tokens and one more fit the pages that are neither held
+// by running sequences nor promised to them (`free_pages`: with those that waiting ones hold, its own too);
+// alone it is always admitted, for the pool holds the longest sequence.
 bool may_admit(const Sequence& sequence, std::span<Sequence* const> running, int free_pages, int page_size);
 
 }  // namespace uhd

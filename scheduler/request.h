@@ -35,7 +35,8 @@ struct SamplingParams {
   float repetition_penalty = 1.0f;  // over prompt and output
   float presence_penalty = 0.0f;    // over output
   float frequency_penalty = 0.0f;   // over output
-  uint64_t seed = 0;
+  std::optional<uint64_t> seed;     // none: the engine draws one
+  uint64_t choice = 0;              // of several with one seed: each draws other numbers
   std::map<int32_t, float> logit_bias;
   int logprobs = -1;  // -1: none; 0: of the chosen token; n: and of the n most likely
 };
@@ -59,6 +60,7 @@ struct Request {
   SamplingParams sampling;
   StopRules stop;
   std::string tenant;                 // from the API key; salts caches
+  std::string client;                 // who asks, by key or address: clients take turns
   std::optional<TimePoint> deadline;  // give up after it
   std::string trace_id;               // for logs
 };

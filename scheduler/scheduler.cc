@@ -69,6 +69,7 @@ Batch Scheduler::next(TimePoint now) {
   check(!planned_, "the step before is not launched");
   Batch batch;
   expire(now, batch);
+  leave_places();
   schedule_decoding(batch);
   schedule_prefill(batch);
   admit(batch);
@@ -122,6 +123,18 @@ void Scheduler::expire(TimePoint now, Batch& batch) {
   for (RequestId id : batch.expired) finish(id);
 }
 
+// Those whose next token waits for a slice: they come back as it arrives.
+void Scheduler::leave_places() {
+  for (size_t i = running_.size(); i-- > 0;) {
+    Sequence* sequence = running_[i];
+    if (runnable_tokens(*sequence) > 0) continue;
+    running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+    sequence->phase = Phase::waiting;
+    sequence->reached = sequence->computed;
+    insert_by_order(waiting_, sequence);
+  }
+}
+
 void Scheduler::schedule_decoding(Batch& batch) {
   // Preemption changes running_ while we walk it, always behind the sequence at hand.
   for (size_t i = 0; i < running_.size(); ++i) {
@@ -149,13 +162,13 @@ void Scheduler::admit(Batch& batch) {
     if (batch.tokens >= options_.token_budget) return;
     if (static_cast<int>(running_.size()) >= options_.max_running) return;
     Sequence& sequence = *waiting_[i];
-    // One that still waits for its first slice may be passed; one that waits for pages may not, or a long
-    // prompt would wait for ever.
+    // One that waits for a slice may be passed; one that waits for pages may not, or a long prompt would wait
+    // for ever.
     if (sequence.leaving || runnable_tokens(sequence) == 0) {
       ++i;
       continue;
     }
-    if (!may_admit(sequence, running_, pool_.free(), options_.page_size)) return;
+    if (!may_admit(sequence, running_, pool_.free() + spare_pages(waiting_), options_.page_size)) return;
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
     sequence.phase = Phase::running;
     insert_by_order(running_, &sequence);
@@ -171,20 +184,27 @@ bool Scheduler::prefill(Sequence& sequence, Batch& batch) {
   return count > 0;
 }
 
-// Takes pages for up to `tokens` more tokens, from the free ones first and then from younger sequences;
-// returns how many tokens the pages allow.
+// Takes pages for up to `tokens` more tokens, from the free ones first, then from waiting sequences, then
+// from younger ones; returns how many tokens the pages allow.
 int Scheduler::reserve(Sequence& sequence, int tokens, Batch& batch) {
   const auto needed = static_cast<size_t>(pages_for(sequence.computed + tokens, options_.page_size));
   while (sequence.pages.size() < needed) {
-    if (pool_.free() == 0) {
-      Sequence* victim = choose_victim(running_, sequence);
-      if (victim == nullptr) break;
-      preempt(*victim, batch);
-    }
+    if (pool_.free() == 0 && !free_a_page(sequence, batch)) break;
     sequence.pages.push_back(pool_.take());
   }
   const int room = static_cast<int>(sequence.pages.size()) * options_.page_size - sequence.computed;
   return std::min(tokens, room);
+}
+
+bool Scheduler::free_a_page(const Sequence& requester, Batch& batch) {
+  if (Sequence* spare = choose_spare(waiting_, requester)) {
+    spare->pages.pop_back();
+    spare->computed = std::min(spare->computed, static_cast<int>(spare->pages.size()) * options_.page_size);
+    return true;
+  }
+  Sequence* victim = choose_victim(running_, requester);
+  if (victim != nullptr) preempt(*victim, batch);
+  return victim != nullptr;
 }
 
 void Scheduler::preempt(Sequence& sequence, Batch& batch) {
@@ -223,7 +243,8 @@ void Scheduler::check_integrity() const {
     check(sequence->awaited <= sequence->launched, "request ", id, " awaits tokens that nobody draws");
     check(holds >= pages_for(computed, options_.page_size), "request ", id, " computed past its pages");
     check(sequence->length() <= sequence->max_length, "request ", id, " is longer than agreed");
-    check(sequence->phase == Phase::running || holds == 0, "request ", id, " waits but holds pages");
+    check(sequence->phase == Phase::running || sequence->scheduled == 0, "request ", id,
+          " is planned without a place");
     held += holds;
     for (const PageRef& ref : sequence->pages) {
       const auto page = static_cast<size_t>(ref.page());

@@ -33,7 +33,18 @@ enum class Admission : uint8_t { queued, queue_full, too_long };
 
 // Continuous batching with chunked prefill: decoding sequences first, then prefill in order of arrival within
 // the token budget; pages are taken on demand, and when they run out the youngest sequence gives all of its
-// pages back and starts over later. Steps go next → launched → complete, and complete in their order. Once a
+// pages back and starts over later.
+//
+// Nothing waits in a place of the step for what it does not have: a sequence whose next token waits for a
+// slice leaves its place, and keeps its pages only until another needs them, one by one from its end.
+//
+// So nobody waits in a circle. Requests take memory for their cut slices (CutQueue), then rows of the visual
+// store (VisualIndex), each for all of their slices at once, and hold them while they wait for encoders,
+// places and pages. Places and the pages that others cannot have are held by those alone that have a token to
+// compute: they get on, the oldest of them is never preempted, and in the end they finish or leave their
+// place.
+//
+// Steps go next → launched → complete, and complete in their order. Once a
 // step is launched the next may be planned, before its tokens are known: a sequence that turns out to have
 // ended is then part of a step for nothing. launched may be left out: complete stands for both.
 class Scheduler {
@@ -46,6 +57,7 @@ class Scheduler {
   // The sequence leaves, finished or cancelled: its pages are free at once, or when the last of its steps
   // completes. Unknown ids are ignored.
   void finish(RequestId id);
+  // The span's rows can be read in the next step.
   void visual_ready(RequestId id, int span);
 
   // Chooses the next step. Empty items: nothing can run now.
@@ -65,11 +77,13 @@ class Scheduler {
 
  private:
   void expire(TimePoint now, Batch& batch);
+  void leave_places();
   void schedule_decoding(Batch& batch);
   void schedule_prefill(Batch& batch);
   void admit(Batch& batch);
   bool prefill(Sequence& sequence, Batch& batch);
   int reserve(Sequence& sequence, int tokens, Batch& batch);
+  bool free_a_page(const Sequence& requester, Batch& batch);
   void preempt(Sequence& sequence, Batch& batch);
   void put(Sequence& sequence, int count, Batch& batch);
   void erase(RequestId id);

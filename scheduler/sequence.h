@@ -19,6 +19,8 @@ struct SequenceSpan {
   bool ready = false;  // its rows can be read in the next step
 };
 
+// running: it has one of the places of a step. waiting: for a place, for pages, or for a slice; what is
+// computed already keeps its pages until others need them.
 enum class Phase : uint8_t { waiting, running };
 
 // Owned by the Scheduler; others read it through a Batch.
@@ -33,6 +35,7 @@ struct Sequence {
   Phase phase = Phase::waiting;
   uint64_t order = 0;  // of arrival: the older goes first, the younger is preempted
   int computed = 0;    // tokens whose K and V lie in the pages, once the steps under way are done
+  int reached = 0;     // computed once, when it left its place to wait for a slice
   int scheduled = 0;   // of the step that was planned and not launched
   int launched = 0;    // steps under way that it is part of
   int awaited = 0;     // tokens that steps under way draw for it: its last ones, not known yet

@@ -29,11 +29,19 @@ class HostReadback final : public Readback {
     std::memcpy(memory_.data(), device.raw(), device.bytes());
     values_ = Tensor(memory_.data(), device.dtype(), device.shape());
   }
+  void begin_beside(Tensor device) override { begin(device); }
+  bool ready() const override { return true; }
   Tensor wait() override { return values_; }
 
  private:
   std::vector<std::byte> memory_;
   Tensor values_;
+};
+
+class HostMark final : public Mark {
+ public:
+  void set() override {}
+  bool reached() const override { return true; }
 };
 
 }  // namespace
@@ -50,6 +58,8 @@ std::string Backend::description() const {
 std::unique_ptr<Readback> Backend::make_readback(size_t bytes) {
   return std::make_unique<HostReadback>(bytes);
 }
+
+std::unique_ptr<Mark> Backend::make_mark() { return std::make_unique<HostMark>(); }
 
 DeviceBuffer Backend::allocate(size_t bytes) {
   void* data = allocate_memory(bytes);

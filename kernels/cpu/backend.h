@@ -30,6 +30,7 @@ class Backend final : public uhd::Backend {
   void download(Tensor host, Tensor device) override;
   void synchronize() override {}
   std::unique_ptr<Readback> make_readback(size_t bytes) override;
+  std::unique_ptr<Mark> make_mark() override;
   std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
   Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
 
@@ -57,6 +58,7 @@ class Backend final : public uhd::Backend {
   void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) override;
   void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
   void cast(Tensor out, Tensor x) override;
+  void finite_rows(Tensor flags, Tensor x) override;
   void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 
  private:

@@ -21,6 +21,14 @@ void cast_row(Tensor out, const From* x, int64_t row, int64_t n) {
   }
 }
 
+// A loop over integers, which the compiler makes of vectors.
+template <class Bits>
+bool all_finite(const Bits* x, int64_t n, Bits exponent) {
+  Bits found = 0;
+  for (int64_t i = 0; i < n; ++i) found |= (x[i] & exponent) == exponent ? 1 : 0;
+  return found == 0;
+}
+
 }  // namespace
 
 void Backend::rope(Tensor q, Tensor k, Tensor positions, Tensor table) {
@@ -68,6 +76,18 @@ void Backend::cast(Tensor out, Tensor x) {
       cast_row(out, x.row<f16>(r), r, n);
     else
       cast_row(out, x.row<float>(r), r, n);
+  });
+}
+
+void Backend::finite_rows(Tensor flags, Tensor x) {
+  contracts::finite_rows(flags, x);
+  const int64_t n = x.dim(1);
+  for_rows(x.rows(), n, [&](int64_t r) {
+    const bool finite =
+        x.dtype() == DType::bf16
+            ? all_finite<uint16_t>(reinterpret_cast<const uint16_t*>(x.row<bf16>(r)), n, 0x7f80)
+            : all_finite<uint32_t>(reinterpret_cast<const uint32_t*>(x.row<float>(r)), n, 0x7f800000);
+    flags.data<int32_t>()[r] = finite ? 1 : 0;
   });
 }
 

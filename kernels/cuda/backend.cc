@@ -2,6 +2,9 @@
 
 #include <nvtx3/nvToolsExt.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "kernels/contracts.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
@@ -60,6 +63,7 @@ Backend::Backend(const BackendOptions& options)
       quantize_activations_(options.quantize_activations),
       stream_(device_),
       uploads_(device_),
+      beside_(device_),
       staging_(stream_.get(), uploads_.get(), kStagingBytes),
       matmul_(stream_.get(), options.quantize_activations),
       attention_(stream_.get(), attention_form(options.attention)) {}
@@ -73,6 +77,11 @@ Backend::~Backend() {
 cudaStream_t Backend::stream() const {
   check_cuda(cudaSetDevice(device_), "choosing the device");
   return stream_.get();
+}
+
+cudaStream_t Backend::beside() const {
+  check_cuda(cudaSetDevice(device_), "choosing the device");
+  return beside_.get();
 }
 
 std::string Backend::description() const {
@@ -110,7 +119,7 @@ void Backend::reserve(size_t bytes) {
 }
 
 std::unique_ptr<uhd::Backend> Backend::rehearsal() const {
-  return std::make_unique<Rehearsal>(description(), activations_, free_memory());
+  return std::make_unique<Rehearsal>(description(), activations_, quantize_activations_, free_memory());
 }
 
 void Backend::release(void* data, size_t bytes) noexcept {
@@ -144,7 +153,7 @@ void Backend::synchronize() {
   check_cuda(cudaStreamSynchronize(stream()), "waiting for the device");
 }
 
-void Backend::while_waiting(const void* owner, std::function<void()> look) {
+void Backend::while_waiting(const void* owner, Look look) {
   if (look) {
     looks_[owner] = std::move(look);
   } else {
@@ -155,19 +164,25 @@ void Backend::while_waiting(const void* owner, std::function<void()> look) {
 void Backend::wait() {
   if (looks_.empty()) return;
   const cudaStream_t stream = this->stream();
-  for (bool busy = true; busy;) {
-    busy = cudaStreamQuery(stream) == cudaErrorNotReady;
-    for (const auto& [owner, look] : looks_) look();
-  }
+  look_until([stream] { return cudaStreamQuery(stream) != cudaErrorNotReady; });
 }
 
 void Backend::wait_for(cudaEvent_t event) {
   stream();
-  for (bool busy = !looks_.empty(); busy;) {
-    busy = cudaEventQuery(event) == cudaErrorNotReady;
-    for (const auto& [owner, look] : looks_) look();
-  }
+  if (!looks_.empty()) look_until([event] { return cudaEventQuery(event) != cudaErrorNotReady; });
   check_cuda(cudaEventSynchronize(event), "waiting for the device");
+}
+
+void Backend::look_until(const std::function<bool()>& done) {
+  constexpr Duration kLongestLook = std::chrono::seconds(1);  // between two: more is a pause
+  Duration waited{};
+  TimePoint last = Clock::now();
+  for (bool busy = true; busy;) {
+    busy = !done();
+    const TimePoint now = Clock::now();
+    waited = busy ? waited + std::min<Duration>(now - std::exchange(last, now), kLongestLook) : Duration{};
+    for (const auto& [owner, look] : looks_) look(waited);
+  }
 }
 
 // Its values would be copied again, or never, when the recording runs.
@@ -178,13 +193,18 @@ std::unique_ptr<uhd::Readback> Backend::make_readback(size_t bytes) {
   return std::make_unique<Readback>(*this, bytes);
 }
 
+std::unique_ptr<uhd::Mark> Backend::make_mark() {
+  stream();  // the device becomes this thread's
+  return std::make_unique<Mark>(*this);
+}
+
 std::unique_ptr<Recording> Backend::record(const std::function<void()>& queue) {
   if (!graphs_) return nullptr;
   check_not_recording("a recording");
-  struct Mark {
+  struct Notice {
     bool& set;
-    ~Mark() { set = false; }
-  } const mark{recording_ = true};
+    ~Notice() { set = false; }
+  } const notice{recording_ = true};
   return std::make_unique<Graph>(stream(), queue);
 }
 
@@ -209,8 +229,22 @@ Weight Backend::pack_quantized(Tensor host, WeightFormat format, Tensor whole) {
   return w;
 }
 
+void Backend::take_scratch() {
+  std::array<void*, kScratchUses> memory{};
+  for (size_t i = 0; i < kScratchUses; ++i) {
+    if (scratch_[i] == 0) continue;
+    scratch_memory_[i] = allocate(scratch_[i]);
+    memory[i] = scratch_memory_[i].data();
+  }
+  matmul_.lend(scratch_, memory);
+}
+
 Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
   contracts::pack(host, whole);
+  if (expected_rows_ > 0) {
+    cover(scratch_, scratch_of(host.dim(0), host.dim(1), format, expected_rows_, activations_,
+                               quantize_activations_));
+  }
   if (is_quantized(format)) return pack_quantized(host, format, whole);
   Weight w{format, host.dim(0), host.dim(1), {}, {}};
   const int64_t stride = weight_stride(w.k, format);
@@ -336,6 +370,11 @@ void Backend::take_drawn(Tensor ids, Tensor drawn, Tensor at) {
 void Backend::cast(Tensor out, Tensor x) {
   contracts::cast(out, x);
   cuda::cast(stream(), out, x);
+}
+
+void Backend::finite_rows(Tensor flags, Tensor x) {
+  contracts::finite_rows(flags, x);
+  cuda::finite_rows(stream(), flags, x);
 }
 
 void Backend::copy_pages(KvLayer pages, Tensor from, Tensor to) {

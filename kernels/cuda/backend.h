@@ -3,10 +3,12 @@
 
 #include <cuda_runtime.h>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
 
+#include "base/clock.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/arena.h"
 #include "kernels/cuda/attention.h"
@@ -51,10 +53,13 @@ class Backend final : public uhd::Backend {
   void download(Tensor host, Tensor device) override;
   void synchronize() override;
   std::unique_ptr<Readback> make_readback(size_t bytes) override;
+  std::unique_ptr<uhd::Mark> make_mark() override;
   std::unique_ptr<Recording> record(const std::function<void()>& queue) override;
   void begin_range(const char* name) override;
   void end_range() override;
   Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
+  void expect_rows(int64_t rows) override { expected_rows_ = rows; }
+  void take_scratch() override;
 
   void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
   void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
@@ -80,21 +85,27 @@ class Backend final : public uhd::Backend {
   void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) override;
   void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
   void cast(Tensor out, Tensor x) override;
+  void finite_rows(Tensor flags, Tensor x) override;
   void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 
   // The device becomes this thread's; the stream in whose order everything runs.
   cudaStream_t stream() const;
+  // The same for copies to the host that are in nobody's order.
+  cudaStream_t beside() const;
 
   // `look` is called again and again while a call waits for the device, and once behind that; it may throw to
   // end the wait: who has queued work that others must complete (collectives) looks whether they still can,
-  // and did. None: forgets the owner's.
-  void while_waiting(const void* owner, std::function<void()> look);
+  // and did. `waited`: how long this wait has been looking, so that a pause of the process does not count.
+  // None: forgets the owner's.
+  using Look = std::function<void(Duration waited)>;
+  void while_waiting(const void* owner, Look look);
   // Until the event's last record has been reached, with those looks.
   void wait_for(cudaEvent_t event);
 
  private:
   void release(void* data, size_t bytes) noexcept override;
   void wait();
+  void look_until(const std::function<bool()>& done);
   void check_not_recording(const char* call) const;
   Weight pack_quantized(Tensor host, WeightFormat format, Tensor whole);
 
@@ -109,10 +120,14 @@ class Backend final : public uhd::Backend {
   std::optional<Arena> arena_;  // of what lies there
   Stream stream_;
   Stream uploads_;
+  Stream beside_;
   Staging staging_;
+  int64_t expected_rows_ = 0;
+  ProductScratch scratch_{};  // of the products that are expected
+  std::array<DeviceBuffer, kScratchUses> scratch_memory_;
   Matmul matmul_;
   Attention attention_;
-  std::map<const void*, std::function<void()>> looks_;
+  std::map<const void*, Look> looks_;
 };
 
 }  // namespace uhd::cuda

@@ -51,6 +51,8 @@ void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits);
 void best_of_shards(cudaStream_t stream, Tensor ids, Tensor part_ids, Tensor values, int64_t width,
                     int64_t vocabulary);
 void take_drawn(cudaStream_t stream, Tensor ids, Tensor drawn, Tensor at);
+// finite.cu
+void finite_rows(cudaStream_t stream, Tensor flags, Tensor x);
 // draw.cu
 void draw(cudaStream_t stream, Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws);
 // vision.cu

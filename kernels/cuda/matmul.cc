@@ -54,7 +54,7 @@ void Matmul::quantized_product(Tensor out, Tensor x, const Weight& w, const Matm
   if (x.dtype() != DType::bf16) x = converted(x, DType::bf16, activations_);
   const int64_t stride = pieces_of(w.k, w.format) * codes_of_piece(w.format);
   const int64_t row_bytes = stride * static_cast<int64_t>(sizeof(bf16));
-  const int64_t most = outputs_at_once(w.n, row_bytes);
+  const int64_t most = outputs_at_once(w.n, row_bytes, part_bytes_);
   void* expanded = take(expanded_, static_cast<size_t>(most * row_bytes));
   for (int64_t first = 0; first < w.n; first += most) {
     const int64_t count = std::min(most, w.n - first);
@@ -77,7 +77,7 @@ void Matmul::product_of_codes(Tensor out, Tensor x, const Weight& w, const Matmu
   quantize_rows(stream_, codes, scales, x, w.format);
 
   const int64_t output_bytes = rows * static_cast<int64_t>(sizeof(float));
-  const int64_t most = outputs_at_once(w.n, output_bytes);
+  const int64_t most = outputs_at_once(w.n, output_bytes, part_bytes_);
   void* const sums_at = take(sums_, std::bit_ceil(static_cast<size_t>(whole_units(most) * output_bytes)));
   const Tensor held(w.data.data(), DType::u8, {rows_held(w.n, w.format), columns});
   const Tensor weight_scales(w.scales.data(), DType::f32, {w.n});
@@ -91,10 +91,6 @@ void Matmul::product_of_codes(Tensor out, Tensor x, const Weight& w, const Matmu
                bias, add);
   }
   if (options.epilogue != Epilogue::none && !add) apply_epilogue(stream_, out, out, options.epilogue);
-}
-
-int64_t Matmul::outputs_at_once(int64_t n, int64_t bytes_each) const {
-  return std::min(n, std::max<int64_t>(1, part_bytes_ / bytes_each / 128) * 128);
 }
 
 Tensor Matmul::in_pieces(Tensor x, WeightFormat format) {
@@ -158,7 +154,7 @@ bool Matmul::multiply(WeightFormat in, Tensor out, Tensor x, Tensor w, Tensor bi
     check(gelu_tanh, plan.refusal());
     return false;
   }
-  plan.run(handle_.get(), out.raw(), x.raw(), w.raw(), bias.raw(), workspace_.blocks.back().get(), stream_);
+  plan.run(handle_.get(), out.raw(), x.raw(), w.raw(), bias.raw(), workspace_.memory, stream_);
   return true;
 }
 
@@ -178,11 +174,21 @@ Tensor Matmul::converted(Tensor x, DType dtype, Scratch& scratch) {
 }
 
 void* Matmul::take(Scratch& scratch, size_t bytes) {
-  if (scratch.bytes < bytes || scratch.blocks.empty()) {
+  if (scratch.bytes < bytes || scratch.memory == nullptr) {
     scratch.blocks.push_back(take_device_memory(bytes, "products"));
+    scratch.memory = scratch.blocks.back().get();
     scratch.bytes = bytes;
   }
-  return scratch.blocks.back().get();
+  return scratch.memory;
+}
+
+void Matmul::lend(const ProductScratch& bytes, const std::array<void*, kScratchUses>& memory) {
+  const std::array<Scratch*, kScratchUses> uses{&activations_, &biases_, &sums_, &expanded_, &codes_};
+  for (size_t i = 0; i < kScratchUses; ++i) {
+    if (bytes[i] <= uses[i]->bytes) continue;
+    uses[i]->memory = memory[i];
+    uses[i]->bytes = bytes[i];
+  }
 }
 
 }  // namespace uhd::cuda

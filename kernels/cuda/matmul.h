@@ -11,6 +11,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/device_memory.h"
 #include "kernels/cuda/matmul_plan.h"
+#include "kernels/cuda/product_scratch.h"
 
 namespace uhd::cuda {
 
@@ -38,18 +39,19 @@ constexpr int64_t weight_stride(int64_t k, WeightFormat format) {
 // are scaled on their way to out. Rows of int8 may have up to 131072 inputs, so that sums fit 32 bits.
 //
 // A plan holds descriptors and the algorithm that the heuristic names; one is made at the first use of its
-// shapes, which must not be under stream capture. Scratch memory grows at first use too and is kept until the
-// end, because a captured graph may still name it. Not thread-safe; belongs to its stream's thread.
+// shapes, which must not be under stream capture. Scratch memory that was not lent grows at first use too and
+// is kept until the end, because a captured graph may still name it. Not thread-safe; belongs to its stream's thread.
 class Matmul {
  public:
-  // part_bytes: of quantized weights in bf16, or of sums of codes, at a time.
-  explicit Matmul(cudaStream_t stream, bool quantize_activations = false,
-                  int64_t part_bytes = int64_t{32} << 20);
+  explicit Matmul(cudaStream_t stream, bool quantize_activations = false, int64_t part_bytes = kPartBytes);
   ~Matmul();
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
 
   void run(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
+
+  // Scratch memory that outlives this, by its use; before anything is captured.
+  void lend(const ProductScratch& bytes, const std::array<void*, kScratchUses>& memory);
 
   size_t plans() const { return plans_.size(); }
 
@@ -59,6 +61,7 @@ class Matmul {
   };
   // Device memory that grows by replacement; what it was before stays for graphs that were captured with it.
   struct Scratch {
+    void* memory = nullptr;  // the last of the blocks, or lent
     std::vector<DeviceMemory> blocks;
     size_t bytes = 0;
   };
@@ -68,8 +71,6 @@ class Matmul {
   void quantized_product(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
   // With x as codes; more than a few rows.
   void product_of_codes(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
-  // Outputs to be had at a time when each takes so many bytes of scratch memory.
-  int64_t outputs_at_once(int64_t n, int64_t bytes_each) const;
   // in: of x and w. False: cuBLASLt does not fuse gelu_tanh here, nothing was done.
   bool multiply(WeightFormat in, Tensor out, Tensor x, Tensor w, Tensor bias, bool accumulate,
                 bool gelu_tanh);

@@ -3,6 +3,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/arena.h"
+#include "kernels/cuda/product_scratch.h"
 
 namespace uhd::cuda {
 
@@ -12,7 +13,7 @@ namespace uhd::cuda {
 class Rehearsal final : public uhd::Backend {
  public:
   // Of a device of so many free bytes.
-  Rehearsal(std::string description, DType activations, size_t bytes);
+  Rehearsal(std::string description, DType activations, bool quantize_activations, size_t bytes);
 
   std::string description() const override { return description_; }
   DType activation_dtype() const override { return activations_; }
@@ -27,8 +28,11 @@ class Rehearsal final : public uhd::Backend {
   void download(Tensor, Tensor) override;
   void synchronize() override {}
   std::unique_ptr<uhd::Readback> make_readback(size_t) override;
+  std::unique_ptr<uhd::Mark> make_mark() override;
   std::unique_ptr<uhd::Recording> record(const std::function<void()>&) override { return nullptr; }
   Weight pack(Tensor host, WeightFormat format, Tensor) override;
+  void expect_rows(int64_t rows) override { expected_rows_ = rows; }
+  void take_scratch() override;
 
   void matmul(Tensor, Tensor, const Weight&, const MatmulOptions&) override {}
   void embed(Tensor, Tensor, Tensor, int64_t) override {}
@@ -52,6 +56,7 @@ class Rehearsal final : public uhd::Backend {
   void draw(Tensor, Tensor, int64_t, Tensor) override {}
   void take_drawn(Tensor, Tensor, Tensor) override {}
   void cast(Tensor, Tensor) override {}
+  void finite_rows(Tensor, Tensor) override {}
   void copy_pages(KvLayer, Tensor, Tensor) override {}
 
  private:
@@ -59,8 +64,12 @@ class Rehearsal final : public uhd::Backend {
 
   const std::string description_;
   const DType activations_;
+  const bool quantize_activations_;
   Arena arena_;
   size_t allocated_ = 0;
+  int64_t expected_rows_ = 0;
+  ProductScratch scratch_{};
+  std::array<DeviceBuffer, kScratchUses> scratch_memory_;
 };
 
 }  // namespace uhd::cuda

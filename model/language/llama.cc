@@ -117,6 +117,11 @@ void Llama::check_input(const ForwardInput& in, Tensor visual, Tensor drawn, con
             all_within(in.visual_rows, visual.empty() ? 0 : visual.rows()),
         "visual rows of a step are outside its tokens or the store");
   check(all_within(in.sample_at, static_cast<int64_t>(tokens)), "a sampled token is outside the step");
+  // Outside of the table is a row of zeros: right for what another rank holds, and for what an image takes
+  // the place of.
+  for (int32_t id : in.ids) {
+    check(id >= -1 && id < config_.vocabulary, "a step holds the token ", id, " of ", config_.vocabulary);
+  }
   check(in.draws.empty() || in.draws.size() == in.sample_at.size() * kDrawWords, "a step draws ",
         in.sample_at.size(), " tokens as ", in.draws.size(), " words say");
   check(in.drawn_at.empty() || in.drawn_at.size() == tokens, "a step of ", tokens, " tokens draws ",

@@ -1,6 +1,22 @@
 #include "model/language/sampler.h"
 
+#include "base/log.h"
+
 namespace uhd {
+
+namespace {
+
+// A row that cannot be drawn is no fault of its neighbours.
+SampledToken draw_alone(std::span<float> logits, const SampleRow& row) {
+  try {
+    return sample_row(logits, row);
+  } catch (const std::exception& e) {
+    log_error("a token could not be drawn", "reason", e.what());
+    return {.valid = false};
+  }
+}
+
+}  // namespace
 
 Sampler::Sampler(Backend& backend, Communicator& group, const LanguageShard& shard, int vocabulary,
                  int max_rows)
@@ -98,7 +114,7 @@ std::vector<SampledToken> Sampler::by_host(Tensor logits, std::span<const Sample
       const size_t left = static_cast<size_t>(vocabulary_) - row_.size();
       row_.insert(row_.end(), part, part + std::min(width, left));
     }
-    tokens.push_back(sample_row(row_, rows[i]));
+    tokens.push_back(draw_alone(row_, rows[i]));
   }
   return tokens;
 }

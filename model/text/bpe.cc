@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/json_file.h"
+#include "model/text/pre_tokenizer.h"
 #include "model/text/utf8.h"
 
 namespace uhd {
@@ -95,6 +96,16 @@ void Bpe::read_merges(const boost::json::value& json, const std::string& where) 
 std::optional<int32_t> Bpe::id_of(std::string_view token) const {
   const auto found = ids_.find(std::string(token));
   return found == ids_.end() ? std::nullopt : std::optional<int32_t>(found->second);
+}
+
+bool Bpe::keeps_text(bool byte_level) const {
+  if (unk_ && !fuse_unk_) return true;
+  if (byte_ids_ && *std::min_element(byte_ids_->begin(), byte_ids_->end()) >= 0) return true;
+  if (!byte_level) return false;
+  for (int byte = 0; byte < 256; ++byte) {
+    if (!id_of(byte_level_character(static_cast<unsigned char>(byte)))) return false;
+  }
+  return true;
 }
 
 const Bpe::Merge* Bpe::find_merge(int32_t left, int32_t right) const {

@@ -21,6 +21,9 @@ class Bpe {
   // Appends the ids of one word of valid UTF-8; n log n in its length.
   void encode(std::string_view word, std::vector<int32_t>& ids) const;
   std::optional<int32_t> id_of(std::string_view token) const;
+  // Whether every character has an id of its own at least, so that none is dropped or joined to its unknown
+  // neighbours. `byte_level`: words are of the alphabet of byte-level BPE.
+  bool keeps_text(bool byte_level) const;
   const std::unordered_map<std::string, int32_t>& vocabulary() const { return ids_; }
 
  private:

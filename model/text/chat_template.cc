@@ -22,8 +22,13 @@ constexpr std::string_view kMiniCpmImageMark = "(<image>./</image>)";
 constexpr std::string_view kSystem =
     "{% if messages and messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}"
     "{% set turns = messages[1:] %}{% else %}{% set turns = messages %}{% endif %}";
+// It has no words for instructions in the middle.
 constexpr std::string_view kTwoSeparators =
     "{{ system + ' ' }}{% for turn in turns %}{% set user = turn['role'] == 'user' %}"
+    "{% if turn['role'] == 'system' %}{{ raise_exception('messages[' ~ (loop.index0 + messages | length - "
+    "turns | "
+    "length) ~ \"] has the role system: this model takes instructions in its first message only\") }}{% "
+    "endif %}"
     "{{ 'USER:' if user else 'ASSISTANT:' }}{% if turn['content'] %}{{ ' ' + turn['content'] }}"
     "{{ ' ' if user else '</s>' }}{% endif %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}";
 constexpr std::string_view kChatMlDirect =
@@ -58,27 +63,85 @@ std::string source_of(const Conversation& conversation) {
          std::string(conversation.body);
 }
 
+constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
+
+// As what a template gets the content of a message: one text, or a list of parts. Templates differ, for each
+// role.
+enum class Form : uint8_t { text, parts };
+using RoleForms = std::array<Form, kRoles.size()>;
+struct Forms {
+  RoleForms of_text{};    // of messages with one text
+  RoleForms of_parts{};   // of messages with several
+  RoleForms of_images{};  // of messages with images
+};
+
+bool has_images(const ChatTurn& turn) {
+  return std::any_of(turn.parts.begin(), turn.parts.end(), [](const ChatPart& part) { return part.image; });
+}
+
+size_t role_of(const ChatTurn& turn, size_t place) {
+  const std::string_view name = turn.role == "developer" ? "system" : std::string_view(turn.role);
+  const auto found = std::find(kRoles.begin(), kRoles.end(), name);
+  require(found != kRoles.end(), "messages[", place, "] has the role '", turn.role,
+          "', which is none of system, developer, user, assistant");
+  return static_cast<size_t>(found - kRoles.begin());
+}
+
+// Beginnings of characters that are no spaces. Changes of case keep their number or raise it.
+bool is_visible(char c) {
+  return static_cast<unsigned char>(c) > ' ' && (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+}
+int64_t visible(std::string_view text) { return std::count_if(text.begin(), text.end(), is_visible); }
+
+// Numbers for the texts of a conversation, so that each can be found in the rendering; they come again in a
+// long one.
+class Authors {
+ public:
+  Author next() {
+    last_ = static_cast<Author>(last_ % (kUserQuoted - 1) + 1);
+    return last_;
+  }
+  Author last() const { return last_; }
+
+ private:
+  Author last_ = kTemplateWrote;
+};
+
 class JinjaChatTemplate final : public ChatTemplate {
  public:
   JinjaChatTemplate(const std::string& source, std::string_view image_mark,
                     std::vector<std::pair<std::string, std::string>> tokens)
-      : template_(source), image_mark_(image_mark), tokens_(std::move(tokens)) {}
+      : template_(source), image_mark_(image_mark), tokens_(std::move(tokens)) {
+    choose_forms();
+  }
 
-  ChatText render(const std::vector<ChatTurn>& turns, bool add_generation_prompt) const override {
+  ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end) const override {
+    return render(turns, end, forms_, Loss::of_what_is_read);
+  }
+
+ private:
+  // What of the typed text may not be missing: anything, or all of a text that the template has read. It may
+  // leave out messages that it does not look at, and cut what it wants out of a text.
+  enum class Loss : uint8_t { of_anything, of_what_is_read };
+
+  ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end, const Forms& forms, Loss loss) const {
     jinja::Dict variables;
     for (const auto& [name, text] : tokens_) variables.set(name, jinja::Value::text(text));
     jinja::List messages;
+    Authors authors;
     size_t images = 0;
-    for (const ChatTurn& turn : turns) {
-      messages.push_back(message_of(turn));
-      images += static_cast<size_t>(std::count_if(turn.parts.begin(), turn.parts.end(),
+    for (size_t i = 0; i < turns.size(); ++i) {
+      messages.push_back(message_of(turns[i], role_of(turns[i], i), authors, forms));
+      images += static_cast<size_t>(std::count_if(turns[i].parts.begin(), turns[i].parts.end(),
                                                   [](const ChatPart& part) { return part.image; }));
     }
-    variables.set("messages", jinja::Value::of(std::move(messages)));
-    variables.set("add_generation_prompt", jinja::Value::of(add_generation_prompt));
+    variables.set("messages", jinja::Value::of(messages));
+    variables.set("add_generation_prompt", jinja::Value::of(end == ChatEnd::new_turn));
     variables.set("tools", jinja::Value::none());
     variables.set("documents", jinja::Value::none());
     MarkedText rendered = template_.render(variables);
+    check_loss(turns, messages, rendered, loss);
+    if (end == ChatEnd::inside_last) rendered = up_to_last(rendered, turns, authors.last());
     ChatText chat{"", rendered.typed_ranges(), find_images(rendered)};
     require(chat.images.size() == images, "the chat template places ", chat.images.size(), " images of the ",
             images, " in this conversation");
@@ -86,34 +149,71 @@ class JinjaChatTemplate final : public ChatTemplate {
     return chat;
   }
 
- private:
-  jinja::Value message_of(const ChatTurn& turn) const {
+  jinja::Value message_of(const ChatTurn& turn, size_t role, Authors& authors, const Forms& forms) const {
     auto message = std::make_shared<jinja::Dict>();
-    const bool known = turn.role == "system" || turn.role == "user" || turn.role == "assistant";
-    message->set("role", jinja::Value::text(turn.role, !known));
-    message->set("content", template_.loops_over_content() ? parts_of(turn) : joined(turn));
+    message->set("role", jinja::Value::text(kRoles[role]));
+    const RoleForms& form = has_images(turn)        ? forms.of_images
+                            : turn.parts.size() > 1 ? forms.of_parts
+                                                    : forms.of_text;
+    message->set("content", form[role] == Form::parts ? parts_of(turn, authors) : joined(turn, authors));
+    message->watched = "content";
     return jinja::Value::of(std::move(message));
   }
 
   // Parts are joined by newlines, as LLaVA and MiniCPM-V do.
-  jinja::Value joined(const ChatTurn& turn) const {
+  jinja::Value joined(const ChatTurn& turn, Authors& authors) const {
     MarkedText content;
     for (size_t i = 0; i < turn.parts.size(); ++i) {
       if (i > 0) content.append("\n");
-      turn.parts[i].image ? content.append(image_mark_) : content.append(turn.parts[i].text, true);
+      turn.parts[i].image ? content.append(image_mark_) : content.append(turn.parts[i].text, authors.next());
     }
     return jinja::Value::of(std::move(content));
   }
 
-  static jinja::Value parts_of(const ChatTurn& turn) {
+  static jinja::Value parts_of(const ChatTurn& turn, Authors& authors) {
     jinja::List list;
     for (const ChatPart& part : turn.parts) {
       auto dict = std::make_shared<jinja::Dict>();
       dict->set("type", jinja::Value::text(part.image ? "image" : "text"));
-      if (!part.image) dict->set("text", jinja::Value::text(part.text, true));
+      if (!part.image) dict->set("text", jinja::Value::text(part.text, authors.next()));
       list.push_back(jinja::Value::of(std::move(dict)));
     }
     return jinja::Value::of(std::move(list));
+  }
+
+  // What was typed stands in the rendering, and not as a part of a printed list. Of an assistant's text
+  // thoughts may be left out.
+  static void check_loss(const std::vector<ChatTurn>& turns, const jinja::List& messages,
+                         const MarkedText& rendered, Loss loss) {
+    std::array<int64_t, 256> there{};
+    for (size_t i = 0; i < rendered.size(); ++i) {
+      if (is_visible(rendered.text[i])) ++there[rendered.author(i)];
+    }
+    const bool empty =
+        std::all_of(there.begin() + 1, there.end() - 1, [](int64_t count) { return count == 0; });
+    Authors authors;
+    for (size_t i = 0; i < turns.size(); ++i) {
+      const bool looked_at = loss == Loss::of_anything || empty || messages[i].dict->was_read;
+      for (const ChatPart& part : turns[i].parts) {
+        if (part.image) continue;
+        int64_t& left = there[authors.next()];
+        const bool thoughts = turns[i].role == "assistant" && part.text.find("</think>") != std::string::npos;
+        if (!looked_at || thoughts) continue;
+        const int64_t all = visible(part.text);
+        left -= loss == Loss::of_anything ? all : std::min<int64_t>(all, 1);
+        require(left >= 0, "the chat template of this model leaves out the text of messages[", i,
+                "] or a part of it");
+      }
+    }
+  }
+
+  // Up to the end of the last message's last text: what the template closes its turn with is cut off.
+  static MarkedText up_to_last(const MarkedText& rendered, const std::vector<ChatTurn>& turns,
+                               Author author) {
+    const bool text = !turns.empty() && !turns.back().parts.empty() && !turns.back().parts.back().image;
+    const size_t last = text ? rendered.typed.rfind(static_cast<char>(author)) : std::string::npos;
+    require(last != std::string::npos, "the last message has no text to continue");
+    return rendered.substr(0, last + 1);
   }
 
   // Marks of which no byte was typed by a user.
@@ -121,7 +221,7 @@ class JinjaChatTemplate final : public ChatTemplate {
     std::vector<TextRange> images;
     for (size_t at = rendered.text.find(image_mark_); at != std::string::npos;) {
       const size_t end = at + image_mark_.size();
-      const size_t typed = rendered.typed.find('\1', at);
+      const size_t typed = rendered.typed.find_first_not_of('\0', at);
       if (typed >= end) {
         images.push_back({at, end});
         at = rendered.text.find(image_mark_, end);
@@ -132,13 +232,73 @@ class JinjaChatTemplate final : public ChatTemplate {
     return images;
   }
 
+  // The form in which most of some small conversations reach the prompt whole, text before parts. A template
+  // that can write none of them would refuse every chat: an Error.
+  void choose_forms() {
+    size_t best = 0;
+    for (unsigned choice = 0; choice < 1U << kRoles.size() && best < kBestScore; ++choice) {
+      Forms forms;
+      for (size_t role = 0; role < kRoles.size(); ++role) {
+        forms.of_text[role] = (choice >> role & 1U) != 0 ? Form::parts : Form::text;
+      }
+      if (const size_t score = score_of(forms); score > best) {
+        best = score;
+        forms_ = forms;
+      }
+    }
+    if (best == 0) render({{"user", {{"one", false}}}}, ChatEnd::new_turn, {}, Loss::of_what_is_read);
+    for (size_t role = 0; role < kRoles.size(); ++role) {
+      forms_.of_parts[role] = form_of(role, {{"two", false}, {"three", false}}, &Forms::of_parts);
+      forms_.of_images[role] = form_of(role, {{"", true}, {"two", false}}, &Forms::of_images);
+    }
+  }
+
+  // Of four conversations. Those without any loss count most.
+  static constexpr size_t kBestScore = 40;
+  size_t score_of(const Forms& forms) const {
+    const ChatTurn system{"system", {{"rule", false}}};
+    const ChatTurn user{"user", {{"one", false}}};
+    const ChatTurn assistant{"assistant", {{"two", false}}};
+    size_t score = 0;
+    for (const auto& turns : std::initializer_list<std::vector<ChatTurn>>{
+             {user}, {system, user}, {user, assistant, user}, {system, user, assistant, user}}) {
+      score += renders(turns, forms, Loss::of_anything)       ? 10
+               : renders(turns, forms, Loss::of_what_is_read) ? 1
+                                                              : 0;
+    }
+    return score;
+  }
+
+  // Parts when the template can write them so.
+  Form form_of(size_t role, const std::vector<ChatPart>& parts, RoleForms Forms::*of) const {
+    Forms forms = forms_;
+    (forms.*of)[role] = Form::parts;
+    const ChatTurn turn{std::string(kRoles[role]), parts};
+    const ChatTurn user{"user", {{"one", false}}};
+    for (const auto& turns :
+         std::initializer_list<std::vector<ChatTurn>>{{turn}, {turn, user}, {user, turn, user}}) {
+      if (renders(turns, forms, Loss::of_anything)) return Form::parts;
+    }
+    return forms_.of_text[role];
+  }
+
+  bool renders(const std::vector<ChatTurn>& turns, const Forms& forms, Loss loss) const {
+    try {
+      render(turns, ChatEnd::new_turn, forms, loss);
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
   JinjaTemplate template_;
   std::string image_mark_;
   std::vector<std::pair<std::string, std::string>> tokens_;
+  Forms forms_;
 };
 
 boost::json::value read_if_there(const fs::path& path) {
-  return fs::exists(path) ? read_json_file(path) : boost::json::value(nullptr);
+  return is_there(path) ? read_json_file(path) : boost::json::value(nullptr);
 }
 
 // A template of its own, or one of several by name: then the one called "default".
@@ -156,7 +316,7 @@ std::string template_in(const boost::json::value& config, const std::string& whe
 
 std::string find_template(const fs::path& directory, const boost::json::value& tokenizer_config) {
   const fs::path file = directory / "chat_template.jinja";
-  if (fs::exists(file)) return read_text_file(file, size_t{1} << 20);
+  if (is_there(file)) return read_text_file(file, size_t{1} << 20);
   const fs::path json = directory / "chat_template.json";
   const std::string own = template_in(read_if_there(json), json.string());
   return !own.empty() ? own : template_in(tokenizer_config, (directory / "tokenizer_config.json").string());

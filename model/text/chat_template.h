@@ -17,7 +17,7 @@ struct ChatPart {
   bool image = false;  // an image stands here
 };
 struct ChatTurn {
-  std::string role;  // system | user | assistant
+  std::string role;  // system (or developer, which is the same) | user | assistant; others are refused
   std::vector<ChatPart> parts;
 };
 
@@ -27,17 +27,25 @@ struct ChatText {
   std::vector<TextRange> images;   // where the images stand, in order: their marks in the text
 };
 
-// Immutable; thread-safe. A template that fails on a conversation, or does not place every image once, is an
-// Error with the template's own message.
+// How the text ends: as the template closes the last turn, with the beginning of the assistant's next turn,
+// or inside the last turn, whose text is to be continued.
+enum class ChatEnd : uint8_t { last_turn, new_turn, inside_last };
+
+// Immutable; thread-safe. A template that fails on a conversation, leaves out what was typed, or does not
+// place every image once, is an Error with the template's own message.
 class ChatTemplate {
  public:
   virtual ~ChatTemplate() = default;
-  virtual ChatText render(const std::vector<ChatTurn>& turns, bool add_generation_prompt) const = 0;
+  virtual ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end) const = 0;
+  ChatText render(const std::vector<ChatTurn>& turns, bool add_generation_prompt) const {
+    return render(turns, add_generation_prompt ? ChatEnd::new_turn : ChatEnd::last_turn);
+  }
 };
 
 // From chat_template.jinja, chat_template.json or tokenizer_config.json. Without any: by the key
 // `conversation` of config.json (vicuna_v1, llava_v1, chatml_direct), else vicuna_v1 for the LLaVA families
-// and ChatML for others.
+// and ChatML for others. A template that is wrong, calls what is not known, or can write no conversation, is
+// an Error.
 std::shared_ptr<const ChatTemplate> load_chat_template(const std::filesystem::path& directory);
 
 }  // namespace uhd

@@ -15,8 +15,9 @@ Detokenizer::Detokenizer(const std::shared_ptr<const Tokenizer>& tokenizer,
   std::erase(stop_strings_, "");
 }
 
-std::string Detokenizer::push(int32_t id) {
+std::string Detokenizer::push(int32_t id, bool may_stop) {
   if (stopped_) return "";
+  may_stop_ = may_stop;
   std::string settled;
   decoder_->push(id, settled);
   if (broken_) return "";
@@ -55,8 +56,8 @@ std::string Detokenizer::flush() {
 // Gives out what cannot be part of a stop string any more.
 std::string Detokenizer::release(std::string&& text, bool last) {
   held_ += text;
-  size_t cut = std::string::npos;
-  for (const std::string& stop : stop_strings_) cut = std::min(cut, held_.find(stop));
+  if (!may_stop_) immune_ = held_.size();
+  const size_t cut = find_stop();
   if (cut != std::string::npos) {
     stopped_ = true;
     held_.resize(cut);
@@ -69,8 +70,18 @@ std::string Detokenizer::release(std::string&& text, bool last) {
     }
   }
   std::string out = held_.substr(0, held_.size() - keep);
-  held_.erase(0, held_.size() - keep);
+  held_.erase(0, out.size());
+  immune_ -= std::min(immune_, out.size());
   return out;
+}
+
+// Where the first stop string begins in held_, besides those that end where none may.
+size_t Detokenizer::find_stop() const {
+  size_t first = std::string::npos;
+  for (const std::string& stop : stop_strings_) {
+    first = std::min(first, held_.find(stop, immune_ < stop.size() ? 0 : immune_ - stop.size() + 1));
+  }
+  return first;
 }
 
 }  // namespace uhd

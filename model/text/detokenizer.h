@@ -19,14 +19,15 @@ class Detokenizer {
               bool skip_special = true);
 
   // The text that became certain with this id. stopped() after it: a stop string was met; neither it nor what
-  // follows is given out.
-  std::string push(int32_t id);
+  // follows is given out. `may_stop` false: no stop string ends in the text of this id.
+  std::string push(int32_t id, bool may_stop = true);
   bool stopped() const { return stopped_; }
   // The rest, at the end of a sequence.
   std::string flush();
 
  private:
   std::string release(std::string&& text, bool last);
+  size_t find_stop() const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<TextDecoder> decoder_;
@@ -34,6 +35,8 @@ class Detokenizer {
   std::string pending_;  // settled, but not given out: it ends in U+FFFD
   std::string ahead_;    // of the decoder's tail, given out already
   std::string held_;     // certain, but may be the start of a stop string
+  size_t immune_ = 0;    // bytes of held_ in which no stop string ends
+  bool may_stop_ = true;
   bool broken_ = false;  // the text changed under what was given out: nothing more follows
   bool stopped_ = false;
 };

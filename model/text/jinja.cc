@@ -1,32 +1,50 @@
 #include "model/text/jinja.h"
 
-#include <cmath>
+#include <algorithm>
+#include <array>
+#include <iterator>
 #include <map>
 
 #include "base/error.h"
 #include "model/text/jinja_ast.h"
 #include "model/text/jinja_builtins.h"
+#include "model/text/jinja_names.h"
+#include "model/text/jinja_operators.h"
 #include "model/text/jinja_parser.h"
 
 namespace uhd {
 namespace jinja {
+
+using Scope = std::map<std::string, Value, std::less<>>;
+
+// The variables around a macro, but for the template's own: those of loops and macros that it stands in.
+struct Closure {
+  std::vector<Scope> scopes;
+};
+
 namespace {
 
 constexpr int kMaxCalls = 20;
 
 enum class Flow : uint8_t { next, leave_loop, next_item };
-using Scope = std::map<std::string, Value, std::less<>>;
+
+// A loop that runs: recursive ones call it, and `changed` remembers what it was given.
+struct Running {
+  const Node& node;
+  std::shared_ptr<Dict> object;
+  size_t scopes;
+  int depth;
+  Value changed;
+};
 
 class Evaluator {
  public:
   explicit Evaluator(const Dict& variables) {
     Scope& globals = scopes_.emplace_back();
-    globals["range"] = Value::of(Function::range);
-    globals["namespace"] = Value::of(Function::make_namespace);
-    globals["dict"] = Value::of(Function::make_dict);
-    globals["raise_exception"] = Value::of(Function::raise_exception);
-    globals["strftime_now"] = Value::of(Function::strftime_now);
-    for (const auto& [name, value] : variables.items) globals[name] = value;
+    for (const char* name :
+         {"range", "namespace", "dict", "joiner", "cycler", "raise_exception", "strftime_now"})
+      globals[name] = Value::of(*function_of(name));
+    for (const auto& [name, value] : variables.items) globals[name.str()] = value;
   }
   Evaluator(const Evaluator&) = delete;
   Evaluator& operator=(const Evaluator&) = delete;
@@ -58,23 +76,18 @@ class Evaluator {
       case Kind::if_else:
         return execute_if(node);
       case Kind::for_loop:
-        return execute_for(node);
+        return execute_for(node, evaluate(*node.children[0]), 1);
       case Kind::set:
         assign(node, evaluate(*node.children[0]));
         return Flow::next;
-      case Kind::set_block: {
-        MarkedText outer = std::exchange(out_, {});
-        const Flow flow = execute(*node.children[0]);
-        scopes_.back()[node.names[0]] = Value::of(std::exchange(out_, std::move(outer)));
-        return flow;
-      }
-      case Kind::macro: {
-        Value macro;
-        macro.type = Type::macro;
-        macro.macro = &node;
-        scopes_.back()[node.text] = macro;
+      case Kind::macro:
+        scopes_.back()[node.text] = macro_of(node);
         return Flow::next;
-      }
+      case Kind::call_block:
+        write(to_text(evaluate_call(*node.children[0], macro_of(*node.children[1])), budget_));
+        return Flow::next;
+      case Kind::with:
+        return execute_with(node);
       case Kind::leave:
         return Flow::leave_loop;
       case Kind::next:
@@ -98,58 +111,77 @@ class Evaluator {
     return at < node.children.size() ? execute(*node.children[at]) : Flow::next;
   }
 
-  Flow execute_for(const Node& node) {
-    List items = items_of(evaluate(*node.children[0]), budget_);
+  Flow execute_with(const Node& node) {
+    Scope scope;
+    for (size_t i = 0; i < node.names.size(); ++i) scope[node.names[i]] = evaluate(*node.children[i]);
+    scopes_.push_back(std::move(scope));
+    const Flow flow = execute(*node.children.back());
+    scopes_.pop_back();
+    return flow;
+  }
+
+  Flow execute_for(const Node& node, const Value& iterable, int depth) {
+    List items = items_of(iterable, budget_);
     scopes_.emplace_back();
-    if (node.children[1]) {
-      std::erase_if(items, [&](const Value& item) {
-        bind(node.names, item);
-        return !truth(evaluate(*node.children[1]));
-      });
-    }
+    if (node.children[1]) keep_chosen(node, items);
     Flow flow = Flow::next;
+    running_.push_back({node, std::make_shared<Dict>(), scopes_.size() - 1, depth, Value::undefined("")});
+    const std::shared_ptr<Dict> object = running_.back().object;
     for (size_t i = 0; i < items.size() && flow != Flow::leave_loop; ++i) {
       scopes_.back().clear();
-      bind(node.names, items[i]);
-      scopes_.back()["loop"] = loop_of(items, i);
+      bind(*node.target, items[i]);
+      place_loop(*object, items, i, depth);
+      scopes_.back()["loop"] = Value::of(object);
       flow = execute(*node.children[2]);
     }
+    running_.pop_back();
+    object->items.clear();
     scopes_.back().clear();
     if (items.empty() && node.children[3]) flow = execute(*node.children[3]);
     scopes_.pop_back();
     return items.empty() ? flow : Flow::next;
   }
 
-  Value loop_of(const List& items, size_t i) const {
-    auto loop = std::make_shared<Dict>();
-    const auto at = static_cast<int64_t>(i);
-    const auto count = static_cast<int64_t>(items.size());
-    loop->set("index", Value::of(at + 1));
-    loop->set("index0", Value::of(at));
-    loop->set("revindex", Value::of(count - at));
-    loop->set("revindex0", Value::of(count - at - 1));
-    loop->set("first", Value::of(at == 0));
-    loop->set("last", Value::of(at + 1 == count));
-    loop->set("length", Value::of(count));
-    loop->set("previtem", i > 0 ? items[i - 1] : Value::undefined("previtem"));
-    loop->set("nextitem", i + 1 < items.size() ? items[i + 1] : Value::undefined("nextitem"));
-    return Value::of(std::move(loop));
+  void keep_chosen(const Node& node, List& items) {
+    std::erase_if(items, [&](const Value& item) {
+      scopes_.back().clear();
+      bind(*node.target, item);
+      return !truth(evaluate(*node.children[1]));
+    });
   }
 
-  void bind(const std::vector<std::string>& names, const Value& value) {
-    if (names.size() == 1) {
-      scopes_.back()[names[0]] = value;
+  static void place_loop(Dict& loop, const List& items, size_t i, int depth) {
+    const auto at = static_cast<int64_t>(i);
+    const auto count = static_cast<int64_t>(items.size());
+    loop.kind = DictKind::loop;
+    loop.set("index", Value::of(at + 1));
+    loop.set("index0", Value::of(at));
+    loop.set("revindex", Value::of(count - at));
+    loop.set("revindex0", Value::of(count - at - 1));
+    loop.set("first", Value::of(at == 0));
+    loop.set("last", Value::of(at + 1 == count));
+    loop.set("length", Value::of(count));
+    loop.set("depth", Value::of(static_cast<int64_t>(depth)));
+    loop.set("depth0", Value::of(static_cast<int64_t>(depth - 1)));
+    loop.set("previtem", i > 0 ? items[i - 1] : Value::undefined("previtem"));
+    loop.set("nextitem", i + 1 < items.size() ? items[i + 1] : Value::undefined("nextitem"));
+  }
+
+  void bind(const Node& target, const Value& value) {
+    if (target.kind == Kind::name) {
+      scopes_.back()[target.text] = value;
       return;
     }
     const List parts = items_of(value, budget_);
-    if (parts.size() != names.size()) fail("a value cannot be unpacked into " + std::to_string(names.size()));
-    for (size_t i = 0; i < names.size(); ++i) scopes_.back()[names[i]] = parts[i];
+    const size_t count = target.children.size();
+    if (parts.size() != count) fail("a value cannot be unpacked into " + std::to_string(count));
+    for (size_t i = 0; i < count; ++i) bind(*target.children[i], parts[i]);
   }
 
   void assign(const Node& node, const Value& value) {
-    if (!node.on_namespace) return bind(node.names, value);
+    if (!node.on_namespace) return bind(*node.target, value);
     const Value target = look_up(node.names[0]);
-    if (!target.is(Type::dict) || !target.dict->is_namespace) fail(node.names[0] + " is no namespace");
+    if (!target.is(DictKind::name_space)) fail(node.names[0] + " is no namespace");
     target.dict->set(node.names[1], value);
   }
 
@@ -176,7 +208,7 @@ class Evaluator {
       case Kind::slice:
         return evaluate_slice(node);
       case Kind::call:
-        return evaluate_call(node);
+        return evaluate_call(node, Value::undefined("caller"));
       case Kind::filter: {
         const Value value = evaluate(*node.children[0]);
         return apply_filter(node.text, value, arguments_of(node), budget_);
@@ -185,16 +217,23 @@ class Evaluator {
         const Value value = evaluate(*node.children[0]);
         return Value::of(apply_test(node.text, value, arguments_of(node), budget_));
       }
+      case Kind::captured:
+        return Value::of(captured(*node.children[0]));
+      default:
+        return evaluate_operation(node);
+    }
+  }
+
+  Value evaluate_operation(const Node& node) {
+    switch (node.kind) {
       case Kind::unary:
         return evaluate_unary(node);
       case Kind::binary: {
         const Value left = evaluate(*node.children[0]);
-        return combine(node.text, left, evaluate(*node.children[1]));
+        return combine(node.text, left, evaluate(*node.children[1]), budget_);
       }
-      case Kind::compare: {
-        const Value left = evaluate(*node.children[0]);
-        return Value::of(evaluate_compare(node.text, left, evaluate(*node.children[1])));
-      }
+      case Kind::compare:
+        return evaluate_compare(node);
       case Kind::logic_and: {
         Value left = evaluate(*node.children[0]);
         return truth(left) ? evaluate(*node.children[1]) : left;
@@ -206,244 +245,220 @@ class Evaluator {
       case Kind::conditional:
         if (truth(evaluate(*node.children[1]))) return evaluate(*node.children[0]);
         return node.children[2] ? evaluate(*node.children[2]) : Value::undefined("the other branch");
-      case Kind::list: {
-        List items;
-        for (const NodePtr& child : node.children) items.push_back(evaluate(*child));
-        return Value::of(std::move(items));
-      }
-      case Kind::dict: {
-        auto dict = std::make_shared<Dict>();
-        for (size_t i = 0; i < node.children.size(); i += 2) {
-          const Value key = evaluate(*node.children[i]);
-          dict->set(to_text(key, budget_).text, evaluate(*node.children[i + 1]));
-        }
-        return Value::of(std::move(dict));
-      }
+      case Kind::list:
+        return Value::of(values_of(node));
+      case Kind::tuple:
+        return Value::tuple(values_of(node));
+      case Kind::dict:
+        return evaluate_dict(node);
       default:
         fail("a statement stands where an expression should");
     }
+  }
+
+  List values_of(const Node& node) {
+    List items;
+    for (const NodePtr& child : node.children) items.push_back(evaluate(*child));
+    return items;
+  }
+
+  Value evaluate_dict(const Node& node) {
+    auto dict = std::make_shared<Dict>();
+    for (size_t i = 0; i < node.children.size(); i += 2) {
+      const Value key = evaluate(*node.children[i]);
+      dict->set(key, evaluate(*node.children[i + 1]));
+    }
+    return Value::of(std::move(dict));
   }
 
   Arguments arguments_of(const Node& node) {
     Arguments arguments;
     for (size_t i = 1; i < node.children.size(); ++i)
       arguments.positional.push_back(evaluate(*node.children[i]));
-    for (const auto& [name, value] : node.keywords) arguments.named[name] = evaluate(*value);
+    for (const auto& [name, expression] : node.keywords) {
+      const Value value = evaluate(*expression);
+      if (name == "*") {
+        for (const Value& item : items_of(value, budget_)) arguments.positional.push_back(item);
+      } else if (name == "**") {
+        if (!value.is(DictKind::mapping)) fail("** needs a mapping");
+        for (const auto& [key, item] : value.dict->items)
+          arguments.named.emplace_back(to_text(key, budget_).text, item);
+      } else {
+        arguments.named.emplace_back(name, value);
+      }
+    }
     return arguments;
   }
 
-  Value evaluate_call(const Node& node) {
+  Value evaluate_call(const Node& node, const Value& caller) {
     const Node& callee = *node.children[0];
-    if (callee.kind == Kind::attribute) {
-      const Value object = evaluate(*callee.children[0]);
-      if (object.is(Type::undefined)) fail("'" + object.name + "' is undefined");
-      const Value* member = object.is(Type::dict) ? object.dict->find(callee.text) : nullptr;
-      if (member == nullptr || !(member->is(Type::macro) || member->is(Type::function))) {
-        return call_method(object, callee.text, arguments_of(node), budget_);
-      }
-    }
     const Value function = evaluate(callee);
-    if (function.is(Type::macro)) return call_macro(*function.macro, arguments_of(node));
+    const Arguments arguments = arguments_of(node);
+    if (function.is(Type::macro)) return call_macro(function, arguments, caller);
+    if (function.is(DictKind::joiner)) return call_joiner(*function.dict);
+    if (function.is(DictKind::loop)) return call_loop(function, arguments);
     if (!function.is(Type::function)) fail("'" + callee.text + "' is no function");
-    Value result = call_function(function.function, arguments_of(node), budget_);
-    if (result.is(Type::dict) && result.dict->is_namespace) namespaces_.push_back(result.dict);
+    if (function.function == Function::bound_method) return call_bound(function, arguments);
+    Value result = call_function(function.function, arguments, budget_);
+    if (result.is(Type::dict) && !result.is(DictKind::mapping)) namespaces_.push_back(result.dict);
     return result;
   }
 
-  // A macro sees the template's own variables, not those of its caller.
-  Value call_macro(const Node& macro, const Arguments& arguments) {
-    if (++calls_ > kMaxCalls) fail("macros call each other too deeply");
-    const size_t count = macro.names.size();
-    const size_t defaults = macro.children.size() - 1;
-    if (arguments.positional.size() > count) fail("the macro " + macro.text + " has too many arguments");
-    Scope scope;
-    for (size_t i = 0; i < count; ++i) {
-      if (const Value* given = arguments.get(i, macro.names[i])) {
-        scope[macro.names[i]] = *given;
-      } else if (i + defaults >= count) {
-        scope[macro.names[i]] = evaluate(*macro.children[1 + i + defaults - count]);
-      } else {
-        scope[macro.names[i]] = Value::undefined(macro.names[i]);
-      }
+  Value call_bound(const Value& method, const Arguments& arguments) {
+    Value object = method;
+    object.type = static_cast<Type>(method.integer);
+    if (!object.is(DictKind::loop) || method.name != "changed") {
+      return call_method(object, method.name, arguments, budget_);
     }
+    Running& loop = running(object);
+    const Value given = Value::tuple(arguments.positional);
+    const bool changed = !equal(given, loop.changed, budget_);
+    loop.changed = given;
+    return Value::of(changed);
+  }
+
+  Running& running(const Value& object) {
+    for (Running& one : running_) {
+      if (one.object == object.dict) return one;
+    }
+    fail("a loop is used after its end");
+  }
+
+  // loop(items) of a recursive loop: the text of its body for other items.
+  Value call_loop(const Value& object, const Arguments& arguments) {
+    const Running& loop = running(object);
+    const Node& node = loop.node;
+    const int depth = loop.depth + 1;
+    if (!node.recursive) fail("a loop that is not recursive is called");
+    if (arguments.positional.size() != 1) fail("a loop is called with one list");
+    std::vector<Scope> inner(
+        std::make_move_iterator(scopes_.begin() + static_cast<std::ptrdiff_t>(loop.scopes)),
+        std::make_move_iterator(scopes_.end()));
+    scopes_.resize(loop.scopes);
+    Value text = in_call([&] { execute_for(node, arguments.positional[0], depth); });
+    std::move(inner.begin(), inner.end(), std::back_inserter(scopes_));
+    return text;
+  }
+
+  template <class Body>
+  Value in_call(Body body) {
+    if (++calls_ > kMaxCalls) fail("macros call each other too deeply");
+    MarkedText before = std::exchange(out_, {});
+    body();
+    --calls_;
+    return Value::of(std::exchange(out_, std::move(before)));
+  }
+
+  MarkedText captured(const Node& body) {
+    MarkedText outer = std::exchange(out_, {});
+    execute(body);
+    return std::exchange(out_, std::move(outer));
+  }
+
+  Value macro_of(const Node& node) const {
+    Value macro;
+    macro.type = Type::macro;
+    macro.macro = &node;
+    if (scopes_.size() > 1) {
+      macro.closure = std::make_shared<Closure>(Closure{{scopes_.begin() + 1, scopes_.end()}});
+    }
+    return macro;
+  }
+
+  // A macro sees the template's own variables and those around it, not those of its caller.
+  Value call_macro(const Value& function, const Arguments& arguments, const Value& caller) {
+    const Node& macro = *function.macro;
     std::vector<Scope> outer = std::exchange(scopes_, {});
     scopes_.push_back(std::move(outer[0]));
-    scopes_.push_back(std::move(scope));
-    MarkedText before = std::exchange(out_, {});
-    execute(*macro.children[0]);
-    MarkedText text = std::exchange(out_, std::move(before));
+    if (function.closure) {
+      scopes_.insert(scopes_.end(), function.closure->scopes.begin(), function.closure->scopes.end());
+    }
+    scopes_.emplace_back();
+    bind_arguments(macro, arguments);
+    if (!caller.is(Type::undefined)) scopes_.back()["caller"] = caller;
+    Value text = in_call([&] { execute(*macro.children[0]); });
     outer[0] = std::move(scopes_[0]);
     scopes_ = std::move(outer);
-    --calls_;
-    return Value::of(std::move(text));
+    return text;
+  }
+
+  void bind_arguments(const Node& macro, const Arguments& arguments) {
+    const size_t count = macro.names.size();
+    const size_t defaults = macro.children.size() - 1;
+    for (size_t i = 0; i < count; ++i) {
+      const std::string& name = macro.names[i];
+      if (const Value* given = arguments.get(i, name)) {
+        scopes_.back()[name] = *given;
+      } else if (i + defaults >= count) {
+        scopes_.back()[name] = evaluate(*macro.children[1 + i + defaults - count]);
+      } else {
+        scopes_.back()[name] = Value::undefined(name);
+      }
+    }
+    bind_more(macro, arguments, count);
+  }
+
+  // varargs and kwargs, for macros that read them.
+  void bind_more(const Node& macro, const Arguments& arguments, size_t count) {
+    const bool takes_more = reads_name(*macro.children[0], "varargs");
+    const bool takes_names = reads_name(*macro.children[0], "kwargs");
+    const bool more = arguments.positional.size() > count;
+    if (more && !takes_more) fail("the macro " + macro.text + " has too many arguments");
+    if (takes_more) scopes_.back()["varargs"] = Value::tuple(arguments.from(count).positional);
+    auto names = std::make_shared<Dict>();
+    for (const auto& [name, value] : arguments.named) {
+      if (std::find(macro.names.begin(), macro.names.end(), name) == macro.names.end())
+        names->set(name, value);
+    }
+    if (!names->items.empty() && !takes_names)
+      fail("the macro " + macro.text + " has no argument " + names->items[0].first.str());
+    if (takes_names) scopes_.back()["kwargs"] = Value::of(std::move(names));
   }
 
   Value evaluate_unary(const Node& node) {
     Value value = evaluate(*node.children[0]);
     if (node.text == "not") return Value::of(!truth(value));
-    if (!value.is_number()) fail("a sign before something that is no number");
-    if (node.text == "+") return value;
-    return value.is(Type::real) ? Value::of(-value.real) : combine("-", Value::of(int64_t{0}), value);
+    const Value minus = negated(value, budget_);
+    return node.text == "-" ? minus : value;
   }
 
-  bool evaluate_compare(const std::string& operation, const Value& left, const Value& right) {
-    if (operation == "==") return equal(left, right, budget_);
-    if (operation == "!=") return !equal(left, right, budget_);
-    if (operation == "in") return contains(right, left, budget_);
-    if (operation == "not in") return !contains(right, left, budget_);
-    const int order = compare(left, right, budget_);
-    if (operation == "<") return order < 0;
-    if (operation == ">") return order > 0;
-    return operation == "<=" ? order <= 0 : order >= 0;
-  }
-
-  Value combine(const std::string& operation, const Value& left, const Value& right) {
-    if (operation == "~") return joined(to_text(left, budget_), to_text(right, budget_));
-    for (const Value* value : {&left, &right}) {
-      if (value->is(Type::undefined)) fail("'" + value->name + "' is undefined");
+  // a < b < c is a < b and b < c, with b evaluated once.
+  Value evaluate_compare(const Node& node) {
+    Value left = evaluate(*node.children[0]);
+    for (size_t i = 0; i < node.names.size(); ++i) {
+      Value right = evaluate(*node.children[i + 1]);
+      if (!compare_by(node.names[i], left, right, budget_)) return Value::of(false);
+      left = std::move(right);
     }
-    if (operation == "+" && left.is(Type::string) && right.is(Type::string)) {
-      return joined(*left.string, *right.string);
-    }
-    if (operation == "+" && left.is(Type::list) && right.is(Type::list)) {
-      List items = items_of(left, budget_);
-      const List more = items_of(right, budget_);
-      if (static_cast<int64_t>(items.size() + more.size()) > kMaxListItems) fail("a list is too long");
-      items.insert(items.end(), more.begin(), more.end());
-      return Value::of(std::move(items));
-    }
-    if (operation == "*" && left.is(Type::string) && right.is(Type::integer))
-      return repeated(left, right.integer);
-    if (operation == "*" && right.is(Type::string) && left.is(Type::integer))
-      return repeated(right, left.integer);
-    if (!left.is_number() || !right.is_number()) fail("'" + operation + "' of values of these types");
-    return arithmetic(operation, left, right);
-  }
-
-  Value joined(const MarkedText& left, const MarkedText& right) {
-    budget_.bytes(left.size() + right.size());
-    MarkedText text = left;
-    text.append(right);
-    return Value::of(std::move(text));
-  }
-  Value repeated(const Value& text, int64_t times) {
-    MarkedText out;
-    if (times > 0 && text.string->size() > 0) {
-      if (times > static_cast<int64_t>(kMaxTextBytes / text.string->size())) fail("it makes too much text");
-      budget_.bytes(text.string->size() * static_cast<size_t>(times));
-      for (int64_t i = 0; i < times; ++i) out.append(*text.string);
-    }
-    return Value::of(std::move(out));
-  }
-
-  static Value arithmetic(const std::string& operation, const Value& left, const Value& right) {
-    const bool divides = operation == "/" || operation == "//" || operation == "%";
-    if (divides && right.number() == 0) fail("division by zero");
-    if (operation == "/") return Value::of(left.number() / right.number());
-    if (left.is(Type::real) || right.is(Type::real)) {
-      const double a = left.number();
-      const double b = right.number();
-      if (operation == "+") return Value::of(a + b);
-      if (operation == "-") return Value::of(a - b);
-      if (operation == "*") return Value::of(a * b);
-      if (operation == "//") return Value::of(std::floor(a / b));
-      return Value::of(a - std::floor(a / b) * b);
-    }
-    const int64_t a = left.integer;
-    const int64_t b = right.integer;
-    int64_t result = 0;
-    bool overflow = false;
-    if (operation == "+") {
-      overflow = __builtin_add_overflow(a, b, &result);
-    } else if (operation == "-") {
-      overflow = __builtin_sub_overflow(a, b, &result);
-    } else if (operation == "*") {
-      overflow = __builtin_mul_overflow(a, b, &result);
-    } else if (b == -1) {
-      overflow = operation == "//" && __builtin_sub_overflow(int64_t{0}, a, &result);
-    } else {
-      // Python rounds down, and the remainder takes the divisor's sign.
-      const int64_t rest = a % b;
-      const bool below = rest != 0 && (rest < 0) != (b < 0);
-      result = operation == "//" ? a / b - (below ? 1 : 0) : rest + (below ? b : 0);
-    }
-    if (overflow) fail("a number is too large");
-    return Value::of(result);
+    return Value::of(true);
   }
 
   Value evaluate_slice(const Node& node) {
     const Value object = evaluate(*node.children[0]);
-    if (object.is(Type::undefined)) fail("'" + object.name + "' is undefined");
-    if (!object.is(Type::list) && !object.is(Type::string)) fail("only lists and texts can be sliced");
-    const int64_t size = length_of(object, budget_);
-    const auto bound = [&](size_t child, int64_t fallback, int64_t low, int64_t high) {
-      if (!node.children[child]) return fallback;
-      const Value value = evaluate(*node.children[child]);
-      if (value.is(Type::none)) return fallback;
-      if (!value.is(Type::integer)) fail("a bound of a slice must be a whole number");
-      const int64_t place = value.integer < 0 ? std::max(value.integer, -size - 1) + size : value.integer;
-      return std::clamp(place, low, high);
-    };
-    int64_t step = 1;
-    if (node.children[3]) {
-      const Value value = evaluate(*node.children[3]);
-      if (value.is(Type::integer)) step = std::clamp<int64_t>(value.integer, -size - 1, size + 1);
-      if (step == 0) fail("a slice with a step of zero");
+    std::array<Value, 3> values;
+    std::array<const Value*, 3> bounds{};
+    for (size_t i = 0; i < 3; ++i) {
+      if (!node.children[i + 1]) continue;
+      values[i] = evaluate(*node.children[i + 1]);
+      bounds[i] = &values[i];
     }
-    const int64_t begin = step > 0 ? bound(1, 0, 0, size) : bound(1, size - 1, -1, size - 1);
-    const int64_t end = step > 0 ? bound(2, size, 0, size) : bound(2, -1, -1, size - 1);
-    if (object.is(Type::string)) {
-      budget_.bytes(object.string->size());
-      const auto places = character_places(object.str());
-      if (step == 1) {
-        const auto from = places[static_cast<size_t>(begin)];
-        const auto to = places[static_cast<size_t>(std::max(begin, end))];
-        return Value::of(object.string->substr(from, to - from));
-      }
-      MarkedText out;
-      for (int64_t at = begin; step > 0 ? at < end : at > end; at += step) {
-        const auto place = static_cast<size_t>(at);
-        out.append(object.string->substr(places[place], places[place + 1] - places[place]));
-      }
-      return Value::of(std::move(out));
-    }
-    List items;
-    budget_.bytes(static_cast<size_t>(size) * sizeof(Value));
-    for (int64_t at = begin; step > 0 ? at < end : at > end; at += step) {
-      items.push_back((*object.list)[static_cast<size_t>(at)]);
-    }
-    return Value::of(std::move(items));
+    return slice_of(object, bounds, budget_);
   }
 
   std::vector<Scope> scopes_;
+  std::vector<Running> running_;
   MarkedText out_;
   Budget budget_;
   int calls_ = 0;
   std::vector<std::shared_ptr<Dict>> namespaces_;
 };
 
-// Whether the iterable of a loop is the `content` of something, maybe filtered.
-bool is_content(const Node& node) {
-  if (node.kind == Kind::filter || node.kind == Kind::slice) return is_content(*node.children[0]);
-  if (node.kind == Kind::attribute) return node.text == "content";
-  if (node.kind == Kind::name) return node.text == "content";
-  return node.kind == Kind::item && node.children[1]->kind == Kind::constant &&
-         node.children[1]->value.is(Type::string) && node.children[1]->value.str() == "content";
-}
-
-bool has_content_loop(const Node& node) {
-  if (node.kind == Kind::for_loop && is_content(*node.children[0])) return true;
-  for (const NodePtr& child : node.children) {
-    if (child && has_content_loop(*child)) return true;
-  }
-  return false;
-}
-
 }  // namespace
 }  // namespace jinja
 
-JinjaTemplate::JinjaTemplate(std::string_view source)
-    : root_(jinja::parse(source)), loops_over_content_(jinja::has_content_loop(*root_)) {}
+JinjaTemplate::JinjaTemplate(std::string_view source) : root_(jinja::parse(source)) {
+  jinja::check_names(*root_);
+}
 JinjaTemplate::~JinjaTemplate() = default;
 JinjaTemplate::JinjaTemplate(JinjaTemplate&&) noexcept = default;
 JinjaTemplate& JinjaTemplate::operator=(JinjaTemplate&&) noexcept = default;

@@ -1,7 +1,8 @@
-// The language that chat templates are written in: the part of Jinja that published ones use, with the
-// settings of transformers (trim_blocks, lstrip_blocks). Nothing outside the given values can be reached, and
-// steps, text, nesting and lists are limited, so that a hostile template is an Error and not a hanging
-// server.
+// The language that chat templates are written in: Jinja, with the settings of transformers (trim_blocks,
+// lstrip_blocks, loop controls, its tojson, raise_exception, strftime_now). What it lacks of Jinja (imports,
+// blocks, and the filters pprint, random, striptags, urlize, wordwrap, xmlattr) is an Error when the template
+// is read, with the line. Nothing outside the given values can be reached, and steps, text, nesting and lists
+// are limited, so that a hostile template is an Error and not a hanging server.
 #pragma once
 
 #include <memory>
@@ -20,12 +21,9 @@ class JinjaTemplate {
   JinjaTemplate& operator=(JinjaTemplate&&) noexcept;
 
   MarkedText render(const jinja::Dict& variables) const;
-  // Whether it loops over the `content` of something: it wants the parts of a turn, not their text.
-  bool loops_over_content() const { return loops_over_content_; }
 
  private:
   std::unique_ptr<jinja::Node> root_;
-  bool loops_over_content_ = false;
 };
 
 }  // namespace uhd

@@ -22,23 +22,26 @@ enum class Kind : uint8_t {
   test,         // child 0 is text(children 1..)
   unary,        // text is - + or not
   binary,       // text is + - ~ * / // % **
-  compare,      // text is == != < > <= >= in or "not in"
+  compare,      // names: == != < > <= >= in or "not in" between the children
   logic_and,    // child 0 and child 1
   logic_or,     // child 0 or child 1
   conditional,  // child 0 if child 1 else child 2
   list,
-  dict,  // key, value, key, value, ...
+  tuple,
+  dict,      // key, value, key, value, ...
+  captured,  // the text that child 0, a statement, makes
   // Statements.
-  body,       // children in order
-  text,       // value
-  output,     // {{ child 0 }}
-  if_else,    // condition, body, condition, body, ..., [body of else]
-  for_loop,   // names: targets; children: iterable, filter or null, body, else body or null
-  set,        // names: one target, or several to unpack, or {namespace, attribute}; child 0: value
-  set_block,  // names: target; child 0: body
-  macro,      // text: name; names: parameters; children: body, then defaults of the last parameters
-  leave,      // break
-  next,       // continue
+  body,        // children in order
+  text,        // value
+  output,      // {{ child 0 }}
+  if_else,     // condition, body, condition, body, ..., [body of else]
+  for_loop,    // target; children: iterable, filter or null, body, else body or null
+  set,         // target, or names: {namespace, attribute}; child 0: value
+  macro,       // text: name; names: parameters; children: body, then defaults of the last parameters
+  call_block,  // child 0: a call; child 1: the macro that it gets as `caller`
+  with,        // names: variables; children: their values, then the body
+  leave,       // break
+  next,        // continue
 };
 
 struct Node;
@@ -51,9 +54,11 @@ struct Node {
   std::string text;
   Value value;
   bool on_namespace = false;  // set: names are {namespace, attribute}
+  bool recursive = false;     // for_loop: may call itself as loop(...)
   std::vector<std::string> names;
+  NodePtr target;  // a name, or a tuple of targets to unpack
   std::vector<NodePtr> children;
-  std::vector<std::pair<std::string, NodePtr>> keywords;
+  std::vector<std::pair<std::string, NodePtr>> keywords;  // name = value; "*" and "**" spread theirs
 };
 
 }  // namespace uhd::jinja

@@ -1,6 +1,7 @@
 #include "model/text/jinja_expression.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <initializer_list>
 
 namespace uhd::jinja {
@@ -19,7 +20,7 @@ class ExpressionParser {
   NodePtr expression_list() {
     NodePtr first = expression();
     if (!in_.at_symbol(",")) return first;
-    NodePtr list = in_.make(Kind::list);
+    NodePtr list = in_.make(Kind::tuple);
     in_.adopt(*list, std::move(first));
     while (in_.take_symbol(",")) {
       if (in_.at(TokenKind::output_end) || in_.at(TokenKind::block_end)) break;
@@ -63,24 +64,27 @@ class ExpressionParser {
   }
 
   NodePtr comparison() {
-    NodePtr left = sum();
-    NodePtr chain;  // a < b < c is a < b and b < c
-    while (true) {
-      std::string operation;
-      if (in_.at(TokenKind::symbol) && is_one_of(in_.current().text, {"==", "!=", "<", ">", "<=", ">="})) {
-        operation = in_.take().text;
-      } else if (in_.take_name("in")) {
-        operation = "in";
-      } else if (in_.at_name("not") && in_.next().kind == TokenKind::name && in_.next().text == "in") {
-        in_.take();
-        in_.take();
-        operation = "not in";
-      } else {
-        return chain ? std::move(chain) : std::move(left);
-      }
-      if (chain) in_.fail_here("chained comparisons are not supported");
-      chain = in_.two(Kind::compare, operation, std::move(left), sum());
+    NodePtr first = sum();
+    std::string operation = take_comparison();
+    if (operation.empty()) return first;
+    NodePtr node = in_.make(Kind::compare);
+    in_.adopt(*node, std::move(first));
+    for (; !operation.empty(); operation = take_comparison()) {
+      node->names.push_back(operation);
+      in_.adopt(*node, sum());
     }
+    return node;
+  }
+
+  std::string take_comparison() {
+    if (in_.at(TokenKind::symbol) && is_one_of(in_.current().text, {"==", "!=", "<", ">", "<=", ">="})) {
+      return in_.take().text;
+    }
+    if (in_.take_name("in")) return "in";
+    if (!in_.at_name("not") || in_.next().kind != TokenKind::name || in_.next().text != "in") return "";
+    in_.take();
+    in_.take();
+    return "not in";
   }
 
   NodePtr sum() {
@@ -97,11 +101,16 @@ class ExpressionParser {
     return left;
   }
   NodePtr product() {
-    NodePtr left = unary(true);
+    NodePtr left = power();
     while (in_.at(TokenKind::symbol) && is_one_of(in_.current().text, {"*", "/", "//", "%"})) {
       const std::string operation = in_.take().text;
-      left = in_.two(Kind::binary, operation, std::move(left), unary(true));
+      left = in_.two(Kind::binary, operation, std::move(left), power());
     }
+    return left;
+  }
+  NodePtr power() {
+    NodePtr left = unary(true);
+    while (in_.take_symbol("**")) left = in_.two(Kind::binary, "**", std::move(left), unary(true));
     return left;
   }
 
@@ -130,7 +139,7 @@ class ExpressionParser {
     } else if (in_.at(TokenKind::integer)) {
       node->value = Value::of(static_cast<int64_t>(std::stoll(in_.take().text)));
     } else if (in_.at(TokenKind::real)) {
-      node->value = Value::of(std::stod(in_.take().text));
+      node->value = Value::of(std::strtod(in_.take().text.c_str(), nullptr));
     } else if (in_.at(TokenKind::name)) {
       name(*node);
     } else if (in_.take_symbol("(")) {
@@ -170,7 +179,7 @@ class ExpressionParser {
   }
 
   NodePtr parenthesis() {
-    NodePtr list = in_.make(Kind::list);
+    NodePtr list = in_.make(Kind::tuple);
     if (in_.take_symbol(")")) return list;
     NodePtr first = expression();
     if (in_.take_symbol(")")) return first;
@@ -241,26 +250,39 @@ class ExpressionParser {
       }
       first = false;
       const Token& next = in_.next();
-      if (in_.at(TokenKind::name) && next.kind == TokenKind::symbol && next.text == "=") {
+      if (in_.at_symbol("*") || in_.at_symbol("**")) {
+        std::string spread = in_.take().text;
+        keyword(node, std::move(spread));
+      } else if (in_.at(TokenKind::name) && next.kind == TokenKind::symbol && next.text == "=") {
         std::string key = in_.take().text;
         in_.take();
-        NodePtr value = expression();
-        in_.grow(node, *value);
-        node.keywords.emplace_back(std::move(key), std::move(value));
+        keyword(node, std::move(key));
       } else {
         in_.adopt(node, expression());
       }
     }
   }
 
+  void keyword(Node& node, std::string name) {
+    NodePtr value = expression();
+    in_.grow(node, *value);
+    node.keywords.emplace_back(std::move(name), std::move(value));
+  }
+
+ public:
+  // After the sign of a filter.
+  NodePtr filter(NodePtr of) {
+    NodePtr node = in_.make(Kind::filter);
+    node->text = in_.expect(TokenKind::name, "a filter's name");
+    in_.adopt(*node, std::move(of));
+    if (in_.take_symbol("(")) arguments(*node);
+    return node;
+  }
+
   NodePtr filters(NodePtr node) {
     while (true) {
       if (in_.take_symbol("|")) {
-        NodePtr filter = in_.make(Kind::filter);
-        filter->text = in_.expect(TokenKind::name, "a filter's name");
-        in_.adopt(*filter, std::move(node));
-        if (in_.take_symbol("(")) arguments(*filter);
-        node = std::move(filter);
+        node = filter(std::move(node));
       } else if (in_.take_name("is")) {
         node = test(std::move(node));
       } else if (in_.at_symbol("(") || in_.at_symbol("[") || in_.at_symbol(".")) {
@@ -271,6 +293,7 @@ class ExpressionParser {
     }
   }
 
+ private:
   NodePtr test(NodePtr of) {
     const bool negated = in_.take_name("not");
     NodePtr node = in_.make(Kind::test);
@@ -303,6 +326,19 @@ NodePtr parse_expression(TokenReader& in) { return ExpressionParser(in).expressi
 
 NodePtr parse_expression_list(TokenReader& in) { return ExpressionParser(in).expression_list(); }
 
-NodePtr parse_operand(TokenReader& in) { return ExpressionParser(in).logic_or(); }
+NodePtr parse_filters(TokenReader& in, NodePtr of) {
+  ExpressionParser parser(in);
+  return parser.filters(parser.filter(std::move(of)));
+}
+
+NodePtr parse_operand(TokenReader& in) {
+  ExpressionParser parser(in);
+  NodePtr first = parser.logic_or();
+  if (!in.at_symbol(",")) return first;
+  NodePtr all = in.make(Kind::tuple);
+  in.adopt(*all, std::move(first));
+  while (in.take_symbol(",") && !in.at(TokenKind::block_end)) in.adopt(*all, parser.logic_or());
+  return all;
+}
 
 }  // namespace uhd::jinja

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "model/text/jinja_value.h"
 #include "model/text/utf8.h"
@@ -140,21 +141,57 @@ class Lexer {
     take(TokenKind::symbol, 1);
   }
 
+  // As Python: with _ between digits, 0x, 0o and 0b, exponents. The token is without what stoll does not
+  // read.
   void read_number(std::string_view rest) {
-    size_t length = 1;
-    bool real = false;
-    while (length < rest.size()) {
-      if (is_digit(rest[length])) {
+    size_t length = number_prefix(rest);
+    const bool plain = length == 0;
+    const auto take_digits = [&] {
+      while (length < rest.size() &&
+             (is_digit(rest[length]) || (!plain && is_letter(rest[length])) ||
+              (rest[length] == '_' && length + 1 < rest.size() && rest[length + 1] != '_'))) {
         ++length;
-      } else if (rest[length] == '.' && !real && length + 1 < rest.size() && is_digit(rest[length + 1])) {
-        real = true;
-        length += 2;
-      } else {
-        break;
       }
+    };
+    take_digits();
+    bool real = false;
+    if (plain && length + 1 < rest.size() && rest[length] == '.' && is_digit(rest[length + 1])) {
+      real = true;
+      ++length;
+      take_digits();
     }
-    if (length > 18) fail_here("a number with too many digits");
-    take(real ? TokenKind::real : TokenKind::integer, length);
+    if (const size_t exponent = plain ? exponent_length(rest.substr(length)) : 0; exponent > 0) {
+      real = true;
+      length += exponent;
+      take_digits();
+    }
+    std::string digits(rest.substr(0, length));
+    std::erase(digits, '_');
+    if (digits.size() > (real ? 40U : 18U)) fail_here("a number with too many digits");
+    push(real ? TokenKind::real : TokenKind::integer, real ? digits : whole(digits));
+    advance(at_ + length);
+  }
+
+  static size_t number_prefix(std::string_view rest) {
+    if (rest.size() < 3 || rest[0] != '0') return 0;
+    return std::string_view("xXoObB").find(rest[1]) == std::string_view::npos ? 0 : 2;
+  }
+  static size_t exponent_length(std::string_view rest) {
+    if (rest.empty() || (rest[0] != 'e' && rest[0] != 'E')) return 0;
+    const size_t sign = rest.size() > 1 && (rest[1] == '+' || rest[1] == '-') ? 1 : 0;
+    return rest.size() > sign + 1 && is_digit(rest[sign + 1]) ? sign + 1 : 0;
+  }
+  std::string whole(const std::string& digits) const {
+    const size_t prefix = number_prefix(digits);
+    const int base = prefix == 0                            ? 10
+                     : digits[1] == 'x' || digits[1] == 'X' ? 16
+                     : digits[1] == 'b' || digits[1] == 'B' ? 2
+                                                            : 8;
+    int64_t value = 0;
+    const char* end = digits.data() + digits.size();
+    const auto [last, fault] = std::from_chars(digits.data() + prefix, end, value, base);
+    if (fault != std::errc() || last != end) fail_here("a wrong number");
+    return std::to_string(value);
   }
 
   void read_string(char quote) {
@@ -166,14 +203,18 @@ class Lexer {
         continue;
       }
       const char c = source_[++at];
-      const size_t named = std::string_view("ntrbfav0\\'\"").find(c);
+      const size_t named = std::string_view("ntrbfav\\'\"").find(c);
       if (c == 'x' || c == 'u' || c == 'U') {
         const size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : 8;
         append_utf8(text, hexadecimal(at + 1, digits));
         at += digits;
+      } else if (c >= '0' && c <= '7') {
+        at += read_octal(at, text) - 1;
+      } else if (c == 'N') {
+        fail_here("a character by its name");
       } else if (c == '\n') {
       } else if (named != std::string_view::npos) {
-        text.push_back("\n\t\r\b\f\a\v\0\\'\""[named]);
+        text.push_back("\n\t\r\b\f\a\v\\'\""[named]);
       } else {
         text.push_back('\\');
         text.push_back(c);
@@ -182,6 +223,19 @@ class Lexer {
     if (at >= source_.size()) fail_here("a text does not end");
     push(TokenKind::string, text);
     advance(at + 1);
+  }
+
+  // One to three digits; returns how many.
+  size_t read_octal(size_t at, std::string& text) const {
+    uint32_t value = 0;
+    size_t digits = 0;
+    for (; digits < 3 && at + digits < source_.size(); ++digits) {
+      const char c = source_[at + digits];
+      if (c < '0' || c > '7') break;
+      value = value * 8 + static_cast<uint32_t>(c - '0');
+    }
+    append_utf8(text, value);
+    return digits;
   }
 
   uint32_t hexadecimal(size_t at, size_t digits) {

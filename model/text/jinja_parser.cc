@@ -54,6 +54,9 @@ class Parser {
     if (name == "for") return for_block();
     if (name == "set") return set_block();
     if (name == "macro") return macro_block();
+    if (name == "call") return call_block();
+    if (name == "filter") return filter_block();
+    if (name == "with") return with_block();
     if (name == "generation") {  // marks the assistant's words for training
       end_of_block();
       NodePtr inside = body({"endgeneration"});
@@ -88,11 +91,11 @@ class Parser {
 
   NodePtr for_block() {
     NodePtr node = in_.make(Kind::for_loop);
-    node->names = targets();
+    node->target = targets();
     if (!in_.take_name("in")) in_.fail_here("'in' is missing in a loop");
     in_.adopt(*node, parse_operand(in_));  // no conditional expression: its `if` filters
     in_.adopt(*node, in_.take_name("if") ? parse_expression(in_) : nullptr);
-    if (in_.take_name("recursive")) in_.fail_here("recursive loops are not supported");
+    node->recursive = in_.take_name("recursive");
     end_of_block();
     ++loops_;
     in_.adopt(*node, body({"else", "endfor"}));
@@ -107,34 +110,82 @@ class Parser {
     return node;
   }
 
-  std::vector<std::string> targets() {
-    const bool parenthesis = in_.take_symbol("(");
-    std::vector<std::string> names{in_.expect(TokenKind::name, "a variable")};
+  // Variables, maybe several to unpack.
+  NodePtr targets() {
+    NodePtr first = one_target();
+    if (!in_.at_symbol(",")) return first;
+    NodePtr all = in_.make(Kind::tuple);
+    in_.adopt(*all, std::move(first));
     while (in_.take_symbol(",")) {
-      if (!in_.at(TokenKind::name)) break;
-      names.push_back(in_.take().text);
+      if (!in_.at(TokenKind::name) && !in_.at_symbol("(")) break;
+      if (in_.at_name("in")) break;
+      in_.adopt(*all, one_target());
     }
-    if (parenthesis) in_.expect_symbol(")");
-    return names;
+    return all;
+  }
+  NodePtr one_target() {
+    const TokenReader::Guard guard(in_);
+    if (in_.take_symbol("(")) {
+      NodePtr inside = targets();
+      in_.expect_symbol(")");
+      return inside;
+    }
+    NodePtr node = in_.make(Kind::name);
+    node->text = in_.expect(TokenKind::name, "a variable");
+    return node;
   }
 
   NodePtr set_block() {
     NodePtr node = in_.make(Kind::set);
-    node->names = targets();
-    if (node->names.size() == 1 && in_.take_symbol(".")) {
+    node->target = targets();
+    if (node->target->kind == Kind::name && in_.take_symbol(".")) {
       node->on_namespace = true;
-      node->names.push_back(in_.expect(TokenKind::name, "an attribute"));
+      node->names = {node->target->text, in_.expect(TokenKind::name, "an attribute")};
     }
     if (in_.take_symbol("=")) {
       in_.adopt(*node, parse_expression_list(in_));
       end_of_block();
       return node;
     }
-    if (node->names.size() != 1) in_.fail_here("'=' is missing in a set");
-    node->kind = Kind::set_block;
+    if (node->target->kind != Kind::name) in_.fail_here("'=' is missing in a set");
+    const bool filtered = in_.take_symbol("|");
+    in_.adopt(*node, captured_body(filtered, "endset"));
+    return node;
+  }
+
+  NodePtr filter_block() {
+    NodePtr node = in_.make(Kind::output);
+    in_.adopt(*node, captured_body(true, "endfilter"));
+    return node;
+  }
+
+  // The text of the statements up to `end`, behind the filters that stand in the tag.
+  NodePtr captured_body(bool filtered, std::string_view end) {
+    NodePtr top = in_.make(Kind::captured);
+    Node* captured = top.get();
+    if (filtered) top = parse_filters(in_, std::move(top));
     end_of_block();
-    in_.adopt(*node, body({"endset"}));
-    end_tag("endset");
+    const int loops = std::exchange(loops_, 0);
+    in_.adopt(*captured, body({end}));
+    loops_ = loops;
+    end_tag(end);
+    int depth = captured->depth;
+    for (const Node* node = top.get(); node != captured; node = node->children[0].get()) ++depth;
+    top->depth = std::max(top->depth, depth);
+    return top;
+  }
+
+  NodePtr with_block() {
+    NodePtr node = in_.make(Kind::with);
+    while (!in_.at(TokenKind::block_end)) {
+      if (!node->names.empty()) in_.expect_symbol(",");
+      node->names.push_back(in_.expect(TokenKind::name, "a variable"));
+      in_.expect_symbol("=");
+      in_.adopt(*node, parse_expression(in_));
+    }
+    end_of_block();
+    in_.adopt(*node, body({"endwith"}));
+    end_tag("endwith");
     return node;
   }
 
@@ -142,23 +193,47 @@ class Parser {
     NodePtr node = in_.make(Kind::macro);
     node->text = in_.expect(TokenKind::name, "a macro's name");
     in_.expect_symbol("(");
+    std::vector<NodePtr> defaults = read_parameters(*node);
+    body_of_macro(*node, std::move(defaults), "endmacro");
+    return node;
+  }
+
+  // {% call(parameters) macro(arguments) %}
+  NodePtr call_block() {
+    NodePtr node = in_.make(Kind::call_block);
+    NodePtr caller = in_.make(Kind::macro);
+    caller->text = "caller";
+    std::vector<NodePtr> defaults;
+    if (in_.take_symbol("(")) defaults = read_parameters(*caller);
+    in_.adopt(*node, parse_expression(in_));
+    if (node->children[0]->kind != Kind::call) in_.fail_here("a call is missing");
+    body_of_macro(*caller, std::move(defaults), "endcall");
+    in_.adopt(*node, std::move(caller));
+    return node;
+  }
+
+  // After the parenthesis. Returns the defaults of the last ones.
+  std::vector<NodePtr> read_parameters(Node& node) {
     std::vector<NodePtr> defaults;
     while (!in_.take_symbol(")")) {
-      if (!node->names.empty()) in_.expect_symbol(",");
-      node->names.push_back(in_.expect(TokenKind::name, "a parameter"));
+      if (!node.names.empty()) in_.expect_symbol(",");
+      node.names.push_back(in_.expect(TokenKind::name, "a parameter"));
       if (in_.take_symbol("=")) {
         defaults.push_back(parse_expression(in_));
       } else if (!defaults.empty()) {
         in_.fail_here("a parameter without default after one with");
       }
     }
+    return defaults;
+  }
+
+  void body_of_macro(Node& node, std::vector<NodePtr> defaults, std::string_view end) {
     end_of_block();
     const int loops = std::exchange(loops_, 0);
-    in_.adopt(*node, body({"endmacro"}));
+    in_.adopt(node, body({end}));
     loops_ = loops;
-    for (NodePtr& value : defaults) in_.adopt(*node, std::move(value));
-    end_tag("endmacro");
-    return node;
+    for (NodePtr& value : defaults) in_.adopt(node, std::move(value));
+    end_tag(end);
   }
 
   void end_of_block() { in_.expect(TokenKind::block_end, "%}"); }

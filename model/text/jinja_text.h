@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "model/text/jinja_builtins.h"
 #include "model/text/jinja_value.h"
@@ -10,12 +11,13 @@ namespace uhd::jinja {
 
 // Without the characters of `set` (null: whitespace) at the ends.
 MarkedText trimmed(const MarkedText& text, const std::string* set, bool left, bool right, Budget& budget);
-enum class Case : uint8_t { lower, upper, title, capitalize };
+enum class Case : uint8_t { lower, upper, title, capitalize, swapped };
 MarkedText changed_case(const MarkedText& text, Case to, Budget& budget);
+// As str.splitlines.
+List split_lines(const MarkedText& text, bool keep_ends);
 
-// strip, lstrip, rstrip, split, rsplit, splitlines, startswith, endswith, upper, lower, title, capitalize,
-// replace, find, count, join, removeprefix, removesuffix, is...; another name is an Error.
-Value text_method(const MarkedText& text, const std::string& name, const Arguments& arguments,
-                  Budget& budget);
+bool is_text_method(std::string_view name);
+// Of a value that is a text. A method that is none of is_text_method's is an Error.
+Value text_method(const Value& text, const std::string& name, const Arguments& arguments, Budget& budget);
 
 }  // namespace uhd::jinja

@@ -13,29 +13,52 @@
 namespace uhd::jinja {
 
 struct Node;
+struct Closure;
 struct Value;
 using List = std::vector<Value>;
 
+// Those after `mapping` are objects with members of their own; all but a mapping can change.
+enum class DictKind : uint8_t { mapping, name_space, loop, joiner, cycler };
+
 struct Dict {
-  std::vector<std::pair<std::string, Value>> items;  // in order of insertion
-  bool is_namespace = false;                         // made by namespace(): the one thing that changes
+  std::vector<std::pair<Value, Value>> items;  // in order of insertion
+  DictKind kind = DictKind::mapping;
+  std::string watched;            // the name of a member
+  mutable bool was_read = false;  // that member has been looked up
   const Value* find(std::string_view key) const;
+  const Value* find(const Value& key) const;
   void set(std::string_view key, Value value);
+  void set(const Value& key, Value value);  // a key that Python cannot hash is an Error
 };
 
 enum class Type : uint8_t { undefined, none, boolean, integer, real, string, list, dict, macro, function };
-enum class Function : uint8_t { raise_exception, strftime_now, range, make_namespace, make_dict };
+enum class Function : uint8_t {
+  raise_exception,
+  strftime_now,
+  range,
+  make_namespace,
+  make_dict,
+  make_joiner,
+  make_cycler,
+  bound_method
+};
+// What a Value of Type::list is in Python. An iterator is true even when it is empty, and can be read once.
+enum class Form : uint8_t { list, tuple, range, view, iterator };
 
 // Cheap to copy: text, lists and dicts are shared.
 struct Value {
   Type type = Type::undefined;
-  int64_t integer = 0;  // boolean, integer
+  Form form = Form::list;
+  bool escaped = false;  // string: its signs of HTML are escaped, or it is said to be safe
+  int64_t integer = 0;   // boolean, integer; bound_method: the object's Type
   double real = 0;
-  std::string name;  // undefined: what was looked for
+  std::string name;  // undefined: what was looked for; range and view: as printed; bound_method: its name
   std::shared_ptr<const MarkedText> string;
   std::shared_ptr<const List> list;
+  std::shared_ptr<bool> spent;  // iterator: has been read
   std::shared_ptr<Dict> dict;
   const Node* macro = nullptr;
+  std::shared_ptr<const Closure> closure;  // macro: the variables around it
   Function function = Function::range;
 
   static Value undefined(std::string name);
@@ -44,13 +67,21 @@ struct Value {
   static Value of(int64_t value);
   static Value of(double value);
   static Value of(MarkedText value);
-  static Value text(std::string_view value, bool typed = false) { return of(MarkedText(value, typed)); }
+  static Value text(std::string_view value, Author author = kTemplateWrote) {
+    return of(MarkedText(value, author));
+  }
   static Value of(List value);
+  static Value tuple(List value);
+  static Value iterator(List value);
   static Value of(std::shared_ptr<Dict> value);
   static Value of(Function value);
+  static Value bound_method(const Value& object, std::string name);
 
   bool is(Type other) const { return type == other; }
+  bool is(Form other) const { return type == Type::list && form == other; }
+  bool is(DictKind kind) const { return type == Type::dict && dict->kind == kind; }
   bool is_number() const { return type == Type::boolean || type == Type::integer || type == Type::real; }
+  bool is_whole() const { return type == Type::boolean || type == Type::integer; }
   double number() const { return type == Type::real ? real : static_cast<double>(integer); }
   const std::string& str() const { return string->text; }
 };
@@ -72,12 +103,12 @@ inline constexpr int64_t kMaxListItems = 100'000;
 
 bool truth(const Value& value);
 bool equal(const Value& a, const Value& b, Budget& budget, int depth = 0);
-// -1, 0, 1 of numbers, texts; other types are an Error.
-int compare(const Value& a, const Value& b, Budget& budget);
+// -1, 0, 1 of numbers, texts, lists; other types are an Error.
+int compare(const Value& a, const Value& b, Budget& budget, int depth = 0);
 // As Python's str(); lists and dicts as repr().
 MarkedText to_text(const Value& value, Budget& budget);
-// As json.dumps(ensure_ascii=False); indent < 0: on one line.
-MarkedText to_json(const Value& value, int64_t indent, Budget& budget);
+MarkedText to_repr(const Value& value, Budget& budget);
+std::string real_text(double value);  // as Python's repr()
 // What `for` and filters iterate: items of a list, keys of a dict, characters of a text.
 List items_of(const Value& value, Budget& budget);
 int64_t length_of(const Value& value, Budget& budget);

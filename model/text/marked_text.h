@@ -1,6 +1,6 @@
 // Text that remembers, byte by byte, what a user typed and what the template wrote. Templates trim, cut and
 // join what users typed; the marks go along, so that the tokenizer can tell a special token from its
-// imitation.
+// imitation, and so that a message that a template loses is noticed.
 #pragma once
 
 #include <algorithm>
@@ -12,33 +12,41 @@
 
 namespace uhd {
 
+// Who wrote a byte: the template, or a user, by the number of the text that they typed.
+using Author = unsigned char;
+inline constexpr Author kTemplateWrote = 0;
+inline constexpr Author kUserTyped = 1;
+// A user's, but quoted as a part of a printed list or mapping.
+inline constexpr Author kUserQuoted = 255;
+
 struct MarkedText {
   std::string text;
-  std::string typed;  // one byte per byte of text: 1 where a user typed it
+  std::string typed;  // the author of each byte of text
 
   MarkedText() = default;
-  explicit MarkedText(std::string_view plain, bool by_user = false)
-      : text(plain), typed(plain.size(), by_user ? '\1' : '\0') {}
+  explicit MarkedText(std::string_view plain, Author author = kTemplateWrote)
+      : text(plain), typed(plain.size(), static_cast<char>(author)) {}
 
   size_t size() const { return text.size(); }
   void append(const MarkedText& other) {
     text += other.text;
     typed += other.typed;
   }
-  void append(std::string_view plain, bool by_user = false) {
+  void append(std::string_view plain, Author author = kTemplateWrote) {
     text += plain;
-    typed.append(plain.size(), by_user ? '\1' : '\0');
+    typed.append(plain.size(), static_cast<char>(author));
   }
+  Author author(size_t at) const { return static_cast<Author>(typed[at]); }
   MarkedText substr(size_t begin, size_t count = std::string::npos) const {
     MarkedText part;
     part.text = text.substr(begin, count);
     part.typed = typed.substr(begin, count);
     return part;
   }
-  bool any_typed() const { return typed.find('\1') != std::string::npos; }
   std::vector<TextRange> typed_ranges() const {
     std::vector<TextRange> ranges;
-    for (size_t at = typed.find('\1'); at < typed.size(); at = typed.find('\1', ranges.back().end)) {
+    for (size_t at = typed.find_first_not_of('\0'); at < typed.size();
+         at = typed.find_first_not_of('\0', ranges.back().end)) {
       ranges.push_back({at, std::min(typed.find('\0', at), typed.size())});
     }
     return ranges;

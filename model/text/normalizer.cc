@@ -12,6 +12,10 @@
 namespace uhd {
 namespace {
 
+// A character of four bytes may become one of one byte (mathematical letters), and three characters one that
+// has a third of their bytes (Hangul): no form shrinks a text more.
+constexpr size_t kFormShrink = 4;
+
 std::string replace_matches(const std::string& text, const std::vector<TextRange>& matches,
                             const std::string& by) {
   std::string out;
@@ -58,6 +62,7 @@ void Normalizer::add(const boost::json::value& json, const std::string& where, i
                             : type == "NFKC" ? NormalForm::nfkc
                                              : NormalForm::nfkd;
     steps_.push_back([form](const std::string& text) { return normal_form(text, form); });
+    max_shrink_ *= kFormShrink;
   } else if (type == "Prepend") {
     steps_.push_back([prefix = json_string(json, "prepend", "", where)](const std::string& text) {
       return text.empty() ? text : prefix + text;
@@ -65,6 +70,8 @@ void Normalizer::add(const boost::json::value& json, const std::string& where, i
   } else if (type == "Replace") {
     const auto& pattern = json_required(json, "pattern", where);
     const std::string literal = json_string(pattern, "String", "", where);
+    const size_t by = json_string(json, "content", "", where).size();
+    max_shrink_ *= literal.empty() || by == 0 ? 0 : (literal.size() + by - 1) / by;
     auto regex =
         std::make_shared<const Regex>(literal.empty() ? Regex(json_string(pattern, "Regex", "", where), where)
                                                       : Regex::literal(literal, where));
@@ -73,12 +80,15 @@ void Normalizer::add(const boost::json::value& json, const std::string& where, i
     });
   } else if (type == "Lowercase") {
     steps_.push_back([](const std::string& text) { return lowercase(text); });
+    max_shrink_ *= kFormShrink;
   } else if (type == "StripAccents") {
     steps_.push_back([](const std::string& text) { return strip_accents(text); });
+    max_shrink_ = 0;
   } else if (type == "Strip") {
     const bool left = json_bool(json, "strip_left", true, where);
     const bool right = json_bool(json, "strip_right", true, where);
     steps_.push_back([left, right](const std::string& text) { return strip(text, left, right); });
+    max_shrink_ = 0;
   } else {
     throw Error(where + ": the normalizer '" + type + "' is not supported");
   }

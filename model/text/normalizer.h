@@ -17,11 +17,14 @@ class Normalizer {
   Normalizer(const boost::json::value& json, const std::string& where);
   std::string apply(std::string_view text) const;
   bool empty() const { return steps_.empty(); }
+  // How many times longer than its normal form a text can be, in bytes; 0: any number of times.
+  size_t max_shrink() const { return max_shrink_; }
 
  private:
   using Step = std::function<std::string(std::string)>;
   void add(const boost::json::value& json, const std::string& where, int depth);
   std::vector<Step> steps_;
+  size_t max_shrink_ = 1;
 };
 
 }  // namespace uhd

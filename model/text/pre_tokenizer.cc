@@ -135,11 +135,13 @@ void PreTokenizer::add(const boost::json::value& json, const std::string& where,
     const Behavior behavior = digits                  ? (single ? Behavior::isolated : Behavior::contiguous)
                               : type == "Punctuation" ? behavior_of(json, "Isolated", where)
                                                       : Behavior::removed;
+    drops_text_ = drops_text_ || behavior == Behavior::removed;
     const auto in_class = digits ? &is_number : type == "Punctuation" ? &is_punctuation : &is_space;
     steps_.push_back([behavior, in_class](const std::string& word, bool, Words& out) {
       emit(word, apply_behavior(parts_of(word, characters_in(word, in_class), false), behavior), out);
     });
   } else if (type == "Whitespace") {
+    drops_text_ = true;
     auto regex =
         std::make_shared<const Regex>(R"([\p{L}\p{M}\p{N}\p{Pc}]+|[^\s\p{L}\p{M}\p{N}\p{Pc}]+)", where);
     steps_.push_back(
@@ -174,6 +176,7 @@ void PreTokenizer::add_split(const boost::json::value& json, const std::string& 
                                                     : Regex::literal(literal, where));
   const Behavior behavior = behavior_of(json, "Isolated", where);
   const bool invert = json_bool(json, "invert", false, where);
+  drops_text_ = drops_text_ || behavior == Behavior::removed;
   steps_.push_back([regex, behavior, invert](const std::string& word, bool, Words& out) {
     emit(word, apply_behavior(parts_of(word, regex->find_all(word), invert), behavior), out);
   });

@@ -23,6 +23,7 @@ class PreTokenizer {
   PreTokenizer(const boost::json::value& json, const std::string& where);
   // first: the text stands at the beginning of what is encoded.
   std::vector<std::string> split(std::string text, bool first) const;
+  bool drops_text() const { return drops_text_; }
 
  private:
   using Words = std::vector<std::string>;
@@ -32,6 +33,7 @@ class PreTokenizer {
   void add_split(const boost::json::value& json, const std::string& where);
   void add_metaspace(const boost::json::value& json, const std::string& where);
   std::vector<Step> steps_;
+  bool drops_text_ = false;
 };
 
 }  // namespace uhd

@@ -11,6 +11,8 @@
 #include "base/mapped_file.h"
 #include "model/json_file.h"
 #include "model/text/added_tokens.h"
+#include "model/text/sentencepiece_model.h"
+#include "model/text/sentencepiece_rules.h"
 #include "model/text/utf8.h"
 
 namespace uhd {
@@ -40,9 +42,12 @@ class SentencePieceTokenizer final : public Tokenizer {
       : options_(options), added_(std::move(added)) {
     require(model.size() <= kMaxModelBytes, name, " is too large for a SentencePiece model");
     if (!options_.legacy) model += kNoDummyPrefix;
+    by_parts_ = is_plain_bpe(model);
     require(processor_.LoadFromSerializedProto(model).ok() && processor_.GetPieceSize() > 0, name,
             " is not a SentencePiece model");
     read_pieces();
+    const bool has_bytes = processor_.IsByte(processor_.PieceToId("<0x00>"));
+    bool keeps_text = has_bytes && sentencepiece_keeps_text(model);
     for (const int id : {processor_.unk_id(), processor_.bos_id(), processor_.eos_id()}) {
       if (id >= 0 && !by_content_.contains(pieces_[id].text)) {
         added_.push_back({.id = id, .content = pieces_[id].text, .special = true});
@@ -57,7 +62,10 @@ class SentencePieceTokenizer final : public Tokenizer {
       piece.special = token.special;
       ids_[token.content] = token.id;
       finder_.add(token, token.content);
+      keeps_text = keeps_text && !token.lstrip && !token.rstrip;
     }
+    for (const Piece& piece : pieces_) longest_piece_ = std::max(longest_piece_, piece.text.size());
+    if (!keeps_text) longest_piece_ = 0;
     if (options_.add_bos && processor_.bos_id() >= 0) prefix_.push_back(processor_.bos_id());
     if (options_.add_eos && processor_.eos_id() >= 0) suffix_.push_back(processor_.eos_id());
     if (!options_.legacy && processor_.unk_id() >= 0) {
@@ -105,6 +113,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     const Piece* piece = find(id);
     return piece != nullptr && piece->special;
   }
+  size_t max_bytes_per_id() const override { return longest_piece_; }
   std::span<const int32_t> prefix() const override { return prefix_; }
 
  private:
@@ -131,6 +140,12 @@ class SentencePieceTokenizer final : public Tokenizer {
       ids_.emplace(piece.text, id);
       pieces_.push_back(std::move(piece));
     }
+    std::vector<std::string> texts;
+    for (const Piece& piece : pieces_) {
+      if (piece.kind == Kind::text) texts.push_back(piece.text);
+    }
+    // A space that is no piece would join others that are unknown.
+    by_parts_ = by_parts_ && spaces_begin_pieces(texts) && ids_.contains(std::string(kSpace));
     for (const AddedToken& token : added_) by_content_.emplace(token.content, token.id);
   }
 
@@ -144,7 +159,20 @@ class SentencePieceTokenizer final : public Tokenizer {
     return ids;
   }
 
+  // Part by part, where that gives the same ids.
   void encode_plain(std::string_view text, bool first, std::vector<int32_t>& ids) const {
+    size_t begin = 0;
+    while (begin < text.size()) {
+      const size_t end =
+          by_parts_ && options_.part_bytes > 0 ? next_cut(text, begin + options_.part_bytes) : text.size();
+      // The space that a part begins with is the one that the older reading puts before every text.
+      const size_t skip = begin > 0 && options_.legacy ? 1 : 0;
+      encode_part(text.substr(begin + skip, end - begin - skip), first && begin == 0, ids);
+      begin = end;
+    }
+  }
+
+  void encode_part(std::string_view text, bool first, std::vector<int32_t>& ids) const {
     if (options_.legacy) {
       const auto encoded = plain(text);
       ids.insert(ids.end(), encoded.begin(), encoded.end());
@@ -160,6 +188,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   SentencePieceOptions options_;
+  bool by_parts_ = false;
   sentencepiece::SentencePieceProcessor processor_;
   std::deque<AddedToken> added_;  // addresses stay
   std::unordered_map<std::string, int32_t> by_content_;
@@ -170,6 +199,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<int32_t> suffix_;
   std::string unk_text_;
   size_t unk_length_ = 0;
+  size_t longest_piece_ = 0;  // in bytes; 0 where texts lose bytes
 };
 
 // Pieces to text as SentencePiece does: the first space of a text is the dummy prefix, a run of byte pieces
@@ -221,7 +251,7 @@ std::deque<AddedToken> read_added_tokens(const std::filesystem::path& directory,
                                          const boost::json::value& config, const std::string& config_name) {
   std::map<int32_t, AddedToken> tokens;
   const auto added_path = directory / "added_tokens.json";
-  if (std::filesystem::exists(added_path)) {
+  if (is_there(added_path)) {
     const boost::json::value added = read_json_file(added_path);
     require(added.is_object(), added_path.string(), " is not a JSON object");
     for (const auto& member : added.get_object()) {
@@ -253,7 +283,7 @@ std::shared_ptr<const Tokenizer> load_sentencepiece_tokenizer(const std::filesys
   const auto config_path = directory / "tokenizer_config.json";
   const std::string name = config_path.string();
   const boost::json::value config =
-      std::filesystem::exists(config_path) ? read_json_file(config_path) : boost::json::value(nullptr);
+      is_there(config_path) ? read_json_file(config_path) : boost::json::value(nullptr);
   SentencePieceOptions options;
   options.legacy = json_bool(config, "legacy", true, name);
   options.add_bos = json_bool(config, "add_bos_token", true, name);

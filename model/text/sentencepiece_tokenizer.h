@@ -16,6 +16,7 @@ struct SentencePieceOptions {
   bool legacy = true;
   bool add_bos = true;
   bool add_eos = false;
+  size_t part_bytes = size_t{16} << 10;  // encoded at once, where cutting changes no id; 0: everything
 };
 // From the bytes of a tokenizer.model alone; `name` stands in errors.
 std::shared_ptr<const Tokenizer> make_sentencepiece_tokenizer(const std::string& model,

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "model/json_file.h"
 #include "model/text/sentencepiece_tokenizer.h"
 #include "model/text/tokenizer_json.h"
@@ -24,12 +25,12 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& directory) {
   namespace fs = std::filesystem;
-  const bool has_json = fs::exists(directory / "tokenizer.json");
-  const bool has_model = fs::exists(directory / "tokenizer.model");
+  const bool has_json = is_there(directory / "tokenizer.json");
+  const bool has_model = is_there(directory / "tokenizer.model");
   require(has_json || has_model, directory.string(), " has neither tokenizer.json nor tokenizer.model");
   const fs::path config = directory / "tokenizer_config.json";
   const std::string named =
-      fs::exists(config) ? json_string(read_json_file(config), "tokenizer_class", "", config.string()) : "";
+      is_there(config) ? json_string(read_json_file(config), "tokenizer_class", "", config.string()) : "";
   const bool llama = named.empty() || named.starts_with("Llama");
   if (has_model && (llama || !has_json)) return load_sentencepiece_tokenizer(directory);
   return load_tokenizer_json(directory);

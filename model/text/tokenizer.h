@@ -51,6 +51,9 @@ class Tokenizer {
   virtual std::string bytes_of_token(int32_t id) const = 0;
   virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
   virtual bool is_special(int32_t id) const = 0;
+  // A text of more than n times so many bytes has more than n ids. 0: there is no such bound, because rules
+  // of this checkpoint drop text, or join any length of it.
+  virtual size_t max_bytes_per_id() const = 0;
   // What add_special puts before the text.
   virtual std::span<const int32_t> prefix() const = 0;
 };

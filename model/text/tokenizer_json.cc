@@ -41,6 +41,7 @@ class JsonTokenizer final : public Tokenizer {
     if (const auto* step = json_member(json, "post_processor")) {
       read_post_processor(*step, where + ": post_processor", 0);
     }
+    measure_tokens();
   }
 
   // Replaces what the post-processor adds before a text.
@@ -101,6 +102,7 @@ class JsonTokenizer final : public Tokenizer {
     const Token* token = find(id);
     return token != nullptr && token->special;
   }
+  size_t max_bytes_per_id() const override { return max_bytes_per_id_; }
   std::span<const int32_t> prefix() const override { return affixes_.prefix; }
 
  private:
@@ -140,6 +142,23 @@ class JsonTokenizer final : public Tokenizer {
         raw_finder_.add(token, token.content);
       }
     }
+  }
+
+  void measure_tokens() {
+    const bool byte_level = decoder_rules_.byte_level;
+    bool keeps_text = model_.keeps_text(byte_level) && !pre_tokenizer_.drops_text();
+    for (const AddedToken& token : added_) keeps_text = keeps_text && !token.lstrip && !token.rstrip;
+    size_t longest = 4;  // an unknown character
+    for (const Token& token : tokens_) {
+      const size_t bytes = byte_level && !token.added ? characters(token.text) : token.text.size();
+      longest = std::max(longest, bytes);
+    }
+    max_bytes_per_id_ = keeps_text ? longest * normalizer_.max_shrink() : 0;
+  }
+  static size_t characters(std::string_view text) {
+    size_t count = 0;
+    for (size_t at = 0; at < text.size(); at += utf8_at(text, at).bytes) ++count;
+    return count;
   }
 
   // TemplateProcessing gives the ids around a text; the others add none.
@@ -201,6 +220,7 @@ class JsonTokenizer final : public Tokenizer {
   bool has_normalized_ = false;
   std::vector<Token> tokens_;  // by id
   Affixes affixes_;
+  size_t max_bytes_per_id_ = 0;
 };
 
 class JsonDecoder final : public TextDecoder {
@@ -243,7 +263,7 @@ std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesystem::path
   const auto path = directory / "tokenizer.json";
   const auto tokenizer = parse(read_text_file(path, kMaxFileBytes), path.string());
   const auto config_path = directory / "tokenizer_config.json";
-  if (!std::filesystem::exists(config_path)) return tokenizer;
+  if (!is_there(config_path)) return tokenizer;
   const boost::json::value config = read_json_file(config_path);
   const std::string name = config_path.string();
   const bool llama = json_string(config, "tokenizer_class", "", name).starts_with("Llama");

@@ -119,6 +119,22 @@ bool is_number(uint32_t c) {
   return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
 }
 
+bool is_decimal(uint32_t c) { return category_of(c) == UTF8PROC_CATEGORY_ND; }
+
+bool is_digit(uint32_t c) {
+  return is_decimal(c) || c == 0xb2 || c == 0xb3 || c == 0xb9 || c == 0x2070 ||
+         (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) || (c >= 0x2460 && c <= 0x2468);
+}
+
+bool is_letter(uint32_t c) {
+  const auto category = category_of(c);
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
+}
+
+bool is_lowercase(uint32_t c) { return category_of(c) == UTF8PROC_CATEGORY_LL; }
+
+bool is_uppercase(uint32_t c) { return category_of(c) == UTF8PROC_CATEGORY_LU; }
+
 bool is_punctuation(uint32_t c) {
   if (c < 0x80)
     return (c > ' ' && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') || (c > 'z' && c < 0x7f);

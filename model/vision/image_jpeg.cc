@@ -35,15 +35,21 @@ bool stands_alone(unsigned marker) { return marker == 0x01 || (marker >= 0xd0 &&
 struct Failure {
   jpeg_error_mgr errors;
   jmp_buf jump;
+  bool without_end;  // the file is over, and its end marker was not there
 };
 
 [[noreturn]] void fail(j_common_ptr jpeg) { std::longjmp(reinterpret_cast<Failure*>(jpeg->err)->jump, 1); }
 
-// Warnings that mean lost pixels are errors; the library would paint them grey.
+// Warnings that mean lost pixels are errors; the library would paint them grey. A file that is over without
+// its end marker may have all its pixels: where one is missing, Huffman codes say so next; arithmetic ones do
+// not.
 void hear_message(j_common_ptr jpeg, int level) {
   if (level >= 0) return;
   switch (jpeg->err->msg_code) {
     case JWRN_JPEG_EOF:
+      if (reinterpret_cast<j_decompress_ptr>(jpeg)->arith_code != FALSE) fail(jpeg);
+      reinterpret_cast<Failure*>(jpeg->err)->without_end = true;
+      return;
     case JWRN_HIT_MARKER:
     case JWRN_HUFF_BAD_CODE:
     case JWRN_ARITH_BAD_CODE:
@@ -118,6 +124,17 @@ void inks_to_rgb(uint8_t* out, const uint8_t* inks, int width) {
   }
 }
 
+// Whether a file of several scans that lacks its end has them all. Only a progressive one can tell.
+bool has_all_scans(const jpeg_decompress_struct& jpeg) {
+  if (jpeg.progressive_mode == FALSE || jpeg.coef_bits == nullptr) return false;
+  for (int c = 0; c < jpeg.num_components; ++c) {
+    for (int i = 0; i < DCTSIZE2; ++i) {
+      if (jpeg.coef_bits[c][i] != 0) return false;
+    }
+  }
+  return true;
+}
+
 // `inks` is a row of four channels, or null where the file is grey or RGB.
 bool read_rows(Decompressor& decompressor, uint8_t* pixels, uint8_t* inks) {
   jpeg_decompress_struct& jpeg = decompressor.jpeg;
@@ -129,7 +146,9 @@ bool read_rows(Decompressor& decompressor, uint8_t* pixels, uint8_t* inks) {
     if (jpeg_read_scanlines(&jpeg, &row, 1) != 1) return false;
     if (inks != nullptr) inks_to_rgb(out, inks, static_cast<int>(jpeg.output_width));
   }
-  return jpeg_finish_decompress(&jpeg) != FALSE;
+  // Behind the rows of a single scan nothing is looked at: it may be a maker's trailer.
+  if (jpeg_has_multiple_scans(&jpeg) == FALSE) return true;
+  return jpeg_finish_decompress(&jpeg) != FALSE && (!decompressor.failure.without_end || has_all_scans(jpeg));
 }
 
 }  // namespace

@@ -19,11 +19,13 @@ uint32_t word_at(std::string_view bytes, size_t at) {
 
 struct Source {
   std::string_view rest;
+  bool over = false;  // more was asked for than there is
 };
 
 void read_bytes(png_structp png, png_bytep out, size_t length) {
   auto* source = static_cast<Source*>(png_get_io_ptr(png));
-  if (length > source->rest.size()) png_error(png, "");
+  source->over = length > source->rest.size();
+  if (source->over) png_error(png, "");
   std::memcpy(out, source->rest.data(), length);
   source->rest.remove_prefix(length);
 }
@@ -116,6 +118,12 @@ bool read_rows(Reader& reader, const Layout& layout, uint8_t** rows, Image& imag
     convert_row(&image.pixels[static_cast<size_t>(y) * image.width * 3], rows[layout.interlaced ? y : 0],
                 image.width, layout, reference_compat);
   }
+  return true;
+}
+
+// What follows the pixels. A file that is over there has them all.
+bool read_end(Reader& reader) {
+  if (setjmp(png_jmpbuf(reader.png)) != 0) return reader.source.over;
   png_read_end(reader.png, nullptr);
   return true;
 }
@@ -159,7 +167,8 @@ Image decode_png(std::string_view bytes, Size size, bool reference_compat) {
   std::vector<uint8_t*> rows(buffered_rows);
   for (size_t y = 0; y < buffered_rows; ++y) rows[y] = buffer.data() + y * layout.row_bytes;
   Image image = blank_image(size);
-  if (!read_rows(reader, layout, rows.data(), image, reference_compat)) throw_damaged("PNG");
+  if (!read_rows(reader, layout, rows.data(), image, reference_compat) || !read_end(reader))
+    throw_damaged("PNG");
   return image;
 }
 

@@ -20,10 +20,8 @@ void PerceiverResampler::fill_positions(PatchGrid grid, Tensor rows) {
   const std::vector<float> values = sincos_positions(grid, static_cast<int>(attention_.width()));
   const Tensor host = Tensor::of(values.data(), rows.shape());
   if (rows.dtype() == DType::f32) return backend_.upload(rows, host);
-  const DeviceBuffer single = backend_.allocate(host.bytes());
-  backend_.upload(single.as(DType::f32, rows.shape()), host);
-  backend_.cast(rows, single.as(DType::f32, rows.shape()));
-  backend_.synchronize();
+  std::vector<bf16> rounded(values.begin(), values.end());
+  backend_.upload(rows, Tensor::of(rounded.data(), rows.shape()));
 }
 
 size_t PerceiverResampler::workspace_bytes(int64_t max_patches, int max_slices) const {

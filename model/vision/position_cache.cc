@@ -4,25 +4,31 @@
 
 namespace uhd {
 
+PositionCache::PositionCache(Backend& backend, int64_t width, int64_t rows)
+    : backend_(backend), width_(width) {
+  take(rows);
+}
+
+void PositionCache::take(int64_t rows) {
+  const DType dtype = backend_.activation_dtype();
+  memory_ = backend_.allocate(static_cast<size_t>(rows * width_) * size_of(dtype));
+  rows_ = memory_.as(dtype, {rows, width_});
+  entries_.clear();
+  next_ = 0;
+}
+
 Tensor PositionCache::get(PatchGrid grid, const std::function<void(Tensor rows)>& fill) {
   const auto found =
       std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.grid == grid; });
-  if (found != entries_.end()) {
-    entries_.splice(entries_.begin(), entries_, found);
-    return entries_.front().rows;
-  }
-  const Shape shape{grid.patches(), width_};
-  const DType dtype = backend_.activation_dtype();
-  Entry entry{grid, backend_.allocate(static_cast<size_t>(shape.elements()) * size_of(dtype)), {}};
-  entry.rows = entry.memory.as(dtype, shape);
-  fill(entry.rows);
-  used_bytes_ += entry.memory.bytes();
-  entries_.push_front(std::move(entry));
-  while (entries_.size() > 1 && used_bytes_ > budget_bytes_) {
-    used_bytes_ -= entries_.back().memory.bytes();
-    entries_.pop_back();
-  }
-  return entries_.front().rows;
+  if (found != entries_.end()) return rows_of(*found);
+  if (grid.patches() > rows_.rows()) take(grid.patches());
+  if (next_ + grid.patches() > rows_.rows()) next_ = 0;
+  const Entry entry{grid, next_};
+  std::erase_if(entries_, [&](const Entry& old) { return old.first < entry.end() && entry.first < old.end(); });
+  fill(rows_of(entry));
+  entries_.push_back(entry);
+  next_ = entry.end();
+  return rows_of(entry);
 }
 
 }  // namespace uhd

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <list>
+#include <vector>
 
 #include "kernels/backend.h"
 
@@ -17,26 +17,31 @@ struct PatchGrid {
   bool operator==(const PatchGrid&) const = default;
 };
 
-// [rows · columns, width] per grid, in the backend's activation type. Keeps the most recently used grids
-// within a budget of bytes. Not thread-safe. A returned tensor is valid until the next call.
+// [rows · columns, width] per grid, in the backend's activation type, in memory that is taken at once: so many
+// rows, which the grids take round and round, new ones in the place of the oldest. A grid of more rows takes
+// memory of its own size instead, the first time that one so large comes. Not thread-safe. A returned tensor is
+// valid until the next call.
 class PositionCache {
  public:
-  PositionCache(Backend& backend, int64_t width, size_t budget_bytes = size_t{64} << 20)
-      : backend_(backend), width_(width), budget_bytes_(budget_bytes) {}
+  PositionCache(Backend& backend, int64_t width, int64_t rows = 24 * 1024);
 
   Tensor get(PatchGrid grid, const std::function<void(Tensor rows)>& fill);
 
  private:
   struct Entry {
     PatchGrid grid;
-    DeviceBuffer memory;
-    Tensor rows;
+    int64_t first = 0;
+    int64_t end() const { return first + grid.patches(); }
   };
+  void take(int64_t rows);
+  Tensor rows_of(const Entry& entry) const { return rows_.slice_rows(entry.first, entry.grid.patches()); }
+
   Backend& backend_;
   int64_t width_;
-  size_t budget_bytes_;
-  size_t used_bytes_ = 0;
-  std::list<Entry> entries_;  // most recently used first
+  DeviceBuffer memory_;
+  Tensor rows_;
+  int64_t next_ = 0;  // where the next grid's rows go
+  std::vector<Entry> entries_;
 };
 
 }  // namespace uhd

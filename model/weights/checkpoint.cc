@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "model/json_file.h"
 #include "model/weights/safetensors.h"
 #include "model/weights/torch_archive.h"
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 std::vector<fs::path> files_ending(const fs::path& directory, std::string_view ending) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(directory)) {
-    if (entry.is_regular_file() && entry.path().filename().string().ends_with(ending)) {
+    if (!entry.is_directory() && entry.path().filename().string().ends_with(ending)) {
       files.push_back(entry.path());
     }
   }
@@ -34,9 +35,9 @@ Checkpoint::Checkpoint(const fs::path& directory) : directory_(directory) {
 
 void Checkpoint::read_all() {
   for (const char* form : {"model.safetensors", "pytorch_model.bin"}) {
-    if (fs::exists(directory_ / form)) return read_file(directory_ / form);
+    if (is_there(directory_ / form)) return read_file(directory_ / form);
     const fs::path index = directory_ / (std::string(form) + ".index.json");
-    if (fs::exists(index)) return read_sharded(index);
+    if (is_there(index)) return read_sharded(index);
   }
   for (const fs::path& path : files_ending(directory_, ".safetensors")) read_file(path);
   if (!files_.empty()) return;

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "base/log.h"
 #include "kernels/quantize.h"
 #include "model/weights/shard.h"
 
@@ -37,9 +38,13 @@ bool starts_with_any(const std::string& name, std::initializer_list<const char*>
                      [&](const char* b) { return name.starts_with(b); });
 }
 
-// Buffers that published files carry and that are computed here instead.
+// Buffers that published files and trainers leave behind: tables that are computed here instead, masks,
+// counters.
 bool is_buffer(const std::string& name) {
-  return ends_with_any(name, {"rotary_emb.inv_freq", "embeddings.position_ids"});
+  return ends_with_any(
+      name, {"rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached",
+             "rotary_emb.original_inv_freq", "rope.freqs", "position_ids", "masked_bias", "attn.bias",
+             "attention.bias", "attn_mask", "causal_mask", "num_batches_tracked"});
 }
 
 // Parts of a whole CLIP or SigLIP checkpoint that a vision tower does not have.
@@ -55,11 +60,31 @@ std::string text_of(const Shape& shape) {
   return text + "]";
 }
 
-void check_file(const Table& expected, const Checkpoint& checkpoint, bool tower_only,
-                const std::set<std::string>& also_allowed, std::vector<std::string>& problems) {
-  std::set<std::string> known;
+// Names of what the model computes with: its layers, and the modules that have parameters elsewhere.
+class Modules {
+ public:
+  Modules(const Table& table, const ModelConfig& model) {
+    layers_ = {model.prefix_language + "layers.", model.prefix_vision + "encoder.layers."};
+    for (const Parameter& p : table) modules_.insert(p.name.substr(0, p.name.rfind('.') + 1));
+  }
+  // A tensor there that is not known, such as a bias or an adapter, would change what the model says.
+  bool hold(const std::string& name) const {
+    for (const std::string& layers : layers_) {
+      if (name.starts_with(layers)) return true;
+    }
+    for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
+      if (modules_.contains(name.substr(0, dot + 1))) return true;
+    }
+    return false;
+  }
+
+ private:
+  std::vector<std::string> layers_;
+  std::set<std::string> modules_;
+};
+
+void check_expected(const Table& expected, const Checkpoint& checkpoint, std::vector<std::string>& problems) {
   for (const Parameter& p : expected) {
-    known.insert(p.name);
     const Tensor* found = checkpoint.find(p.name);
     if (found == nullptr) {
       // What is never read may have been left out.
@@ -73,11 +98,45 @@ void check_file(const Table& expected, const Checkpoint& checkpoint, bool tower_
                          ", not f32, bf16 or f16");
     }
   }
+}
+
+// Tensors of the file that the model does not have.
+std::vector<std::string> others_in(const Table& expected, const Checkpoint& checkpoint) {
+  std::set<std::string> known;
+  for (const Parameter& p : expected) known.insert(p.name);
+  std::vector<std::string> others;
   for (const auto& [name, tensor] : checkpoint.tensors()) {
-    if (known.contains(name) || also_allowed.contains(name) || is_buffer(name)) continue;
-    if (tower_only && is_outside_tower(name)) continue;
-    problems.push_back("tensor " + name + " is not part of this model");
+    if (!known.contains(name)) others.push_back(name);
   }
+  return others;
+}
+
+void check_file(const Table& expected, const Checkpoint& checkpoint, const ModelConfig& model,
+                std::vector<std::string>& problems) {
+  check_expected(expected, checkpoint, problems);
+  const Modules modules(expected, model);
+  for (const std::string& name : others_in(expected, checkpoint)) {
+    if (is_buffer(name) || !modules.hold(name)) continue;
+    problems.push_back(
+        "tensor " + name +
+        " is not part of this model as config.json describes it, but lies in a module that it computes; "
+        "to serve without it, remove it from the file");
+  }
+}
+
+// What the files of the model, and those of a tower of its own, must hold.
+struct Expected {
+  Table own;
+  Table tower;
+};
+Expected expected_of(const ModelConfig& model, bool own_tower) {
+  Expected expected{language_parameters(model), vision_parameters(model)};
+  const Table projector = projector_parameters(model);
+  expected.own.insert(expected.own.end(), projector.begin(), projector.end());
+  if (own_tower) return expected;
+  expected.own.insert(expected.own.end(), expected.tower.begin(), expected.tower.end());
+  expected.tower.clear();
+  return expected;
 }
 
 }  // namespace
@@ -164,23 +223,40 @@ Table projector_parameters(const ModelConfig& model) {
 std::vector<std::string> problems_of(const ModelConfig& model, const Checkpoint& checkpoint,
                                      const Checkpoint* tower) {
   std::vector<std::string> problems;
-  Table own = language_parameters(model);
-  const Table vision = vision_parameters(model);
-  const Table projector = projector_parameters(model);
-  own.insert(own.end(), projector.begin(), projector.end());
-  if (tower == nullptr) own.insert(own.end(), vision.begin(), vision.end());
-  check_file(own, checkpoint, false, {}, problems);
+  const Expected expected = expected_of(model, tower != nullptr);
+  check_file(expected.own, checkpoint, model, problems);
   if (tower != nullptr) {
     std::vector<std::string> of_tower;
-    check_file(vision, *tower, true, {}, of_tower);
+    check_file(expected.tower, *tower, model, of_tower);
     for (const std::string& problem : of_tower) problems.push_back("vision tower: " + problem);
   }
   return problems;
 }
 
+std::vector<std::string> unused_tensors(const ModelConfig& model, const Checkpoint& checkpoint,
+                                        const Checkpoint* tower) {
+  const Expected expected = expected_of(model, tower != nullptr);
+  std::vector<std::string> unused = others_in(expected.own, checkpoint);
+  if (tower != nullptr) {
+    for (const std::string& name : others_in(expected.tower, *tower)) {
+      if (!is_outside_tower(name)) unused.push_back(name);
+    }
+  }
+  std::erase_if(unused, [](const std::string& name) {
+    return ends_with_any(
+        name, {"rotary_emb.inv_freq", "embeddings.position_ids"});  // so common that nobody is told
+  });
+  return unused;
+}
+
 void require_complete(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint* tower) {
   const auto problems = problems_of(model, checkpoint, tower);
-  if (problems.empty()) return;
+  if (problems.empty()) {
+    const auto unused = unused_tensors(model, checkpoint, tower);
+    if (unused.empty()) return;
+    return log_warning("tensors that this model does not use are left aside", "tensors", unused.size(),
+                       "first", unused.front());
+  }
   throw Error(message(model.directory.string(), ": ", problems.front(),
                       problems.size() > 1 ? message(" (and ", problems.size() - 1, " more problems)") : ""));
 }

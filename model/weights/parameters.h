@@ -36,10 +36,15 @@ std::vector<Parameter> vision_parameters(const ModelConfig& model);     // empty
 std::vector<Parameter> projector_parameters(const ModelConfig& model);  // empty for text models
 
 // Everything wrong with the files, one line each, naming the tensor: missing, misshaped, not of a float type,
-// or unknown. `tower` is the checkpoint of model.vision_directory when that is another folder, else null.
+// or unknown where the model computes (a bias, an adapter, a layer too many). `tower` is the checkpoint of
+// model.vision_directory when that is another folder, else null.
 std::vector<std::string> problems_of(const ModelConfig& model, const Checkpoint& checkpoint,
                                      const Checkpoint* tower);
-// Throws an Error with the first of them.
+// Tensors that are read by nobody: copies and parts of other models, and buffers (but for the two that most
+// published files have).
+std::vector<std::string> unused_tensors(const ModelConfig& model, const Checkpoint& checkpoint,
+                                        const Checkpoint* tower);
+// Throws an Error with the first of the problems; without any, warns of unused tensors in one line.
 void require_complete(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint* tower);
 
 // Bytes of weights that one rank holds. A quantized format is that of the language model's matrices; what is

@@ -102,6 +102,63 @@ TEST(ControlTcp, ASliceGoesOutAndItsRowsComeBack) {
   }
 }
 
+// Of different sizes, all awaited before the first is sent.
+TEST(ControlTcp, ManyRowsAreUnderWayAtOnce) {
+  constexpr size_t kPieces = 20;
+  Leader leader("");
+  Encoder encoder(leader.address(), "");
+  auto joined = leader.find<EncoderJoined>();
+  auto met = encoder.find<LeaderJoined>();
+  ASSERT_TRUE(joined && met);
+  std::vector<std::vector<float>> made, got;
+  for (size_t i = 0; i < kPieces; ++i) {
+    made.emplace_back(100 * (i % 7 + 1), static_cast<float>(i));
+    got.emplace_back(made.back().size());
+  }
+  const auto shape = [&](size_t i) { return Shape{static_cast<int64_t>(got[i].size()) / 100, 100}; };
+  for (size_t i = 0; i < kPieces; ++i) joined->link->begin(i, Tensor::of(got[i].data(), shape(i)));
+  for (size_t i = 0; i < kPieces; ++i) met->link->begin(i, Tensor::of(made[i].data(), shape(i)));
+  EXPECT_EQ(ended(*met->link), LinkState::done);
+  EXPECT_EQ(ended(*joined->link), LinkState::done) << joined->link->failure();
+  EXPECT_EQ(joined->link->ended(), kPieces);
+  EXPECT_EQ(got, made);
+}
+
+// The link ends between two of them: the first stays, the others are never written.
+TEST(ControlTcp, ALinkEndsInTheMiddleOfSeveral) {
+  Leader leader("");
+  Encoder encoder(leader.address(), "");
+  auto joined = leader.find<EncoderJoined>();
+  auto met = encoder.find<LeaderJoined>();
+  ASSERT_TRUE(joined && met);
+  std::vector<float> made(6, 1.0f), first(6), second(6);
+  joined->link->begin(1, Tensor::of(first.data(), {2, 3}));
+  joined->link->begin(2, Tensor::of(second.data(), {2, 3}));
+  met->link->begin(1, Tensor::of(made.data(), {2, 3}));
+  while (joined->link->ended() == 0) ASSERT_EQ(joined->link->poll(), LinkState::busy);
+  joined->link->abort();
+  met->link->begin(2, Tensor::of(made.data(), {2, 3}));
+  EXPECT_EQ(joined->link->poll(), LinkState::failed);
+  EXPECT_EQ(joined->link->ended(), 1u);
+  EXPECT_EQ(first, made);
+  EXPECT_EQ(second, std::vector<float>(6));
+}
+
+// Rows that come in another order than agreed are nobody's.
+TEST(ControlTcp, RowsOutOfOrderFailTheLink) {
+  Leader leader("");
+  Encoder encoder(leader.address(), "");
+  auto joined = leader.find<EncoderJoined>();
+  auto met = encoder.find<LeaderJoined>();
+  ASSERT_TRUE(joined && met);
+  std::vector<float> made(6, 1.0f), got(6);
+  joined->link->begin(1, Tensor::of(got.data(), {2, 3}));
+  joined->link->begin(2, Tensor::of(got.data(), {2, 3}));
+  met->link->begin(2, Tensor::of(made.data(), {2, 3}));
+  EXPECT_EQ(ended(*joined->link), LinkState::failed);
+  EXPECT_EQ(joined->link->ended(), 0u);
+}
+
 TEST(ControlTcp, AnEncoderFindsALeaderThatStartsAgain) {
   auto leader = std::make_unique<Leader>(kSecret);
   const int port = leader->server.port();

@@ -70,41 +70,64 @@ TEST_F(Liveness, TwoOverdueInARowMeanStuck) {
   state.joined(1, at(0));
   state.job_sent(1, 7, at(0));
   state.job_sent(1, 8, at(5));
-  beat(0, 15);
-  EXPECT_TRUE(state.tick(at(12)).stuck.empty());
-  const auto verdict = state.tick(at(15));
+  beat(0, 20);
+  EXPECT_TRUE(state.tick(at(10)).stuck.empty());
+  EXPECT_TRUE(state.tick(at(19.9)).empty()) << "the second had its turn at 10";
+  const auto verdict = state.tick(at(20));
   EXPECT_EQ(verdict.overdue.size(), 1u);
   EXPECT_EQ(verdict.stuck, std::vector<uint32_t>{1});
   EXPECT_EQ(state.encoders(), 0u);
 }
 
+TEST_F(Liveness, ABusyEncoderWithAFullQueueIsNeverOverdue) {
+  state.joined(1, at(0));
+  for (uint64_t job = 1; job <= 16; ++job) state.job_sent(1, job, at(0));
+  beat(0, 200);
+  for (uint64_t job = 1; job <= 16; ++job) {
+    const double answered = 9 * static_cast<double>(job);
+    EXPECT_TRUE(state.tick(at(answered)).empty()) << "job " << job;
+    state.job_answered(1, job, at(answered));
+  }
+  EXPECT_TRUE(state.tick(at(200)).empty());
+}
+
+TEST_F(Liveness, HoweverManyWaitBehindItALateJobCountsOnce) {
+  state.joined(1, at(0));
+  for (uint64_t job = 1; job <= 16; ++job) state.job_sent(1, job, at(0));
+  beat(0, 10);
+  const auto verdict = state.tick(at(10));
+  EXPECT_EQ(verdict.overdue, (std::vector<EncoderLiveness::Overdue>{{1, 1}}));
+  EXPECT_TRUE(verdict.stuck.empty());
+}
+
+TEST_F(Liveness, AnswersToLaterJobsDoNotExcuseTheOldest) {
+  state.joined(1, at(0));
+  for (uint64_t job = 1; job <= 4; ++job) state.job_sent(1, job, at(0));
+  beat(0, 10);
+  for (uint64_t job = 2; job <= 4; ++job) state.job_answered(1, job, at(9));
+  EXPECT_EQ(state.tick(at(10)).overdue, (std::vector<EncoderLiveness::Overdue>{{1, 1}}));
+}
+
 TEST_F(Liveness, AnAnswerInBetweenForgives) {
   state.joined(1, at(0));
-  state.job_sent(1, 7, at(0));
-  state.job_sent(1, 8, at(5));
-  state.job_sent(1, 9, at(6));
-  beat(0, 16);
+  for (uint64_t job = 7; job <= 9; ++job) state.job_sent(1, job, at(0));
+  beat(0, 25);
   state.tick(at(10));
-  state.job_answered(1, 9);
-  EXPECT_TRUE(state.tick(at(16)).stuck.empty());
+  state.job_answered(1, 8, at(15));
+  EXPECT_TRUE(state.tick(at(24.9)).empty());
+  const auto verdict = state.tick(at(25));
+  EXPECT_EQ(verdict.overdue.size(), 1u);
+  EXPECT_TRUE(verdict.stuck.empty()) << "not in a row";
 }
 
 TEST_F(Liveness, ALateAnswerToACancelledJobForgivesNothing) {
   state.joined(1, at(0));
   state.job_sent(1, 7, at(0));
   state.job_sent(1, 8, at(5));
-  beat(0, 16);
-  state.tick(at(10));
-  state.job_answered(1, 7);
-  EXPECT_EQ(state.tick(at(16)).stuck, std::vector<uint32_t>{1});
-}
-
-TEST_F(Liveness, AWithdrawnJobIsNeverOverdue) {
-  state.joined(1, at(0));
-  state.job_sent(1, 7, at(0));
-  state.job_withdrawn(1, 7);
   beat(0, 20);
-  EXPECT_TRUE(state.tick(at(20)).empty());
+  state.tick(at(10));
+  state.job_answered(1, 7, at(11));
+  EXPECT_EQ(state.tick(at(20)).stuck, std::vector<uint32_t>{1});
 }
 
 TEST_F(Liveness, OneThatLeftIsForgottenWithItsJobs) {

@@ -27,7 +27,7 @@ MOST_SPILLED = 16  # bytes: a few registers outside the loops
 WIDE = [("LDG.E.128", "ld.global.v4"), ("STG.E.128", "st.global.v4")]
 TENSOR = [("HMMA.16816.F32.BF16", "mma.sync.aligned.m16n8k16"), ("LDSM", "ldmatrix"), ("LDGSTS", "cp.async.cg")]
 CLAIMS = {
-    FLASHINFER: TENSOR, "attention_packed.cu": TENSOR, "attention_paged.cu": TENSOR, "elementwise.cu": WIDE, "norm.cu": WIDE,
+    FLASHINFER: TENSOR, "attention_packed.cu": TENSOR, "attention_paged.cu": TENSOR, "elementwise.cu": WIDE, "finite.cu": WIDE[:1], "norm.cu": WIDE,
     "peer_sum.cu": WIDE, "quantized.cu": [WIDE[0], WIDE[1], TENSOR[0]], "quantized_activations.cu": WIDE, "rope.cu": WIDE, "rows.cu": WIDE,
     "select.cu": WIDE[:1], "vision.cu": WIDE,
 }

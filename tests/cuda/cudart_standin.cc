@@ -122,6 +122,7 @@ void check_guard(uintptr_t address, const Buffer& buffer) {
 
 cudaError_t make_buffer(void** out, size_t bytes, int of) {
   *out = nullptr;
+  ++counters().taken;
   Machine& m = machine();
   const std::lock_guard lock(m.mutex);
   if (of >= 0 && (bytes > m.memory || allocated_locked(of) > m.memory - bytes)) {
@@ -179,6 +180,7 @@ void end_export(void* p, size_t bytes) {
 
 cudaError_t free_buffer(void* p, bool pinned) {
   if (p == nullptr) return sticky();
+  ++counters().freed;
   Machine& m = machine();
   Buffer buffer{};
   {
@@ -258,6 +260,26 @@ uint64_t buffer_number(const void* p) {
 }
 int current_device() { return device; }
 
+namespace {
+
+std::mutex watch_mutex;
+std::shared_ptr<const CudaWatch> watching;
+
+}  // namespace
+
+void watch_cuda(CudaWatch watch) {
+  const std::lock_guard lock(watch_mutex);
+  watching = watch ? std::make_shared<const CudaWatch>(std::move(watch)) : nullptr;
+}
+void cuda_called(std::string_view call) {
+  std::shared_ptr<const CudaWatch> watch;
+  {
+    const std::lock_guard lock(watch_mutex);
+    watch = watching;
+  }
+  if (watch) (*watch)(call);
+}
+
 void set_devices(int count, size_t memory_bytes) {
   const std::lock_guard lock(machine().mutex);
   machine().devices = count;
@@ -296,13 +318,20 @@ using namespace uhd::emulation;
 extern "C" {
 
 cudaError_t cudaMalloc(void** out, size_t bytes) {
+  cuda_called(__func__);
   if (capturing_on_this_thread())
     return misuse(cudaErrorStreamCaptureUnsupported, "an allocation during capture");
   if (sticky() != cudaSuccess) return sticky();
   return make_buffer(out, bytes, current_device());
 }
-cudaError_t cudaFree(void* p) { return free_buffer(p, false); }
-cudaError_t cudaHostAlloc(void** out, size_t bytes, unsigned) { return make_buffer(out, bytes, -1); }
+cudaError_t cudaFree(void* p) {
+  cuda_called(__func__);
+  return free_buffer(p, false);
+}
+cudaError_t cudaHostAlloc(void** out, size_t bytes, unsigned) {
+  cuda_called(__func__);
+  return make_buffer(out, bytes, -1);
+}
 cudaError_t cudaMallocHost(void** out, size_t bytes) { return make_buffer(out, bytes, -1); }
 cudaError_t cudaFreeHost(void* p) { return free_buffer(p, true); }
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
@@ -321,6 +350,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     const auto staged = std::make_shared<std::vector<std::byte>>(first, first + bytes);
     return enqueue(stream, "a copy to the device", [=] { std::memcpy(to, staged->data(), bytes); }, {to});
   }
+  if (kind == cudaMemcpyDeviceToHost && !in_pinned_memory(to, bytes)) ++counters().unpinned_reads;
   return enqueue(stream, "a copy", [=] { std::memmove(to, from, bytes); }, {to, from});
 }
 

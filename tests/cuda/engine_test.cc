@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <latch>
 #include <thread>
 
 #include "engine/model_files.h"
@@ -148,6 +149,29 @@ INSTANTIATE_TEST_SUITE_P(Forms, CudaEngine,
                                          Form{"TwoRanksPlain", 2, false, false},
                                          Form{"TwoRanksByIpc", 2, true, true, "on"}),
                          [](const auto& test) { return test.param.name; });
+
+// A rank that hangs, and is told of by nothing: the others end in the time of a step, streams with an error,
+// though their steps are recorded; and nothing is left that hangs.
+TEST(CudaEngines, EndWhenARankHangs) {
+  for (const int hanging : {0, 1}) {
+    emulation::set_devices(4);
+    std::latch ended(1);
+    ClusterOptions cluster = ranks(2, 0);
+    cluster.step_deadline_s = 4;
+    const auto engine = make_engine(options_of({}, "cuda"), cluster);
+    const Submitted first = submit(*engine, greedy(5, 50));
+    first.answer->wait_for_tokens(3);
+    emulation::watch_cuda([&](std::string_view call) {
+      if (call == "cudaGraphLaunch" && emulation::current_device() == hanging) ended.wait();
+    });
+    EXPECT_EQ(first.answer->wait().finish, FinishReason::error);
+    EXPECT_EQ(first.answer->failure.code, "engine_failed");
+    EXPECT_EQ(submit(*engine, greedy(5, 5)).refused.status, 503);
+    emulation::watch_cuda({});
+    ended.count_down();
+  }
+  EXPECT_EQ(emulation::failure(), "");
+}
 
 // Prompts of more rows than keep their activations whole: the answers are the same with recorded steps and
 // without, and an older device has no fp8.

@@ -60,6 +60,44 @@ TEST_F(CudaMemory, IsBookedByUse) {
   EXPECT_EQ(plan.for_pages(options, 1), 12345);
 }
 
+// Rows on both sides of every border between forms of products; odd sizes, biases, results of both types.
+TEST_F(CudaMemory, OfProductsIsTakenBefore) {
+  constexpr int64_t kMostRows = 80;
+  struct Matrix {
+    int64_t n, k;
+  };
+  emulation::set_devices(1, 256 * kMiB);
+  for (const WeightFormat compute : {WeightFormat::bf16, WeightFormat::f32}) {
+    for (const bool codes : {false, true}) {
+      BackendOptions options{.kind = "cuda", .quantize_activations = codes, .compute = compute};
+      const auto backend = make_cuda_backend(options);
+      backend->expect_rows(kMostRows);
+      std::vector<Weight> weights;
+      for (const WeightFormat format : {compute, WeightFormat::int8, WeightFormat::int4}) {
+        for (const Matrix& m : {Matrix{40, 96}, {200, 64}, {33, 70}}) {
+          const std::vector<float> values(static_cast<size_t>(m.n * m.k), 0.5f);
+          weights.push_back(backend->pack(Tensor::of(values.data(), {m.n, m.k}), format));
+        }
+      }
+      backend->take_scratch();
+      const DType type = backend->activation_dtype();
+      const DeviceBuffer in = backend->allocate(kMostRows * 96 * 4), out = backend->allocate(kMostRows * 200 * 4);
+      const DeviceBuffer bias = backend->allocate(200 * 4);
+      const emulation::Counts before = emulation::counts();
+      for (const Weight& w : weights) {
+        for (const int64_t rows : {1, 2, 32, 33, 47, 80}) {
+          for (const DType result : {type, DType::f32}) {
+            backend->matmul(out.as(result, {rows, w.n}), in.as(type, {rows, w.k}), w,
+                            {.bias = bias.as(DType::f32, {w.n}), .epilogue = Epilogue::gelu});
+          }
+        }
+      }
+      backend->synchronize();
+      EXPECT_EQ(emulation::counts().taken, before.taken) << name_of(compute) << codes;
+    }
+  }
+}
+
 TEST_F(CudaMemory, ThatIsNotThereIsAnErrorWithTheNumbers) {
   emulation::set_devices(1, 256 * kMiB);
   const auto backend = make_cuda_backend({.kind = "cuda"});

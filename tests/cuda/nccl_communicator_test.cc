@@ -11,6 +11,7 @@
 #include "tests/cluster/communicator_contract.h"
 #include "tests/cuda/cuda_emulation.h"
 #include "tests/cuda/nccl_ranks.h"
+#include "tests/cuda/nccl_watch.h"
 #include "tests/cuda/on_device.h"
 #include "tests/cuda/streams.h"
 
@@ -53,7 +54,10 @@ INSTANTIATE_TEST_SUITE_P(Contract, NcclGroups,
 
 class NcclFaults : public testing::Test {
  protected:
-  ~NcclFaults() override { EXPECT_EQ(emulation::failure(), ""); }
+  ~NcclFaults() override {
+    emulation::set_nccl_tells_of_the_lost(false);
+    EXPECT_EQ(emulation::failure(), "");
+  }
 };
 
 TEST_F(NcclFaults, UnequalCountsAreAnErrorOfBoth) {
@@ -85,6 +89,7 @@ TEST_F(NcclFaults, AnotherOrderOfCallsIsAnErrorOfBoth) {
 }
 
 TEST_F(NcclFaults, ALostRankIsAnErrorOfThoseThatWaitForIt) {
+  emulation::set_nccl_tells_of_the_lost(true);
   on_each_rank(3, [](Backend& backend, Communicator& group) {
     group.barrier();
     if (group.rank() == 2) return;  // leaves without a word
@@ -95,6 +100,66 @@ TEST_F(NcclFaults, ALostRankIsAnErrorOfThoseThatWaitForIt) {
               }),
               "");
   });
+}
+
+// NCCL frees a communicator only when no graph holds an operation of it, and whoever waits for the device
+// holds the graphs.
+TEST_F(NcclFaults, ALostRankIsAnErrorThoughStepsAreRecorded) {
+  emulation::set_nccl_tells_of_the_lost(true);
+  on_each_rank(2, [](cuda::Backend& backend, Communicator& group) {
+    const DeviceBuffer x = backend.allocate(64);
+    group.all_reduce(floats(x, 8));
+    const auto recording = backend.record([&] { group.all_reduce(floats(x, 8)); });
+    group.barrier();
+    if (group.rank() == 1) return;  // leaves without a word
+    recording->run();
+    const TimePoint begin = Clock::now();
+    EXPECT_THAT(thrown([&] { backend.synchronize(); }), HasSubstr("rank 1 is gone"));
+    EXPECT_LT(Clock::now() - begin, std::chrono::seconds(15));
+  });
+}
+
+// Between devices that reach each other's memory nothing tells of it but time.
+TEST_F(NcclFaults, ALostRankThatNothingTellsOfIsAnErrorAfterTheLimit) {
+  on_each_device(2, [](int rank, cuda::Backend& backend, const TransportId& id) {
+    const NcclLimits limits{.meet = kPatient.meet, .wait = std::chrono::seconds(2)};
+    const auto group = make_nccl_communicator(backend, id, rank, 2, limits);
+    const DeviceBuffer x = backend.allocate(64);
+    group->all_reduce(floats(x, 8));
+    const auto recording = backend.record([&] { group->all_reduce(floats(x, 8)); });
+    const auto readback = backend.make_readback(64);
+    group->barrier();
+    if (rank == 1) return;
+    recording->run();
+    readback->begin(floats(x, 8));
+    EXPECT_THAT(thrown([&] { readback->wait(); }), HasSubstr("did not do its part within 2 s"));
+    EXPECT_THAT(thrown([&] { group->all_reduce(floats(x, 8)); }), HasSubstr("did not do its part"));
+  });
+}
+
+TEST_F(NcclFaults, SumsMakeNoThreads) {
+  const int before = emulation::nccl_holdings().threads;
+  on_each_rank(2, [](cuda::Backend& backend, Communicator& group) {
+    const DeviceBuffer x = backend.allocate(64);
+    for (int i = 0; i < 10; ++i) group.all_reduce(floats(x, 8));
+    group.barrier();
+  });
+  EXPECT_EQ(emulation::nccl_holdings().threads, before);
+}
+
+TEST_F(NcclFaults, AGroupThatIsRefusedLeavesNoCommunicatorBehind) {
+  emulation::set_devices(4);
+  const int before = emulation::nccl_holdings().communicators;
+  const TransportId id = new_id();
+  std::vector<std::jthread> ranks;
+  for (int r = 0; r < 2; ++r) {
+    ranks.emplace_back([&, r] {
+      cuda::Backend backend(device(0));
+      EXPECT_NE(thrown([&] { make_nccl_communicator(backend, id, r, 2, kPatient); }), "");
+    });
+  }
+  ranks.clear();
+  EXPECT_EQ(emulation::nccl_holdings().communicators, before);
 }
 
 TEST_F(NcclFaults, ARankThatDoesNotComeIsAnErrorAfterTheLimit) {

@@ -2,11 +2,13 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <random>
 #include <set>
@@ -14,13 +16,16 @@
 #include <vector>
 
 #include "kernels/dtype.h"
+#include "tests/cuda/cuda_emulation.h"
 #include "tests/cuda/nccl_sockets.h"
+#include "tests/cuda/nccl_watch.h"
 #include "tests/cuda/streams.h"
 
 namespace uhd::emulation {
 namespace {
 
-constexpr auto kIdLife = std::chrono::minutes(2);  // of an id that nobody comes to
+constexpr auto kIdLife = std::chrono::minutes(10);  // of an id that nobody comes to: the library's has no end
+constexpr auto kRecordingLife = std::chrono::seconds(20);  // after which a wait for recordings has failed
 
 struct IdBytes {
   uint64_t magic;
@@ -33,7 +38,7 @@ struct Card {
   int32_t rank;
   int32_t size;
   uint16_t port;
-  std::array<char, 16> device;
+  std::array<char, 16> device;  // begins with its process
 };
 
 // Precedes the data of each operation, both ways.
@@ -69,6 +74,7 @@ void serve_id(Socket listener, uint64_t magic) {
     cards.push_back(card);
   }
   for (const Socket& rank : ranks) rank.send_all(cards.data(), cards.size() * sizeof(Card));
+  nccl_holds({.ids = -1});
 }
 
 }  // namespace
@@ -102,12 +108,11 @@ struct NcclRank::State : std::enable_shared_from_this<State> {
   ncclResult_t failed = ncclSuccess;
   std::string reason;
   std::vector<Socket> peers;  // by rank; the own one stays closed
-  // A call that is still in progress: queued after it was asked about a few times.
-  bool held = false;
-  int questions = 0;
-  NcclCall call;
-  cudaStream_t stream = nullptr;
-  int calls = 0;
+  bool blocking = false;
+  int neighbours = 1;     // ranks of this process, this one included
+  bool queueing = false;  // on a thread of a call
+  std::thread call;
+  std::atomic<int> recorded{0};  // operations that graphs hold
   int unfinished = 0;
   bool finalizing = false;
   bool finalized = false;
@@ -169,6 +174,9 @@ struct NcclRank::State : std::enable_shared_from_this<State> {
     }
     const std::lock_guard lock(mutex);
     peers = std::move(sockets);
+    neighbours = static_cast<int>(std::count_if(cards.begin(), cards.end(), [&](const Card& card) {
+      return std::memcmp(card.device.data(), device.data(), sizeof(pid_t)) == 0;
+    }));
     met = true;
     return true;
   }
@@ -198,11 +206,48 @@ namespace {
 
 using State = NcclRank::State;
 
+// The ranks of a communicator in this process: the last that ends frees what all of them hold.
+struct Neighbours {
+  std::vector<std::shared_ptr<State>> ended;
+};
+std::mutex neighbours_mutex;
+std::map<uint64_t, Neighbours>& all_neighbours() {
+  static auto* all = new std::map<uint64_t, Neighbours>;
+  return *all;
+}
+
+// Who must have let its recordings go before this one, which ends, is freed: nobody, while others are left.
+std::vector<std::shared_ptr<State>> ended_with(const std::shared_ptr<State>& state) {
+  const std::lock_guard lock(neighbours_mutex);
+  Neighbours& all = all_neighbours()[state->magic];
+  all.ended.push_back(state);
+  if (static_cast<int>(all.ended.size()) < state->neighbours) return {};
+  const auto ended = std::move(all.ended);
+  all_neighbours().erase(state->magic);
+  return ended;
+}
+
+void wait_for_recordings(const State& state) {
+  const auto limit = std::chrono::steady_clock::now() + kRecordingLife;
+  while (state.recorded > 0) {
+    if (std::chrono::steady_clock::now() > limit)
+      return fail("NCCL waits for ever to free a communicator: graphs hold its operations");
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 // One operation under way; begins again when it is done, for graphs.
 class Operation {
  public:
   Operation(std::shared_ptr<State> state, NcclCall call, bool counted)
-      : state_(std::move(state)), call_(call), counted_(counted) {}
+      : state_(std::move(state)), call_(call), counted_(counted) {
+    if (!counted_) ++state_->recorded;
+  }
+  ~Operation() {
+    if (!counted_) --state_->recorded;
+  }
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
 
   bool step() {
     const std::lock_guard lock(state_->mutex);
@@ -297,6 +342,7 @@ class Operation {
   }
 
   bool lost(int peer) {
+    if (!nccl_tells_of_the_lost()) return false;
     state_->fail(ncclRemoteError, "rank " + std::to_string(peer) + " is gone");
     return false;
   }
@@ -381,15 +427,18 @@ bool NcclRank::make_id(ncclUniqueId& id) {
   std::random_device random;
   const IdBytes bytes{(uint64_t{random()} << 32) | random(), listener.port()};
   std::memcpy(&id, &bytes, sizeof(bytes));
+  nccl_holds({.ids = 1});
   std::thread(serve_id, std::move(listener), bytes.magic).detach();
   return true;
 }
 
-NcclRank::NcclRank(const ncclUniqueId& id, int rank, int size) : state_(std::make_shared<State>()) {
+NcclRank::NcclRank(const ncclUniqueId& id, int rank, int size, bool blocking)
+    : state_(std::make_shared<State>()) {
   IdBytes bytes;
   std::memcpy(&bytes, &id, sizeof(bytes));
   state_->rank = rank;
   state_->size = size;
+  state_->blocking = blocking;
   state_->magic = bytes.magic;
   state_->root_port = bytes.port;
   int device = 0;
@@ -398,20 +447,38 @@ NcclRank::NcclRank(const ncclUniqueId& id, int rank, int size) : state_(std::mak
   cudaGetDeviceProperties(&properties, device);
   std::memcpy(state_->device.data(), properties.uuid.bytes, state_->device.size());
   state_->thread = std::thread([state = state_.get()] { state->run(); });
+  nccl_holds({.communicators = 1});
 }
 
 NcclRank::~NcclRank() {
   state_->aborted = true;
   state_->thread.join();
+  if (state_->call.joinable()) state_->call.join();
+  for (const auto& ended : ended_with(state_)) wait_for_recordings(*ended);
   const std::lock_guard lock(state_->mutex);
   state_->peers.clear();
+  nccl_holds({.communicators = -1});
 }
 
 int NcclRank::size() const { return state_->size; }
+bool NcclRank::blocking() const { return state_->blocking; }
+
+ncclResult_t NcclRank::wait_met() {
+  ncclResult_t result = ncclInProgress;
+  while ((result = ask()) == ncclInProgress) std::this_thread::sleep_for(std::chrono::microseconds(100));
+  return result;
+}
+
+ncclResult_t NcclRank::wait_finalized() {
+  ncclResult_t result = ncclInProgress;
+  while ((result = ask()) == ncclInProgress && !state_->aborted)
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  return result;
+}
 
 bool NcclRank::ready() const {
   const std::lock_guard lock(state_->mutex);
-  return state_->met && !state_->held && state_->failed == ncclSuccess;
+  return state_->met && !state_->call.joinable() && state_->failed == ncclSuccess;
 }
 
 std::string NcclRank::error() const {
@@ -420,36 +487,29 @@ std::string NcclRank::error() const {
 }
 
 ncclResult_t NcclRank::ask() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    if (state_->failed != ncclSuccess) return state_->failed;
-    if (!state_->met) return ncclInProgress;
-    if (state_->finalizing && !state_->finalized) {
-      state_->finalized = state_->unfinished == 0;
-      return state_->finalized ? ncclSuccess : ncclInProgress;
-    }
-    if (!state_->held) return ncclSuccess;
-    if (--state_->questions > 0) return ncclInProgress;
-    state_->held = false;
-  }
-  put_in_stream(state_, state_->call, state_->stream);
-  return ncclSuccess;
+  const std::lock_guard lock(state_->mutex);
+  if (state_->failed != ncclSuccess) return state_->failed;
+  if (!state_->met || state_->queueing) return ncclInProgress;
+  if (state_->call.joinable()) state_->call.join();
+  if (!state_->finalizing) return ncclSuccess;
+  state_->finalized = state_->finalized || (state_->unfinished == 0 && state_->recorded == 0);
+  return state_->finalized ? ncclSuccess : ncclInProgress;
 }
 
 ncclResult_t NcclRank::queue(const NcclCall& call, cudaStream_t stream) {
-  {
-    const std::lock_guard lock(state_->mutex);
-    // Now and then a call goes on in the background, as the first ones do while peers are connected.
-    if (state_->calls++ % 3 == 0) {
-      state_->held = true;
-      state_->questions = 3;
-      state_->call = call;
-      state_->stream = stream;
-      return ncclInProgress;
-    }
+  if (state_->blocking) {
+    put_in_stream(state_, call, stream);
+    return ncclSuccess;
   }
-  put_in_stream(state_, call, stream);
-  return ncclSuccess;
+  const std::lock_guard lock(state_->mutex);
+  state_->queueing = true;
+  nccl_holds({.threads = 1});
+  state_->call = std::thread([state = state_, call, stream] {
+    put_in_stream(state, call, stream);
+    const std::lock_guard done(state->mutex);
+    state->queueing = false;
+  });
+  return ncclInProgress;
 }
 
 void NcclRank::finalize() {

@@ -30,19 +30,26 @@ class NcclRank {
   // Opens the socket where the ranks of one communicator will meet; this process serves it.
   static bool make_id(ncclUniqueId& id);
 
-  NcclRank(const ncclUniqueId& id, int rank, int size);
-  // Aborts: operations that are not done end without effect; peers that wait see that this rank is gone.
+  NcclRank(const ncclUniqueId& id, int rank, int size, bool blocking);
+  // Aborts: operations that are not done end without effect. As the library, the last rank of a communicator
+  // in this process then waits until no graph holds an operation of any of them; for so long that a test has
+  // failed.
   ~NcclRank();
   NcclRank(const NcclRank&) = delete;
   NcclRank& operator=(const NcclRank&) = delete;
 
   int size() const;
+  bool blocking() const;
+  // Blocking ones: until all have met, or until what is queued is done and no graph holds any of it.
+  ncclResult_t wait_met();
+  ncclResult_t wait_finalized();
   // Whether a call may be made.
   bool ready() const;
-  // ncclCommGetAsyncError: also lets what is in progress go on.
+  // ncclCommGetAsyncError.
   ncclResult_t ask();
   std::string error() const;
 
+  // At once, or on a thread made for it where the communicator is non-blocking.
   ncclResult_t queue(const NcclCall& call, cudaStream_t stream);
   void finalize();
   bool finalized() const;

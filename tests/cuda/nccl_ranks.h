@@ -11,7 +11,7 @@
 
 namespace uhd {
 
-constexpr NcclLimits kPatient{std::chrono::seconds(60), std::chrono::seconds(60)};
+constexpr NcclLimits kPatient{.meet = std::chrono::seconds(60), .wait = std::chrono::seconds(60)};
 
 inline TransportId new_id() {
   ncclUniqueId id;

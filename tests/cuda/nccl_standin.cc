@@ -1,9 +1,11 @@
 // NCCL on the host: the calls that cluster/ uses, between processes and threads of one machine, over sockets.
-// It is strict where the library is, and where the library would hang or compute nonsense: non-blocking
-// communicators say that they are in progress and must be asked before the next call; operations run late, in
-// their stream's order; kinds, counts, types and roots must be equal on both sides; a rank that is gone is an
-// error of those that wait for it, whose work stays unfinished until they abort. Two ranks on one device are
-// refused.
+// It is strict where the library is (its source was read at 2.28.9), and where the library would hang or
+// compute nonsense: every call on a non-blocking communicator is carried out by a thread made for it, says
+// that it is in progress and must be asked about before the next; one on a blocking communicator is done when
+// it returns; operations run late, in their stream's order; kinds, counts, types and roots must be equal on
+// both sides; work that waits for a rank that is gone stays unfinished until it is aborted, and by default
+// nothing tells of that rank. To free a communicator waits for the graphs that hold its operations. One whose
+// making failed stays to be aborted. Two ranks on one device are refused.
 //
 // An operation is an exchange with every other rank of it: a header each way, and the data. Sums are in rank
 // order, in f32, rounded once.
@@ -97,10 +99,10 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id,
   if (config == nullptr || config->size != sizeof(ncclConfig_t) || config->magic != 0xcafebeef) {
     return refuse(ncclInvalidArgument, "a configuration that was not initialised");
   }
-  if (config->blocking != 0)
-    return refuse(ncclInvalidUsage, "this stand-in is for non-blocking communicators");
-  *comm = reinterpret_cast<ncclComm_t>(new NcclRank(id, rank, size));
-  return ncclInProgress;
+  const bool blocking = config->blocking != 0;
+  auto* const made = new NcclRank(id, rank, size, blocking);
+  *comm = reinterpret_cast<ncclComm_t>(made);
+  return blocking ? made->wait_met() : ncclInProgress;
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
@@ -114,7 +116,7 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   nccl_called(__func__);
   if (const auto status = ready(rank_of(comm)); status != ncclSuccess) return status;
   rank_of(comm)->finalize();
-  return ncclInProgress;
+  return rank_of(comm)->blocking() ? rank_of(comm)->wait_finalized() : ncclInProgress;
 }
 
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {

@@ -38,9 +38,12 @@ class NcclLinks : public testing::Test {
     got_ = leader_->allocate(kRows * kWidth * sizeof(float));
     leader_warm_ = leader_->allocate(sizeof(float));
     encoder_warm_ = encoder_->allocate(sizeof(float));
+    got_mark_ = leader_->make_mark();
+    sent_mark_ = encoder_->make_mark();
   }
   ~NcclLinks() override {
     emulation::watch_nccl({});
+    emulation::set_nccl_tells_of_the_lost(false);
     EXPECT_EQ(emulation::failure(), "");
   }
 
@@ -67,6 +70,15 @@ class NcclLinks : public testing::Test {
     ASSERT_EQ(receiver_->poll(), LinkState::idle) << receiver_->failure();
     ASSERT_EQ(sender_->poll(), LinkState::idle) << sender_->failure();
   }
+  // Behind what the backends have queued by now.
+  void receive(uint64_t job) {
+    got_mark_->set();
+    receiver_->begin(job, got(), got_mark_.get());
+  }
+  void send(uint64_t job) {
+    sent_mark_->set();
+    sender_->begin(job, sent(), sent_mark_.get());
+  }
   static Tensor one(const DeviceBuffer& memory) { return memory.as(DType::f32, {1, 1}); }
   Tensor sent() const { return sent_.as(DType::f32, {kRows, kWidth}); }
   Tensor got() const { return got_.as(DType::f32, {kRows, kWidth}); }
@@ -83,16 +95,128 @@ class NcclLinks : public testing::Test {
 
   std::optional<cuda::Backend> leader_, encoder_;
   DeviceBuffer sent_, got_, leader_warm_, encoder_warm_;
+  std::unique_ptr<Mark> got_mark_, sent_mark_;
   std::unique_ptr<VisualLink> receiver_, sender_;
 };
+
+// Several tensors of one device with what is queued on each.
+class Pieces {
+ public:
+  Pieces(cuda::Backend& backend, size_t count) : backend_(backend) {
+    for (size_t i = 0; i < count; ++i) {
+      memory_.push_back(backend.allocate(kRows * kWidth * sizeof(float)));
+      marks_.push_back(backend.make_mark());
+    }
+  }
+  Tensor at(size_t i) const { return memory_.at(i).as(DType::f32, {kRows, kWidth}); }
+  const Mark* mark(size_t i) const { return marks_.at(i).get(); }
+  void write(size_t i, const std::vector<float>& values) {
+    backend_.upload(at(i), Tensor::of(values.data(), {kRows, kWidth}));
+    marks_.at(i)->set();
+  }
+  std::vector<float> read(size_t i) {
+    std::vector<float> values(kRows * kWidth);
+    backend_.download(Tensor::of(values.data(), {kRows, kWidth}), at(i));
+    return values;
+  }
+
+ private:
+  cuda::Backend& backend_;
+  std::vector<DeviceBuffer> memory_;
+  std::vector<std::unique_ptr<Mark>> marks_;
+};
+
+// More than are under way at once, in batches of different sizes at the two ends.
+TEST_F(NcclLinks, CarryManyTransfersAtOnceInTheirOrder) {
+  constexpr size_t kPieces = 12;
+  connect();
+  Pieces from(*encoder_, kPieces), to(*leader_, kPieces);
+  for (size_t i = 0; i < kPieces; ++i) from.write(i, contract::values<float>(static_cast<int>(i), kRows * kWidth));
+  for (size_t i = 0; i < 7; ++i) receiver_->begin(i, to.at(i), to.mark(i));
+  for (size_t i = 0; i < 3; ++i) sender_->begin(i, from.at(i), from.mark(i));
+  const auto until = [&](uint64_t count) {
+    const TimePoint begin = Clock::now();
+    while ((receiver_->ended() < count || sender_->ended() < count) && Clock::now() - begin < kLimit) {
+      ASSERT_NE(receiver_->poll(), LinkState::failed) << receiver_->failure();
+      ASSERT_NE(sender_->poll(), LinkState::failed) << sender_->failure();
+      std::this_thread::yield();
+    }
+  };
+  until(3);
+  EXPECT_EQ(receiver_->ended(), 3u);
+  EXPECT_EQ(receiver_->poll(), LinkState::busy);
+  EXPECT_EQ(sender_->poll(), LinkState::done);
+  for (size_t i = 3; i < kPieces; ++i) sender_->begin(i, from.at(i), from.mark(i));
+  for (size_t i = 7; i < kPieces; ++i) receiver_->begin(i, to.at(i), to.mark(i));
+  until(kPieces);
+  EXPECT_EQ(receiver_->poll(), LinkState::done);
+  EXPECT_EQ(sender_->poll(), LinkState::done);
+  for (size_t i = 0; i < kPieces; ++i) EXPECT_EQ(to.read(i), contract::values<float>(static_cast<int>(i), kRows * kWidth));
+}
+
+// Whatever else the two backends have queued behind the rows' own events: it has not run, and does not.
+TEST_F(NcclLinks, WaitForNothingButTheRowsOwnEvents) {
+  connect();
+  Pieces from(*encoder_, 3), to(*leader_, 3);
+  for (size_t i = 0; i < 3; ++i) from.write(i, contract::values<float>(static_cast<int>(i), kRows * kWidth));
+  leader_->synchronize();
+  encoder_->synchronize();
+  std::atomic<bool> busy = true;
+  const auto step = [&] { return !busy; };
+  emulation::enqueue_steps(leader_->stream(), "a long step", step, {});
+  emulation::enqueue_steps(encoder_->stream(), "a later batch", step, {});
+  for (size_t i = 0; i < 3; ++i) receiver_->begin(i, to.at(i), to.mark(i));
+  for (size_t i = 0; i < 3; ++i) sender_->begin(i, from.at(i), from.mark(i));
+  leave(LinkState::busy);
+  EXPECT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
+  EXPECT_EQ(sender_->poll(), LinkState::done) << sender_->failure();
+  EXPECT_TRUE(busy);
+  busy = false;
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(to.read(i), contract::values<float>(static_cast<int>(i), kRows * kWidth));
+}
+
+// Of several that are under way: what has come is whole, the rest is left alone, and nobody hangs.
+TEST_F(NcclLinks, EndInTheMiddleOfSeveral) {
+  connect();
+  Pieces from(*encoder_, 4), to(*leader_, 4);
+  const std::vector<float> old(kRows * kWidth, 4.0f);
+  for (size_t i = 0; i < 4; ++i) {
+    from.write(i, contract::values<float>(static_cast<int>(i), kRows * kWidth));
+    to.write(i, old);
+    receiver_->begin(i, to.at(i), to.mark(i));
+  }
+  for (size_t i = 0; i < 2; ++i) sender_->begin(i, from.at(i), from.mark(i));
+  const TimePoint begin = Clock::now();
+  while (receiver_->ended() < 2 && Clock::now() - begin < kLimit) {
+    ASSERT_EQ(receiver_->poll(), LinkState::busy) << receiver_->failure();
+    sender_->poll();
+    std::this_thread::yield();
+  }
+  receiver_->abort();
+  while (receiver_->poll() == LinkState::busy && Clock::now() - begin < kLimit) std::this_thread::yield();
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+  for (size_t i = 2; i < 4; ++i) sender_->begin(i, from.at(i), from.mark(i));
+  leave(LinkState::busy);
+  EXPECT_EQ(sender_->poll(), LinkState::failed);
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_EQ(to.read(i), i < 2 ? contract::values<float>(static_cast<int>(i), kRows * kWidth) : old) << i;
+}
+
+TEST_F(NcclLinks, HaveABoundOnWhatIsUnderWay) {
+  connect();
+  for (uint64_t i = 0; i < kMostTransfers; ++i) receiver_->begin(i, got(), nullptr);
+  EXPECT_THROW(receiver_->begin(kMostTransfers, got(), nullptr), Error);
+  receiver_->abort();
+  leave(LinkState::busy);
+}
 
 TEST_F(NcclLinks, CarryOneTransferAfterTheOther) {
   connect();
   for (uint64_t job = 1; job <= 5; ++job) {
     const auto values = fill(static_cast<int>(job));
-    receiver_->begin(job, got());
+    receive(job);
     EXPECT_EQ(receiver_->poll(), LinkState::busy);
-    sender_->begin(job, sent());
+    send(job);
     leave(LinkState::busy);
     ASSERT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
     ASSERT_EQ(sender_->poll(), LinkState::done) << sender_->failure();
@@ -112,8 +236,8 @@ TEST_F(NcclLinks, WaitForWhatTheBackendsHaveQueued) {
   encoder_->cast(sent(), source.as(DType::f32, {kRows, kWidth}));
   leader_->upload(got(), Tensor::of(old.data(), {kRows, kWidth}));
   leader_->cast(copy.as(DType::f32, {kRows, kWidth}), got());
-  receiver_->begin(1, got());
-  sender_->begin(1, sent());
+  receive(1);
+  send(1);
   leave(LinkState::busy);
   EXPECT_EQ(read(), values);
   std::vector<float> before(kRows * kWidth);
@@ -123,27 +247,58 @@ TEST_F(NcclLinks, WaitForWhatTheBackendsHaveQueued) {
 
 TEST_F(NcclLinks, NeverHoldUpTheBackendTheyReceiveFor) {
   connect();
-  receiver_->begin(1, got());
+  receive(1);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(receiver_->poll(), LinkState::busy);
   leader_->synchronize();  // the encoder is alive and sends nothing
   EXPECT_EQ(receiver_->poll(), LinkState::busy);
 }
 
 TEST_F(NcclLinks, FailWhenTheOtherEndIsGone) {
+  emulation::set_nccl_tells_of_the_lost(true);
   connect();
-  receiver_->begin(1, got());
+  receive(1);
   EXPECT_EQ(receiver_->poll(), LinkState::busy);
   sender_.reset();
   leave(LinkState::busy);
   EXPECT_EQ(receiver_->poll(), LinkState::failed);
   EXPECT_THAT(receiver_->failure(), testing::HasSubstr("gone"));
-  receiver_->begin(2, got());
+  receive(2);
   EXPECT_EQ(receiver_->poll(), LinkState::failed);
+}
+
+// Over NVLink: the owner hears of it by the control channel.
+TEST_F(NcclLinks, EndThoughNothingTellsThatTheOtherEndIsGone) {
+  connect();
+  receiver_->begin(1, got());
+  sender_.reset();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(receiver_->poll(), LinkState::busy);
+  receiver_->abort();
+  leave(LinkState::busy);
+  EXPECT_EQ(receiver_->poll(), LinkState::failed);
+}
+
+// NCCL may refuse when it has made a communicator already, as it does where two ends are on one device.
+TEST_F(NcclLinks, LeaveNoCommunicatorBehind) {
+  const int before = emulation::nccl_holdings().communicators;
+  {
+    cuda::Backend beside(device(0));
+    const DeviceBuffer warm = beside.allocate(sizeof(float));
+    const TransportId id = new_id();
+    receiver_ = make_nccl_link(*leader_, one(leader_warm_), id, LinkEnd::receives, kLimit);
+    sender_ = make_nccl_link(beside, one(warm), id, LinkEnd::sends, kLimit);
+    leave(LinkState::connecting);
+    EXPECT_THAT(receiver_->failure(), testing::HasSubstr("Duplicate GPU"));
+    EXPECT_EQ(receiver_->poll(), LinkState::failed);
+    EXPECT_EQ(sender_->poll(), LinkState::failed);
+    sender_.reset();
+  }
+  receiver_.reset();
+  EXPECT_EQ(emulation::nccl_holdings().communicators, before);
 }
 
 TEST_F(NcclLinks, FailWhenTheCountsDiffer) {
   connect();
-  receiver_->begin(1, got());
+  receive(1);
   sender_->begin(1, sent().slice_rows(0, kRows - 1));
   leave(LinkState::busy);
   EXPECT_EQ(receiver_->poll(), LinkState::failed);
@@ -151,14 +306,15 @@ TEST_F(NcclLinks, FailWhenTheCountsDiffer) {
 }
 
 TEST_F(NcclLinks, LeaveTheMemoryAloneOnceDestroyed) {
+  emulation::set_nccl_tells_of_the_lost(true);
   connect();
   const std::vector<float> old(kRows * kWidth, 4.0f);
   leader_->upload(got(), Tensor::of(old.data(), {kRows, kWidth}));
-  receiver_->begin(1, got());
+  receive(1);
   EXPECT_EQ(receiver_->poll(), LinkState::busy);
   receiver_.reset();
   fill(1);
-  sender_->begin(1, sent());
+  send(1);
   leave(LinkState::busy);
   EXPECT_EQ(sender_->poll(), LinkState::failed);
   EXPECT_EQ(read(), old);
@@ -170,8 +326,8 @@ TEST_F(NcclLinks, ComeBackAsNewOnes) {
   receiver_.reset();
   connect();
   const auto values = fill(9);
-  receiver_->begin(1, got());
-  sender_->begin(1, sent());
+  receive(1);
+  send(1);
   leave(LinkState::busy);
   EXPECT_EQ(read(), values);
 }
@@ -184,11 +340,11 @@ TEST_F(NcclLinks, FailWhenNobodyComes) {
   EXPECT_THAT(receiver_->failure(), testing::HasSubstr("did not come"));
 }
 
-TEST_F(NcclLinks, AreNotMadeTwiceAndNotForOtherTensors) {
-  connect();
+TEST_F(NcclLinks, AreNotForOtherTensorsAndNotBeforeTheyStand) {
+  make();
+  EXPECT_THROW(receiver_->begin(1, got()), Error);
+  leave(LinkState::connecting);
   EXPECT_THROW(receiver_->begin(1, got().slice_columns(0, 3)), Error);
-  receiver_->begin(1, got());
-  EXPECT_THROW(receiver_->begin(2, got()), Error);
 }
 
 // Holds the first abort back until it is opened, or for so long that the test has failed.
@@ -244,8 +400,8 @@ TEST_F(NcclLinks, AreEndedWithoutHoldingUpTheirOwnerOrEachOther) {
 
   connect();  // another link between the same two
   const auto values = fill(2);
-  receiver_->begin(2, got());
-  sender_->begin(2, sent());
+  receive(2);
+  send(2);
   leave(LinkState::busy);
   ASSERT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
   EXPECT_EQ(read(), values);
@@ -273,11 +429,11 @@ TEST_F(NcclLinks, EndInWhateverStateTheyAre) {
   connect();
   ends(LinkState::idle);
   connect();
-  receiver_->begin(1, got());
+  receive(1);
   ends(LinkState::busy);
   connect();
-  receiver_->begin(1, got());
-  sender_->begin(1, sent());
+  receive(1);
+  send(1);
   leave(LinkState::busy);
   ends(LinkState::done);
   make();
@@ -294,7 +450,7 @@ TEST_F(NcclLinks, EndThoughTheBackendIsBusy) {
     return !busy;
   };
   emulation::enqueue_steps(leader_->stream(), "a long computation", step, {});
-  receiver_->begin(1, got());
+  receive(1);
   const TimePoint begin = Clock::now();
   while (!looked_at && Clock::now() - begin < kLimit) std::this_thread::yield();
   EXPECT_EQ(receiver_->poll(), LinkState::busy);
@@ -315,10 +471,10 @@ TEST_F(NcclLinks, CallNcclOnThreadsOfTheirOwn) {
     calls.emplace(call);
   });
   connect();
-  receiver_->begin(1, got());
-  sender_->begin(1, sent());
+  receive(1);
+  send(1);
   leave(LinkState::busy);
-  receiver_->begin(2, got());
+  receive(2);
   receiver_->abort();
   leave(LinkState::busy);
   receiver_.reset();
@@ -335,8 +491,8 @@ TEST_F(NcclLinks, MoveRowsWhileTheirOwnerRecords) {
   connect();
   const auto values = fill(4);
   const DeviceBuffer copy = leader_->allocate(got_.bytes());
-  receiver_->begin(1, got());
-  sender_->begin(1, sent());
+  receive(1);
+  send(1);
   const auto recording = leader_->record([&] {
     leave(LinkState::busy);
     leader_->cast(copy.as(DType::f32, {kRows, kWidth}), got());
@@ -362,27 +518,51 @@ struct Wire {
 
 TEST_F(NcclLinks, OfHostMemoryAreStagedUnderADevice) {
   const Wire wire;
-  sender_ = link_for(*encoder_, make_tcp_sender(wire.out), LinkEnd::sends);
-  receiver_ = link_for(*leader_, make_tcp_receiver(wire.in), LinkEnd::receives);
+  sender_ = link_for(*encoder_, make_tcp_sender(wire.out), LinkEnd::sends, sent_.bytes());
+  receiver_ = link_for(*leader_, make_tcp_receiver(wire.in), LinkEnd::receives, got_.bytes());
   EXPECT_TRUE(sender_->reaches_device());
+  EXPECT_TRUE(receiver_->reaches_device());
   for (uint64_t job = 1; job <= 2; ++job) {
     const auto values = fill(static_cast<int>(job));
-    receiver_->begin(job, got());
+    receive(job);
     EXPECT_EQ(receiver_->poll(), LinkState::busy);
-    sender_->begin(job, sent());
+    send(job);
     leave(LinkState::busy);
     EXPECT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
     EXPECT_EQ(read(), values);
   }
   const auto before = read();
-  receiver_->begin(3, got());
+  receive(3);
   receiver_->abort();
   EXPECT_EQ(receiver_->poll(), LinkState::failed);
   fill(3);
-  sender_->begin(3, sent());
+  send(3);
   EXPECT_EQ(receiver_->poll(), LinkState::failed);
   EXPECT_NE(receiver_->failure(), "");
   EXPECT_EQ(read(), before);
+}
+
+// Rows pass through pinned memory one by one, beside a batch that the encoder has not done.
+TEST_F(NcclLinks, OfHostMemoryCarryManyTransfersBesideABusyEncoder) {
+  constexpr size_t kPieces = 5;
+  const Wire wire;
+  sender_ = link_for(*encoder_, make_tcp_sender(wire.out), LinkEnd::sends, sent_.bytes());
+  receiver_ = link_for(*leader_, make_tcp_receiver(wire.in), LinkEnd::receives, got_.bytes());
+  Pieces from(*encoder_, kPieces), to(*leader_, kPieces);
+  for (size_t i = 0; i < kPieces; ++i) from.write(i, contract::values<float>(static_cast<int>(i), kRows * kWidth));
+  encoder_->synchronize();
+  std::atomic<bool> busy = true;
+  emulation::enqueue_steps(encoder_->stream(), "a later batch", [&] { return !busy; }, {});
+  const emulation::Counts before = emulation::counts();
+  for (size_t i = 0; i < kPieces; ++i) receiver_->begin(i, to.at(i), to.mark(i));
+  for (size_t i = 0; i < kPieces; ++i) sender_->begin(i, from.at(i), from.mark(i));
+  leave(LinkState::busy);
+  EXPECT_EQ(sender_->poll(), LinkState::done) << sender_->failure();
+  EXPECT_EQ(receiver_->poll(), LinkState::done) << receiver_->failure();
+  EXPECT_EQ(emulation::counts().stream_waits, before.stream_waits);
+  EXPECT_EQ(emulation::counts().unpinned_reads, before.unpinned_reads);
+  busy = false;
+  for (size_t i = 0; i < kPieces; ++i) EXPECT_EQ(to.read(i), contract::values<float>(static_cast<int>(i), kRows * kWidth));
 }
 
 }  // namespace

@@ -78,6 +78,16 @@ void run_first(std::unique_lock<std::mutex>& lock, StreamState& stream) {
 
 }  // namespace
 
+Counters& counters() {
+  static Counters counters{};
+  return counters;
+}
+
+Counts counts() {
+  const Counters& now = counters();
+  return {now.stream_waits, now.unpinned_reads, now.taken, now.freed};
+}
+
 std::mutex& queue_mutex() {
   static std::mutex mutex;
   return mutex;
@@ -273,6 +283,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  ++counters().stream_waits;
   const auto state = state_of(stream);
   if (!state) return misuse(cudaErrorInvalidResourceHandle, "synchronize on a destroyed stream");
   if (breaks_capture(*state)) return misuse(cudaErrorStreamCaptureUnsupported, "a wait during capture");
@@ -297,6 +308,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  ++counters().stream_waits;
   if (capturing_on_this_thread())
     return misuse(cudaErrorStreamCaptureUnsupported, "a wait for the device during capture");
   drain_device(current_device());
@@ -401,6 +413,7 @@ struct CUgraphExec_st {
 extern "C" {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  cuda_called(__func__);
   const auto state = state_of(stream);
   if (!state || stream == nullptr)
     return misuse(cudaErrorStreamCaptureUnsupported,
@@ -435,21 +448,32 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long) {
+  cuda_called(__func__);
   *out = new CUgraphExec_st{graph->state};
   return sticky();
 }
+// Whoever asks how far the stream is gets an answer, though the graph waits for someone else.
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+  cuda_called(__func__);
   const auto state = graph->state;
-  return enqueue(stream, "a graph",
-                 [state] {
-                   for (const Task& task : state->tasks)
-                     if (task.work || task.step) run_task(task);
-                 },
-                 {});
+  return enqueue_steps(stream, "a graph",
+                       [state, next = size_t{0}]() mutable {
+                         for (; next < state->tasks.size(); ++next) {
+                           const Task& task = state->tasks[next];
+                           if (task.step && !run_step(task)) return false;
+                           if (task.work) run_task(task);
+                         }
+                         return true;
+                       },
+                       {});
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
   delete graph;
   return sticky();
+}
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t stream) {
+  return state_of(stream) ? sticky()
+                          : misuse(cudaErrorInvalidResourceHandle, "an upload in a destroyed stream");
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   delete graph;

@@ -2,6 +2,7 @@
 // on.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -52,6 +53,12 @@ struct StreamState {
   std::shared_ptr<GraphState> capture;
 };
 
+// Behind counts().
+struct Counters {
+  std::atomic<uint64_t> stream_waits, unpinned_reads, taken, freed;
+};
+Counters& counters();
+
 // The one lock over all states; never held while work runs.
 std::mutex& queue_mutex();
 
@@ -75,6 +82,5 @@ void forget_stream(const std::shared_ptr<StreamState>& stream);
 uint64_t buffer_number(const void* p);
 // Its device; -1: pinned, or none of this process's.
 int buffer_device(const void* p);
-int current_device();
 
 }  // namespace uhd::emulation

@@ -16,8 +16,10 @@
 
 #include <cuda_runtime.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uhd::emulation {
@@ -57,6 +59,24 @@ int architecture();
 size_t allocated_bytes(int device);
 // Fails for every buffer whose guards were written over; also done when a buffer is freed.
 void check_guards();
+
+// A test's look at calls that take something, record or ask: cudaMalloc, cudaHostAlloc, cudaFree,
+// cudaStreamBeginCapture, cudaGraphInstantiate, cudaGraphLaunch, cublasLtMatmulAlgoGetHeuristic. Called on
+// the thread that calls, before the call does anything; it may hold the call up. Empty: nobody looks.
+using CudaWatch = std::function<void(std::string_view call)>;
+void watch_cuda(CudaWatch watch);
+void cuda_called(std::string_view call);  // for the stand-ins
+// The device of this thread.
+int current_device();
+
+// What holds up a server while it works: calls of this process so far, on all of its devices.
+struct Counts {
+  uint64_t stream_waits = 0;   // for everything queued on a stream or a device
+  uint64_t unpinned_reads = 0;  // copies to host memory that is not pinned
+  uint64_t taken = 0;          // device and pinned memory
+  uint64_t freed = 0;
+};
+Counts counts();
 
 // What cudaGetErrorString adds to `code` on this thread.
 cudaError_t misuse(cudaError_t code, const std::string& detail);

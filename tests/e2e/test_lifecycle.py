@@ -90,6 +90,23 @@ def test_a_second_sigint_stops_at_once():
         assert server.wait() == 0
 
 
+def test_a_leader_that_hangs_ends_the_job():
+    """Nobody outside sees it: the rank that waits for it gives the step up, in the time of a step."""
+    launcher = ["mpirun", "--bind-to", "none", "--oversubscribe", "-n", "2"]
+    settings = SLOW + ["--llm.tensor_parallel=2", "--cluster.step_deadline_s=3"]
+    with Server("hangs", launcher, settings) as server:
+        leader = leader_of(server)
+        with stream(server.url, 4000) as running:
+            next(running.iter_lines())
+            os.kill(leader, signal.SIGSTOP)
+            try:
+                assert server.wait() != 0
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(leader, signal.SIGCONT)
+        assert "a step did not end in time" in server.log.read_text()
+
+
 def test_config_typo_names_line_and_nearest_key(tmp_path):
     config = tmp_path / "typo.yaml"
     config.write_text("model:\n  path: x\nnet:\n  prot: 8080\n")

@@ -86,6 +86,109 @@ TEST(EncoderPool, RetriesElsewhereAndThenGivesUp) {
   EXPECT_TRUE(pool.dispatch(at(9)).empty());
 }
 
+// The encoders that the slices waiting now go to, in order.
+std::vector<EncoderId> receivers(EncoderPool& pool, TimePoint now, std::vector<EncoderPool::Send>& sends) {
+  sends = pool.dispatch(now);
+  std::vector<EncoderId> encoders;
+  for (const auto& send : sends) encoders.push_back(send.encoder);
+  return encoders;
+}
+
+TEST(EncoderPool, AnHonestEncoderBesideTwoThatFailLosesNothing) {
+  EncoderPool pool(limits());
+  for (EncoderId id : {1, 2, 3}) pool.joined(id, 4, at(0));
+  double now = 0;
+  for (uint64_t n = 0; n < 200; ++n) {
+    pool.add(job(n), at(now));
+    for (const auto& send : pool.dispatch(at(now))) {
+      if (send.encoder == 3) {
+        pool.received(3, send.job, at(now));
+      } else {
+        pool.failed(send.encoder, send.job, "not a number", at(now));
+      }
+    }
+    now += 0.05;
+  }
+  for (int i = 0; i < 10; ++i) {
+    for (const auto& send : pool.dispatch(at(now))) {
+      EXPECT_EQ(send.encoder, 3u) << "what was failed once goes to who does well";
+      pool.received(3, send.job, at(now));
+    }
+  }
+  const auto outcomes = pool.take_outcomes();
+  EXPECT_EQ(outcomes.size(), 200u);
+  for (const auto& outcome : outcomes) EXPECT_TRUE(outcome.ok);
+  EXPECT_LT(pool.retries(), 20) << "those that fail are tried more and more rarely";
+}
+
+TEST(EncoderPool, OneThatFailedRestsAndThenGetsOneSliceAtATime) {
+  EncoderPool pool(limits());
+  pool.joined(1, 4, at(0));
+  pool.joined(2, 1, at(0));
+  pool.add(job(1), at(0));
+  std::vector<EncoderPool::Send> sends;
+  EXPECT_THAT(receivers(pool, at(0), sends), ::testing::ElementsAre(1));
+  pool.failed(1, sends[0].job, "broken", at(0));
+  for (uint64_t n = 2; n <= 4; ++n) pool.add(job(n), at(0));
+  EXPECT_THAT(receivers(pool, at(0.5), sends), ::testing::ElementsAre(2))
+      << "the others wait for the healthy";
+  EXPECT_THAT(receivers(pool, at(1.5), sends), ::testing::ElementsAre(1)) << "its rest is over";
+  pool.received(1, sends[0].job, at(2));
+  EXPECT_THAT(receivers(pool, at(2), sends), ::testing::ElementsAre(1, 1)) << "healthy again";
+}
+
+TEST(EncoderPool, WhereAllFailedAllAreUsed) {
+  EncoderPool pool(limits());
+  pool.joined(1, 4, at(0));
+  pool.joined(2, 4, at(0));
+  pool.add(job(1), at(0));
+  for (int i = 0; i < 3; ++i) {
+    for (const auto& send : pool.dispatch(at(0))) pool.failed(send.encoder, send.job, "a bad slice", at(0));
+  }
+  EXPECT_FALSE(pool.take_outcomes().at(0).ok);
+  pool.add(job(2), at(0));
+  EXPECT_EQ(pool.dispatch(at(0)).size(), 1u);
+}
+
+TEST(EncoderPool, OneSliceThatWaitsForAnotherEncoderHoldsUpNobody) {
+  EncoderPool pool(limits());
+  pool.joined(1, 1, at(0));
+  pool.joined(2, 1, at(0));
+  pool.add(job(1), at(0));
+  pool.add(job(2), at(0));
+  const auto sends = pool.dispatch(at(0));
+  pool.failed(1, sends[0].job, "broken", at(0));
+  pool.add(job(3), at(0));
+  EXPECT_TRUE(pool.dispatch(at(0.5)).empty());
+  const auto later = pool.dispatch(at(2));
+  ASSERT_EQ(later.size(), 1u) << "slice 1 waits for encoder 2";
+  EXPECT_EQ(later[0].slice->fingerprint.high, 3u);
+}
+
+TEST(EncoderPool, AnEncoderMayNotAskForAnyNumberOfSlices) {
+  EncoderPool pool(limits());
+  pool.joined(1, 1 << 30, at(0));
+  for (uint64_t n = 0; n < 1000; ++n) pool.add(job(n), at(0));
+  EXPECT_LE(pool.dispatch(at(0)).size(), 64u);
+}
+
+TEST(EncoderPool, ABusyEncoderIsNotStuckAndAStuckOneIs) {
+  EncoderPool pool(limits());
+  pool.joined(1, 16, at(0));
+  for (uint64_t n = 0; n < 16; ++n) pool.add(job(n), at(0));
+  const auto sends = pool.dispatch(at(0));
+  double now = 0;
+  for (size_t i = 0; i < 8; ++i) {
+    now += 50;
+    EXPECT_TRUE(pool.tick(at(now)).cancel.empty());
+    pool.received(1, sends[i].job, at(now));
+  }
+  EXPECT_EQ(pool.tick(at(now + 60)).cancel.size(), 1u);
+  EXPECT_EQ(pool.encoders(), 1u);
+  EXPECT_EQ(pool.tick(at(now + 120)).close.size(), 1u);
+  EXPECT_EQ(pool.encoders(), 0u);
+}
+
 TEST(EncoderPool, TriesTheSameEncoderAgainWhenItIsTheOnlyOne) {
   EncoderPool pool(limits());
   pool.joined(1, 8, at(0));

@@ -88,7 +88,7 @@ TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
     }
   };
   const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
-  RowBuffers buffers(*backend, 4, 2);
+  RowBuffers buffers(*backend, {.buffers = 8, .most_rows = 4, .width = 2, .batch_rows = 32});
   EncoderWorker worker(client, encode, [](const Slice&) { return 2; }, buffers, {});
   std::jthread thread(
       [&](const std::stop_token& stop) { worker.run([&] { return stop.stop_requested(); }); });
@@ -132,7 +132,7 @@ TEST(EncoderWorker, RowsAreSentThoughACancelFollowsTheGo) {
     EXPECT_TRUE(heard.wait_for(5));  // the welcome, two jobs, Go, Cancel
   };
   const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
-  RowBuffers buffers(*backend, 4, 2);
+  RowBuffers buffers(*backend, {.buffers = 8, .most_rows = 4, .width = 2, .batch_rows = 32});
   EncoderWorker worker(client, encode, [](const Slice&) { return 2; }, buffers, {});
   std::jthread thread(
       [&](const std::stop_token& stop) { worker.run([&] { return stop.stop_requested(); }); });
@@ -162,6 +162,60 @@ TEST(EncoderWorker, RowsAreSentThoughACancelFollowsTheGo) {
   while (link->poll() == LinkState::busy && Clock::now() < limit) std::this_thread::yield();
   EXPECT_EQ(link->poll(), LinkState::done) << link->failure();
   EXPECT_THAT(rows, ::testing::Each(7.0f));
+  link.reset();
+  thread.request_stop();
+  thread.join();
+}
+
+// One Go after another, before any rows were looked at: all of them come, in that order.
+TEST(EncoderWorker, AllRowsOfABatchAreOnTheirWayAtOnce) {
+  constexpr uint64_t kJobs = 5;
+  Wire wire;
+  auto& [told, heard, server, client] = wire;
+  const auto encode = [&](std::span<const Slice* const> slices, Tensor rows) {
+    for (size_t i = 0; i < slices.size(); ++i) {
+      const Tensor own = rows.slice_rows(static_cast<int64_t>(i) * 2, 2);
+      std::fill_n(own.data<float>(), own.elements(), static_cast<float>(slices[i]->fingerprint.low));
+    }
+  };
+  const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
+  // Memory for two slices: the others are encoded when the rows of those are gone.
+  RowBuffers buffers(*backend, {.buffers = 2, .most_rows = 4, .width = 2, .batch_rows = 8});
+  EncoderWorker worker(client, encode, [](const Slice&) { return 2; }, buffers, {});
+  std::jthread thread([&](const std::stop_token& stop) { worker.run(stop); });
+
+  std::unique_ptr<VisualLink> link;
+  std::vector<std::vector<float>> rows;
+  std::vector<uint64_t> order;
+  EncoderId encoder = 0;
+  uint64_t arrived = 0;
+  size_t most_announced = 0;
+  const auto limit = Clock::now() + std::chrono::minutes(2);
+  while (arrived < kJobs && Clock::now() < limit) {
+    for (ServerEvent& event : server.poll()) {
+      encoder = event.encoder;
+      if (auto* joined = std::get_if<EncoderJoined>(&event.what)) {
+        link = std::move(joined->link);
+        for (uint64_t number = 1; number <= kJobs; ++number) server.send(encoder, job(number, 28));
+      } else if (const auto* encoded = std::get_if<Encoded>(&event.what)) {
+        order.push_back(encoded->job);
+        rows.emplace_back(4);
+      }
+    }
+    most_announced = std::max<size_t>(most_announced, order.size() - arrived);
+    const bool batch_is_here = order.size() == kJobs || order.size() - arrived == 2;
+    for (size_t i = arrived; batch_is_here && i < order.size(); ++i) {
+      link->begin(order[i], Tensor::of(rows[i].data(), {2, 2}));
+    }
+    for (size_t i = arrived; batch_is_here && i < order.size(); ++i) server.send(encoder, Go{order[i]});
+    while (batch_is_here && arrived < order.size() && Clock::now() < limit) {
+      ASSERT_NE(link->poll(), LinkState::failed) << link->failure();
+      for (; arrived < link->ended(); ++arrived) server.send(encoder, Done{order[arrived]});
+    }
+  }
+  ASSERT_EQ(arrived, kJobs);
+  EXPECT_EQ(most_announced, 2u);
+  for (size_t i = 0; i < kJobs; ++i) EXPECT_THAT(rows[i], ::testing::Each(static_cast<float>(order[i])));
   link.reset();
   thread.request_stop();
   thread.join();

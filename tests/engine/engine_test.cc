@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "tests/engine/engine_fixture.h"
@@ -159,6 +161,54 @@ TEST(Engine, StopIdsEndTheAnswerAndMinTokensHoldThemOff) {
   const Submitted held = submit(*engine, request);
   EXPECT_GE(held.answer->wait().ids.size(), 8u);
   EXPECT_NE(held.answer->ids[4], c.ids[4]);
+}
+
+TEST(Engine, MinTokensHoldOffStopStringsToo) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_doc");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  const Submitted plain = submit(*engine, c.request);
+  const std::string whole = plain.answer->wait().text;
+  // Any text stops: so the first token that may be the last is it.
+  Request request = c.request;
+  for (char letter = ' '; letter < 127 && request.stop.stop.size() < 64; ++letter) {
+    if (whole.find(letter) != std::string::npos) request.stop.stop.emplace_back(1, letter);
+  }
+  EXPECT_LT(submit(*engine, request).answer->wait().ids.size(), 4u);
+  request.stop.min_tokens = 6;
+  const Submitted held = submit(*engine, request);
+  EXPECT_GT(held.answer->wait().ids.size(), 6u);
+  EXPECT_EQ(held.answer->finish, FinishReason::stop);
+  EXPECT_TRUE(whole.starts_with(held.answer->text));
+  request.stop.min_tokens = request.stop.max_tokens;
+  const Submitted never = submit(*engine, request);
+  EXPECT_EQ(never.answer->wait().text, whole);
+  EXPECT_EQ(never.answer->finish, FinishReason::length);
+}
+
+TEST(Engine, EverySeedRepeatsZeroTooAndChoicesDiffer) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  Request request = text_request(c, 24);
+  request.sampling.temperature = 1;
+  const uint64_t kMost = std::numeric_limits<uint64_t>::max();
+  std::set<std::vector<int32_t>> texts;
+  for (const uint64_t seed : {uint64_t{0}, uint64_t{1}, kMost}) {
+    for (const uint64_t choice : {0, 1, 2}) {
+      request.sampling.seed = seed;
+      request.sampling.choice = choice;
+      std::vector<std::vector<int32_t>> runs;
+      for (int run = 0; run < 2; ++run) {  // in engines of their own
+        const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+        if (run > 0) submit(*engine, c.request).answer->wait();
+        runs.push_back(submit(*engine, request).answer->wait().ids);
+      }
+      EXPECT_EQ(runs[0], runs[1]) << "seed " << seed << " choice " << choice;
+      texts.insert(runs[0]);
+    }
+  }
+  EXPECT_EQ(texts.size(), 9u);
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  request.sampling.seed.reset();
+  EXPECT_NE(submit(*engine, request).answer->wait().ids, submit(*engine, request).answer->wait().ids);
 }
 
 TEST(Engine, SeedsRepeatAndLogprobsAreGiven) {

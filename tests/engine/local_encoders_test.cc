@@ -12,7 +12,7 @@ constexpr TimePoint kNow{};
 
 class LocalEncodersTest : public ::testing::Test {
  protected:
-  LocalEncodersTest() : backend_(make_backend({.kind = "cpu", .threads = 1})), buffers_(*backend_, 4, 2) {}
+  LocalEncodersTest() : backend_(make_backend({.kind = "cpu", .threads = 1})), buffers_(*backend_, {.buffers = 5, .most_rows = 4, .width = 2, .batch_rows = 20}) {}
 
   static SliceJob job(uint64_t n, int width = 28) {
     auto slice = std::make_shared<Slice>();
@@ -99,6 +99,21 @@ TEST_F(LocalEncodersTest, GoesOnAfterASliceThatCannotBeEncoded) {
   encoders.add(job(14), kNow);
   EXPECT_FALSE(encoders.poll(kNow, false).at(0).ok);
   EXPECT_TRUE(encoders.poll(kNow, false).at(0).ok);
+}
+
+// Rows that nobody has placed yet hold up further passes, not memory.
+TEST_F(LocalEncodersTest, EncodesNoMoreThanThereIsMemoryFor) {
+  LocalEncoders encoders = make(100);
+  for (uint64_t n = 20; n < 28; ++n) encoders.add(job(n), kNow);
+  auto first = encoders.poll(kNow, false);
+  EXPECT_EQ(first.size(), 5u);
+  EXPECT_TRUE(encoders.poll(kNow, false).empty());
+  EXPECT_GT(encoders.next_poll(kNow), kNow);
+  first.resize(2);  // the others' rows were placed
+  EXPECT_EQ(encoders.next_poll(kNow), kNow);
+  EXPECT_EQ(encoders.poll(kNow, false).size(), 3u);
+  EXPECT_EQ(encoders.queued(), 0);
+  EXPECT_THAT(batches_, ::testing::ElementsAre(5, 3));
 }
 
 TEST_F(LocalEncodersTest, CancelsWhatHasNotStarted) {

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
+#include <limits>
+#include <vector>
 
 #include "cluster/control_client.h"
 
@@ -12,13 +15,14 @@ namespace {
 
 const std::string kSecret = "a secret of the tests";
 constexpr Duration kLimit = std::chrono::seconds(60);
-constexpr int kRows = 2, kMaxRows = 4, kWidth = 2;
+constexpr int kRows = 2, kMaxRows = 4, kWidth = 2, kBuffers = 8;
 
 // What a test sees and says of a link.
 struct LinkHand {
   const Backend* backend = nullptr;
   LinkState state = LinkState::idle;
-  const void* rows = nullptr;  // where they are to be written
+  std::vector<Tensor> rows;  // where they are to be written, in order
+  uint64_t ended = 0;
   bool aborted = false;
   bool gone = false;
   size_t allocated_at_end = 0;
@@ -31,11 +35,13 @@ class HandLink final : public VisualLink {
     hand_.gone = true;
     hand_.allocated_at_end = hand_.backend->allocated();
   }
-  void begin(uint64_t, Tensor rows) override {
-    hand_.rows = rows.raw();
+  void begin(uint64_t, Tensor rows, const Mark* after) override {
+    EXPECT_TRUE(after != nullptr && after->reached());
+    hand_.rows.push_back(rows);
     hand_.state = LinkState::busy;
   }
   LinkState poll() override { return hand_.state; }
+  uint64_t ended() const override { return hand_.ended; }
   void abort() override { hand_.aborted = true; }
   std::string failure() const override { return "the test says so"; }
 
@@ -49,11 +55,14 @@ class Encoder {
   explicit Encoder(int port) : client_(options(port)) {}
   void turn() {
     for (const ClientEvent& event : client_.poll()) {
-      if (const auto* job = std::get_if<EncodeJob>(&event.what)) {
-        client_.send(Encoded{.job = job->job, .rows = kRows, .width = kWidth, .dtype = DType::f32});
-      }
+      if (const auto* job = std::get_if<EncodeJob>(&event.what)) say_encoded(job->job);
     }
   }
+  void say_encoded(uint64_t job) {
+    last_job_ = job;
+    client_.send(Encoded{.job = job, .rows = kRows, .width = kWidth, .dtype = DType::f32});
+  }
+  uint64_t last_job() const { return last_job_; }
 
  private:
   static ControlClientOptions options(int port) {
@@ -61,10 +70,12 @@ class Encoder {
     options.leader = message("127.0.0.1:", port);
     options.secret = kSecret;
     options.hello.world_rank = 1;
+    options.hello.capacity = 16;
     options.mpi_link = [] { return nullptr; };
     return options;
   }
   ControlClient client_;
+  uint64_t last_job_ = 0;
 };
 
 class RemoteEncodersTest : public testing::Test {
@@ -73,16 +84,26 @@ class RemoteEncodersTest : public testing::Test {
     hand_.backend = backend_.get();
     encoder_.emplace(server_.port());
     encoders_.emplace(server_, buffers_, EncoderPoolLimits{}, metrics_);
+    add(0);
+  }
+
+  void add(uint64_t n) {
     auto slice = std::make_shared<Slice>();
     slice->width = slice->height = 14;
     slice->pixels.resize(size_t{3} * 14 * 14);
+    slice->fingerprint = {n, n};
     encoders_->add({slice, kRows, 1}, Clock::now());
+  }
+  // Writes the rows of the next transfer that has not ended.
+  void bring(float value) {
+    const Tensor rows = hand_.rows.at(hand_.ended++);
+    std::fill_n(rows.data<float>(), rows.elements(), value);
   }
 
   void turn_until(const std::function<bool()>& holds) {
     const TimePoint begin = Clock::now();
     while (!holds() && Clock::now() - begin < kLimit) {
-      encoders_->poll(Clock::now(), false);
+      for (EncodedSlice& slice : encoders_->poll(Clock::now(), false)) ended_.push_back(std::move(slice));
       if (encoder_) encoder_->turn();
       std::this_thread::yield();
     }
@@ -99,22 +120,21 @@ class RemoteEncodersTest : public testing::Test {
       make_backend({.kind = "cpu", .threads = 1, .compute = WeightFormat::f32});
   LinkHand hand_;
   ControlServer server_{server_options()};
-  RowBuffers buffers_{*backend_, kMaxRows, kWidth};
+  RowBuffers buffers_{*backend_, {.buffers = kBuffers, .most_rows = kMaxRows, .width = kWidth}};
+  std::vector<EncodedSlice> ended_;
   Metrics metrics_{"model"};
   std::optional<Encoder> encoder_;
   std::optional<RemoteEncoders> encoders_;
 };
 
 TEST_F(RemoteEncodersTest, RowsOfADepartedEncoderComeBackOnceItsLinkHasEnded) {
-  turn_until([&] { return hand_.rows != nullptr; });
+  turn_until([&] { return !hand_.rows.empty(); });
   encoder_.reset();
   turn_until([&] { return hand_.aborted; });
   EXPECT_EQ(encoders_->encoders(), 0);
   for (int polls = 0; polls < 3; ++polls) encoders_->poll(Clock::now(), false);
   EXPECT_FALSE(hand_.gone);
-  StagedRows others = buffers_.take(kRows);
-  EXPECT_NE(others.rows.raw(), hand_.rows);
-  buffers_.give_back(std::move(others));
+  EXPECT_EQ(buffers_.free(), size_t{kBuffers} - 1);
   // It is looked at soon, though nothing else is under way.
   const TimePoint now = Clock::now();
   const auto next = encoders_->next_poll(now);
@@ -124,18 +144,64 @@ TEST_F(RemoteEncodersTest, RowsOfADepartedEncoderComeBackOnceItsLinkHasEnded) {
   hand_.state = LinkState::failed;
   encoders_->poll(Clock::now(), false);
   EXPECT_TRUE(hand_.gone);
-  EXPECT_EQ(buffers_.take(kRows).rows.raw(), hand_.rows);
+  EXPECT_EQ(buffers_.free(), size_t{kBuffers});
+}
+
+TEST_F(RemoteEncodersTest, AllRowsThatAreAnnouncedAreOnTheirWayAtOnce) {
+  for (uint64_t n = 1; n < 4; ++n) add(n);
+  turn_until([&] { return hand_.rows.size() == 4; });
+  for (int n = 0; n < 4; ++n) bring(static_cast<float>(n));
+  turn_until([&] { return ended_.size() == 4; });
+  for (const EncodedSlice& slice : ended_) {
+    ASSERT_TRUE(slice.ok) << slice.reason;
+    EXPECT_EQ(*slice.rows.rows.data<float>(), static_cast<float>(slice.fingerprint.low));
+  }
+}
+
+// A link that never ends, of an encoder that is gone, leaves something for those who come.
+TEST_F(RemoteEncodersTest, NoEncoderTakesAllMemory) {
+  for (uint64_t n = 1; n < 12; ++n) add(n);
+  turn_until([&] { return hand_.rows.size() == kBuffers / 2; });
+  for (int polls = 0; polls < 20; ++polls) turn_until([] { return true; });
+  encoders_->poll(Clock::now(), false);
+  EXPECT_EQ(hand_.rows.size(), size_t{kBuffers} / 2);
+  encoder_.reset();
+  turn_until([&] { return hand_.aborted; });
+  encoder_.emplace(server_.port());
+  turn_until([&] { return hand_.rows.size() == kBuffers / 2 + kBuffers / 4; });
+}
+
+TEST_F(RemoteEncodersTest, RowsThatAreNoNumbersAreTriedAgainAndCostOnlyTheirOwnSlice) {
+  add(1);
+  turn_until([&] { return hand_.rows.size() == 2; });
+  bring(std::numeric_limits<float>::quiet_NaN());
+  bring(1);
+  turn_until([&] { return hand_.rows.size() == 3; });  // the first again
+  turn_until([&] { return ended_.size() == 1; });
+  EXPECT_EQ(ended_[0].fingerprint.low, 1u);
+  bring(5);
+  turn_until([&] { return ended_.size() == 2; });
+  EXPECT_TRUE(ended_[1].ok);
+  EXPECT_EQ(ended_[1].fingerprint.low, 0u);
+  EXPECT_EQ(*ended_[1].rows.rows.data<float>(), 5);
+}
+
+TEST_F(RemoteEncodersTest, AnEncoderThatAnnouncesRowsTwiceIsSentAway) {
+  turn_until([&] { return !hand_.rows.empty(); });
+  encoder_->say_encoded(encoder_->last_job());
+  turn_until([&] { return hand_.aborted; });
+  EXPECT_EQ(hand_.rows.size(), 1u);
 }
 
 TEST_F(RemoteEncodersTest, RowsOutliveTheLinkThatMayWriteThem) {
-  turn_until([&] { return hand_.rows != nullptr; });
+  turn_until([&] { return !hand_.rows.empty(); });
   encoders_.reset();
   EXPECT_TRUE(hand_.gone);
   EXPECT_GE(hand_.allocated_at_end, sizeof(float) * kMaxRows * kWidth);
 }
 
 TEST_F(RemoteEncodersTest, RowsOfADepartedEncoderOutliveItsLink) {
-  turn_until([&] { return hand_.rows != nullptr; });
+  turn_until([&] { return !hand_.rows.empty(); });
   encoder_.reset();
   turn_until([&] { return hand_.aborted; });
   encoders_.reset();

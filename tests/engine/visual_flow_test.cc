@@ -36,9 +36,9 @@ class VisualFlowTest : public ::testing::Test {
  protected:
   VisualFlowTest()
       : backend_(make_backend({.kind = "cpu", .threads = 1})),
-        buffers_(*backend_, 8, kWidth),
+        buffers_(*backend_, {.buffers = 16, .most_rows = 8, .width = kWidth}),
         metrics_("test"),
-        flow_(12, encoders_, buffers_, metrics_) {}
+        flow_(12, encoders_, metrics_) {}
 
   static SliceJob slice(uint64_t n, int rows = 4) {
     auto s = std::make_shared<Slice>();

@@ -195,6 +195,10 @@ void DeviceMirror::take_drawn(Tensor ids, Tensor drawn, Tensor at) {
 void DeviceMirror::cast(Tensor out, Tensor x) {
   call([&](Call& c) { backend_->cast(c.as_is(out), c.as_is(x)); });
 }
+
+void DeviceMirror::finite_rows(Tensor flags, Tensor x) {
+  call([&](Call& c) { backend_->finite_rows(c.as_is(flags), c.activation(x)); });
+}
 void DeviceMirror::copy_pages(KvLayer pages, Tensor from, Tensor to) {
   call([&](Call& c) {
     backend_->copy_pages({c.as_is(pages.k), c.as_is(pages.v)}, c.as_is(from), c.as_is(to));

@@ -28,6 +28,7 @@ class DeviceMirror final : public Backend {
   void download(Tensor host, Tensor device) override { backend_->download(host, device); }
   void synchronize() override { backend_->synchronize(); }
   std::unique_ptr<Readback> make_readback(size_t bytes) override { return backend_->make_readback(bytes); }
+  std::unique_ptr<Mark> make_mark() override { return backend_->make_mark(); }
   // Its operations copy.
   std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
   void begin_range(const char* name) override { backend_->begin_range(name); }
@@ -60,6 +61,7 @@ class DeviceMirror final : public Backend {
   void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) override;
   void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
   void cast(Tensor out, Tensor x) override;
+  void finite_rows(Tensor flags, Tensor x) override;
   void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 
  private:

@@ -257,6 +257,42 @@ TEST_P(RowOperations, NanStaysNan) {
   EXPECT_FALSE(std::isnan(product.at(1, 16)));
 }
 
+// Every place of a row counts, whatever the width; the gaps between rows do not.
+TEST_P(RowOperations, FiniteRowsFindsEveryValueThatIsNot) {
+  for (const Shape& shape : kShapes) {
+    Rows x(shape, 8);
+    const auto rows = static_cast<size_t>(shape[0]);
+    std::vector<int32_t> flags(rows, 7), want(rows, 1);
+    if (rows > 0) x.at(0, 0) = -3e38f;  // in bf16 too the largest but a few
+    backend_->finite_rows(indices(flags), x);
+    EXPECT_EQ(flags, want);
+    for (int64_t r = 1; r < shape[0]; ++r) {
+      const float broken[] = {NAN, INFINITY, -INFINITY, -NAN};
+      x.at(r, r * 31 % shape[1]) = broken[r % 4];
+      want[static_cast<size_t>(r)] = 0;
+    }
+    backend_->finite_rows(indices(flags), x);
+    EXPECT_EQ(flags, want);
+  }
+  for (const int64_t last : {0, 63, 1023, 1024, 4095}) {
+    Rows x({2, last + 1});
+    std::vector<int32_t> flags(2);
+    x.at(1, last) = NAN;
+    backend_->finite_rows(indices(flags), x);
+    EXPECT_EQ(flags, (std::vector<int32_t>{1, 0})) << last;
+  }
+}
+
+TEST_P(RowOperations, FiniteRowsLooksAtBf16) {
+  std::vector<bf16> values(3 * 9, bf16(1.0f));
+  values[2] = bf16(-3.3e38f);
+  values[9 + 8] = bf16(INFINITY);
+  values[18] = bf16(NAN);
+  std::vector<int32_t> flags(3);
+  backend_->finite_rows(indices(flags), Tensor::of(values.data(), {3, 9}));
+  EXPECT_EQ(flags, (std::vector<int32_t>{1, 0, 0}));
+}
+
 UHD_FOR_EVERY_BACKEND(RowOperations);
 
 }  // namespace

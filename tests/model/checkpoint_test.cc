@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <functional>
 
 #include "base/error.h"
+#include "model/config.h"
+#include "model/text/chat_template.h"
+#include "model/text/tokenizer.h"
 #include "tests/support/temporary_directory.h"
 
 namespace uhd {
@@ -136,6 +140,41 @@ TEST(Checkpoint, SaysThatThereAreNoWeights) {
   const TemporaryDirectory directory;
   EXPECT_THAT(failure_of(directory.path()), HasSubstr("holds no weights"));
   EXPECT_THAT(failure_of(directory.path() / "absent"), HasSubstr("not a directory"));
+}
+
+// Each file of a checkpoint that we read may be there in name only.
+TEST(Checkpoint, FilesThatWereNotDownloadedAreNamedSo) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, '0') + "\nsize 12345678\n";
+  const std::pair<const char*, std::function<void(const std::filesystem::path&)>> readers[] = {
+      {"model.safetensors", [](const auto& path) { Checkpoint{path}; }},
+      {"model.safetensors.index.json", [](const auto& path) { Checkpoint{path}; }},
+      {"model-00001-of-00002.safetensors", [](const auto& path) { Checkpoint{path}; }},
+      {"pytorch_model.bin", [](const auto& path) { Checkpoint{path}; }},
+      {"pytorch_model.bin.index.json", [](const auto& path) { Checkpoint{path}; }},
+      {"config.json", [](const auto& path) { read_model_config(path); }},
+      {"tokenizer.json", [](const auto& path) { load_tokenizer(path); }},
+      {"tokenizer.model", [](const auto& path) { load_tokenizer(path); }},
+      {"tokenizer_config.json", [](const auto& path) { load_chat_template(path); }},
+      {"chat_template.jinja", [](const auto& path) { load_chat_template(path); }},
+      {"special_tokens_map.json", [](const auto& path) { load_chat_template(path); }},
+  };
+  for (const auto& [name, read] : readers) {
+    const TemporaryDirectory lfs;
+    lfs.write(name, pointer);
+    const TemporaryDirectory broken;
+    std::filesystem::create_symlink("../../blobs/abc", broken.path() / name);
+    for (const auto& [directory, words] :
+         {std::pair(&lfs, "is a Git LFS pointer"), {&broken, "is a broken link to ../../blobs/abc"}}) {
+      std::string failure = "no error";
+      try {
+        read(directory->path());
+      } catch (const Error& error) {
+        failure = error.what();
+      }
+      EXPECT_THAT(failure, HasSubstr(std::string("/") + name + " " + words));
+    }
+  }
 }
 
 }  // namespace

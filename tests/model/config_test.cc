@@ -52,11 +52,28 @@ TEST(ModelConfig, IsNamedAfterItsDirectory) {
   EXPECT_EQ(read_model_config(folder.path().string() + "/").name, name);
 }
 
-TEST(ModelConfig, GenerationConfigNamesTheEnds) {
+TEST(ModelConfig, IsNamedAfterTheLinkToItsDirectory) {
   const TemporaryDirectory folder;
-  folder.write("config.json", with(""));
+  std::filesystem::create_directory(folder.path() / "abc");
+  std::filesystem::create_directory(folder.path() / "models");
+  std::filesystem::create_symlink(folder.path() / "abc", folder.path() / "models" / "current");
+  folder.write("abc/config.json", with(""));
+  EXPECT_EQ(read_model_config(folder.path() / "models" / "current").name, "current");
+  EXPECT_EQ(read_model_config(folder.path().string() + "/models/./current/").name, "current");
+  EXPECT_EQ(read_model_config(folder.path().string() + "/models/../abc").name, "abc");
+}
+
+// What any of the files calls an end is one; a wrong entry does not spoil the others.
+TEST(ModelConfig, EveryFileNamesEnds) {
+  const TemporaryDirectory folder;
+  folder.write("config.json", with(R"("eos_token_id": [2, 9])"));
   folder.write("generation_config.json", R"({"eos_token_id": [7, 9]})");
-  EXPECT_THAT(read_model_config(folder.path()).language.eos_ids, testing::ElementsAre(7, 9));
+  EXPECT_THAT(read_model_config(folder.path()).language.eos_ids, testing::ElementsAre(7, 9, 2));
+  folder.write("generation_config.json",
+               R"({"eos_token_id": [100, -1, "x", 2.5, null, 7], "bos_token_id": 1000})");
+  EXPECT_THAT(read_model_config(folder.path()).language.eos_ids, testing::ElementsAre(7, 2, 9));
+  folder.write("generation_config.json", R"({"eos_token_id": {"a": 1}})");
+  EXPECT_THAT(read_model_config(folder.path()).language.eos_ids, testing::ElementsAre(2, 9));
 }
 
 TEST(ModelConfig, EveryAbsurdSizeIsNamed) {
@@ -75,8 +92,6 @@ TEST(ModelConfig, EveryAbsurdSizeIsNamed) {
       {R"("max_position_embeddings": 0)", "max_position_embeddings"},
       {R"("rope_theta": 0)", "rope_theta"},
       {R"("rms_norm_eps": -1)", "rms_norm_eps"},
-      {R"("eos_token_id": 100)", "eos_token_id"},
-      {R"("eos_token_id": [-1])", "eos_token_id"},
       {R"("head_dim": 15)", "head"},
       {R"("hidden_act": "relu")", "hidden_act"},
       {R"("attention_bias": true)", "attention_bias"},

@@ -54,6 +54,22 @@ TEST(Detokenizer, HoldsBackStopStrings) {
   EXPECT_FALSE(almost.stopped);
 }
 
+TEST(Detokenizer, AStopStringMayNotEndWhereNoneMay) {
+  const auto tokenizer = tiny_byte_tokenizer();
+  const auto all = [&](const std::string& text, size_t held_off) {
+    Detokenizer detokenizer(tokenizer, {"END", "N"});
+    std::string given;
+    size_t pushed = 0;
+    for (const int32_t id : bytes_of(text)) given += detokenizer.push(id, ++pushed > held_off);
+    return given + detokenizer.flush() + (detokenizer.stopped() ? "|" : "");
+  };
+  EXPECT_EQ(all("a END b END c", 0), "a E|");
+  EXPECT_EQ(all("a END b END c", 5), "a END b E|");
+  EXPECT_EQ(all("a END b END c", 4), "a |") << "it may begin there";
+  EXPECT_EQ(all("a END b END c", 13), "a END b END c");
+  EXPECT_EQ(all("a EN", 4), "a EN") << "nor at the end of the sequence";
+}
+
 TEST(Detokenizer, FirstOfSeveralStopStringsWins) {
   const auto tokenizer = tiny_byte_tokenizer();
   EXPECT_EQ(stream(tokenizer, bytes_of("xaby"), {"b", "ab"}).all, "x");

@@ -249,6 +249,68 @@ TEST(Image, TakesTheFirstFrameOfAnAnimationInItsPlace) {
             (std::vector<int>{255, 255, 7, 7, 255, 255, 7, 7, 255, 255, 255, 255, 255, 255, 255, 255}));
 }
 
+// Viewers show such files, and every pixel is there.
+TEST(Image, ReadsFilesWithoutTheirEndMarker) {
+  const Image picture = test_picture(57, 41);
+  const std::string trailer = "\0SEFH a maker's \x01\x02 trailer, \xff\x00 and so on";
+  for (const JpegOptions& options : {JpegOptions{}, {.progressive = true}, {.grey = true}, {.inks = true}}) {
+    const std::string file = make_jpeg(picture, options);
+    const std::vector<uint8_t> pixels = decode_image(file, kLimits, false).pixels;
+    const std::string open = file.substr(0, file.size() - 2);
+    EXPECT_EQ(decode_image(open, kLimits, false).pixels, pixels);
+    EXPECT_EQ(decode_image(open + trailer, kLimits, false).pixels, pixels);
+    EXPECT_EQ(decode_image(file + trailer, kLimits, false).pixels, pixels);
+    EXPECT_THROW(decode_image(file.substr(0, file.size() * 3 / 4), kLimits, false), ImageError);
+    EXPECT_THROW(decode_image(file.substr(0, file.size() - 12), kLimits, false), ImageError);
+  }
+  for (const bool interlaced : {false, true}) {
+    const std::string file =
+        make_png({.width = 57, .height = 41, .interlaced = interlaced, .rows = picture.pixels});
+    EXPECT_EQ(decode_image(file.substr(0, file.size() - 12), kLimits, false).pixels, picture.pixels);
+    EXPECT_EQ(decode_image(file.substr(0, file.size() - 5), kLimits, false).pixels, picture.pixels);
+    EXPECT_EQ(decode_image(file + trailer, kLimits, false).pixels, picture.pixels);
+    EXPECT_THROW(decode_image(file.substr(0, file.size() - 40), kLimits, false), ImageError);
+  }
+}
+
+// Metadata of any size, kind and state is passed over.
+TEST(Image, PassesOverMetadata) {
+  const Image picture = test_picture(57, 41);
+  const std::string big(2 << 20, 'a');
+  std::vector<std::pair<std::string, std::string>> many(120, {"tEXt", std::string("Comment\0hello", 13)});
+  for (const auto& chunks : std::vector<std::vector<std::pair<std::string, std::string>>>{
+           {{"iTXt", std::string("XML:com.adobe.xmp\0\0\0\0\0", 22) + big}},
+           {{"caBX", big}},
+           {{"tEXt", std::string("workflow\0", 9) + big}},
+           {{"zTXt", std::string("x\0\0broken", 9)}},
+           {{"iCCP", std::string("profile\0\0not deflated", 22)}},
+           {{"eXIf", "neither II nor MM"}},
+           {{"gAMA", std::string(4, '\0')}, {"cHRM", "short"}, {"sRGB", ""}, {"pHYs", ""}, {"tIME", "x"}},
+           many}) {
+    EXPECT_EQ(decode_image(make_png({.width = 57, .height = 41, .rows = picture.pixels, .chunks = chunks}),
+                           kLimits, false)
+                  .pixels,
+              picture.pixels)
+        << chunks[0].first;
+  }
+  std::string bad_sum =
+      make_png({.width = 57, .height = 41, .rows = picture.pixels, .chunks = {{"tEXt", "abcdef"}}});
+  bad_sum[bad_sum.find("abcdef") + 7] ^= 1;
+  EXPECT_EQ(decode_image(bad_sum, kLimits, false).pixels, picture.pixels);
+
+  const std::string jpeg = make_jpeg(picture);
+  const std::vector<uint8_t> pixels = decode_image(jpeg, kLimits, false).pixels;
+  const std::string most(65533, 'b');
+  std::string segments = jpeg;
+  for (int i = 0; i < 60; ++i) segments = with_jpeg_segment(segments, i % 2 == 0 ? 0xe2 : 0xfe, most);
+  EXPECT_EQ(decode_image(segments, kLimits, false).pixels, pixels);
+  for (const std::string& exif : {std::string("Exif\0\0", 6), std::string("Exif\0\0MM\0*\0\0\xff\xff", 14),
+                                  std::string("Exif\0\0II*\0\x08\0\0\0\xff\xff", 16), std::string("Exif")}) {
+    EXPECT_EQ(decode_image(with_jpeg_segment(jpeg, 0xe1, exif), kLimits, false).pixels, pixels);
+  }
+  EXPECT_EQ(decode_image("\xff\xd8\xff\xff\xff" + jpeg.substr(3), kLimits, false).pixels, pixels);
+}
+
 TEST(Image, RefusesWhatIsNotJpegPngOrWebp) {
   for (const std::string bytes :
        {"", "\xff\xd8", "GIF89a", "BM", "<svg/>", "RIFF....WAVEfmt ", "hello, world"}) {

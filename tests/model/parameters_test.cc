@@ -122,11 +122,11 @@ TEST(Parameters, EveryKindOfProblemNamesItsTensor) {
   tensors.push_back({"model.layers.1.mlp.up_proj.weight", {2, 2}, ShardRule::whole});
   const TemporaryDirectory folder;
   write_checkpoint(folder, tensors);
-  EXPECT_THAT(
-      problems_of(model, Checkpoint(folder.path()), nullptr),
-      testing::UnorderedElementsAre("tensor model.embed_tokens.weight is missing",
-                                    "tensor model.layers.0.input_layernorm.weight has shape [9], not [8]",
-                                    "tensor model.layers.1.mlp.up_proj.weight is not part of this model"));
+  EXPECT_THAT(problems_of(model, Checkpoint(folder.path()), nullptr),
+              testing::UnorderedElementsAre(
+                  testing::HasSubstr("tensor model.embed_tokens.weight is missing"),
+                  testing::HasSubstr("tensor model.layers.0.input_layernorm.weight has shape [9], not [8]"),
+                  testing::HasSubstr("tensor model.layers.1.mlp.up_proj.weight is not part of this model")));
   EXPECT_THROW(require_complete(model, Checkpoint(folder.path()), nullptr), Error);
 
   const TemporaryDirectory integers;
@@ -134,6 +134,35 @@ TEST(Parameters, EveryKindOfProblemNamesItsTensor) {
   const auto problems = problems_of(model, Checkpoint(integers.path()), nullptr);
   EXPECT_EQ(problems.size(), language_parameters(model).size());
   EXPECT_THAT(problems.front(), testing::HasSubstr("type i32"));
+}
+
+// What trainers leave behind is no reason not to serve; what would change the answers is.
+TEST(Parameters, ExtraTensorsAreUnusedUnlessTheModelComputesThere) {
+  const ModelConfig model = small_model();
+  const auto with_extra = [&](const std::string& name) {
+    auto tensors = language_parameters(model);
+    tensors.push_back({name, {2, 2}, ShardRule::whole});
+    const TemporaryDirectory folder;
+    write_checkpoint(folder, tensors);
+    const Checkpoint checkpoint(folder.path());
+    return std::pair(problems_of(model, checkpoint, nullptr), unused_tensors(model, checkpoint, nullptr));
+  };
+  for (const char* name :
+       {"model.layers.0.self_attn.rotary_emb.cos_cached", "model.layers.0.self_attn.rotary_emb.sin_cached",
+        "model.layers.0.self_attn.masked_bias", "model.layers.0.attn.bias", "rope.freqs",
+        "model.image_newline", "mm_projector.0.weight", "vision_copy.position_ids",
+        "bn.num_batches_tracked", "x"}) {
+    const auto [problems, unused] = with_extra(name);
+    EXPECT_THAT(problems, testing::IsEmpty()) << name;
+    EXPECT_THAT(unused, testing::ElementsAre(name));
+  }
+  EXPECT_THAT(with_extra("model.layers.0.self_attn.rotary_emb.inv_freq").second, testing::IsEmpty());
+  for (const char* name : {"model.layers.0.self_attn.q_proj.bias", "model.layers.0.self_attn.q_norm.weight",
+                           "model.layers.0.mlp.up_proj.lora_A.weight",
+                           "model.layers.7.input_layernorm.weight", "model.norm.bias", "lm_head.bias"}) {
+    EXPECT_THAT(with_extra(name).first, testing::ElementsAre(testing::HasSubstr("remove it from the file")))
+        << name;
+  }
 }
 
 TEST(Parameters, TiedModelsNeedNoHead) {

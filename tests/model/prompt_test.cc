@@ -95,7 +95,7 @@ TEST(Prompt, TypedMiniCpmMarksAreNoImages) {
 }
 
 TEST(Prompt, TemplateMustPlaceEveryImage) {
-  const Chat forgets("{% for m in messages %}{{ m['role'] }}{% endfor %}");
+  const Chat forgets("{% for m in messages %}{{ m['content'] | replace('<image>', '') }}{% endfor %}");
   EXPECT_THROW(forgets.build({{"user", {{"", true}}}}, 1), Error);
   const Chat repeats("{% for m in messages %}{{ m['content'] }}{{ m['content'] }}{% endfor %}");
   EXPECT_THROW(repeats.build({{"user", {{"", true}}}}, 1), Error);
@@ -110,6 +110,129 @@ TEST(Prompt, PartsReachTemplatesThatLoopOverContent) {
   EXPECT_EQ(text.text, "a<image><image>b");
   EXPECT_EQ(text.images, (std::vector<TextRange>{{8, 15}}));
   EXPECT_EQ(text.literal, (std::vector<TextRange>{{0, 8}, {15, 16}}));
+}
+
+std::string text_of(const ChatTemplate& chat, const std::vector<ChatTurn>& turns) {
+  try {
+    return chat.render(turns, false).text;
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+std::string text_of(const Chat& chat, const std::vector<ChatTurn>& turns) {
+  return text_of(*chat.chat, turns);
+}
+
+const ChatTurn kRule{"system", {{"Be brief.", false}}};
+const ChatTurn kHello{"user", {{"hi", false}}};
+const ChatTurn kTwoTexts{"user", {{"one", false}, {"two", false}}};
+
+// Each role gets its content as the template takes it.
+TEST(Prompt, ContentHasTheFormThatTheTemplateTakes) {
+  const std::string user =
+      "{% else %}{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for p in m['content'] %}"
+      "{{ p['text'] }};{% endfor %}{% endif %}{% endif %}{% endfor %}";
+  const std::string system = "{% for m in messages %}{% if m['role'] == 'system' %}";
+  for (const char* rule : {"{{ 'S ' + m['content'] + '\\n' }}", "S {{ m['content'] | trim }}\n",
+                           "{% set c = m.content %}{{ 'S %s\\n' % c }}", "S {{ m['content'] }}\n"}) {
+    const Chat chat(system + rule + user);
+    EXPECT_EQ(text_of(chat, {kRule, kHello}), "S Be brief.\nhi") << rule;
+    EXPECT_EQ(text_of(chat, {kRule, kTwoTexts}), "S Be brief.\none;two;") << rule;
+  }
+  // The other way: the system message in parts, the user's as a text.
+  const Chat other(system +
+                   "{{ m.content[0].text }}\n{% else %}{{ '<' ~ m.content ~ '>' }}{% endif %}{% endfor %}");
+  EXPECT_EQ(text_of(other, {kRule, kHello, kTwoTexts}), "Be brief.\n<hi><one\ntwo>");
+}
+
+TEST(Prompt, PartsReachTemplatesThatHideTheirLoops) {
+  for (const char* source :
+       {"{% for m in messages %}{{ m['content'][0]['text'] }}{% endfor %}",
+        "{% macro show(c) %}{% for p in c %}{{ p.text }}{% endfor %}{% endmacro %}"
+        "{% for m in messages %}{{ show(m.content) }}{% endfor %}",
+        "{% for m in messages %}{% set words = m['content'] %}{% for p in words %}{{ p.text }}{% endfor %}{% "
+        "endfor %}",
+        "{% for m in messages %}{{ m.content | map(attribute='text') | join }}{% endfor %}",
+        "{% for m in messages %}{{ (m.content | first).text }}{% endfor %}"}) {
+    EXPECT_EQ(text_of(Chat(source), {kHello}), "hi") << source;
+  }
+}
+
+// A text that the template reads stands in the prompt, else the conversation is refused.
+TEST(Prompt, NothingThatIsReadGetsLost) {
+  const Chat first_part("{% for m in messages %}{{ m['content'][0]['text'] }}{% endfor %}");
+  EXPECT_THAT(text_of(first_part, {kHello, kTwoTexts}), HasSubstr("leaves out the text of messages[1]"));
+  const Chat by_role(
+      "{% for m in messages %}{% set c = m.content %}{% if m.role != 'system' %}{{ c }}{% endif %}{% endfor "
+      "%}");
+  EXPECT_EQ(text_of(by_role, {kHello}), "hi");
+  EXPECT_THAT(text_of(by_role, {kRule, kHello}), HasSubstr("leaves out the text of messages[0]"));
+  // Messages that the template passes over without a look, and texts that it cuts, are its own business.
+  const Chat last_only("{{ messages[-1].content.split()[-1] }}");
+  EXPECT_EQ(text_of(last_only, {kRule, kHello, {"user", {{"two words", false}}}}), "words");
+  // But not when nothing is left of the conversation.
+  const Chat system_only("{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %}");
+  EXPECT_EQ(text_of(system_only, {kRule, kHello}), "Be brief.");
+  EXPECT_THAT(text_of(system_only, {kHello}), HasSubstr("leaves out the text of messages[0]"));
+  // Spaces around it, the case of letters and an assistant's thoughts may change.
+  const Chat changes(
+      "{% for m in messages %}{{ m.content.split('</think>')[-1] | trim | upper }};{% endfor %}");
+  EXPECT_EQ(text_of(changes, {{"user", {{"  grob ", false}}}, {"assistant", {{"<think>a</think>b", false}}}}),
+            "GROB;B;");
+  EXPECT_EQ(text_of(changes, {{"assistant", {{"<think>a</think>", false}}}, kHello}), ";HI;");
+  EXPECT_EQ(text_of(changes, {{"user", {}}, {"user", {{" ", false}}}, kHello}), ";;HI;");
+  // In a conversation with more texts than there are numbers for them, too.
+  EXPECT_EQ(text_of(changes, std::vector<ChatTurn>(600, kHello)).size(), 1800u);
+  EXPECT_THAT(text_of(first_part, std::vector<ChatTurn>(600, kTwoTexts)), HasSubstr("leaves out"));
+}
+
+TEST(Prompt, TemplatesThatCanWriteNothingAreRefusedWhenRead) {
+  for (const char* source :
+       {"{% for m in messages %}{{ m['role'] }}{% endfor %}", "{{ messages }}",
+        "{{ raise_exception('never') }}", "{{ messages | nonsense }}", "{{ messages[0].content + 1 }}"}) {
+    EXPECT_THROW(Chat{source}, Error) << source;
+  }
+}
+
+// The built-in conversations have no words for some roles: those messages are refused by name.
+TEST(Prompt, BuiltInConversationsKeepRolesApart) {
+  const ChatTurn yes{"assistant", {{"yes", false}}};
+  const auto built_in = [](const std::string& name) {
+    const TemporaryDirectory directory;
+    directory.write("config.json", R"({"model_type":"llava_llama","conversation":")" + name + "\"}");
+    return load_chat_template(directory.path());
+  };
+  for (const char* name : {"vicuna_v1", "llava_v1"}) {
+    const auto chat = built_in(name);
+    EXPECT_EQ(text_of(*chat, {kRule, kHello}), "Be brief. USER: hi ");
+    EXPECT_EQ(text_of(*chat, {{"developer", {{"Be brief.", false}}}, kHello}), "Be brief. USER: hi ");
+    EXPECT_THAT(text_of(*chat, {kHello, yes, kRule, kHello}), HasSubstr("messages[2] has the role system"));
+    EXPECT_THAT(text_of(*chat, {kRule, kRule, kHello}), HasSubstr("messages[1] has the role system"));
+  }
+  for (const char* name : {"chatml", "chatml_direct"}) {
+    const auto chat = built_in(name);
+    EXPECT_THAT(text_of(*chat, {kHello, yes, kRule, kHello}),
+                HasSubstr("<|im_start|>system\nBe brief.<|im_end|>"));
+    EXPECT_THAT(text_of(*chat, {kHello, {"developer", {{"Rule.", false}}}}),
+                HasSubstr("<|im_start|>system\nRule."));
+  }
+  for (const char* role : {"tool", "function", "User", ""}) {
+    EXPECT_THAT(text_of(*built_in("vicuna_v1"), {kHello, {role, {{"x", false}}}}),
+                HasSubstr("messages[1] has the role '"));
+    EXPECT_THAT(text_of(*built_in("chatml"), {kHello, {role, {{"x", false}}}}),
+                HasSubstr("messages[1] has the role '"));
+  }
+}
+
+// The last message goes on where it ends, without what closes a turn.
+TEST(Prompt, TheLastMessageCanBeContinued) {
+  const ChatTurn begun{"assistant", {{"two and ", false}}};
+  const Chat chat;
+  EXPECT_EQ(chat.chat->render({kHello, begun}, ChatEnd::inside_last).text,
+            "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\ntwo and");
+  EXPECT_THROW(chat.chat->render({kHello, {"assistant", {}}}, ChatEnd::inside_last), Error);
+  EXPECT_THROW(chat.chat->render({}, ChatEnd::inside_last), Error);
+  EXPECT_THROW(chat.chat->render({kHello, {"assistant", {{" ", false}}}}, ChatEnd::inside_last), Error);
 }
 
 TEST(Prompt, SlicesAndSeparatorsFollowTheLayout) {

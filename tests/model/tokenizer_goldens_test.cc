@@ -2,6 +2,8 @@
 // streams.
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "base/mapped_file.h"
 #include "model/text/sentencepiece_tokenizer.h"
 #include "model/text/tokenizer_json.h"
@@ -63,6 +65,35 @@ void expect_tables(bool stream) {
 
 TEST(TokenizerGoldens, IdsAndTexts) { expect_tables(false); }
 TEST(TokenizerGoldens, StreamIncrements) { expect_tables(true); }
+
+// Long texts are encoded part by part, to the ids of the whole.
+TEST(TokenizerGoldens, PartsOfATextGiveTheIdsOfTheWhole) {
+  const std::string_view words[] = {"the",          "quick",          "brown", " ",    "  ",
+                                    "\n",           "\xe2\x96\x81",   "<unk>", "</s>", "a b",
+                                    "\u4f60\u597d", "\U0001f600",     "x",     " \t",  "...",
+                                    "fox jumps",    "\u00e9t\u00e9 ", "     ", "12 34"};
+  std::mt19937 random(11);
+  size_t models = 0;
+  for (const auto& entry : fs::directory_iterator(goldens_directory() / "models")) {
+    if (!fs::exists(entry.path() / "tokenizer.model")) continue;
+    const std::string model = read_text_file(entry.path() / "tokenizer.model");
+    for (const bool legacy : {false, true}) {
+      const auto whole = make_sentencepiece_tokenizer(model, {.legacy = legacy, .part_bytes = 0}, "whole");
+      const auto parts = make_sentencepiece_tokenizer(model, {.legacy = legacy, .part_bytes = 3}, "parts");
+      for (int round = 0; round < 400; ++round) {
+        std::string text;
+        for (unsigned i = random() % 40; i > 0; --i) {
+          text += words[random() % std::size(words)];
+          if (random() % 2 == 0) text += ' ';
+        }
+        EXPECT_EQ(parts->encode(text, true, round % 2 == 0), whole->encode(text, true, round % 2 == 0))
+            << text;
+      }
+    }
+    ++models;
+  }
+  EXPECT_GT(models, 0u);
+}
 
 }  // namespace
 }  // namespace uhd

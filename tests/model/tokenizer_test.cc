@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "base/error.h"
+#include "model/text/end_tokens.h"
 #include "model/text/normalizer.h"
 #include "model/text/regex.h"
 #include "model/text/unicode.h"
@@ -192,6 +193,34 @@ TEST(LoadTokenizer, NamesWhatIsMissingOrBroken) {
   EXPECT_THAT(failure(), HasSubstr("tokenizer.json is not valid JSON"));
   directory.write("tokenizer.model", "not a protobuf");
   EXPECT_THAT(failure(), HasSubstr("is not a SentencePiece model"));
+}
+
+// What the tokenizer's files call the end of a text ends an answer, if the model has it.
+TEST(EndTokens, TokenizerConfigsNameThem) {
+  const auto tokenizer = tiny_byte_tokenizer();
+  const int32_t end = tokenizer->id_of("<|im_end|>").value();
+  LanguageConfig language;
+  language.vocabulary = tokenizer->vocabulary();
+  language.eos_ids = {1};
+  const auto ends_with = [&](const std::string& config, const std::string& map) {
+    const TemporaryDirectory directory;
+    if (!config.empty()) directory.write("tokenizer_config.json", config);
+    if (!map.empty()) directory.write("special_tokens_map.json", map);
+    LanguageConfig read = language;
+    add_end_tokens(directory.path(), *tokenizer, read);
+    return read.eos_ids;
+  };
+  const std::string text = R"({"eos_token":"<|im_end|>"})";
+  const std::string object = R"({"eos_token":{"content":"<|im_end|>","special":true}})";
+  const std::vector<int32_t> both{1, end};
+  EXPECT_EQ(ends_with(text, ""), both);
+  EXPECT_EQ(ends_with(object, ""), both);
+  EXPECT_EQ(ends_with("", text), both);
+  EXPECT_EQ(ends_with(text, object), both);
+  EXPECT_EQ(ends_with(R"({"eos_token":null})", R"({"eos_token":5})"), language.eos_ids);
+  EXPECT_EQ(ends_with(R"({"eos_token":"<|nobody knows it|>"})", ""), language.eos_ids);
+  language.vocabulary = end;
+  EXPECT_EQ(ends_with(text, ""), language.eos_ids);
 }
 
 }  // namespace

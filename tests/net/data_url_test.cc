@@ -17,9 +17,20 @@ TEST(DataUrl, DecodesBase64WithAndWithoutPadding) {
   EXPECT_EQ(decode_base64(""), "");
 }
 
+TEST(DataUrl, DecodesBase64AsBrowsersDo) {
+  EXPECT_EQ(decode_base64("aGVs\nbG8="), "hello");
+  EXPECT_EQ(decode_base64(" aGVs\r\nbG8=\r\n"), "hello");
+  EXPECT_EQ(decode_base64("aGVs%0AbG8%3D"), "hello");
+  EXPECT_EQ(decode_base64("%2b%2F+/"), decode_base64("+/+/"));
+  EXPECT_EQ(decode_base64("-_-_"), decode_base64("+/+/"));
+  EXPECT_EQ(decode_base64("\n"), "");
+}
+
 TEST(DataUrl, RefusesWhatIsNotBase64) {
-  EXPECT_FALSE(decode_base64("aGVs\nbG8="));
-  EXPECT_FALSE(decode_base64("aGVsbG8-"));
+  EXPECT_FALSE(decode_base64("aGVsbG8.").has_value());
+  EXPECT_FALSE(decode_base64("aGVsbG8%"));
+  EXPECT_FALSE(decode_base64("aGVsbG8%4"));
+  EXPECT_FALSE(decode_base64("aGVsbG8%zz"));
   EXPECT_FALSE(decode_base64("a"));
   EXPECT_FALSE(decode_base64("a==="));
   EXPECT_FALSE(decode_base64("aG=sbG8="));
@@ -31,6 +42,9 @@ TEST(DataUrl, TakesImagesByTheirFirstBytes) {
   EXPECT_EQ(std::get<std::string>(png), "\x89PNG\r\n\x1A\n");
   EXPECT_EQ(error_code("DATA:image/jpeg;charset=x;BASE64,/9j/4AAQ"), "none");
   EXPECT_EQ(error_code("data:image/webp;base64,UklGRgAAAABXRUJQ"), "none");
+  EXPECT_EQ(error_code(" data:image/png ; charset=utf-8 ; base64 ,iVBORw0K\nGgo=\n"), "none");
+  EXPECT_EQ(error_code("data:application/octet-stream;base64,iVBORw0KGgo%3D#fragment"), "none");
+  EXPECT_EQ(error_code("data:;base64,iVBORw0KGgo="), "none");
   EXPECT_EQ(error_code("data:image/gif;base64,/9j/4AAQ"), "none") << "bytes count, not the claimed type";
 }
 

@@ -1,6 +1,8 @@
 // An Engine without a model: answers every request with fixed words from its own thread, so that the HTTP
 // side is tested alone. The last message's (or the prompt's) text chooses what happens:
 //   "wait..."  one word, then nothing until the request is cancelled
+//   "later"    nothing until the request is cancelled
+//   "endless"  words until the request is cancelled
 //   "fail"     an error event before any text
 //   "late"     one word, then an error event
 //   "busy"     refused with 429
@@ -66,6 +68,12 @@ class FakeEngine final : public Engine {
     return seen_;
   }
 
+  // Lets go of what was asked.
+  void forget() {
+    std::lock_guard lock(mutex_);
+    seen_.clear();
+  }
+
   ModelInfo info{"fake", "llava-uhd-v1", true, 2048, 1000};
   std::atomic<Readiness> readiness{Readiness::ready};
 
@@ -84,8 +92,15 @@ class FakeEngine final : public Engine {
       sink({.request = id, .finish = finish, .usage = usage, .failure = std::move(failure)});
     };
     if (text == "fail") return end(FinishReason::error, Failure{400, "bad_image", "The image is broken."});
-    if (text.starts_with("wait") || text == "late") {
-      say("First");
+    if (text == "endless") {
+      for (bool cancelled = false; !cancelled;) {
+        say("word ");
+        std::lock_guard lock(mutex_);
+        cancelled = states_[id];
+      }
+    }
+    if (text.starts_with("wait") || text == "late" || text == "later" || text == "endless") {
+      if (text != "later" && text != "endless") say("First");
       if (text == "late") return end(FinishReason::error, Failure{500, "lost", "A rank is gone."});
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return states_[id]; });

@@ -234,17 +234,46 @@ TEST_F(HttpServerTest, AnswersALargeRefusedBodyBeforeTheClientHasSentIt) {
   EXPECT_EQ(c->read_response().status, 413);
 }
 
-TEST_F(HttpServerTest, BodiesShareABudget) {
+TEST_F(HttpServerTest, BodiesAreCountedAsTheyCome) {
   start({.max_body_bytes = 3000, .max_total_body_bytes = 4000});
+  const auto holds = [&](int bytes) {
+    return ask(get("/metrics")).body.find("uhd_http_body_bytes " + std::to_string(bytes) + "\n") !=
+           std::string::npos;
+  };
+  const std::string chunked =
+      "POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n";
+  const std::string claiming = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n{";
+  std::vector<std::unique_ptr<RawClient>> holders;
+  for (const std::string& beginning : {claiming, claiming, claiming, chunked, chunked}) {
+    holders.push_back(client());
+    holders.back()->send(beginning);
+  }
+  wait_until([&] { return holds(5); });
+  EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":"hi"})")).status, 200) << "claims hold nothing";
+  holders.clear();
+  wait_until([&] { return holds(0); });
+}
+
+TEST_F(HttpServerTest, AnUnfinishedBodyGivesWayToANewcomer) {
+  start({.max_body_bytes = 3000, .max_client_body_bytes = 4000, .max_total_body_bytes = 4000});
   const auto holder = client();
-  holder->send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n{");
-  wait_until([&] { return ask(get("/metrics")).body.find("uhd_http_body_bytes 3000") != std::string::npos; });
-  const auto refused = ask(post("/v1/completions", std::string(2000, ' ')));
-  EXPECT_EQ(refused.status, 503);
-  EXPECT_THAT(refused.header, HasSubstr("Retry-After"));
-  holder->leave();
-  wait_until([&] { return ask(get("/metrics")).body.find("uhd_http_body_bytes 0") != std::string::npos; });
-  EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":"hi"})")).status, 200);
+  holder->send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n" +
+               std::string(2900, ' '));
+  wait_until([&] { return ask(get("/metrics")).body.find("uhd_http_body_bytes 2900") != std::string::npos; });
+  EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":"hi"})" + std::string(2000, ' '))).status, 200);
+  const auto ended = holder->read_response();
+  EXPECT_EQ(ended.status, 503);
+  EXPECT_THAT(ended.header, HasSubstr("Retry-After"));
+}
+
+TEST_F(HttpServerTest, ImagesAreCountedUntilTheEngineLetsThemGo) {
+  start();
+  const std::string body = R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":)"
+                           R"("data:image/png;base64,iVBORw0KGgo="}},{"type":"text","text":"hi"}]}],"n":2})";
+  EXPECT_EQ(ask(post("/v1/chat/completions", body)).status, 200);
+  EXPECT_THAT(ask(get("/metrics")).body, HasSubstr("uhd_http_body_bytes 8\n"));
+  engine_.forget();
+  EXPECT_THAT(ask(get("/metrics")).body, HasSubstr("uhd_http_body_bytes 0\n"));
 }
 
 TEST_F(HttpServerTest, NonsenseIsAnsweredAndForgotten) {
@@ -257,24 +286,158 @@ TEST_F(HttpServerTest, NonsenseIsAnsweredAndForgotten) {
   EXPECT_EQ(ask(get("/health")).status, 200);
 }
 
-TEST_F(HttpServerTest, SlowClientsAreClosed) {
+TEST_F(HttpServerTest, SlowClientsHearWhy) {
   start({.idle_timeout_s = 0.05, .header_timeout_s = 0.05, .body_timeout_s = 0.05});
-  for (const char* beginning :
-       {"", "GET /hea", "POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{"}) {
+  const auto silent = client();
+  EXPECT_EQ(silent->read_all(), "") << "nothing was asked";
+  for (const char* beginning : {"GET /hea", "POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{"}) {
     const auto c = client();
     c->send(beginning);
-    EXPECT_EQ(c->read_all(), "") << beginning;
+    EXPECT_THAT(c->read_all(), HasSubstr("HTTP/1.1 408 ")) << beginning;
   }
 }
 
-TEST_F(HttpServerTest, ConnectionsHaveALimit) {
-  start({.max_connections = 1});
+TEST_F(HttpServerTest, ABodyThatPausesForTooLongIsEnded) {
+  start({.body_pause_s = 0.05});
+  const auto c = client();
+  c->send("POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{");
+  EXPECT_EQ(c->read_response().status, 408);
+}
+
+TEST_F(HttpServerTest, AnIdleConnectionGivesWayToANewcomer) {
+  start({.max_connections = 2});
   const auto first = client();
   first->send(get("/health"));
   EXPECT_EQ(first->read_response().status, 200);
+  const auto second = client();
+  second->send(get("/health"));
+  EXPECT_EQ(second->read_response().status, 200);
+  const auto third = client();
+  third->send(get("/health"));
+  EXPECT_EQ(third->read_response().status, 200);
+  int kept = 0;  // of the two that were idle
+  for (RawClient* idle : {first.get(), second.get()}) {
+    idle->send(get("/health"));
+    kept += idle->read_response().status == 200 ? 1 : 0;
+  }
+  EXPECT_EQ(kept, 1);
+}
+
+TEST_F(HttpServerTest, SlowHeadersAndBodiesGiveWay) {
+  start({.max_connections = 2, .header_timeout_s = 600, .body_timeout_s = 600, .body_pause_s = 600});
+  const auto header = client();
+  header->send("GET /health HTT");
+  const auto body = client();
+  body->send("POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{");
+  for (int i = 0; i < 4; ++i) {  // again where the last one has not quite gone yet
+    wait_until([&] { return ask(get("/health", "Connection: close\r\n")).status == 200; });
+  }
+}
+
+TEST_F(HttpServerTest, RunningRequestsKeepTheirConnections) {
+  start({.max_connections = 1});
+  const auto first = client();
+  first->send(chat("wait", R"(,"stream":true)"));
+  EXPECT_THAT(first->read_until("First"), HasSubstr("200 OK"));
   EXPECT_EQ(client()->read_response().status, 503);
   first->leave();
   wait_until([&] { return ask(get("/health")).status == 200; });
+}
+
+TEST_F(HttpServerTest, AHalfClosedClientGetsItsAnswer) {
+  start();
+  for (const char* fields : {"", R"(,"stream":true)"}) {
+    const auto c = client();
+    c->send(chat("hi", fields));
+    c->end_sending();
+    const std::string all = c->read_all();
+    EXPECT_THAT(all, HasSubstr("HTTP/1.1 200 OK"));
+    EXPECT_THAT(all, HasSubstr("w\u00f6rld"));
+  }
+  const auto slow = client();
+  slow->send(chat("wait"));
+  slow->end_sending();
+  EXPECT_THAT(slow->read_until("\r\n\r\n"), HasSubstr("HTTP/1.1 100 Continue")) << "is it still there?";
+  const size_t asked = engine_.seen().size();
+  engine_.cancel(asked);
+  EXPECT_THAT(slow->read_all(), HasSubstr("503"));
+  EXPECT_EQ(engine_.seen().size(), asked);
+}
+
+TEST_F(HttpServerTest, ARequestThatEndsTooEarlyIsTold) {
+  start();
+  const auto c = client();
+  c->send("POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{");
+  c->end_sending();
+  EXPECT_EQ(c->read_response().status, 400);
+}
+
+TEST_F(HttpServerTest, ASilentStreamGivesSignsOfLife) {
+  start({.stream_ping_s = 0.02});
+  const auto c = client();
+  c->send(chat("wait", R"(,"stream":true)"));
+  c->read_until("First");
+  EXPECT_THAT(c->read_until(": waiting\n\n"), HasSubstr(": waiting"));
+  EXPECT_THAT(c->read_until(": waiting\n\n"), HasSubstr(": waiting"));
+  engine_.cancel(1);
+  EXPECT_THAT(c->read_until("[DONE]"), HasSubstr("cancelled"));
+}
+
+TEST_F(HttpServerTest, TheHeaderOfAStreamComesBeforeItsFirstToken) {
+  start({.stream_ping_s = 0.02});
+  const auto c = client();
+  c->send(chat("later", R"(,"stream":true)"));
+  EXPECT_THAT(c->read_until(": waiting\n\n"), HasSubstr("text/event-stream"));
+  engine_.cancel(1);
+  EXPECT_THAT(c->read_until("[DONE]"), HasSubstr(R"("code":"cancelled")"));
+}
+
+TEST_F(HttpServerTest, AStreamThatNobodyReadsIsGivenUp) {
+  start({.max_backlog_bytes = 1 << 16, .write_timeout_s = 600});
+  const auto c = client();
+  c->send(post("/v1/completions", R"({"prompt":"endless","stream":true,"max_tokens":2000})"));
+  c->read_until("200 OK");
+  engine_.wait_for_cancelled(1);
+}
+
+TEST_F(HttpServerTest, TakesEveryFormOfTarget) {
+  start();
+  EXPECT_EQ(ask("GET http://localhost:1/health HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
+  EXPECT_EQ(ask("GET http://evil.example/v1/models HTTP/1.1\r\nHost: x\r\n\r\n").status, 403);
+  EXPECT_EQ(ask("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").status, 204);
+  EXPECT_EQ(ask(get("//v1//models/")).status, 200);
+  EXPECT_EQ(ask("GET health HTTP/1.1\r\nHost: x\r\n\r\n").status, 400);
+  EXPECT_EQ(ask("CONNECT a:80 HTTP/1.1\r\nHost: x\r\n\r\n").status, 400);
+}
+
+TEST_F(HttpServerTest, BodiesItCannotReadAreNamed) {
+  start();
+  const auto gzip = ask(post("/v1/completions", "\x1f\x8b", "Content-Encoding: gzip\r\n"));
+  EXPECT_EQ(gzip.status, 415);
+  EXPECT_THAT(gzip.body, HasSubstr("'gzip'"));
+  EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":"hi"})", "Content-Encoding: identity\r\n")).status, 200);
+  EXPECT_EQ(ask(post("/v1/completions", "x", "Content-Type: multipart/form-data; boundary=x\r\n")).status,
+            415);
+  EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":"hi"})",
+                     "Content-Type: application/x-www-form-urlencoded\r\n"))
+                .status,
+            200)
+      << "what curl -d says";
+}
+
+TEST_F(HttpServerTest, PagesOfStrangersAreRefused) {
+  start();
+  EXPECT_EQ(ask("GET /v1/models HTTP/1.1\r\nHost: evil.example\r\n\r\n").status, 403);
+  EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":"hi"})", "Origin: https://evil.example\r\n")).status,
+            403);
+  EXPECT_TRUE(engine_.seen().empty());
+}
+
+TEST_F(HttpServerTest, ListensOnEveryAddressOfAName) {
+  start({.host = "::"});
+  EXPECT_EQ(ask(get("/health")).status, 200) << "by IPv4, too, and where there is no IPv6";
+  NetOptions localhost{.host = "localhost", .port = 0};
+  EXPECT_GT(HttpServer(localhost).port(), 0);
 }
 
 TEST_F(HttpServerTest, CrossOriginIsOffByDefault) {

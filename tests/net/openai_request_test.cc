@@ -1,6 +1,7 @@
 // Every field of the API, right and wrong: a wrong one is a 400 that names the field.
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "net/openai.h"
 
 namespace uhd {
@@ -11,10 +12,10 @@ const NetOptions kLimits{.max_choices = 4, .max_messages = 3, .max_images = 2, .
 constexpr std::string_view kPng = "data:image/png;base64,iVBORw0KGgo=";
 
 std::variant<Call, ApiError> chat(const std::string& body, const ModelInfo& model = kModel) {
-  return parse_call(Endpoint::chat, body, model, kLimits, 99);
+  return parse_call(Endpoint::chat, body, model, kLimits);
 }
 std::variant<Call, ApiError> completions(const std::string& body) {
-  return parse_call(Endpoint::completions, body, kModel, kLimits, 99);
+  return parse_call(Endpoint::completions, body, kModel, kLimits);
 }
 std::string with(const std::string& fields) {
   return R"({"model":"fake","messages":[{"role":"user","content":"hi"}],)" + fields + "}";
@@ -36,7 +37,7 @@ TEST(OpenAiRequest, TakesAPlainChat) {
   EXPECT_EQ(r.messages[0].role, "user");
   EXPECT_EQ(r.messages[0].parts[0].text, "hi");
   EXPECT_EQ(r.sampling.temperature, 0);
-  EXPECT_EQ(r.sampling.seed, 99u);
+  EXPECT_EQ(r.sampling.seed, std::nullopt);
   EXPECT_EQ(r.stop.max_tokens, 0);
   EXPECT_FALSE(call.stream);
 }
@@ -57,7 +58,8 @@ TEST(OpenAiRequest, TakesEveryField) {
   EXPECT_FLOAT_EQ(r.sampling.repetition_penalty, 1.2f);
   EXPECT_FLOAT_EQ(r.sampling.presence_penalty, -1);
   EXPECT_FLOAT_EQ(r.sampling.frequency_penalty, 2);
-  EXPECT_EQ(r.sampling.seed, static_cast<uint64_t>(-5) + 2);
+  EXPECT_EQ(r.sampling.seed, static_cast<uint64_t>(-5));
+  EXPECT_EQ(r.sampling.choice, 2u);
   EXPECT_EQ(r.sampling.logprobs, 4);
   EXPECT_EQ(r.sampling.logit_bias, (std::map<int32_t, float>{{7, -100}, {8, 1.5f}}));
   EXPECT_EQ(r.stop.stop, (std::vector<std::string>{"a", "b"}));
@@ -180,6 +182,7 @@ std::vector<BadCase> bad_cases() {
       {"BiasLargeKey", with(R"("logit_bias":{"1000":1})"), "logit_bias.1000"},
       {"BiasValue", with(R"("logit_bias":{"1":101})"), "logit_bias.1"},
       {"StreamText", with(R"("stream":"yes")"), "stream"},
+      {"ContinueFinal", with(R"("continue_final_message":true)"), "continue_final_message"},
       {"StreamOptionsAlone", with(R"("stream_options":{"include_usage":true})"), "stream_options"},
       {"StreamOptionsText", with(R"("stream":true,"stream_options":"x")"), "stream_options"},
       {"IncludeUsageText", with(R"("stream":true,"stream_options":{"include_usage":1})"),
@@ -210,7 +213,7 @@ std::vector<BadCase> bad_cases() {
   };
   const std::vector<Number> numbers{
       {"temperature", {"-0.1", "2.1"}},
-      {"top_p", {"0", "1.1", "-1"}},
+      {"top_p", {"1.1", "-1"}},
       {"min_p", {"-0.1", "1.1"}},
       {"repetition_penalty", {"0", "-1", "101"}},
       {"presence_penalty", {"-2.1", "2.1"}},
@@ -238,7 +241,7 @@ class OpenAiBadRequest : public testing::TestWithParam<BadCase> {};
 
 TEST_P(OpenAiBadRequest, IsRefusedNamingTheField) {
   const BadCase& c = GetParam();
-  const ApiError error = bad(parse_call(c.endpoint, c.body, kModel, kLimits, 1));
+  const ApiError error = bad(parse_call(c.endpoint, c.body, kModel, kLimits));
   EXPECT_EQ(error.status, c.status);
   EXPECT_EQ(error.param, c.param) << error.message;
   EXPECT_FALSE(error.code.empty());
@@ -259,10 +262,163 @@ TEST(OpenAiRequest, TooManyImagesAreRefused) {
 }
 
 TEST(OpenAiRequest, DetokenizeChecksItsIds) {
-  EXPECT_EQ(std::get<std::vector<int32_t>>(parse_detokenize(R"({"tokens":[1,2]})", kModel)).size(), 2u);
-  EXPECT_EQ(std::get<ApiError>(parse_detokenize(R"({"tokens":[1,2000]})", kModel)).param, "tokens[1]");
-  EXPECT_EQ(std::get<ApiError>(parse_detokenize("{}", kModel)).param, "tokens");
-  EXPECT_EQ(std::get<ApiError>(parse_tokenize(R"({"prompt":5})")).param, "prompt");
+  EXPECT_EQ(std::get<std::vector<int32_t>>(parse_detokenize(R"({"tokens":[1,2]})", kModel, kLimits)).size(),
+            2u);
+  EXPECT_EQ(std::get<ApiError>(parse_detokenize(R"({"tokens":[1,2000]})", kModel, kLimits)).param,
+            "tokens[1]");
+  EXPECT_EQ(std::get<ApiError>(parse_detokenize("{}", kModel, kLimits)).param, "tokens");
+  EXPECT_EQ(std::get<ApiError>(parse_tokenize(R"({"prompt":5})", kLimits)).param, "prompt");
+}
+
+TEST(OpenAiRequest, HistoryIsTakenAsClientsSendItBack) {
+  for (
+      const char* turn :
+      {R"({"role":"assistant","content":"b","tool_calls":[]})",
+       R"({"role":"assistant","content":"b","tool_calls":null,"function_call":null,"refusal":null,"audio":null})",
+       R"({"role":"assistant","content":"b","annotations":[],"name":null,"reasoning_content":null})",
+       R"({"role":"assistant","content":"b","reasoning_content":"hm","name":"x"})",
+       R"({"role":"assistant","content":null})", R"({"role":"assistant"})",
+       R"({"role":"assistant","content":[]})", R"({"role":"assistant","content":""})",
+       R"({"role":"assistant","content":null,"refusal":"no"})",
+       R"({"role":"assistant","content":[{"type":"refusal","refusal":"no"}]})"}) {
+    const Call call = good(chat(std::string(R"({"messages":[{"role":"user","content":"a"},)") + turn +
+                                R"(,{"role":"user","content":"c"}]})"));
+    ASSERT_EQ(call.requests[0].messages.size(), 3u) << turn;
+    EXPECT_EQ(call.requests[0].messages[1].role, "assistant") << turn;
+  }
+}
+
+TEST(OpenAiRequest, NullIsAbsentInEveryField) {
+  for (const char* name : {"model",
+                           "temperature",
+                           "top_p",
+                           "top_k",
+                           "min_p",
+                           "repetition_penalty",
+                           "presence_penalty",
+                           "frequency_penalty",
+                           "logit_bias",
+                           "seed",
+                           "stop",
+                           "stop_token_ids",
+                           "ignore_eos",
+                           "logprobs",
+                           "top_logprobs",
+                           "n",
+                           "stream",
+                           "stream_options",
+                           "user",
+                           "max_tokens",
+                           "max_completion_tokens",
+                           "min_tokens",
+                           "tools",
+                           "tool_choice",
+                           "functions",
+                           "function_call",
+                           "response_format",
+                           "audio",
+                           "modalities",
+                           "echo",
+                           "suffix",
+                           "best_of",
+                           "add_generation_prompt",
+                           "continue_final_message",
+                           "parallel_tool_calls",
+                           "service_tier",
+                           "metadata",
+                           "store",
+                           "prediction",
+                           "reasoning_effort"}) {
+    good(chat(with(message("\"", name, "\":null"))));
+    good(completions(message("{\"prompt\":\"x\",\"", name, "\":null}")));
+  }
+  good(chat(with(R"("stream":false,"stream_options":{"include_usage":false})")));
+}
+
+TEST(OpenAiRequest, TopPOfZeroIsTheMostLikelyToken) {
+  const SamplingParams s = good(chat(with(R"("top_p":0)"))).requests[0].sampling;
+  EXPECT_EQ(s.top_k, 1);
+  EXPECT_EQ(s.top_p, 1);
+}
+
+TEST(OpenAiRequest, WhatCannotFitIsRefusedByItsSize) {
+  ModelInfo model = kModel;
+  model.max_text_bytes = 100;
+  const std::string most(100, 'x');
+  const auto asked = [&](const std::string& text, const std::string& more) {
+    return R"({"messages":[{"role":"user","content":")" + text + R"("},{"role":"user","content":")" + more +
+           R"("}]})";
+  };
+  good(chat(asked(most, ""), model));
+  EXPECT_EQ(bad(chat(asked(most, "y"), model)).code, "context_length_exceeded");
+  const auto prompt = [&](const std::string& value) {
+    return parse_call(Endpoint::completions, message("{\"prompt\":", value, "}"), model, kLimits, 1);
+  };
+  good(prompt(message("\"", most, "\"")));
+  EXPECT_EQ(bad(prompt(message("\"", most, "y\""))).code, "context_length_exceeded");
+  std::string ids = "[1";
+  for (int i = 0; i < 2047; ++i) ids += ",1";
+  EXPECT_EQ(bad(prompt(ids + "]")).code, "context_length_exceeded");
+  EXPECT_EQ(bad(prompt("[\"a\",\"a\",\"a\",\"a\",\"a\"]")).code, "too_many_choices");
+}
+
+TEST(OpenAiRequest, LimitsOfTokenizeAreNamed) {
+  const NetOptions limits{.max_tokenize_bytes = 3, .max_detokenize_ids = 2};
+  EXPECT_TRUE(std::holds_alternative<TokenizeCall>(parse_tokenize(R"({"prompt":"abc"})", limits)));
+  const ApiError text = std::get<ApiError>(parse_tokenize(R"({"prompt":"abcd"})", limits));
+  EXPECT_EQ(text.status, 413);
+  EXPECT_NE(text.message.find("net.max_tokenize_bytes"), std::string::npos);
+  const ApiError ids = std::get<ApiError>(parse_detokenize(R"({"tokens":[1,2,3]})", kModel, limits));
+  EXPECT_EQ(ids.status, 413);
+  EXPECT_NE(ids.message.find("net.max_detokenize_ids"), std::string::npos);
+}
+
+TEST(OpenAiRequest, PartsAndValuesHaveLimits) {
+  const NetOptions limits{.max_parts = 2, .max_json_values = 50};
+  const std::string part = R"({"type":"text","text":""})";
+  const auto asked = [&](const std::string& parts) {
+    return parse_call(Endpoint::chat, user_part(parts), kModel, limits, 1);
+  };
+  good(asked(part + "," + part));
+  EXPECT_EQ(bad(asked(part + "," + part + "," + part)).code, "too_many_parts");
+  std::string zeros = "0";
+  for (int i = 0; i < 60; ++i) zeros += ",0";
+  EXPECT_EQ(bad(parse_call(Endpoint::chat, with(message("\"x\":[", zeros, "]")), kModel, limits, 1)).code,
+            "too_many_values");
+  good(parse_call(Endpoint::chat, with(R"("x":")" + std::string(100, ',') + R"([[[\"[[[")"), kModel, limits,
+                  1));
+}
+
+TEST(OpenAiRequest, ErrorsSayWhatIsWrongWithTheJson) {
+  const auto text = [](const std::string& body) { return bad(chat(body)).message; };
+  const auto holds = [&](const std::string& body, const std::string& words) {
+    EXPECT_NE(text(body).find(words), std::string::npos) << body << ": " << text(body);
+  };
+  holds("", "empty");
+  holds("\xFF\xFE{\x00", "UTF-16");
+  holds("[]", "must be a JSON object");
+  holds(R"({"a":1)", "too early");
+  holds(R"({"a":1} x)", "at byte 8");
+  holds(R"({"a":1} x)", "follows");
+  holds(R"({"a":1,})", "at byte 7");
+  holds("{\"a\":\"\xFF\"}", "UTF-8");
+  holds(R"({"a":"\ud83dx"})", "surrogate");
+  holds(R"({"a":"\ude00"})", "surrogate");
+  holds(R"({"a":"\ud83d"})", "surrogate");
+  holds(R"({"a":"\uzz"})", "hexadecimal");
+  holds("{\"a\":\"\n\"}", "control character");
+  holds("{\"a\":" + std::string(100, '['), "deep");
+  holds(R"({"a":NaN})", "'NaN");
+  good(chat("\xEF\xBB\xBF" + with(R"("n":1)")));
+}
+
+TEST(OpenAiRequest, QuotesOfClientsAreCutBetweenCharacters) {
+  std::string name;
+  for (int i = 0; i < 150; ++i) name += "\xC3\xA9";
+  const ApiError error = bad(chat(R"({"model":"x)" + name + R"(","messages":[]})"));
+  EXPECT_NE(error.message.find("\xC3\xA9...'"), std::string::npos) << error.message;
+  const ApiError bias = bad(chat(with(R"("logit_bias":{")" + name + R"(":1})")));
+  EXPECT_TRUE(bias.param.ends_with("\xC3\xA9...")) << bias.param;
 }
 
 }  // namespace

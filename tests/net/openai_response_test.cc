@@ -110,9 +110,56 @@ TEST(ReplyWriter, GivesLogprobsInBothForms) {
       EXPECT_EQ(logprobs.at("content").at(0).at("top_logprobs").at(0).at("logprob"), -0.25);
     } else {
       EXPECT_EQ(logprobs.at("token_logprobs").at(1), -0.5);
-      EXPECT_EQ(logprobs.at("text_offset").at(1), 1);
+      EXPECT_EQ(logprobs.at("text_offset").at(1), 0) << "both are of one character";
     }
   }
+}
+
+TEST(ReplyWriter, OffsetsCountCharacters) {
+  for (const bool stream : {false, true}) {
+    Call call = call_of(Endpoint::completions, 1, stream);
+    call.logprobs = true;
+    ReplyWriter writer(call, "id1", 5);
+    std::string frames;
+    for (const char* text : {"h\xC3\xA9", "\xF0\x9F\x98\x80", "z"}) {
+      TokenEvent event = word(text);
+      event.logprobs.push_back({4, text, -0.25f, {}});
+      frames += writer.take(0, std::move(event));
+    }
+    frames += writer.take(0, last(FinishReason::stop));
+    std::vector<int64_t> offsets;
+    const auto add = [&](const json::value& body) {
+      if (body.at("choices").as_array().empty()) return;
+      const json::value& logprobs = body.at("choices").at(0).at("logprobs");
+      if (logprobs.is_null()) return;
+      for (const json::value& offset : logprobs.at("text_offset").as_array())
+        offsets.push_back(offset.to_number<int64_t>());
+    };
+    if (stream) {
+      for (const json::value& frame : frames_of(frames, true)) add(frame);
+    } else {
+      add(json::parse(writer.body()));
+    }
+    EXPECT_EQ(offsets, (std::vector<int64_t>{0, 2, 3})) << stream;
+  }
+}
+
+TEST(ReplyWriter, ChatsHaveTheMembersThatOpenAiHas) {
+  Call call = call_of(Endpoint::chat, 1, false);
+  call.logprobs = true;
+  ReplyWriter writer(call, "id1", 5);
+  writer.take(0, word("a"));
+  writer.take(0, last(FinishReason::stop));
+  const json::value body = json::parse(writer.body());
+  EXPECT_TRUE(body.at("choices").at(0).at("message").at("refusal").is_null());
+  EXPECT_TRUE(body.at("choices").at(0).at("logprobs").at("refusal").is_null());
+}
+
+TEST(ReplyWriter, AfterTheHeaderOfAStreamFailuresAreEvents) {
+  ReplyWriter writer(call_of(Endpoint::chat, 1, true), "id1", 5);
+  writer.begin();
+  TokenEvent event{.finish = FinishReason::error, .failure = Failure{400, "bad_image", "Broken."}};
+  EXPECT_NE(writer.take(0, std::move(event)).find("Broken."), std::string::npos);
 }
 
 TEST(ReplyWriter, AFailureBeforeTextIsNotStreamed) {
@@ -152,6 +199,12 @@ TEST(ApiErrors, RefusalsThatPassCarryRetryAfter) {
   EXPECT_EQ(body.at("error").at("param"), "x");
   EXPECT_TRUE(body.at("error").at("code").is_null());
   EXPECT_EQ(body.at("error").at("type"), "invalid_request_error");
+}
+
+TEST(ApiErrors, AreValidUtf8AndBounded) {
+  const json::value body = json::parse(error_json({400, std::string(5000, 'x') + "\xFF", "a\xC3", "c"}));
+  EXPECT_LT(body.at("error").at("message").as_string().size(), 2100u);
+  EXPECT_EQ(body.at("error").at("param"), "a\xEF\xBF\xBD");
 }
 
 }  // namespace

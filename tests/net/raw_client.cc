@@ -30,6 +30,8 @@ void RawClient::leave() {
   socket_ = -1;
 }
 
+void RawClient::end_sending() { ::shutdown(socket_, SHUT_WR); }
+
 bool RawClient::send(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

@@ -24,7 +24,8 @@ class RawClient {
     std::string body;
   };
   Response read_response();
-  void leave();  // close, as a client that loses interest
+  void end_sending();  // the other side sees the end, and may still answer
+  void leave();        // close, as a client that loses interest
 
  private:
   bool fill();

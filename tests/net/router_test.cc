@@ -34,6 +34,25 @@ TEST(Router, UnknownPathsAndMethodsAreClear) {
   EXPECT_EQ(wrong.headers.back(), (std::pair<std::string, std::string>("Allow", "GET, POST")));
 }
 
+TEST(Router, AnUnknownPathHearsOfTheNearest) {
+  Router router;
+  router.add("POST", "/v1/chat/completions", [](const HttpRequest&) { return HttpResponse{}; });
+  router.add("GET", "/health", [](const HttpRequest&) { return HttpResponse{}; });
+  const std::string body = ask(router, "POST", "/chat/completions").body;
+  EXPECT_NE(body.find("'/chat/completions'; the nearest is POST /v1/chat/completions"), std::string::npos)
+      << body;
+  const std::string hostile = ask(router, "GET", "/\xFF\x1B[31m" + std::string(5000, 'x')).body;
+  EXPECT_LT(hostile.size(), 600u);
+  EXPECT_EQ(hostile.find('\xFF'), std::string::npos);
+}
+
+TEST(Router, OptionsSayWhatIsAllowed) {
+  const Router router = small_router();
+  EXPECT_EQ(ask(router, "OPTIONS", "/a").status, 204);
+  EXPECT_EQ(ask(router, "OPTIONS", "/a").headers.back().second, "GET, POST");
+  EXPECT_EQ(ask(router, "OPTIONS", "*").status, 204);
+}
+
 TEST(Router, NamesRoutesForMetrics) {
   const Router router = small_router();
   EXPECT_EQ(router.route_of("/a"), "/a");

@@ -30,6 +30,26 @@ TEST(Policy, RunsUpToTheFirstSliceNotArrived) {
   EXPECT_EQ(runnable_tokens(s), 60);
 }
 
+TEST(Policy, WhatWasLostIsComputedAgainWhenThereIsMoreToDo) {
+  Sequence s = sequence_of(100);
+  s.spans = {{40, 20, false}};
+  s.reached = 40;
+  s.computed = 16;
+  EXPECT_EQ(runnable_tokens(s), 0);
+  s.spans[0].ready = true;
+  EXPECT_EQ(runnable_tokens(s), 84);
+}
+
+TEST(Policy, TheYoungestThatWaitsGivesAPageFirst) {
+  PagePool pool(4);
+  Sequence old = sequence_of(4, 1), young = sequence_of(4, 2), bare = sequence_of(4, 3);
+  for (Sequence* s : {&old, &young}) s->pages.push_back(pool.take());
+  std::vector<Sequence*> waiting = {&old, &young, &bare};
+  EXPECT_EQ(choose_spare(waiting, bare), &young);
+  EXPECT_EQ(choose_spare(waiting, young), &old);
+  EXPECT_EQ(spare_pages(waiting), 2);
+}
+
 TEST(Policy, NothingRunsBeforeAnImageThatOpensThePrompt) {
   Sequence s = sequence_of(8);
   s.spans = {{0, 4, false}};

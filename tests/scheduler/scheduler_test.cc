@@ -91,6 +91,58 @@ TEST(Scheduler, PassesOneThatWaitsForItsFirstSlice) {
   run(scheduler, batch);
 }
 
+// Sequence `id` computes the four tokens before its slice, and waits for it.
+void wait_for_a_slice(Scheduler& scheduler, RequestId id) {
+  SequenceSpec s = spec(id, 12, 4);
+  s.spans = {{4, 4, false}};
+  scheduler.add(std::move(s));
+  const Batch batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u);
+  EXPECT_EQ(batch.items[0].sequence->id, id);
+  EXPECT_EQ(batch.items[0].count, 4);
+  run(scheduler, batch);
+}
+
+TEST(Scheduler, OneThatWaitsForASliceTakesNoPlace) {
+  SchedulerOptions options = small(40);
+  options.max_running = 1;
+  Scheduler scheduler(options);
+  wait_for_a_slice(scheduler, 1);
+  scheduler.add(spec(2, 4));
+  Batch batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u);
+  EXPECT_EQ(batch.items[0].sequence->id, 2u);
+  run(scheduler, batch);
+  scheduler.visual_ready(1, 0);
+  batch = scheduler.next(kNow);
+  EXPECT_EQ(batch.items[0].sequence->id, 2u) << "it has the place now";
+  run(scheduler, batch);
+  scheduler.finish(2);
+  batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u);
+  EXPECT_EQ(batch.items[0].first, 4) << "what was computed is still there";
+  run(scheduler, batch);
+}
+
+TEST(Scheduler, OneThatWaitsForASliceGivesItsPagesToWhoNeedsThem) {
+  Scheduler scheduler(small(4));
+  wait_for_a_slice(scheduler, 1);
+  scheduler.add(spec(2, 15, 1));
+  Batch batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u);
+  EXPECT_EQ(batch.items[0].count, 15);
+  EXPECT_TRUE(scheduler.find(1)->pages.empty());
+  run(scheduler, batch);
+  scheduler.finish(2);
+  EXPECT_THAT(scheduler.next(kNow).items, IsEmpty()) << "what it lost is of no use before the slice is there";
+  scheduler.visual_ready(1, 0);
+  batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u);
+  EXPECT_EQ(batch.items[0].first, 0) << "from the start";
+  EXPECT_TRUE(batch.items[0].samples);
+  run(scheduler, batch);
+}
+
 TEST(Scheduler, NeverPassesOneThatWaitsForPages) {
   Scheduler scheduler(small(6));
   scheduler.add(spec(1, 12, 4));

@@ -139,6 +139,25 @@ TEST(World, RowsArriveFromEveryRank) {
   }
 }
 
+// Small ones and such as need the receiver's answer, all begun before the first is looked at.
+TEST(World, ManyRowsAreUnderWayAtOnce) {
+  World& world = test_world();
+  constexpr size_t kPieces = 12;
+  const auto rows_of = [](size_t i) { return static_cast<int64_t>(i % 3 == 0 ? 700 : 3); };
+  std::vector<std::vector<float>> rows;
+  for (size_t i = 0; i < kPieces; ++i) {
+    rows.emplace_back(rows_of(i) * 300, world.rank() == 1 ? static_cast<float>(i + 1) : 0.f);
+  }
+  if (world.rank() > 1) return;
+  const auto link = world.rank() == 1 ? world.visual_sender(0) : world.visual_receiver(1);
+  for (size_t i = 0; i < kPieces; ++i) link->begin(30 + i, Tensor::of(rows[i].data(), {rows_of(i), 300}));
+  EXPECT_EQ(ended(*link), LinkState::done) << link->failure();
+  EXPECT_EQ(link->ended(), kPieces);
+  for (size_t i = 0; i < kPieces; ++i) {
+    EXPECT_EQ(rows[i], std::vector<float>(rows[i].size(), static_cast<float>(i + 1))) << i;
+  }
+}
+
 TEST(World, RowsOfAnotherShapeThanAgreedFailTheLink) {
   World& world = test_world();
   std::vector<bf16> rows(8 * 16);

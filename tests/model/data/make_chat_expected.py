@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes chat_expected.jsonl: every template of templates/ over the conversations below, rendered by Jinja2 with the
-settings of transformers (trim_blocks, lstrip_blocks, loop controls, its own tojson, raise_exception).
+settings of transformers (trim_blocks, lstrip_blocks, loop controls, its own tojson, raise_exception). And
+language_expected.jsonl: what each of language_cases.txt gives, which go through the language itself.
 
   python3 tests/model/data/make_chat_expected.py      (needs jinja2)
 """
@@ -40,12 +41,26 @@ def environment():
         raise TemplateError(message)
 
     env.globals["raise_exception"] = raise_exception
-    env.filters["tojson"] = lambda x, indent=None: json.dumps(x, ensure_ascii=False, indent=indent)
+
+    def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+        return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+    env.filters["tojson"] = tojson
     return env
+
+
+def write_language(env):
+    messages = [{"role": S, "content": "Be brief."}, {"role": U, "content": "hi <b>\"q\" it's & \u00e9"},
+                {"role": A, "content": "yes"}, {"role": U, "content": "why  not"}]
+    with open(HERE / "language_expected.jsonl", "w") as out:
+        for source in (HERE / "language_cases.txt").read_text()[:-1].split("\n=====\n"):
+            row = {"template": source, "prompt": env.from_string(source).render(messages=messages)}
+            out.write(json.dumps(row) + "\n")
 
 
 def main():
     env = environment()
+    write_language(env)
     with open(HERE / "chat_expected.jsonl", "w") as out:
         for path in sorted((HERE / "templates").glob("*.jinja")):
             source = path.read_text()

@@ -1,0 +1,38 @@
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/rows.cuh"
+
+namespace uhd::cuda {
+namespace {
+
+// One block a row. Magnitudes are ordered as their bits are, and what is not finite is above them all.
+template <class T, int N>
+__global__ void flag_finite_rows(int* __restrict__ flags, RowsOf<const T> x, int columns) {
+  const T* row = x[blockIdx.x];
+  uint32_t largest = 0;
+  for (int i = static_cast<int>(threadIdx.x) * N; i < columns; i += static_cast<int>(blockDim.x) * N) {
+    float v[N];
+    load_floats(v, row + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const uint32_t magnitude = bits_as<uint32_t>(v[j]) & 0x7fffffffu;
+      largest = magnitude > largest ? magnitude : largest;
+    }
+  }
+  largest = block_max(largest);
+  if (threadIdx.x == 0) flags[blockIdx.x] = largest < 0x7f800000u ? 1 : 0;
+}
+
+}  // namespace
+
+void finite_rows(cudaStream_t stream, Tensor flags, Tensor x) {
+  if (x.rows() == 0) return;
+  const int columns = static_cast<int>(x.dim(1));
+  const auto run = [&]<class T, int N>() {
+    launch(flag_finite_rows<T, N>, blocks(x.rows(), 1), row_threads((columns + N - 1) / N), 0, stream,
+           flags.data<int32_t>(), rows_of<const T>(x), columns);
+  };
+  with_width(columns, run, x);
+}
+
+}  // namespace uhd::cuda

@@ -1,0 +1,81 @@
+// The memory of requests that are being received or read: counted as bytes arrive and until they are freed,
+// never by what a header claims, and shared so that no client can keep it all.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/clock.h"
+
+namespace uhd {
+
+// Thread-safe; held by a shared_ptr. Where bytes that arrive find no room, the unfinished body that has held
+// the most memory for the longest time gives way: one of the same client where its share is used up, else of
+// anybody.
+class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
+  struct Entry;
+  using Entries = std::list<Entry>;
+
+ public:
+  BodyBudget(int64_t total, int64_t per_client) : total_(total), per_client_(per_client) {}
+  BodyBudget(const BodyBudget&) = delete;
+  BodyBudget& operator=(const BodyBudget&) = delete;
+
+  // Some bytes of one client; given back when it is destroyed. Used by one thread at a time.
+  class Hold {
+   public:
+    Hold(std::shared_ptr<BodyBudget> budget, Entries::iterator entry)
+        : budget_(std::move(budget)), entry_(entry) {}
+    ~Hold() { budget_->leave(entry_); }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+    // Bytes held from now on. False when there is no room for them, or this body was asked to give way.
+    bool grow_to(int64_t bytes) { return budget_->grow(entry_, bytes); }
+    // The body is complete: it will soon be read, and is not asked to give way any more.
+    void settle() { budget_->settle(entry_); }
+
+   private:
+    const std::shared_ptr<BodyBudget> budget_;
+    const Entries::iterator entry_;
+  };
+
+  // A body that begins to arrive. `give_way` is called at most once, from any thread, and must not wait: this
+  // body shall end soon, and its bytes are not counted any more.
+  std::unique_ptr<Hold> receive(const std::string& client, std::function<void()> give_way);
+  // Bytes that are there already, and were counted as part of a body before.
+  std::unique_ptr<Hold> keep(const std::string& client, int64_t bytes);
+  int64_t held() const;
+
+ private:
+  struct Entry {
+    std::string client;
+    std::function<void()> give_way;
+    TimePoint since;
+    int64_t bytes = 0;
+    bool unfinished = true;
+    bool asked = false;  // to give way
+  };
+  using Callback = std::function<void()>;
+
+  bool grow(Entries::iterator entry, int64_t bytes);
+  void settle(Entries::iterator entry);
+  void leave(Entries::iterator entry);
+  void count(Entry& entry, int64_t bytes);         // under the lock, like what follows
+  bool over(const Entry& entry) const;             // its client's share, or the total
+  Entries::iterator worst(const Entry& newcomer);  // who shall give way to it; end(): nobody
+
+  const int64_t total_;
+  const int64_t per_client_;
+  mutable std::mutex mutex_;  // of what follows
+  Entries entries_;
+  std::map<std::string, int64_t> by_client_;
+  int64_t held_ = 0;
+};
+
+}  // namespace uhd

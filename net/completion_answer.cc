@@ -1,0 +1,197 @@
+#include "net/completion_answer.h"
+
+#include <atomic>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/experimental/concurrent_channel.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <limits>
+#include <sstream>
+
+#include "base/log.h"
+
+namespace uhd {
+
+namespace asio = boost::asio;
+// clang-tidy 14 does not see uses within a co_await.
+using asio::experimental::awaitable_operators::operator||;  // NOLINT(misc-unused-using-decls)
+using Channel = asio::experimental::concurrent_channel<void(boost::system::error_code, ChoiceEvent)>;
+
+namespace {
+
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+constexpr size_t kReadAhead = 64 << 10;  // of requests that come before the answer to the last one
+constexpr size_t kMostAtOnce = 64 << 10;
+constexpr size_t kTick = std::numeric_limits<size_t>::max();  // a choice that no event is of
+constexpr std::string_view kComment = ": waiting\n\n";
+// A client that closes its connection and one that only ends its side look alike until something is sent. A
+// quick answer is that; else this interim one, which every client must skip, is sent after a while.
+constexpr std::string_view kInterim = "HTTP/1.1 100 Continue\r\n\r\n";
+constexpr double kBeforeProbe_s = 1;
+constexpr double kAfterProbe_s = 0.25;
+constexpr double kBetweenProbes_s = 5;
+
+int64_t weight(const TokenEvent& event) {
+  int64_t bytes = static_cast<int64_t>(sizeof(ChoiceEvent) + event.text.size());
+  for (const TokenLogprob& t : event.logprobs) {
+    bytes += static_cast<int64_t>(sizeof(t) + t.top.size() * sizeof(t.top[0]));
+  }
+  return bytes;
+}
+
+}  // namespace
+
+// The one way from the engine's thread to a session: wide enough for every event of the call, so that trying
+// to send never fails while the session lives, and bounded in bytes, for clients that do not read. Holds the
+// io_context: the sink may be the last to let it go.
+struct EventChannel {
+  EventChannel(std::shared_ptr<asio::io_context> context, Channel made)
+      : io(std::move(context)), channel(std::move(made)) {}
+
+  // On the engine's thread.
+  void send(ChoiceEvent&& event, int64_t most_bytes) {
+    if (!channel.is_open()) return;
+    backlog += weight(event.event);
+    const bool slow = backlog > most_bytes;
+    if (!slow && channel.try_send(boost::system::error_code(), std::move(event))) return;
+    log_info("an answer is given up: its client does not read it", "bytes", backlog.load());
+    channel.close();
+  }
+
+  std::shared_ptr<asio::io_context> io;
+  Channel channel;
+  std::atomic<int64_t> backlog{0};
+};
+
+CompletionAnswer::CompletionAnswer(std::shared_ptr<asio::io_context> io, Wire& wire, Completion& completion,
+                                   const NetOptions& options, bool chunked,
+                                   std::function<std::string()> stream_head)
+    : io_(std::move(io)),
+      wire_(wire),
+      completion_(completion),
+      options_(options),
+      chunked_(chunked),
+      stream_head_(std::move(stream_head)),
+      events_(std::make_shared<EventChannel>(io_, Channel(wire.executor(), completion.most_events() + 1))),
+      last_words_(Clock::now()) {}
+
+void CompletionAnswer::stop() { events_->channel.close(); }
+
+Task<CompletionAnswer::End> CompletionAnswer::run(asio::thread_pool& intake) {
+  co_await submit(intake);
+  if (refusal_) co_return End::refused;
+  co_await (pump() || watch() || tick());
+  if (!completion_.finished()) co_return End::left;
+  if (!completion_.streams() || !begun_) co_return End::complete;
+  co_return written_ ? End::streamed : End::left;
+}
+
+Task<void> CompletionAnswer::submit(asio::thread_pool& intake) {
+  std::function<void(ChoiceEvent &&)> sink = [weak = std::weak_ptr<EventChannel>(events_),
+                                              most = options_.max_backlog_bytes](ChoiceEvent&& event) {
+    if (const auto to = weak.lock()) to->send(std::move(event), most);
+  };
+  refusal_ = co_await asio::co_spawn(intake, start_there(sink), asio::use_awaitable);
+}
+
+Task<std::optional<ApiError>> CompletionAnswer::start_there(const std::function<void(ChoiceEvent&&)>& sink) {
+  co_return completion_.start(sink);
+}
+
+// Until the last event is taken, and what there was to stream is written; or the connection ends.
+Task<void> CompletionAnswer::pump() {
+  while (!completion_.finished()) {
+    auto received = co_await events_->channel.async_receive(kTuple);
+    if (std::get<0>(received)) co_return;
+    const std::string frames = next_frames(std::move(std::get<1>(received)));
+    if (frames.empty()) continue;
+    const std::string bytes = framed(frames);
+    const bool taken = co_await wire_.write(bytes, options_.write_timeout_s);
+    if (!taken) co_return;
+    last_words_ = Clock::now();
+    written_ = completion_.finished();
+  }
+}
+
+// Frames of this event and of those that came with it, but no more than one write should hold.
+std::string CompletionAnswer::next_frames(ChoiceEvent&& first) {
+  std::string frames = take(std::move(first));
+  const auto take_more = [&](boost::system::error_code failed, ChoiceEvent more) {
+    if (!failed) frames += take(std::move(more));
+  };
+  while (!completion_.finished() && frames.size() < kMostAtOnce && events_->channel.try_receive(take_more)) {
+  }
+  return frames;
+}
+
+std::string CompletionAnswer::take(ChoiceEvent&& event) {
+  if (event.choice != kTick) {
+    events_->backlog -= weight(event.event);
+    return completion_.take(std::move(event));
+  }
+  ticked_ = false;
+  completion_.begin();
+  return std::string(kComment);
+}
+
+std::string CompletionAnswer::framed(const std::string& frames) {
+  std::ostringstream out;
+  if (!begun_) out << stream_head_();
+  begun_ = true;
+  if (chunked_) out << std::hex << frames.size() << "\r\n";
+  out << frames;
+  if (chunked_) out << (completion_.finished() ? "\r\n0\r\n\r\n" : "\r\n");
+  return std::move(out).str();
+}
+
+// Notices that the client has left while its answer is being made. Bytes that come meanwhile belong to its
+// next request and stay unread.
+Task<void> CompletionAnswer::watch() {
+  while (wire_.unread().size() + 4096 <= kReadAhead) {
+    const Wire::Got got = co_await wire_.read(4096);
+    if (got == Wire::Got::end) co_await watch_half_closed();
+    if (got != Wire::Got::bytes) co_return;
+  }
+  asio::steady_timer never(wire_.executor(), asio::steady_timer::time_point::max());
+  co_await never.async_wait(kTuple);
+}
+
+Task<void> CompletionAnswer::watch_half_closed() {
+  half_closed_ = true;
+  for (double wait = kBeforeProbe_s;; wait = kBetweenProbes_s) {
+    co_await rest(wait);
+    if (completion_.streams()) {
+      send_tick();
+    } else if (chunked_) {  // HTTP/1.0 knows no interim answers
+      wire_.write_now(kInterim);
+    }
+    co_await rest(kAfterProbe_s);
+    if (wire_.broken()) co_return;
+  }
+}
+
+Task<void> CompletionAnswer::tick() {
+  const bool ticks = completion_.streams() && options_.stream_ping_s > 0;
+  for (;;) {
+    co_await rest(ticks ? options_.stream_ping_s : 3600);
+    const double silent = seconds(Clock::now() - last_words_);
+    if (ticks && silent >= options_.stream_ping_s / 2) send_tick();
+  }
+}
+
+void CompletionAnswer::send_tick() {
+  if (ticked_) return;
+  ticked_ = events_->channel.try_send(boost::system::error_code(), ChoiceEvent{kTick, {}});
+}
+
+Task<void> CompletionAnswer::rest(double seconds) const {
+  asio::steady_timer timer(wire_.executor(), from_seconds(seconds));
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+}  // namespace uhd

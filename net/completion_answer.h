@@ -1,0 +1,73 @@
+// A completion's answer on its way to the client: events from the engine's thread to the wire, signs of life
+// while there are none, and an eye on whether the client is still there.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "net/completion.h"
+#include "net/options.h"
+#include "net/wire.h"
+
+namespace boost::asio {
+class thread_pool;
+}
+
+namespace uhd {
+
+struct EventChannel;
+
+class CompletionAnswer {
+ public:
+  enum class End : uint8_t {
+    refused,   // the engine did not take it: refusal() says why
+    complete,  // not streamed: completion.response() is to be sent
+    streamed,  // all of it is written
+    left,      // the client has gone, or reads too slowly
+  };
+
+  // `stream_head` gives the header of a stream, once; `chunked` frames what follows. All must outlive run().
+  CompletionAnswer(std::shared_ptr<boost::asio::io_context> io, Wire& wire, Completion& completion,
+                   const NetOptions& options, bool chunked, std::function<std::string()> stream_head);
+  CompletionAnswer(const CompletionAnswer&) = delete;
+  CompletionAnswer& operator=(const CompletionAnswer&) = delete;
+
+  // Submits the completion on a thread of `intake`, and serves it to its end. On the wire's strand.
+  Task<End> run(boost::asio::thread_pool& intake);
+  const ApiError& refusal() const { return *refusal_; }
+  // Another coroutine of the strand ends the answer; what runs is cancelled.
+  void stop();
+  // The client ended its side of the connection: nothing follows this answer.
+  bool half_closed() const { return half_closed_; }
+
+ private:
+  Task<void> submit(boost::asio::thread_pool& intake);
+  Task<std::optional<ApiError>> start_there(const std::function<void(ChoiceEvent&&)>& sink);
+  Task<void> pump();
+  Task<void> watch();
+  Task<void> watch_half_closed();
+  Task<void> tick();
+  Task<void> rest(double seconds) const;
+
+  std::string next_frames(ChoiceEvent&& first);
+  std::string take(ChoiceEvent&& event);
+  std::string framed(const std::string& frames);
+  void send_tick();
+
+  const std::shared_ptr<boost::asio::io_context> io_;
+  Wire& wire_;
+  Completion& completion_;
+  const NetOptions& options_;
+  const bool chunked_;
+  const std::function<std::string()> stream_head_;
+  std::shared_ptr<EventChannel> events_;
+  std::optional<ApiError> refusal_;
+  TimePoint last_words_;
+  bool begun_ = false;    // the header of a stream is written
+  bool ticked_ = false;   // a tick is on its way
+  bool written_ = false;  // all of it
+  bool half_closed_ = false;
+};
+
+}  // namespace uhd

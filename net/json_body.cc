@@ -1,0 +1,102 @@
+#include "net/json_body.h"
+
+#include "base/error.h"
+#include "net/api_error.h"
+#include "net/utf8.h"
+
+namespace uhd {
+namespace {
+
+namespace json = boost::json;
+
+constexpr size_t kMaxDepth = 32;
+constexpr std::string_view kMark = "\xEF\xBB\xBF";
+
+[[noreturn]] void refuse(std::string text) { throw ApiError{400, std::move(text), "", "invalid_json"}; }
+
+// Past the end of the string that begins at `at`.
+size_t end_of_string(std::string_view body, size_t at) {
+  for (++at; at < body.size(); ++at) {
+    at = body.find_first_of("\"\\", at);
+    if (at == std::string_view::npos) return body.size();
+    if (body[at] == '"') return at + 1;
+    ++at;  // what is escaped
+  }
+  return body.size();
+}
+
+// At least as many as the body has, counted by what stands between and around values.
+int64_t count_values(std::string_view body) {
+  int64_t count = 1;
+  for (size_t at = 0; at < body.size();) {
+    const char c = body[at];
+    if (c == '"') {
+      at = end_of_string(body, at);
+      continue;
+    }
+    count += c == ',' || c == '[' || c == '{' ? 1 : 0;
+    ++at;
+  }
+  return count;
+}
+
+// Whether what ends at `at` is the escape of a leading surrogate, which asks for another one.
+bool follows_surrogate(std::string_view body, size_t at) {
+  if (at < 6 || at > body.size()) return false;
+  const std::string_view escape = body.substr(at - 6, 4);
+  return escape.substr(0, 2) == "\\u" && (escape[2] | 0x20) == 'd' &&
+         std::string_view("89abAB").find(escape[3]) != std::string_view::npos;
+}
+
+std::string reason(json::error_code failed, std::string_view body, size_t at) {
+  using json::error;
+  if (failed == error::incomplete) return "it ends too early";
+  if (failed == error::too_deep) return message("it is nested more than ", kMaxDepth, " deep");
+  if (failed == error::extra_data) return "something follows the object";
+  if (failed == error::illegal_leading_surrogate || failed == error::illegal_trailing_surrogate ||
+      failed == error::expected_utf16_escape || follows_surrogate(body, at)) {
+    return "an escape is half of a surrogate pair (\\ud83d needs \\ude00 after it)";
+  }
+  if (failed == error::expected_hex_digit) return "an escape \\u needs four hexadecimal digits";
+  if (failed == error::exponent_overflow) return "a number is too large";
+  const size_t invalid = first_invalid_utf8(body);
+  if (invalid < body.size() && invalid <= at + 3) return "this is no valid UTF-8";
+  if (at < body.size() && static_cast<uint8_t>(body[at]) < 0x20) {
+    return "a control character in a string must be escaped";
+  }
+  return at < body.size() ? message("unexpected '", quoted(body.substr(at), 12), "'") : "it ends too early";
+}
+
+[[noreturn]] void refuse_at(json::error_code failed, std::string_view body, size_t at) {
+  refuse(message("The body is not valid JSON: at byte ", at, ": ", reason(failed, body, at), "."));
+}
+
+}  // namespace
+
+json::object parse_json_body(std::string_view body, int max_values) {
+  if (body.starts_with("\xFF\xFE") || body.starts_with("\xFE\xFF")) {
+    refuse("The body begins with the byte order mark of UTF-16; JSON must be UTF-8.");
+  }
+  if (body.starts_with(kMark)) body.remove_prefix(kMark.size());
+  if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+    refuse("The body is empty; it must be a JSON object.");
+  }
+  if (count_values(body) > max_values) {
+    throw ApiError{413,
+                   message("The body holds more than ", max_values, " JSON values (net.max_json_values)."),
+                   "", "too_many_values"};
+  }
+  json::parse_options rules;
+  rules.max_depth = kMaxDepth;
+  json::parser parser({}, rules);
+  json::error_code failed;
+  const size_t read = parser.write_some(body, failed);
+  if (failed) refuse_at(failed, body, read);
+  const size_t rest = body.find_first_not_of(" \t\r\n", read);
+  if (rest != std::string_view::npos) refuse_at(json::error::extra_data, body, rest);
+  json::value value = parser.release();
+  if (!value.is_object()) refuse("The body must be a JSON object.");
+  return std::move(value.get_object());
+}
+
+}  // namespace uhd

@@ -1,0 +1,175 @@
+#include "net/messages.h"
+
+#include "base/error.h"
+#include "net/data_url.h"
+
+namespace uhd {
+namespace {
+
+namespace json = boost::json;
+
+// Turns messages into a conversation, counting images over the whole call.
+class Conversation {
+ public:
+  Conversation(const ModelInfo& model, const NetOptions& limits) : model_(model), limits_(limits) {}
+
+  std::vector<Message> read(const Fields& call) {
+    const json::array* list = call.array("messages");
+    if (list == nullptr || list->empty()) {
+      throw ApiError{400, "'messages' must be an array with at least one message.", "messages",
+                     "missing_required_parameter"};
+    }
+    if (static_cast<int64_t>(list->size()) > limits_.max_messages) {
+      throw ApiError{400, message("'messages' holds more than ", limits_.max_messages, " messages."),
+                     "messages", "too_many_messages"};
+    }
+    std::vector<Message> messages;
+    for (size_t i = 0; i < list->size(); ++i) {
+      messages.push_back(read_message((*list)[i], element("messages", i)));
+    }
+    return messages;
+  }
+
+ private:
+  Message read_message(const json::value& v, const std::string& path) {
+    if (!v.is_object()) throw_bad_field(path, "an object", v);
+    const Fields fields(v.get_object(), path + ".");
+    Message out{.role = read_role(fields)};
+    refuse_calls(fields);
+    const json::value* content = fields.find("content");
+    if (content == nullptr) {
+      // A turn that only called tools, or refused, has none; what it said otherwise is not part of the
+      // prompt.
+      if (out.role == "assistant")
+        return with_text(std::move(out), fields.string("refusal").value_or(""), path);
+      throw ApiError{400, message("'", path, ".content' is missing."), path + ".content",
+                     "missing_required_parameter"};
+    }
+    if (content->is_string()) return with_text(std::move(out), to_text(*content, path), path + ".content");
+    if (!content->is_array()) {
+      throw_bad_field(path + ".content", "a string or an array of parts", *content);
+    }
+    const json::array& parts = content->get_array();
+    parts_ += parts.size();
+    if (parts_ > static_cast<size_t>(limits_.max_parts)) {
+      throw ApiError{400, message("The messages hold more than ", limits_.max_parts, " parts."),
+                     path + ".content", "too_many_parts"};
+    }
+    for (size_t i = 0; i < parts.size(); ++i) {
+      out.parts.push_back(read_part(parts[i], element(path + ".content", i), out.role));
+    }
+    return out;
+  }
+
+  // Clients send turns of the history back as they came: with empty lists and nulls for what was not there.
+  static void refuse_calls(const Fields& fields) {
+    const json::value* calls = fields.find("tool_calls");
+    const bool none = calls == nullptr || (calls->is_array() && calls->get_array().empty());
+    if (!none || fields.find("function_call") != nullptr) {
+      throw_unsupported(fields.path(none ? "function_call" : "tool_calls"),
+                        "tools are not supported by this server.");
+    }
+    if (fields.find("audio") != nullptr) {
+      throw_unsupported(fields.path("audio"), "audio is not supported by this server.");
+    }
+  }
+
+  Message with_text(Message message, std::string_view text, const std::string& path) {
+    message.parts.push_back({.text = take_text(text, path)});
+    return message;
+  }
+
+  std::string take_text(std::string_view text, const std::string& path) {
+    text_bytes_ += text.size();
+    check_text_bytes(text_bytes_, model_, path);
+    return std::string(text);
+  }
+
+  static std::string read_role(const Fields& fields) {
+    const std::string path = fields.path("role");
+    const auto role = fields.string("role");
+    if (!role) throw ApiError{400, message("'", path, "' is missing."), path, "missing_required_parameter"};
+    if (*role == "developer") return "system";
+    if (*role == "system" || *role == "user" || *role == "assistant") return std::string(*role);
+    if (*role == "tool" || *role == "function")
+      throw_unsupported(path, "tools are not supported by this server.");
+    throw ApiError{400, message("'", path, "' must be system, user or assistant."), path, "invalid_value"};
+  }
+
+  MessagePart read_part(const json::value& v, const std::string& path, const std::string& role) {
+    if (!v.is_object()) throw_bad_field(path, "an object", v);
+    const Fields part(v.get_object(), path + ".");
+    const auto type = part.string("type");
+    if (type == "text" || (type == "refusal" && role == "assistant")) {
+      const auto text = part.string(*type);
+      if (!text) {
+        throw ApiError{400, message("'", path, '.', *type, "' is missing."), path + "." + std::string(*type),
+                       "missing_required_parameter"};
+      }
+      return {.text = take_text(*text, path)};
+    }
+    if (type == "image_url") return read_image(part, role);
+    throw ApiError{400, message("'", path, ".type' must be text or image_url."), path + ".type",
+                   "invalid_value"};
+  }
+
+  MessagePart read_image(const Fields& part, const std::string& role) {
+    const std::string path = part.path("image_url");
+    if (!model_.vision) {
+      throw ApiError{400, message("The model '", model_.id, "' takes no images."), path,
+                     "image_not_supported"};
+    }
+    if (role != "user") {
+      throw ApiError{400, "Images are taken in messages of the user only.", path, "invalid_value"};
+    }
+    if (++images_ > limits_.max_images) {
+      throw ApiError{400, message("The call holds more than ", limits_.max_images, " images."), path,
+                     "too_many_images"};
+    }
+    const json::value* holder = part.find("image_url");
+    if (holder == nullptr) {
+      throw ApiError{400, message("'", path, "' is missing."), path, "missing_required_parameter"};
+    }
+    if (holder->is_string()) return decode(to_text(*holder, path), path);
+    if (!holder->is_object()) throw_bad_field(path, "an object with a url", *holder);
+    const Fields inner(holder->get_object(), path + ".");
+    inner.string("detail");
+    const auto url = inner.string("url");
+    if (!url) {
+      throw ApiError{400, message("'", path, ".url' is missing."), path + ".url",
+                     "missing_required_parameter"};
+    }
+    return decode(*url, path + ".url");
+  }
+
+  MessagePart decode(std::string_view url, const std::string& path) const {
+    auto decoded = decode_image_url(url, limits_.max_image_bytes);
+    if (auto* error = std::get_if<ApiError>(&decoded)) {
+      error->param = path;
+      throw std::move(*error);
+    }
+    return {.image = std::make_shared<const std::string>(std::get<std::string>(std::move(decoded)))};
+  }
+
+  const ModelInfo& model_;
+  const NetOptions& limits_;
+  int images_ = 0;
+  size_t parts_ = 0;
+  size_t text_bytes_ = 0;
+};
+
+}  // namespace
+
+std::vector<Message> read_messages(const Fields& call, const ModelInfo& model, const NetOptions& limits) {
+  return Conversation(model, limits).read(call);
+}
+
+void check_text_bytes(size_t bytes, const ModelInfo& model, const std::string& path) {
+  if (model.max_text_bytes == 0 || static_cast<int64_t>(bytes) <= model.max_text_bytes) return;
+  throw ApiError{400,
+                 message("The context holds ", model.context_length, " tokens, but the text has more than ",
+                         model.max_text_bytes, " bytes, which are more tokens in any case."),
+                 path, "context_length_exceeded"};
+}
+
+}  // namespace uhd

@@ -1,0 +1,113 @@
+#include "net/request_parser.h"
+
+#include <boost/beast/core/buffers_range.hpp>
+#include <boost/beast/http.hpp>
+
+#include "base/error.h"
+#include "net/ascii.h"
+
+namespace uhd {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+
+// As Beast's string_body, without its reserve() of what Content-Length says.
+struct GrowingBody {
+  using value_type = std::string;
+
+  class reader {  // NOLINT(readability-identifier-naming): Beast's name
+   public:
+    template <bool kRequest, class Fields>
+    reader(http::header<kRequest, Fields>&, std::string& body) : body_(body) {}
+    void init(const boost::optional<uint64_t>&, beast::error_code& failed) { failed = {}; }
+    template <class Buffers>
+    size_t put(const Buffers& buffers, beast::error_code& failed) {
+      failed = {};
+      const size_t before = body_.size();
+      for (const auto buffer : beast::buffers_range_ref(buffers)) {
+        body_.append(static_cast<const char*>(buffer.data()), buffer.size());
+      }
+      return body_.size() - before;
+    }
+    void finish(beast::error_code& failed) { failed = {}; }
+
+   private:
+    std::string& body_;
+  };
+};
+
+}  // namespace
+
+struct RequestParser::State {
+  http::request_parser<GrowingBody> parser;
+};
+
+RequestParser::RequestParser(int64_t max_header_bytes, int64_t max_body_bytes)
+    : max_header_bytes_(max_header_bytes),
+      max_body_bytes_(max_body_bytes),
+      state_(std::make_unique<State>()) {
+  state_->parser.header_limit(static_cast<uint32_t>(max_header_bytes));
+  state_->parser.body_limit(static_cast<uint64_t>(max_body_bytes));
+}
+
+RequestParser::~RequestParser() = default;
+
+bool RequestParser::header_done() const { return state_->parser.is_header_done(); }
+bool RequestParser::done() const { return state_->parser.is_done(); }
+
+size_t RequestParser::put_header(std::string_view bytes) {
+  const size_t used = put(bytes, &RequestParser::header_done);
+  const size_t left = bytes.size() - used;
+  if (!error_ && !header_done() && left > static_cast<size_t>(max_header_bytes_)) {
+    error_ = ApiError{431, "The header is too large.", "", "header_too_large"};
+  }
+  return used;
+}
+
+size_t RequestParser::put_body(std::string_view bytes) {
+  state_->parser.eager(true);
+  return put(bytes, &RequestParser::done);
+}
+
+size_t RequestParser::put(std::string_view bytes, bool (RequestParser::*enough)() const) {
+  size_t used = 0;
+  while (used < bytes.size() && !error_ && !(this->*enough)()) {
+    beast::error_code failed;
+    const size_t taken =
+        state_->parser.put(asio::const_buffer(bytes.data() + used, bytes.size() - used), failed);
+    used += taken;
+    if (failed == http::error::need_more) break;
+    if (failed == http::error::body_limit) {
+      error_ = ApiError{413, message("The body is larger than ", max_body_bytes_, " bytes."), "",
+                        "request_too_large"};
+    } else if (failed == http::error::header_limit) {
+      error_ = ApiError{431, "The header is too large.", "", "header_too_large"};
+    } else if (failed) {
+      error_ = ApiError{400, "This is not valid HTTP.", "", "bad_http"};
+    }
+  }
+  return used;
+}
+
+std::string RequestParser::method() const { return std::string(state_->parser.get().method_string()); }
+
+std::optional<Target> RequestParser::target() const { return parse_target(state_->parser.get().target()); }
+
+std::map<std::string, std::string> RequestParser::headers() const {
+  std::map<std::string, std::string> headers;
+  for (const auto& field : state_->parser.get())
+    headers.emplace(lower_ascii(field.name_string()), std::string(field.value()));
+  return headers;
+}
+
+unsigned RequestParser::version() const { return state_->parser.get().version(); }
+
+bool RequestParser::keep_alive() const { return header_done() && state_->parser.keep_alive(); }
+
+int64_t RequestParser::body_bytes() const { return static_cast<int64_t>(state_->parser.get().body().size()); }
+
+std::string RequestParser::take_body() { return std::move(state_->parser.get().body()); }
+
+}  // namespace uhd

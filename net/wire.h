@@ -1,0 +1,62 @@
+// One connection's bytes: reads and writes with deadlines, by coroutines. Asio stays in the .cc files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace boost::asio {
+class any_io_executor;
+class io_context;
+template <typename T, typename Executor>
+class awaitable;
+}  // namespace boost::asio
+
+namespace uhd {
+
+template <class T>
+using Task = boost::asio::awaitable<T, boost::asio::any_io_executor>;
+
+// Everything is called on the wire's own strand. One read and one write may be under way at a time.
+class Wire {
+ public:
+  // Takes over an accepted socket.
+  Wire(boost::asio::io_context& io, int socket, bool v6);
+  ~Wire();
+  Wire(const Wire&) = delete;
+  Wire& operator=(const Wire&) = delete;
+
+  boost::asio::any_io_executor executor() const;
+
+  enum class Got : uint8_t {
+    bytes,
+    end,          // the client sends no more; it may still read
+    late,         // the deadline came first
+    interrupted,  // by interrupt()
+    lost,         // the connection is broken or closed
+  };
+  // Waits until at least one byte has come, and appends at most `most` of them to what is unread.
+  Task<Got> read(size_t most, TimePoint deadline = TimePoint::max());
+  std::string_view unread() const;
+  void consume(size_t bytes);
+  // Ends the read under way, or the next one.
+  void interrupt();
+
+  // False when the connection was lost, or did not take all in time.
+  Task<bool> write(std::string_view bytes, double limit_s);
+  // As much as the connection takes at once, while no write is under way.
+  void write_now(std::string_view bytes);
+
+  bool has_more() const;  // bytes have come that were not read yet
+  bool broken() const;    // the client's side is gone altogether, as far as is known
+  void close_write();
+  void close();
+
+ private:
+  struct State;
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace uhd

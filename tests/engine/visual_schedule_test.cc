@@ -1,0 +1,264 @@
+// Random runs of what requests wait for, together: cutting with a budget, rows of a tiny store, places and
+// pages, and encoders that fail. Every request ends, and nothing stands still while a request waits.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <set>
+
+#include "engine/cut_queue.h"
+#include "engine/visual_flow.h"
+#include "scheduler/policy.h"
+#include "scheduler/scheduler.h"
+
+namespace uhd {
+namespace {
+
+constexpr int kRows = 2;  // of a slice
+
+// Encoders whose slices end when the test says so.
+class HandEncoders final : public SliceEncoders {
+ public:
+  void add(SliceJob job, TimePoint) override { jobs.push_back(std::move(job)); }
+  bool cancel(const Fingerprint& fingerprint) override {
+    if (started.contains(fingerprint)) return false;
+    return std::erase_if(jobs, [&](const SliceJob& j) { return j.slice->fingerprint == fingerprint; }) > 0;
+  }
+  std::vector<EncodedSlice> poll(TimePoint, bool) override { return std::exchange(ended, {}); }
+  std::optional<TimePoint> next_poll(TimePoint) const override { return std::nullopt; }
+  int encoders() const override { return 1; }
+  int queued() const override { return static_cast<int>(jobs.size()); }
+
+  std::vector<SliceJob> jobs;
+  std::set<Fingerprint> started;
+  std::vector<EncodedSlice> ended;
+};
+
+class WaitingRun {
+ public:
+  WaitingRun(uint64_t seed, Backend& backend)
+      : random_(seed),
+        buffers_(backend, kRows + 1, 1),
+        metrics_("test"),
+        store_rows_(kRows * pick(3, 10)),
+        cutting_(pick(1, 12)),
+        flow_(store_rows_, encoders_, buffers_, metrics_),
+        scheduler_({.max_running = pick(1, 3),
+                    .max_waiting = 100,
+                    .token_budget = pick(3, 12),
+                    .page_size = 2,
+                    .pages = kMaxLength / 2 + pick(0, 12)}) {}
+
+  void run() {
+    int to_arrive = pick(2, 14);
+    for (int turn = 0; turn < 20000; ++turn) {
+      for (; to_arrive > 0 && chance(0.3); --to_arrive) arrive(static_cast<RequestId>(to_arrive));
+      bool moved = cut();
+      moved = encode() || moved;
+      moved = advance() || moved;
+      moved = step() || moved;
+      if (!live_.empty() && chance(0.01)) end(std::next(live_.begin(), pick(0, size(live_) - 1))->first);
+      check_all();
+      if (::testing::Test::HasFailure()) return;
+      if (to_arrive == 0 && live_.empty()) return check_end();
+      ASSERT_TRUE(moved || live_.empty() || lazy_) << "requests wait, and nothing moves";
+    }
+    FAIL() << "some request never ended";
+  }
+
+ private:
+  static constexpr int kMaxLength = 24;
+  struct Live {
+    std::vector<uint64_t> slices;  // by span: the name of what is seen
+    std::shared_ptr<std::atomic<bool>> abandoned = std::make_shared<std::atomic<bool>>(false);
+    int left = 0;  // tokens of the answer
+  };
+
+  int pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
+  bool chance(double p) { return std::bernoulli_distribution(p)(random_); }
+  // Now and then nothing happens outside: that is no standstill.
+  bool lazy() { return chance(0.4) && (lazy_ = true); }
+  static int size(const auto& container) { return static_cast<int>(container.size()); }
+
+  void arrive(RequestId id) {
+    Live live;
+    SequenceSpec spec{.id = id};
+    const int spans = std::min(pick(0, 5), store_rows_ / kRows);
+    int at = pick(0, 3);
+    for (int i = 0; i < spans; ++i) {
+      spec.spans.push_back({at, kRows, false});
+      live.slices.push_back(static_cast<uint64_t>(pick(1, 20)));
+      at += kRows + pick(0, 1);
+    }
+    spec.max_tokens = live.left = pick(1, 4);
+    spec.prompt.assign(static_cast<size_t>(at + 1), 1);
+    ASSERT_EQ(scheduler_.add(std::move(spec)), Admission::queued);
+    if (spans > 0) {
+      CutRequest images{.request = id, .client = std::to_string(pick(1, 2)), .abandoned = live.abandoned};
+      // One pixel a slice; one or two images.
+      for (int image = 0, left = spans; left > 0; ++image) {
+        const int pieces = image == 1 ? left : pick(1, left);
+        images.images.push_back({std::make_shared<const std::string>(), plan_of(pieces)});
+        left -= pieces;
+      }
+      cutting_.add(std::move(images));
+    }
+    live_.emplace(id, std::move(live));
+  }
+
+  static SlicePlan plan_of(int pieces) {
+    SlicePlan plan;
+    plan.columns = pieces - 1;
+    plan.rows = 1;
+    plan.cell = plan.overview = {1, 1};
+    return plan;
+  }
+
+  bool cut() {
+    lazy_ = false;
+    if (lazy()) return false;
+    auto work = cutting_.next();
+    const bool dropped = !cutting_.take_dropped().empty();
+    if (work) cut_now_.push_back(*work);
+    if (cut_now_.empty() || lazy()) return work || dropped;
+    const size_t at = static_cast<size_t>(pick(0, size(cut_now_) - 1));
+    const CutQueue::Work done = cut_now_[at];
+    cut_now_.erase(cut_now_.begin() + static_cast<std::ptrdiff_t>(at));
+    deliver(chance(0.02) ? cutting_.finish(done, Failure{400, "bad", "", 0})
+                         : cutting_.finish(done, pixels_of(done.task().plan.pieces())));
+    return true;
+  }
+
+  std::vector<SharedSlice> pixels_of(int pieces) {
+    std::vector<SharedSlice> slices;
+    for (int i = 0; i < pieces; ++i) {
+      slices.emplace_back(new Slice{1, 1, {0, 0, 0}, {}}, [this](const Slice* gone) {
+        cutting_.returned(3);
+        delete gone;
+      });
+    }
+    return slices;
+  }
+
+  void deliver(const std::vector<CutImages>& all) {
+    for (const CutImages& cut : all) {
+      const auto live = live_.find(cut.request);
+      if (live == live_.end()) continue;
+      if (std::holds_alternative<Failure>(cut.result)) {
+        end(cut.request);
+        continue;
+      }
+      std::vector<SharedSlice> pieces;
+      for (const auto& image : std::get<CutSlices>(cut.result)) {
+        pieces.insert(pieces.end(), image.begin(), image.end());
+      }
+      std::vector<SliceJob> jobs;
+      for (size_t i = 0; i < pieces.size(); ++i) {
+        const uint64_t name = live->second.slices.at(i);
+        auto named = std::make_shared<Slice>(Slice{1, 1, {}, {name, name}});
+        jobs.push_back({SharedSlice(named.get(), [named, piece = pieces[i]](const Slice*) {}), kRows, 1});
+      }
+      flow_.want(cut.request, std::move(jobs), {});
+    }
+  }
+
+  bool encode() {
+    for (const SliceJob& job : encoders_.jobs) {
+      if (chance(0.3)) encoders_.started.insert(job.slice->fingerprint);
+    }
+    if (encoders_.jobs.empty() || lazy()) return false;
+    const bool all_lost = chance(0.005);
+    while (!encoders_.jobs.empty()) {
+      const size_t at = static_cast<size_t>(pick(0, size(encoders_.jobs) - 1));
+      const Fingerprint name = encoders_.jobs[at].slice->fingerprint;
+      const bool ok = !all_lost && !chance(0.01);
+      const int rows = chance(0.01) ? kRows + 1 : kRows;  // an encoder that lies
+      encoders_.ended.push_back({name, ok, all_lost, "", ok ? buffers_.take(rows) : StagedRows(), {}});
+      encoders_.jobs.erase(encoders_.jobs.begin() + static_cast<std::ptrdiff_t>(at));
+      encoders_.started.erase(name);
+      if (!all_lost) break;
+    }
+    return true;
+  }
+
+  bool advance() {
+    const size_t jobs = encoders_.jobs.size();
+    const VisualFlow::Progress progress = flow_.poll({}, false);
+    for (const VisualFlow::Ready& ready : progress.ready) scheduler_.visual_ready(ready.request, ready.span);
+    for (const VisualFlow::Failed& failed : progress.failed) end(failed.request);
+    return encoders_.jobs.size() > jobs || !progress.ready.empty() || !progress.failed.empty();
+  }
+
+  bool step() {
+    const Batch batch = scheduler_.next({});
+    const bool placing = flow_.has_placements();
+    std::vector<Placement> placements;
+    if (placing) flow_.take_placements(placements);
+    flow_.placed();
+    for (const Placement& placement : placements) EXPECT_EQ(placement.rows.size(), size_t{kRows});
+    for (const BatchItem& item : batch.items) expect_rows(item);
+    std::vector<RequestId> sampled;
+    for (const BatchItem& item : batch.items) {
+      if (item.samples) sampled.push_back(item.sequence->id);
+    }
+    if (!batch.items.empty()) scheduler_.complete(batch, std::vector<int32_t>(sampled.size(), 1));
+    for (RequestId id : sampled) {
+      if (--live_.at(id).left == 0) end(id);
+    }
+    return placing || !batch.items.empty();
+  }
+
+  void expect_rows(const BatchItem& item) {
+    for (size_t i = 0; i < item.sequence->spans.size(); ++i) {
+      if (item.sequence->spans[i].position >= item.first + item.count) break;
+      EXPECT_EQ(flow_.rows_of(item.sequence->id, static_cast<int>(i)).size(), size_t{kRows});
+    }
+  }
+
+  void end(RequestId id) {
+    const auto live = live_.find(id);
+    if (live == live_.end()) return;
+    live->second.abandoned->store(true);
+    live_.erase(live);
+    scheduler_.finish(id);
+    flow_.drop(id);
+  }
+
+  void check_all() {
+    scheduler_.check_integrity();
+    flow_.check_integrity();
+  }
+
+  void check_end() {
+    EXPECT_TRUE(scheduler_.empty());
+    for (CutQueue::Work& work : cut_now_) cutting_.finish(work, pixels_of(work.task().plan.pieces()));
+    cut_now_.clear();
+    EXPECT_FALSE(cutting_.next());
+    cutting_.take_dropped();
+    encoders_.jobs.clear();
+    EXPECT_EQ(cutting_.in_use(), 0);
+  }
+
+  std::mt19937_64 random_;
+  RowBuffers buffers_;
+  Metrics metrics_;
+  int store_rows_;
+  CutQueue cutting_;  // before who holds its slices
+  HandEncoders encoders_;
+  VisualFlow flow_;
+  Scheduler scheduler_;
+  std::vector<CutQueue::Work> cut_now_;
+  std::map<RequestId, Live> live_;
+  bool lazy_ = false;
+};
+
+TEST(VisualSchedule, NoRequestsWaitForEachOtherInACircle) {
+  const auto backend = make_backend({.kind = "cpu", .threads = 1});
+  for (uint64_t seed = 0; seed < 3000 && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE(seed);
+    WaitingRun(seed, *backend).run();
+  }
+}
+
+}  // namespace
+}  // namespace uhd
