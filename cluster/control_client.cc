@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -86,7 +87,16 @@ class ControlClient::Impl {
     if (refused_) return;
     if (reason != last_reason_) log_info("no leader yet", "reason", reason);
     last_reason_ = reason;
+    warn_of_long_absence(reason);
     network_->after(backoff_.next(), [this] { attempt(); });
+  }
+
+  // At a regular end, too, the leader goes first: only one that stays away is worth a warning.
+  void warn_of_long_absence(const std::string& reason) {
+    constexpr Duration kLong = std::chrono::seconds(10);
+    if (!lost_at_ || network_->now() - *lost_at_ < kLong) return;
+    log_warning("the leader stays away", "reason", reason);
+    lost_at_.reset();
   }
 
   void begin(const ConnectionPtr& connection) {
@@ -213,6 +223,7 @@ class ControlClient::Impl {
     session->joined = true;
     session->heard = network_->now();
     backoff_.reset();
+    lost_at_.reset();
     last_reason_.clear();
     log_info("joined the leader", "leader", options_.leader, "encoder", session->welcome.encoder, "link",
              name_of(session->welcome.link));
@@ -235,7 +246,8 @@ class ControlClient::Impl {
     if (session->port) session->port->fail(reason);
     if (session->link) session->link->close(reason);
     if (session->joined) {
-      log_warning("lost the leader", "reason", reason);
+      log_info("lost the leader", "reason", reason);
+      lost_at_ = network_->now();
       push(LeaderLost{reason});
     }
     retry(reason);
@@ -264,6 +276,7 @@ class ControlClient::Impl {
   SessionPtr session_;
   Backoff backoff_;
   std::string last_reason_;
+  std::optional<TimePoint> lost_at_;  // a leader that was joined, until it is back or missed
   bool refused_ = false;
   std::atomic<uint32_t> outstanding_{0};
   std::mutex mutex_;

@@ -29,19 +29,20 @@ void require_range(std::string_view key, double value, double lowest, double hig
 }  // namespace
 
 void check_options(const ClusterOptions& o) {
-  require_range("tensor_parallel", o.tensor_parallel, 1, 1024);
-  require_range("encoders", o.encoders, 0, 1024);
-  require_range("control_port", o.control_port, 0, 65535);
-  require_range("heartbeat_s", o.heartbeat_s, 0.01, 3600);
-  require_range("lost_after_s", o.lost_after_s, 0.02, 3600);
-  require(o.lost_after_s >= 2 * o.heartbeat_s, "lost_after_s is ", o.lost_after_s,
-          "; it must be at least twice heartbeat_s, which is ", o.heartbeat_s);
-  require_range("job_deadline_s", o.job_deadline_s, 0.1, 86400);
-  require_range("step_deadline_s", o.step_deadline_s, 0.1, 86400);
-  require_one_of("role", o.role, std::array<std::string_view, 3>{"auto", "llm", "encoder"});
-  require_one_of("link", o.link, std::array<std::string_view, 3>{"auto", "mpi", "tcp"});
-  require_one_of("ipc_all_reduce", o.ipc_all_reduce, std::array<std::string_view, 3>{"off", "on", "auto"});
-  require(!o.control_host.empty(), "control_host is empty; 127.0.0.1 listens on this host only");
+  require_range("llm.tensor_parallel", o.tensor_parallel, 1, 1024);
+  require_range("encoders.count", o.encoders, 0, 1024);
+  require_range("cluster.control_port", o.control_port, 0, 65535);
+  require_range("cluster.heartbeat_s", o.heartbeat_s, 0.01, 3600);
+  require_range("cluster.lost_after_s", o.lost_after_s, 0.02, 3600);
+  require(o.lost_after_s >= 2 * o.heartbeat_s, "cluster.lost_after_s is ", o.lost_after_s,
+          "; it must be at least twice cluster.heartbeat_s, which is ", o.heartbeat_s);
+  require_range("cluster.job_deadline_s", o.job_deadline_s, 0.1, 86400);
+  require_range("cluster.step_deadline_s", o.step_deadline_s, 0.1, 86400);
+  require_one_of("cluster.role", o.role, std::array<std::string_view, 3>{"auto", "llm", "encoder"});
+  require_one_of("cluster.link", o.link, std::array<std::string_view, 3>{"auto", "mpi", "tcp"});
+  require_one_of("cluster.ipc_all_reduce", o.ipc_all_reduce,
+                 std::array<std::string_view, 3>{"off", "on", "auto"});
+  require(!o.control_host.empty(), "cluster.control_host is empty; 127.0.0.1 listens on this host only");
 }
 
 }  // namespace uhd

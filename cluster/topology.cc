@@ -20,7 +20,7 @@ std::string wish(const ClusterOptions& o) {
   text += ranks == 1 ? std::string("one process without mpirun") : message("mpirun -n ", ranks);
   text += message("; got ", world, world == 1 ? " rank" : " ranks");
   if (world == o.tensor_parallel && o.encoders > 0) {
-    text += " (for encoders in a job of their own, set the role of this one to llm)";
+    text += " (for encoders in a job of their own, set cluster.role of this one to llm)";
   }
   throw Error(text);
 }
@@ -49,11 +49,12 @@ Topology by_launch(std::span<const RoleRequest> asked, const ClusterOptions& o) 
   for (RoleRequest r : asked) roles.push_back(r == RoleRequest::llm ? Role::llm : Role::encoder);
   Topology t = from_roles(roles);
   if (t.llm_ranks == 0) {
-    require(!o.leader.empty(), "a job of encoders needs the leader's address (host:port)");
+    require(!o.leader.empty(),
+            "a job of encoders needs the leader's address: set cluster.leader to host:port");
     return t;
   }
   require(t.llm_ranks == o.tensor_parallel, "the configuration asks for ", o.tensor_parallel,
-          " LLM ranks, but ", t.llm_ranks, " were launched with role llm");
+          " LLM ranks (llm.tensor_parallel), but ", t.llm_ranks, " were launched with cluster.role=llm");
   return t;
 }
 
@@ -71,7 +72,7 @@ Topology make_topology(std::span<const RoleRequest> asked, const ClusterOptions&
   if (automatic == static_cast<std::ptrdiff_t>(asked.size())) {
     return by_rank(static_cast<int>(asked.size()), options);
   }
-  require(automatic == 0, "some ranks of this job were launched with a role and some without");
+  require(automatic == 0, "some ranks of this job were launched with cluster.role and some without");
   return by_launch(asked, options);
 }
 

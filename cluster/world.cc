@@ -20,6 +20,7 @@
 #include "cluster/mpi_group.h"
 #include "cluster/mpi_plan_channel.h"
 #include "cluster/mpi_visual_link.h"
+#include "cluster/wait_notice.h"
 
 namespace uhd {
 namespace {
@@ -76,6 +77,7 @@ struct LaunchWish {
   int32_t tensor_parallel = 0;
   int32_t encoders = 0;
   std::array<char, 8> ipc_all_reduce{};
+  std::array<char, 8> link{};
 };
 
 }  // namespace
@@ -94,6 +96,7 @@ struct World::State {
 
 World::World() : state_(std::make_unique<State>()) {
   if (launched_by_mpi()) {
+    const WaitNotice notice("the other ranks of this job to start");
     start_mpi();
     state_->all = MpiGroup::world();
     state_->rows = state_->all->duplicate();
@@ -128,8 +131,10 @@ int World::local_rank() const {
 Topology World::agree_topology(const ClusterOptions& options) {
   const auto role = role_request(options);
   if (!state_->all) return make_topology(1, options);
-  LaunchWish mine{static_cast<int32_t>(role), options.tensor_parallel, options.encoders, {}};
+  LaunchWish mine{static_cast<int32_t>(role), options.tensor_parallel, options.encoders, {}, {}};
   options.ipc_all_reduce.copy(mine.ipc_all_reduce.data(), mine.ipc_all_reduce.size() - 1);
+  options.link.copy(mine.link.data(), mine.link.size() - 1);
+  const WaitNotice notice("the other ranks of this job");
   std::vector<LaunchWish> wishes(static_cast<size_t>(size()));
   state_->all->all_gather(wishes.data(), &mine, sizeof(mine));
   std::vector<RoleRequest> asked;
@@ -140,9 +145,12 @@ Topology World::agree_topology(const ClusterOptions& options) {
         " LLM and ", wishes[0].encoders, " encoder ranks, rank ", r, " for ", wishes[r].tensor_parallel,
         " and ", wishes[r].encoders);
     require(wishes[r].ipc_all_reduce == wishes[0].ipc_all_reduce,
-            "the ranks of this job have different configurations: ipc_all_reduce is ",
+            "the ranks of this job have different configurations: cluster.ipc_all_reduce is ",
             wishes[0].ipc_all_reduce.data(), " on rank 0 and ", wishes[r].ipc_all_reduce.data(), " on rank ",
             r);
+    require(wishes[r].link == wishes[0].link,
+            "the ranks of this job have different configurations: cluster.link is ", wishes[0].link.data(),
+            " on rank 0 and ", wishes[r].link.data(), " on rank ", r);
     asked.push_back(static_cast<RoleRequest>(wishes[r].role));
   }
   return make_topology(asked, options);
@@ -181,6 +189,7 @@ void World::send_text(const std::string& text, int peer) {
 
 std::string World::receive_text(int peer, Duration limit) {
   check(state_->all.has_value(), "there is no other rank");
+  const WaitNotice notice(message("rank ", peer, " of this job to say where it is"));
   IdleWait wait;
   auto bytes = state_->all->probe(peer, kTextTag);
   while (!bytes) {

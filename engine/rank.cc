@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cluster/agreement.h"
+#include "cluster/wait_notice.h"
 #include "engine/local_encoders.h"
 #include "engine/memory_plan.h"
 #include "engine/model_facts.h"
@@ -120,8 +121,8 @@ int agreed_pages(const ModelFiles& files, const EngineOptions& options, const St
   require(pages > 0, "the KV memory does not hold one page: a page of ", step.page_size, " tokens takes ",
           bytes_text(page_bytes), ", for all of them there are ", bytes_text(bytes), ". ", memory.summary());
   const int64_t held = int64_t{pages} * step.page_size;
-  require(options.context_length <= held, "a context of ", options.context_length,
-          " tokens needs more KV memory: it holds ", held, ". ", memory.summary());
+  require(options.context_length <= held, "engine.context_length=", options.context_length,
+          " needs more KV memory: it holds ", held, " tokens. ", memory.summary());
   return pages;
 }
 
@@ -153,7 +154,10 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   require(options.context_length >= 0 && options.context_length <= language.context,
           "engine.context_length is ", options.context_length, ", but the model holds ", language.context);
   const int context = options.context_length > 0 ? options.context_length : language.context;
-  agree_on(llm_facts(files, options, *device.backend), *host_group);
+  {
+    const WaitNotice notice("the other LLM ranks to open the model");
+    agree_on(llm_facts(files, options, *device.backend), *host_group);
+  }
   LlmRank rank;
   rank.device = std::move(device);
   Backend& backend = *rank.device.backend;
@@ -280,7 +284,7 @@ Hello encoder_hello(const ModelFiles& files, const EngineOptions& options, const
 
 void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend,
                  ControlClient& leader, const std::function<bool()>& ended) {
-  require(files.config.vision.has_value(), "this model has no vision tower: it needs no encoder ranks");
+  require(files.config.vision.has_value(), "this model has no vision tower: set encoders.count to 0");
   MemoryPlan memory(backend);
   struct Parts {
     SliceEncoder slices;

@@ -73,7 +73,7 @@ TEST(Topology, ALlmJobLeavesItsEncodersToOtherJobs) {
   const Topology t = make_topology(2, o);
   EXPECT_EQ(t.llm_ranks, 2);
   EXPECT_EQ(t.encoder_ranks + t.encoder_threads, 0);
-  EXPECT_THAT(error_of([&] { make_topology(3, o); }), HasSubstr("3 were launched with role llm"));
+  EXPECT_THAT(error_of([&] { make_topology(3, o); }), HasSubstr("3 were launched with cluster.role=llm"));
 }
 
 TEST(Topology, AnEncoderJobMayHaveAnySizeButNeedsTheLeadersAddress) {
@@ -105,8 +105,8 @@ TEST(ClusterOptions, BadValuesAreNamed) {
     return error_of([&] { check_options(o); });
   };
   EXPECT_EQ(with([](auto&) {}), "no error");
-  EXPECT_THAT(with([](auto& o) { o.tensor_parallel = 0; }), HasSubstr("tensor_parallel is 0"));
-  EXPECT_THAT(with([](auto& o) { o.encoders = -1; }), HasSubstr("encoders is -1"));
+  EXPECT_THAT(with([](auto& o) { o.tensor_parallel = 0; }), HasSubstr("llm.tensor_parallel is 0"));
+  EXPECT_THAT(with([](auto& o) { o.encoders = -1; }), HasSubstr("encoders.count is -1"));
   EXPECT_THAT(with([](auto& o) { o.role = "chef"; }), AllOf(HasSubstr("'chef'"), HasSubstr("encoder")));
   EXPECT_THAT(with([](auto& o) { o.link = "ucx"; }), AllOf(HasSubstr("'ucx'"), HasSubstr("mpi")));
   EXPECT_THAT(with([](auto& o) { o.ipc_all_reduce = "maybe"; }),
@@ -114,7 +114,7 @@ TEST(ClusterOptions, BadValuesAreNamed) {
   EXPECT_THAT(with([](auto& o) { o.control_port = 65536; }), HasSubstr("65536"));
   EXPECT_THAT(with([](auto& o) { o.heartbeat_s = std::numeric_limits<double>::quiet_NaN(); }),
               HasSubstr("heartbeat_s"));
-  EXPECT_THAT(with([](auto& o) { o.lost_after_s = 1.5; }), HasSubstr("twice heartbeat_s"));
+  EXPECT_THAT(with([](auto& o) { o.lost_after_s = 1.5; }), HasSubstr("twice cluster.heartbeat_s"));
 }
 
 }  // namespace

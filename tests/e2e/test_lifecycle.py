@@ -145,6 +145,17 @@ def test_busy_port():
     assert str(port) in error and "--net.port" in error
 
 
+def test_busy_port_under_mpirun():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = subprocess.run([*MPIRUN, BINARY, "serve", *TP2_ENC2, *COMMON, f"--net.port={port}"], cwd=ROOT,
+                             env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
+    assert run.returncode != 0
+    assert re.search(rf"uhd: rank 0: .*{port}.*--net.port", run.stderr), run.stderr
+
+
 def test_tensor_parallel_that_does_not_divide():
     run = subprocess.run([*MPIRUN[:-1], "3", BINARY, "serve", *COMMON, "--llm.tensor_parallel=3"], cwd=ROOT,
                          env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
