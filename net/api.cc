@@ -43,6 +43,16 @@ std::optional<HttpResponse> refuse_media(const HttpRequest& request) {
   return std::nullopt;
 }
 
+// What is no JSON was perhaps never meant to be.
+HttpResponse body_error(ApiError error, const HttpRequest& request) {
+  const std::string_view type = request.header("content-type");
+  const bool other = !type.empty() && lower_ascii(type).find("json") == std::string::npos;
+  if (error.code == "invalid_json" && other) {
+    error.message += message(" Its Content-Type is '", quoted(type, 60), "'; application/json is taken.");
+  }
+  return error_response(error);
+}
+
 struct HeldImage {
   std::shared_ptr<const std::string> bytes;
   std::unique_ptr<BodyBudget::Hold> hold;
@@ -101,9 +111,9 @@ std::shared_ptr<void> Api::take_ticket(const std::string& client) {
 Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
   if (draining_) return error_response({503, "The server is shutting down.", "", "shutting_down", 5});
   auto parsed = parse_call(endpoint, request.body, engine_.model(), options_);
-  if (const auto* error = std::get_if<ApiError>(&parsed)) return error_response(*error);
+  if (const auto* error = std::get_if<ApiError>(&parsed)) return body_error(*error, request);
   Call& call = std::get<Call>(parsed);
-  const std::string& client = request.tenant.empty() ? request.client : request.tenant;
+  const std::string& client = request.sender();
   for (Request& r : call.requests) {
     r.tenant = request.tenant;
     r.client = client;
@@ -111,7 +121,7 @@ Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
     if (options_.request_timeout_s > 0) r.deadline = Clock::now() + from_seconds(options_.request_timeout_s);
   }
   hold_images(request, call);
-  auto ticket = take_ticket(request.sender());
+  auto ticket = take_ticket(client);
   if (ticket.use_count() == 0) {
     return error_response(
         {429,
@@ -151,7 +161,7 @@ Reply Api::models(const HttpRequest& request) const {
 
 Reply Api::tokenize(const HttpRequest& request) const {
   const auto call = parse_tokenize(request.body, options_);
-  if (const auto* error = std::get_if<ApiError>(&call)) return error_response(*error);
+  if (const auto* error = std::get_if<ApiError>(&call)) return body_error(*error, request);
   const auto& [text, add_special] = std::get<TokenizeCall>(call);
   const std::vector<int32_t> ids = engine_.tokenize(text, add_special);
   const boost::json::object body{{"count", ids.size()},
@@ -162,7 +172,7 @@ Reply Api::tokenize(const HttpRequest& request) const {
 
 Reply Api::detokenize(const HttpRequest& request) const {
   const auto ids = parse_detokenize(request.body, engine_.model(), options_);
-  if (const auto* error = std::get_if<ApiError>(&ids)) return error_response(*error);
+  if (const auto* error = std::get_if<ApiError>(&ids)) return body_error(*error, request);
   const boost::json::object body{{"prompt", engine_.detokenize(std::get<std::vector<int32_t>>(ids))}};
   return HttpResponse{.body = boost::json::serialize(body)};
 }

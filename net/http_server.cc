@@ -60,7 +60,7 @@ struct HttpServer::Impl {
 
   void listen();
   std::vector<tcp::endpoint> addresses();
-  boost::system::error_code listen_at(tcp::endpoint endpoint);
+  boost::system::error_code listen_at(const tcp::endpoint& endpoint);
   asio::awaitable<void> accept(tcp::acceptor& acceptor);
   void admit(tcp::socket socket);
   void for_each_session(void (HttpSession::*call)());
@@ -97,7 +97,7 @@ std::vector<tcp::endpoint> HttpServer::Impl::addresses() {
   return endpoints;
 }
 
-boost::system::error_code HttpServer::Impl::listen_at(tcp::endpoint endpoint) {
+boost::system::error_code HttpServer::Impl::listen_at(const tcp::endpoint& endpoint) {
   boost::system::error_code failed;
   tcp::acceptor acceptor(asio::make_strand(*io));
   const auto attempt = [&](auto step) {

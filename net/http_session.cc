@@ -104,7 +104,9 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
 
   void enter(Phase phase) {
     phase_ = phase;
-    phase == Phase::working ? place_->work() : place_->wait_for_client();
+    if (phase != Phase::working) return place_->wait_for_client();
+    place_->work();
+    wire_.resume();  // it was asked to give way, but its request has come
   }
 
   Task<void> run() {

@@ -106,6 +106,8 @@ void Wire::interrupt() {
   state_->socket.cancel(ignored);
 }
 
+void Wire::resume() { state_->interrupted = false; }
+
 Task<bool> Wire::write(std::string_view bytes, double limit_s) {
   const auto state = state_;
   state->arm(&State::writing, Clock::now() + from_seconds(limit_s));

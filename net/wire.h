@@ -41,8 +41,9 @@ class Wire {
   Task<Got> read(size_t most, TimePoint deadline = TimePoint::max());
   std::string_view unread() const;
   void consume(size_t bytes);
-  // Ends the read under way, or the next one.
+  // Ends the read under way, or the next one, unless resume() comes first.
   void interrupt();
+  void resume();
 
   // False when the connection was lost, or did not take all in time.
   Task<bool> write(std::string_view bytes, double limit_s);

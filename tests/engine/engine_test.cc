@@ -137,6 +137,30 @@ TEST(Engine, RefusesWhatCannotFitBeforeAnyWork) {
   EXPECT_TRUE(becomes_idle(*engine));
 }
 
+TEST(Engine, ATextIsRefusedByItsSizeAndMoreTokensThanFitAreACap) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  EngineOptions options = tiny_options(c.model);
+  options.context_length = 160;
+  const auto engine = make_engine(options, ranks(1, 0));
+  const auto most = static_cast<size_t>(engine->model().max_text_bytes);
+  ASSERT_GT(most, 160u);
+  Request chat;
+  chat.messages = {{"user", {{.text = std::string(most, 'x')}, {.text = "y"}}}};
+  EXPECT_THAT(submit(*engine, chat).refused.message, testing::HasSubstr("bytes"));
+  Request raw;
+  raw.prompt = std::string(most + 1, 'x');
+  EXPECT_THAT(submit(*engine, raw).refused.message, testing::HasSubstr("bytes"));
+  raw.prompt = std::string(most, 'x');
+  EXPECT_EQ(submit(*engine, raw).refused.code, "context_length_exceeded");
+  const Submitted capped = submit(*engine, text_request(c, 1'000'000));
+  EXPECT_EQ(capped.accepted.max_tokens, 160 - capped.accepted.prompt_tokens);
+  EXPECT_EQ(capped.answer->wait().finish, FinishReason::length);
+  Request least = text_request(c, 1'000'000);
+  least.stop.min_tokens = 160;
+  EXPECT_EQ(submit(*engine, least).refused.code, "context_length_exceeded");
+  EXPECT_TRUE(becomes_idle(*engine));
+}
+
 TEST(Engine, StopsAtAStopStringWithoutShowingIt) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
   const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));

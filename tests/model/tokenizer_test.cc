@@ -9,6 +9,7 @@
 #include "model/text/end_tokens.h"
 #include "model/text/normalizer.h"
 #include "model/text/regex.h"
+#include "model/text/sentencepiece_rules.h"
 #include "model/text/unicode.h"
 #include "model/text/utf8.h"
 #include "tests/model/tiny_tokenizer.h"
@@ -221,6 +222,40 @@ TEST(EndTokens, TokenizerConfigsNameThem) {
   EXPECT_EQ(ends_with(R"({"eos_token":"<|nobody knows it|>"})", ""), language.eos_ids);
   language.vocabulary = end;
   EXPECT_EQ(ends_with(text, ""), language.eos_ids);
+}
+
+TEST(TokenizerJson, SaysHowManyBytesOneIdCanStandFor) {
+  const auto bound = [](boost::json::object json) {
+    return make_tokenizer_json(boost::json::serialize(json), "tiny")->max_bytes_per_id();
+  };
+  const boost::json::object plain = tiny_byte_json();
+  EXPECT_EQ(bound(plain), std::string("<|im_start|>").size());
+  EXPECT_EQ(bound(tiny_fallback_json()), 6u) << "<0x00>";
+  boost::json::object changed = plain;
+  changed["normalizer"] = {{"type", "NFC"}};
+  EXPECT_EQ(bound(changed), 4 * bound(plain));
+  changed["normalizer"] = {{"type", "Strip"}};
+  EXPECT_EQ(bound(changed), 0u) << "drops any number of spaces";
+  changed = plain;
+  changed["pre_tokenizer"] = {{"type", "WhitespaceSplit"}};
+  EXPECT_EQ(bound(changed), 0u);
+  changed = plain;
+  changed["added_tokens"].as_array()[0].as_object()["rstrip"] = true;
+  EXPECT_EQ(bound(changed), 0u);
+  changed = plain;
+  changed["model"].as_object()["vocab"].as_object().erase("x");
+  EXPECT_EQ(bound(changed), 0u) << "has no id for every byte";
+}
+
+TEST(SentencePieceRules, TellModelsThatKeepTexts) {
+  using namespace std::string_view_literals;
+  EXPECT_TRUE(sentencepiece_keeps_text("\x1a\x02\x20\x00"sv));
+  EXPECT_TRUE(sentencepiece_keeps_text("\x0a\x01x\x1a\x04\x0a\x00\x20\x00"sv));
+  EXPECT_FALSE(sentencepiece_keeps_text("")) << "spaces are joined where nothing is said";
+  EXPECT_FALSE(sentencepiece_keeps_text("\x1a\x02\x20\x01"sv));
+  EXPECT_FALSE(sentencepiece_keeps_text("\x1a\x05\x12\x01m\x20\x00"sv)) << "has a map";
+  for (const std::string_view broken : {"\x1a"sv, "\x1a\xff"sv, "\x1a\x02\x20"sv, "\xff\xff\xff"sv, "\x1b"sv})
+    EXPECT_FALSE(sentencepiece_keeps_text(broken));
 }
 
 }  // namespace

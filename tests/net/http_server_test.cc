@@ -423,6 +423,10 @@ TEST_F(HttpServerTest, BodiesItCannotReadAreNamed) {
                 .status,
             200)
       << "what curl -d says";
+  EXPECT_THAT(
+      ask(post("/v1/completions", "prompt=hi", "Content-Type: application/x-www-form-urlencoded\r\n")).body,
+      HasSubstr("Its Content-Type is"))
+      << "but not a form";
 }
 
 TEST_F(HttpServerTest, PagesOfStrangersAreRefused) {

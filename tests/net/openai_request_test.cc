@@ -367,7 +367,7 @@ TEST(OpenAiRequest, WhatCannotFitIsRefusedByItsSize) {
   good(chat(asked(most, ""), model));
   EXPECT_EQ(bad(chat(asked(most, "y"), model)).code, "context_length_exceeded");
   const auto prompt = [&](const std::string& value) {
-    return parse_call(Endpoint::completions, message("{\"prompt\":", value, "}"), model, kLimits, 1);
+    return parse_call(Endpoint::completions, message("{\"prompt\":", value, "}"), model, kLimits);
   };
   good(prompt(message("\"", most, "\"")));
   EXPECT_EQ(bad(prompt(message("\"", most, "y\""))).code, "context_length_exceeded");
@@ -392,13 +392,13 @@ TEST(OpenAiRequest, PartsAndValuesHaveLimits) {
   const NetOptions limits{.max_parts = 2, .max_json_values = 50};
   const std::string part = R"({"type":"text","text":""})";
   const auto asked = [&](const std::string& parts) {
-    return parse_call(Endpoint::chat, user_part(parts), kModel, limits, 1);
+    return parse_call(Endpoint::chat, user_part(parts), kModel, limits);
   };
   good(asked(part + "," + part));
   EXPECT_EQ(bad(asked(part + "," + part + "," + part)).code, "too_many_parts");
   std::string zeros = "0";
   for (int i = 0; i < 60; ++i) zeros += ",0";
-  EXPECT_EQ(bad(parse_call(Endpoint::chat, with(message("\"x\":[", zeros, "]")), kModel, limits, 1)).code,
+  EXPECT_EQ(bad(parse_call(Endpoint::chat, with(message("\"x\":[", zeros, "]")), kModel, limits)).code,
             "too_many_values");
   good(parse_call(Endpoint::chat, with(R"("x":")" + std::string(100, ',') + R"([[[\"[[[")"), kModel, limits,
                   1));
