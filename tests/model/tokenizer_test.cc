@@ -9,7 +9,7 @@
 #include "model/text/end_tokens.h"
 #include "model/text/normalizer.h"
 #include "model/text/regex.h"
-#include "model/text/sentencepiece_rules.h"
+#include "model/text/sentencepiece_model.h"
 #include "model/text/unicode.h"
 #include "model/text/utf8.h"
 #include "tests/model/tiny_tokenizer.h"
@@ -249,13 +249,13 @@ TEST(TokenizerJson, SaysHowManyBytesOneIdCanStandFor) {
 
 TEST(SentencePieceRules, TellModelsThatKeepTexts) {
   using namespace std::string_view_literals;
-  EXPECT_TRUE(sentencepiece_keeps_text("\x1a\x02\x20\x00"sv));
-  EXPECT_TRUE(sentencepiece_keeps_text("\x0a\x01x\x1a\x04\x0a\x00\x20\x00"sv));
-  EXPECT_FALSE(sentencepiece_keeps_text("")) << "spaces are joined where nothing is said";
-  EXPECT_FALSE(sentencepiece_keeps_text("\x1a\x02\x20\x01"sv));
-  EXPECT_FALSE(sentencepiece_keeps_text("\x1a\x05\x12\x01m\x20\x00"sv)) << "has a map";
+  EXPECT_TRUE(read_sentencepiece_rules("\x1a\x02\x20\x00"sv).keeps_text());
+  EXPECT_TRUE(read_sentencepiece_rules("\x0a\x01x\x1a\x04\x0a\x00\x20\x00"sv).keeps_text());
+  EXPECT_FALSE(read_sentencepiece_rules("").keeps_text()) << "spaces are joined where nothing is said";
+  EXPECT_FALSE(read_sentencepiece_rules("\x1a\x02\x20\x01"sv).keeps_text());
+  EXPECT_FALSE(read_sentencepiece_rules("\x1a\x05\x12\x01m\x20\x00"sv).keeps_text()) << "has a map";
   for (const std::string_view broken : {"\x1a"sv, "\x1a\xff"sv, "\x1a\x02\x20"sv, "\xff\xff\xff"sv, "\x1b"sv})
-    EXPECT_FALSE(sentencepiece_keeps_text(broken));
+    EXPECT_FALSE(read_sentencepiece_rules(broken).keeps_text());
 }
 
 }  // namespace

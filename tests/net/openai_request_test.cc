@@ -400,8 +400,7 @@ TEST(OpenAiRequest, PartsAndValuesHaveLimits) {
   for (int i = 0; i < 60; ++i) zeros += ",0";
   EXPECT_EQ(bad(parse_call(Endpoint::chat, with(message("\"x\":[", zeros, "]")), kModel, limits)).code,
             "too_many_values");
-  good(parse_call(Endpoint::chat, with(R"("x":")" + std::string(100, ',') + R"([[[\"[[[")"), kModel, limits,
-                  1));
+  good(parse_call(Endpoint::chat, with(R"("x":")" + std::string(100, ',') + R"([[[\"[[[")"), kModel, limits));
 }
 
 TEST(OpenAiRequest, ErrorsSayWhatIsWrongWithTheJson) {
