@@ -169,8 +169,7 @@ TEST(Faults, AnEncoderWithTooFewRowsFailsWhoWantedThem) {
   const auto engine = engine_with(c, [](LeaderParts& parts) {
     parts.visual.reset();
     parts.encoders = std::make_unique<ShortEncoders>(std::move(parts.encoders), 1);
-    parts.visual = std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.buffers,
-                                                *parts.metrics);
+    parts.visual = std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.metrics);
   });
   const Submitted failed = submit(*engine, c.request);
   const Submitted beside = submit(*engine, text.request);
