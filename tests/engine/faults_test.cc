@@ -28,6 +28,7 @@ class FaultyTokenizer final : public Tokenizer {
   }
   std::optional<int32_t> id_of(std::string_view token) const override { return real_->id_of(token); }
   bool is_special(int32_t id) const override { return real_->is_special(id); }
+  size_t max_bytes_per_id() const override { return real_->max_bytes_per_id(); }
   std::span<const int32_t> prefix() const override { return real_->prefix(); }
 
  private:
@@ -189,6 +190,7 @@ TEST(Faults, ARequestThatCannotBeTakenLeavesItsPlace) {
     std::string bytes_of_token(int32_t) const override { return ""; }
     std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }
     bool is_special(int32_t) const override { return false; }
+    size_t max_bytes_per_id() const override { return 1; }
     std::span<const int32_t> prefix() const override { return {}; }
   };
   const auto engine =
