@@ -28,6 +28,7 @@ class FaultyTokenizer final : public Tokenizer {
   }
   std::optional<int32_t> id_of(std::string_view token) const override { return real_->id_of(token); }
   bool is_special(int32_t id) const override { return real_->is_special(id); }
+  size_t max_bytes_per_id() const override { return real_->max_bytes_per_id(); }
   std::span<const int32_t> prefix() const override { return real_->prefix(); }
 
  private:
@@ -169,8 +170,7 @@ TEST(Faults, AnEncoderWithTooFewRowsFailsWhoWantedThem) {
   const auto engine = engine_with(c, [](LeaderParts& parts) {
     parts.visual.reset();
     parts.encoders = std::make_unique<ShortEncoders>(std::move(parts.encoders), 1);
-    parts.visual = std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.buffers,
-                                                *parts.metrics);
+    parts.visual = std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.metrics);
   });
   const Submitted failed = submit(*engine, c.request);
   const Submitted beside = submit(*engine, text.request);
@@ -190,6 +190,7 @@ TEST(Faults, ARequestThatCannotBeTakenLeavesItsPlace) {
     std::string bytes_of_token(int32_t) const override { return ""; }
     std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }
     bool is_special(int32_t) const override { return false; }
+    size_t max_bytes_per_id() const override { return 1; }
     std::span<const int32_t> prefix() const override { return {}; }
   };
   const auto engine =
