@@ -14,7 +14,12 @@ void EncoderLiveness::heard(Encoder encoder, TimePoint at) {
 
 void EncoderLiveness::left(Encoder encoder) { peers_.erase(encoder); }
 
-bool EncoderLiveness::Peer::drop(Job job, TimePoint at) {
+void EncoderLiveness::Line::add(Job job, TimePoint at) {
+  if (jobs.empty()) begun = at;
+  jobs.insert(job);
+}
+
+bool EncoderLiveness::Line::drop(Job job, TimePoint at) {
   const auto found = jobs.find(job);
   if (found == jobs.end()) return false;
   if (found == jobs.begin()) begun = std::max(begun, at);
@@ -22,11 +27,37 @@ bool EncoderLiveness::Peer::drop(Job job, TimePoint at) {
   return true;
 }
 
+bool EncoderLiveness::Peer::drop(Job job, TimePoint at) {
+  if (encoding.drop(job, at)) return true;
+  if (announced.erase(job) == 0 && !fetching.drop(job, at)) return false;
+  // Its rows made room at the encoder for what was sent after it.
+  const auto next = encoding.jobs.begin();
+  if (next != encoding.jobs.end() && *next > job) encoding.begun = std::max(encoding.begun, at);
+  return true;
+}
+
+std::optional<EncoderLiveness::Job> EncoderLiveness::Peer::late(TimePoint now, Duration deadline) const {
+  const auto is_late = [&](const Line& line) { return !line.jobs.empty() && now - line.begun >= deadline; };
+  if (is_late(fetching)) return *fetching.jobs.begin();
+  if (announced.empty() && is_late(encoding)) return *encoding.jobs.begin();
+  return std::nullopt;
+}
+
 void EncoderLiveness::job_sent(Encoder encoder, Job job, TimePoint at) {
+  if (const auto peer = peers_.find(encoder); peer != peers_.end()) peer->second.encoding.add(job, at);
+}
+
+void EncoderLiveness::job_encoded(Encoder encoder, Job job, TimePoint at) {
   const auto peer = peers_.find(encoder);
-  if (peer == peers_.end()) return;
-  if (peer->second.jobs.empty()) peer->second.begun = at;
-  peer->second.jobs.insert(job);
+  if (peer != peers_.end() && peer->second.encoding.drop(job, at)) peer->second.announced.insert(job);
+}
+
+void EncoderLiveness::fetch_begun(Encoder encoder, Job job, TimePoint at) {
+  const auto found = peers_.find(encoder);
+  if (found == peers_.end() || found->second.announced.erase(job) == 0) return;
+  Peer& peer = found->second;
+  peer.fetching.add(job, at);
+  if (peer.announced.empty()) peer.encoding.begun = std::max(peer.encoding.begun, at);
 }
 
 void EncoderLiveness::job_answered(Encoder encoder, Job job, TimePoint at) {
@@ -41,10 +72,10 @@ EncoderLiveness::Verdict EncoderLiveness::tick(TimePoint now) {
       verdict.lost.push_back(encoder);
       continue;
     }
-    if (peer.jobs.empty() || now - peer.begun < limits_.job_deadline) continue;
-    const Job oldest = *peer.jobs.begin();
-    verdict.overdue.push_back({encoder, oldest});
-    peer.drop(oldest, now);
+    const std::optional<Job> late = peer.late(now, limits_.job_deadline);
+    if (!late) continue;
+    verdict.overdue.push_back({encoder, *late});
+    peer.drop(*late, now);
     if (++peer.strikes >= limits_.strikes) verdict.stuck.push_back(encoder);
   }
   for (Encoder encoder : verdict.lost) peers_.erase(encoder);
@@ -57,7 +88,9 @@ std::optional<TimePoint> EncoderLiveness::next_deadline() const {
   const auto take = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
   for (const auto& [encoder, peer] : peers_) {
     take(peer.heard + limits_.lost_after);
-    if (!peer.jobs.empty()) take(peer.begun + limits_.job_deadline);
+    if (!peer.fetching.jobs.empty()) take(peer.fetching.begun + limits_.job_deadline);
+    if (peer.announced.empty() && !peer.encoding.jobs.empty())
+      take(peer.encoding.begun + limits_.job_deadline);
   }
   return next;
 }

@@ -15,8 +15,8 @@ namespace uhd {
 struct LivenessLimits {
   Duration lost_after = from_seconds(5);
   Duration job_deadline = from_seconds(60);
-  int strikes =
-      2;  // overdue jobs in a row, without an answer between, after which an encoder must say Hello again
+  // Overdue jobs in a row, without an answer between, after which an encoder must say Hello again.
+  int strikes = 2;
 };
 
 // The leader's view of its encoders. Fed with the control channel's events at the times they happened; asked
@@ -24,7 +24,9 @@ struct LivenessLimits {
 //
 // An encoder does its jobs in order, save that it may do later ones of equal shape together with its oldest.
 // So only its oldest job can be overdue: from when it was sent or became the oldest, for until then it may
-// have waited for others. One that is overdue counts once, however many wait behind it.
+// have waited for others. When it is encoded, its rows wait for the leader, and have a deadline anew from
+// when they are fetched; before that the encoder may have no memory to go on with. What is overdue counts
+// once, however much waits behind it.
 class EncoderLiveness {
  public:
   using Encoder = uint32_t;
@@ -37,7 +39,9 @@ class EncoderLiveness {
   void left(Encoder encoder);
   void job_sent(Encoder encoder, Job job, TimePoint at);
   // Jobs are numbered in the order in which they are sent.
-  // Answered: its rows have arrived, or the encoder said that it failed.
+  void job_encoded(Encoder encoder, Job job, TimePoint at);
+  void fetch_begun(Encoder encoder, Job job, TimePoint at);
+  // Its rows have arrived, or the encoder said that it failed.
   void job_answered(Encoder encoder, Job job, TimePoint at);
 
   struct Overdue {
@@ -58,13 +62,21 @@ class EncoderLiveness {
   size_t encoders() const { return peers_.size(); }
 
  private:
+  // Jobs that are done one after another.
+  struct Line {
+    std::set<Job> jobs;
+    TimePoint begun;  // when the oldest of them can have been begun
+    void add(Job job, TimePoint at);
+    bool drop(Job job, TimePoint at);  // true: it was there
+  };
   struct Peer {
     TimePoint heard;
     int strikes = 0;
-    std::set<Job> jobs;
-    TimePoint begun;  // when the oldest of them can have been begun
-    // True: it was there.
+    Line encoding;
+    std::set<Job> announced;  // encoded, and the leader has not begun to fetch them
+    Line fetching;
     bool drop(Job job, TimePoint at);
+    std::optional<Job> late(TimePoint now, Duration deadline) const;
   };
   LivenessLimits limits_;
   std::map<Encoder, Peer> peers_;

@@ -78,6 +78,7 @@ std::optional<SliceJob> EncoderPool::encoded(EncoderId encoder, JobId job, TimeP
   liveness_.heard(encoder, now);
   const auto flight = flight_of(encoder, job);
   if (flight == flights_.end()) return std::nullopt;
+  liveness_.job_encoded(encoder, job, now);
   return flight->second.waiting.job;
 }
 

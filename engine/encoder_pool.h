@@ -66,6 +66,8 @@ class EncoderPool {
   std::optional<SliceJob> encoded(EncoderId encoder, JobId job, TimePoint now);
   // Whether the job is still this encoder's.
   bool awaits(EncoderId encoder, JobId job) const;
+  // The leader begins to fetch the rows.
+  void fetch_begun(EncoderId encoder, JobId job, TimePoint now) { liveness_.fetch_begun(encoder, job, now); }
   // The rows are here and sound.
   void received(EncoderId encoder, JobId job, TimePoint now);
   // The encoder could not, or its rows were wrong.

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cluster/staged_visual_link.h"
+#include "model/vision/slice_plan.h"
 
 namespace uhd {
 
@@ -28,12 +29,14 @@ void EncoderWorker::run(const std::function<bool()>& ended) {
 void EncoderWorker::handle(ClientEvent& event) {
   if (auto* joined = std::get_if<LeaderJoined>(&event.what)) {
     forget_everything();
-    link_ = link_for(buffers_.backend(), std::move(joined->link), LinkEnd::sends, buffers_.bytes_of_largest());
+    link_ =
+        link_for(buffers_.backend(), std::move(joined->link), LinkEnd::sends, buffers_.bytes_of_largest());
     connecting_ = true;
   } else if (auto* job = std::get_if<EncodeJob>(&event.what)) {
     queue_.push_back({job->job,
                       {static_cast<int>(job->width), static_cast<int>(job->height), std::move(job->pixels),
-                       job->fingerprint}});
+                       job->fingerprint},
+                      std::chrono::milliseconds(job->deadline_ms)});
   } else if (auto* go = std::get_if<Go>(&event.what)) {
     go_.push_back(go->job);
   } else if (auto* done = std::get_if<Done>(&event.what)) {
@@ -72,10 +75,19 @@ void EncoderWorker::drop(uint64_t job) {
 void EncoderWorker::encode_batch() {
   std::vector<const Slice*> waiting;
   for (const Job& job : queue_) waiting.push_back(&job.slice);
-  const std::vector<size_t> chosen = choose_batch(waiting, options_.batch_patches, options_.patch, buffers_.free());
+  const std::vector<size_t> chosen = choose_batch(waiting, pass_patches(), options_.patch, buffers_.free());
   encode(chosen);
   for (size_t n = chosen.size(); n-- > 0;)
     queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(chosen[n]));
+}
+
+// The leader takes an encoder for stuck that answers nothing by the deadline of a slice: a pass of several
+// takes a part of that at most, as far as the pass before it tells, and the first is of one slice.
+int64_t EncoderWorker::pass_patches() const {
+  constexpr double kPart = 0.25;
+  if (patches_a_second_ == 0) return 1;
+  const double patches = kPart * seconds(queue_.front().deadline) * patches_a_second_;
+  return static_cast<int64_t>(std::clamp(patches, 1.0, static_cast<double>(options_.batch_patches)));
 }
 
 // Of the queue. When a batch fails, its slices are encoded one by one: the leader tries a slice only a few
@@ -108,6 +120,9 @@ void EncoderWorker::encode(std::span<const size_t> chosen) {
     return;
   }
   const double took = seconds(Clock::now() - start);
+  int64_t patches = 0;
+  for (const Slice* slice : slices) patches += patches_of({slice->width, slice->height}, options_.patch);
+  patches_a_second_ = static_cast<double>(patches) / std::max(took, 1e-6);
   int64_t first = 0;
   for (size_t n = 0; n < chosen.size(); ++n) {
     announce(queue_[chosen[n]], all.slice_rows(first, rows[n]), took);

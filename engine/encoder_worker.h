@@ -41,11 +41,13 @@ class EncoderWorker {
   struct Job {
     uint64_t id = 0;
     Slice slice;
+    Duration deadline;
   };
   void handle(ClientEvent& event);
   void forget_everything();
   void drop(uint64_t job);
   void encode_batch();
+  int64_t pass_patches() const;
   void encode(std::span<const size_t> chosen);
   void announce(const Job& job, Tensor rows, double seconds);
   void advance_link();
@@ -58,13 +60,14 @@ class EncoderWorker {
   RowBuffers& buffers_;
   EncoderWorkerOptions options_;
   std::deque<Job> queue_;
+  double patches_a_second_ = 0;                     // of the last pass; 0: there was none
   std::unordered_map<uint64_t, StagedRows> ready_;  // encoded, kept until Done or Cancel
   std::deque<uint64_t> go_;                         // to be sent, in order
   std::deque<uint64_t> sending_;                    // begun and not ended, in order
   std::set<uint64_t> cancelled_;                    // of those
   uint64_t sent_ = 0;                               // by this link
   bool connecting_ = false;                         // the link is polled until it stands
-  std::unique_ptr<VisualLink> link_;  // after the memory that it may be reading
+  std::unique_ptr<VisualLink> link_;                // after the memory that it may be reading
 };
 
 }  // namespace uhd

@@ -71,6 +71,11 @@ std::optional<Failure> check_stop(const StopRules& stop, int vocabulary) {
   return std::nullopt;
 }
 
+ChatEnd end_of(const Request& request) {
+  if (request.continue_final_message) return ChatEnd::inside_last;
+  return request.add_generation_prompt ? ChatEnd::new_turn : ChatEnd::last_turn;
+}
+
 std::vector<ChatTurn> turns_of(const Request& request) {
   std::vector<ChatTurn> turns;
   for (const Message& m : request.messages) {
@@ -176,7 +181,7 @@ std::variant<Prompt, Failure> Intake::make_prompt(const Request& request,
   try {
     if (!request.prompt_ids.empty()) return Prompt{request.prompt_ids, {}};
     if (request.prompt) return build_text_prompt(*request.prompt, *tokenizer_);
-    const ChatText chat = chat_->render(turns_of(request), request.add_generation_prompt);
+    const ChatText chat = chat_->render(turns_of(request), end_of(request));
     // A template may write more than it was given; image marks stand for no text.
     int64_t bytes = static_cast<int64_t>(chat.text.size());
     for (const TextRange& mark : chat.images) bytes -= static_cast<int64_t>(mark.end - mark.begin);

@@ -10,6 +10,7 @@
 #include "engine/model_facts.h"
 #include "engine/rank_memory.h"
 #include "engine/remote_encoders.h"
+#include "model/text/end_tokens.h"
 #include "model/vision/slice_plan.h"
 
 namespace uhd {

@@ -27,7 +27,7 @@ std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
   }
   settle(now);
   part_with_departed();
-  begin_transfers();
+  begin_transfers(now);
   obey(pool_.tick(now));
   send_slices(now);
   collect();
@@ -151,7 +151,7 @@ void RemoteEncoders::advance(EncoderId encoder, Peer& peer, TimePoint now) {
 
 // In the order in which they were announced, while there is memory; no encoder takes more than its share of
 // that, so that one which sends nothing does not hold up the others.
-void RemoteEncoders::begin_transfers() {
+void RemoteEncoders::begin_transfers(TimePoint now) {
   const size_t most = share();
   for (auto next = waiting_.begin(); next != waiting_.end() && buffers_.free() > 0;) {
     Peer& peer = peers_.at(next->encoder);
@@ -161,16 +161,17 @@ void RemoteEncoders::begin_transfers() {
     } else if (peer.moving.size() >= most) {
       ++next;
     } else {
-      guarded(next->encoder, [&] { begin(peer, std::move(*next)); });
+      guarded(next->encoder, [&] { begin(peer, std::move(*next), now); });
       next = waiting_.erase(next);
     }
   }
 }
 
-void RemoteEncoders::begin(Peer& peer, Transfer transfer) {
+void RemoteEncoders::begin(Peer& peer, Transfer transfer, TimePoint now) {
   transfer.rows = buffers_.take(transfer.count);
   peer.link->begin(transfer.job, transfer.rows.rows, &transfer.rows.last_use());
   server_.send(transfer.encoder, Go{transfer.job});
+  pool_.fetch_begun(transfer.encoder, transfer.job, now);
   peer.moving.push_back(std::move(transfer));
 }
 

@@ -63,8 +63,8 @@ class RemoteEncoders final : public SliceEncoders {
   void advance(EncoderId encoder, Peer& peer, TimePoint now);
   void part_with_departed();
   size_t share() const;
-  void begin_transfers();
-  void begin(Peer& peer, Transfer transfer);
+  void begin_transfers(TimePoint now);
+  void begin(Peer& peer, Transfer transfer, TimePoint now);
   void arrived(Peer& peer);
   void settle(TimePoint now);
   void obey(const EncoderPool::Verdict& verdict);

@@ -195,9 +195,6 @@ void refuse_unsupported(const Fields& call) {
       throw_unsupported("response_format", "only plain text is supported by this server.");
     }
   }
-  if (call.boolean("continue_final_message").value_or(false)) {
-    throw_unsupported("continue_final_message", "the last message cannot be continued by this server.");
-  }
   if (call.find("audio") != nullptr) throw_unsupported("audio", "audio is not supported by this server.");
   if (call.boolean("echo").value_or(false))
     throw_unsupported("echo", "the prompt cannot be echoed by this server.");
@@ -230,6 +227,17 @@ void read_stream(const Fields& fields, Call& call) {
   }
 }
 
+// A conversation ends with a new turn of the assistant, as it is, or within its last message.
+void read_end(const Fields& call, Request& request) {
+  const auto new_turn = call.boolean("add_generation_prompt");
+  request.continue_final_message = call.boolean("continue_final_message").value_or(false);
+  request.add_generation_prompt = new_turn.value_or(!request.continue_final_message);
+  if (request.continue_final_message && request.add_generation_prompt) {
+    throw ApiError{400, "'continue_final_message' and 'add_generation_prompt' cannot both be true.",
+                   "continue_final_message", "invalid_value"};
+  }
+}
+
 Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, const NetOptions& limits) {
   read_model(fields, model);
   refuse_unsupported(fields);
@@ -245,9 +253,12 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
   if (endpoint == Endpoint::chat) {
     Request request;
     request.messages = read_messages(fields, model, limits);
-    request.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
+    read_end(fields, request);
     prompts.push_back(std::move(request));
   } else {
+    if (fields.boolean("continue_final_message").value_or(false)) {
+      throw_unsupported("continue_final_message", "a prompt has no messages; it is continued as it is.");
+    }
     prompts = read_prompts(fields, model, limits);
   }
   if (prompts.size() > static_cast<size_t>(limits.max_choices / call.n)) {

@@ -56,6 +56,7 @@ struct Request {
   std::optional<std::string> prompt;
   std::vector<int32_t> prompt_ids;
   bool add_generation_prompt = true;
+  bool continue_final_message = false;  // the answer goes on where the last message ends; no new turn then
 
   SamplingParams sampling;
   StopRules stop;

@@ -150,23 +150,6 @@ class Evaluator {
     });
   }
 
-  static void place_loop(Dict& loop, const List& items, size_t i, int depth) {
-    const auto at = static_cast<int64_t>(i);
-    const auto count = static_cast<int64_t>(items.size());
-    loop.kind = DictKind::loop;
-    loop.set("index", Value::of(at + 1));
-    loop.set("index0", Value::of(at));
-    loop.set("revindex", Value::of(count - at));
-    loop.set("revindex0", Value::of(count - at - 1));
-    loop.set("first", Value::of(at == 0));
-    loop.set("last", Value::of(at + 1 == count));
-    loop.set("length", Value::of(count));
-    loop.set("depth", Value::of(static_cast<int64_t>(depth)));
-    loop.set("depth0", Value::of(static_cast<int64_t>(depth - 1)));
-    loop.set("previtem", i > 0 ? items[i - 1] : Value::undefined("previtem"));
-    loop.set("nextitem", i + 1 < items.size() ? items[i + 1] : Value::undefined("nextitem"));
-  }
-
   void bind(const Node& target, const Value& value) {
     if (target.kind == Kind::name) {
       scopes_.back()[target.text] = value;

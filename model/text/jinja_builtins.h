@@ -34,6 +34,9 @@ Value call_function(Function function, const Arguments& arguments, Budget& budge
 // A joiner gives nothing the first time, then its separator.
 Value call_joiner(Dict& joiner);
 
+// The members of `loop` at the i-th item; depth: 1, and one more in each call of a recursive loop.
+void place_loop(Dict& loop, const List& items, size_t i, int depth);
+
 // object[key] and object.name as Jinja looks them up; undefined when there is nothing.
 Value subscript(const Value& object, const Value& key, Budget& budget);
 Value attribute(const Value& object, const std::string& name, Budget& budget);

@@ -72,21 +72,21 @@ class Fields {
 
 }  // namespace
 
-bool is_plain_bpe(std::string_view model) {
+SentencePieceRules read_sentencepiece_rules(std::string_view model) {
   constexpr uint64_t kTrainer = 2, kNormalizer = 3, kModelType = 3, kBpe = 2, kSuffix = 24;
   constexpr uint64_t kCharacterMap = 2, kRemoveSpaces = 4, kEscapeSpaces = 5;
-  bool bpe = false, suffix = false, map = false, removes = true, escapes = true;
+  SentencePieceRules rules;
   for (Fields fields(model); fields.next();) {
     for (Fields inner(fields.bytes()); inner.next();) {
-      if (fields.number() == kTrainer && inner.number() == kModelType) bpe = inner.value() == kBpe;
-      if (fields.number() == kTrainer && inner.number() == kSuffix) suffix = inner.value() != 0;
+      if (fields.number() == kTrainer && inner.number() == kModelType) rules.bpe = inner.value() == kBpe;
+      if (fields.number() == kTrainer && inner.number() == kSuffix) rules.suffix = inner.value() != 0;
       if (fields.number() != kNormalizer) continue;
-      if (inner.number() == kCharacterMap) map = !inner.bytes().empty();
-      if (inner.number() == kRemoveSpaces) removes = inner.value() != 0;
-      if (inner.number() == kEscapeSpaces) escapes = inner.value() != 0;
+      if (inner.number() == kCharacterMap) rules.maps = !inner.bytes().empty();
+      if (inner.number() == kRemoveSpaces) rules.joins_spaces = inner.value() != 0;
+      if (inner.number() == kEscapeSpaces) rules.escapes_spaces = inner.value() != 0;
     }
   }
-  return bpe && !suffix && !map && !removes && escapes;
+  return rules;
 }
 
 bool spaces_begin_pieces(const std::vector<std::string>& pieces) {

@@ -1,5 +1,6 @@
-// Where a text may be cut so that SentencePiece encodes the parts to the same ids as the whole: its encoder
-// takes two hundred bytes of memory for each byte of what it is given at once.
+// What a SentencePiece model does to a text, read from the model's own bytes, and where a text may be cut so
+// that the parts have the same ids as the whole: the encoder takes two hundred bytes of memory for each byte
+// of what it is given at once.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +10,21 @@
 
 namespace uhd {
 
-// What the serialized model (a protobuf) says: merges by rank (BPE), and text is taken as it is, but for
-// spaces.
-bool is_plain_bpe(std::string_view model);
+// TrainerSpec and NormalizerSpec of a serialized model (sentencepiece_model.proto); the defaults are those of
+// the format, and hold for a model that cannot be read.
+struct SentencePieceRules {
+  bool bpe = false;            // pieces are merged by rank
+  bool suffix = false;         // the space is written behind a word
+  bool maps = false;           // characters are replaced by others
+  bool joins_spaces = true;    // several spaces become one
+  bool escapes_spaces = true;  // a space is written as U+2581
+
+  // Every byte of a text comes through.
+  bool keeps_text() const { return !maps && !joins_spaces; }
+  // Words are merged each for itself, and nothing but the spaces is written differently.
+  bool is_plain_bpe() const { return bpe && !suffix && keeps_text() && escapes_spaces; }
+};
+SentencePieceRules read_sentencepiece_rules(std::string_view model);
 
 // Whether no piece goes on behind a character with a space (U+2581 there): then no merge crosses such a
 // place.

@@ -12,7 +12,6 @@
 #include "model/json_file.h"
 #include "model/text/added_tokens.h"
 #include "model/text/sentencepiece_model.h"
-#include "model/text/sentencepiece_rules.h"
 #include "model/text/utf8.h"
 
 namespace uhd {
@@ -42,12 +41,13 @@ class SentencePieceTokenizer final : public Tokenizer {
       : options_(options), added_(std::move(added)) {
     require(model.size() <= kMaxModelBytes, name, " is too large for a SentencePiece model");
     if (!options_.legacy) model += kNoDummyPrefix;
-    by_parts_ = is_plain_bpe(model);
+    const SentencePieceRules rules = read_sentencepiece_rules(model);
+    by_parts_ = rules.is_plain_bpe();
     require(processor_.LoadFromSerializedProto(model).ok() && processor_.GetPieceSize() > 0, name,
             " is not a SentencePiece model");
     read_pieces();
     const bool has_bytes = processor_.IsByte(processor_.PieceToId("<0x00>"));
-    bool keeps_text = has_bytes && sentencepiece_keeps_text(model);
+    bool keeps_text = has_bytes && rules.keeps_text();
     for (const int id : {processor_.unk_id(), processor_.bos_id(), processor_.eos_id()}) {
       if (id >= 0 && !by_content_.contains(pieces_[id].text)) {
         added_.push_back({.id = id, .content = pieces_[id].text, .special = true});

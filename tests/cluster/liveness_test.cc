@@ -108,6 +108,18 @@ TEST_F(Liveness, AnswersToLaterJobsDoNotExcuseTheOldest) {
   EXPECT_EQ(state.tick(at(10)).overdue, (std::vector<EncoderLiveness::Overdue>{{1, 1}}));
 }
 
+TEST_F(Liveness, RowsThatWaitForTheLeaderAreNotOverdueAndRowsThatNeverComeAre) {
+  state.joined(1, at(0));
+  state.job_sent(1, 1, at(0));
+  state.job_sent(1, 2, at(0));
+  state.job_encoded(1, 1, at(5));
+  beat(0, 60);
+  EXPECT_TRUE(state.tick(at(50)).empty()) << "the second may wait for room at the encoder";
+  state.fetch_begun(1, 1, at(50));
+  EXPECT_TRUE(state.tick(at(59)).empty());
+  EXPECT_EQ(state.tick(at(60)).overdue, (std::vector<EncoderLiveness::Overdue>{{1, 1}}));
+}
+
 TEST_F(Liveness, AnAnswerInBetweenForgives) {
   state.joined(1, at(0));
   for (uint64_t job = 7; job <= 9; ++job) state.job_sent(1, job, at(0));

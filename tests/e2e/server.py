@@ -22,7 +22,8 @@ LONG = str(ROOT / "tests/goldens/models/minicpmv26-tiny")  # a context of 32768:
 LIMIT_S = 240  # of every wait: generous, for machines with other work
 
 # float32, so that the number of ranks cannot turn a near tie.
-COMMON = ["--net.port=0", "--backend.threads=1", f"--model.path={TINY}", "--model.dtype=f32"]
+# No signs of life in streams, so that a picture that takes long to refuse on a busy machine is refused with its status.
+COMMON = ["--net.port=0", "--backend.threads=1", f"--model.path={TINY}", "--model.dtype=f32", "--net.stream_ping_s=0"]
 MPIRUN = ["mpirun", "--bind-to", "none", "--oversubscribe", "-n", "4"]
 TP2_ENC2 = ["--config", str(ROOT / "configs/tp2-enc2.yaml")]
 # Slices as small as the checkpoint allows; ranks share two cores with an emulated device each.

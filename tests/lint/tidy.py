@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """tidy.py CLANG_TIDY BUILD_DIRECTORY FOLDER: clang-tidy on the folder's files. A file whose text, headers of ours and
-settings are those of its last clean run is not read again."""
+settings are those of its last clean run is not read again. Nor is one that has not changed since the commit that
+tests/lint/read_clean names, at which all were read and clean; where that commit or git is not at hand, or UHD_TIDY is
+"all", every file is read. Who has read all of them may write the new commit there."""
 
 import hashlib
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -22,9 +25,25 @@ def reach(path, seen):
         reach(ROOT / header, seen)
 
 
-def digest(entry):
-    seen = set()
-    reach(pathlib.Path(entry["file"]), seen)
+def git(*arguments):
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+
+
+def changed():
+    """What differs from the commit at which everything was clean; None where it cannot be known, or concerns every file."""
+    if os.environ.get("UHD_TIDY") == "all":
+        return None
+    commit = (ROOT / "tests/lint/read_clean").read_text().strip()
+    try:
+        names = git("diff", "--name-only", commit, "--") + git("ls-files", "--others", "--exclude-standard")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    if any(name.endswith(".clang-tidy") or name.startswith("cmake/") or name == "tests/lint/tidy.py" for name in names):
+        return None
+    return {ROOT / name for name in names}
+
+
+def digest(entry, seen):
     text = hashlib.sha256(entry["command"].encode())
     for folder in pathlib.Path(entry["file"]).relative_to(ROOT).parents:
         if (ROOT / folder / ".clang-tidy").is_file():
@@ -39,11 +58,14 @@ def main():
     clean = build / "tidy"
     clean.mkdir(exist_ok=True)
     failed = 0
+    news = changed()
     for entry in json.loads((build / "compile_commands.json").read_text()):
         if pathlib.Path(entry["file"]).relative_to(ROOT).parts[0] != folder:
             continue
-        mark = clean / digest(entry)
-        if mark.exists():
+        seen = set()
+        reach(pathlib.Path(entry["file"]), seen)
+        mark = clean / digest(entry, seen)
+        if mark.exists() or (news is not None and not news & seen):
             continue
         run = subprocess.run([tidy, "--quiet", "-p", build, entry["file"]], cwd=ROOT, capture_output=True, text=True)
         if run.returncode == 0:

@@ -150,8 +150,8 @@ TEST(Parameters, ExtraTensorsAreUnusedUnlessTheModelComputesThere) {
   for (const char* name :
        {"model.layers.0.self_attn.rotary_emb.cos_cached", "model.layers.0.self_attn.rotary_emb.sin_cached",
         "model.layers.0.self_attn.masked_bias", "model.layers.0.attn.bias", "rope.freqs",
-        "model.image_newline", "mm_projector.0.weight", "vision_copy.position_ids",
-        "bn.num_batches_tracked", "x"}) {
+        "model.image_newline", "mm_projector.0.weight", "vision_copy.position_ids", "bn.num_batches_tracked",
+        "x"}) {
     const auto [problems, unused] = with_extra(name);
     EXPECT_THAT(problems, testing::IsEmpty()) << name;
     EXPECT_THAT(unused, testing::ElementsAre(name));

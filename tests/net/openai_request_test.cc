@@ -72,6 +72,20 @@ TEST(OpenAiRequest, TakesEveryField) {
   EXPECT_TRUE(call.logprobs);
 }
 
+TEST(OpenAiRequest, AConversationEndsWithANewTurnOrInsideTheLast) {
+  const auto ends_of = [](const std::string& fields) {
+    const Request r = good(chat(with(fields))).requests[0];
+    return std::pair(r.add_generation_prompt, r.continue_final_message);
+  };
+  EXPECT_EQ(ends_of(R"("n":1)"), std::pair(true, false));
+  EXPECT_EQ(ends_of(R"("add_generation_prompt":false)"), std::pair(false, false));
+  EXPECT_EQ(ends_of(R"("continue_final_message":true)"), std::pair(false, true));
+  EXPECT_EQ(ends_of(R"("continue_final_message":true,"add_generation_prompt":false)"),
+            std::pair(false, true));
+  EXPECT_EQ(bad(completions(R"({"prompt":"a","continue_final_message":true})")).param,
+            "continue_final_message");
+}
+
 TEST(OpenAiRequest, TakesTextAndImagesInOrder) {
   const Call call = good(chat(R"({"messages":[{"role":"developer","content":"s"},{"role":"user","content":[
       {"type":"text","text":"a"},{"type":"image_url","image_url":{"url":")" +
@@ -182,7 +196,8 @@ std::vector<BadCase> bad_cases() {
       {"BiasLargeKey", with(R"("logit_bias":{"1000":1})"), "logit_bias.1000"},
       {"BiasValue", with(R"("logit_bias":{"1":101})"), "logit_bias.1"},
       {"StreamText", with(R"("stream":"yes")"), "stream"},
-      {"ContinueFinal", with(R"("continue_final_message":true)"), "continue_final_message"},
+      {"ContinueAndNewTurn", with(R"("continue_final_message":true,"add_generation_prompt":true)"),
+       "continue_final_message"},
       {"StreamOptionsAlone", with(R"("stream_options":{"include_usage":true})"), "stream_options"},
       {"StreamOptionsText", with(R"("stream":true,"stream_options":"x")"), "stream_options"},
       {"IncludeUsageText", with(R"("stream":true,"stream_options":{"include_usage":1})"),
