@@ -42,7 +42,6 @@ VisualFlow::Progress VisualFlow::poll(TimePoint now, bool gently) {
       take_encoded(std::move(slice));
     } else {
       fail_waiters(slice);
-      buffers_.give_back(std::move(slice.rows));
     }
   }
   while (!no_room_.empty() && acquire(no_room_.front(), now)) no_room_.pop_front();
@@ -60,9 +59,7 @@ std::vector<Tensor> VisualFlow::take_placements(std::vector<Placement>& placemen
   return pieces;
 }
 
-void VisualFlow::placed() {
-  placing_.clear();
-}
+void VisualFlow::placed() { placing_.clear(); }
 
 std::span<const int32_t> VisualFlow::rows_of(RequestId request, int span) const {
   return index_.rows(wanted_.at(request).fingerprints.at(static_cast<size_t>(span)).value());
