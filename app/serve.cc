@@ -95,7 +95,8 @@ void add_serve_command(CLI::App& app) {
                   "\nExamples:\n"
                   "  uhd serve --model.path=models/nano-uhd\n"
                   "  uhd serve --config configs/single.yaml --net.port=8081\n"
-                  "  mpirun --bind-to none --oversubscribe -n 4 uhd serve --config configs/tp2-enc2.yaml\n"
+                  "  mpirun --enable-recovery --bind-to none --oversubscribe -n 4 uhd serve --config "
+                  "configs/tp2-enc2.yaml\n"
                   "  uhd serve --net.host=0.0.0.0 --net.api_keys_file=/etc/uhd/api_keys\n"
                   "  uhd serve --encoders.count=2 --print-config\n"
                   "SIGTERM or one SIGINT lets running requests finish; a second one stops at once.");

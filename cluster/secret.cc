@@ -23,7 +23,7 @@ std::filesystem::path own_folder() {
   for (const auto& [variable, name] : {std::pair("XDG_RUNTIME_DIR", "uhd"), std::pair("HOME", ".uhd")}) {
     const char* base = std::getenv(variable);
     if (base == nullptr || *base != '/') continue;
-    const std::filesystem::path folder = std::filesystem::path(base) / name;
+    std::filesystem::path folder = std::filesystem::path(base) / name;
     if (mkdir(folder.c_str(), kOwnFolder) == 0 || errno == EEXIST) return folder;
   }
   throw Error("this user has no folder for a secret of leader and encoders; set cluster.secret_file");
