@@ -102,8 +102,8 @@ LlmParts make_parts(const ModelFiles& files, const EngineOptions& options, Worke
   });
   take_scratch(memory, backend);
   if (group.rank() == 0 && files.config.vision) {
-    parts.buffers = memory.take("rows on their way",
-                                [&] { return make_row_buffers(files, options, backend, encodes); });
+    parts.buffers =
+        memory.take("rows on their way", [&] { return make_row_buffers(files, options, backend, encodes); });
   }
   return parts;
 }
@@ -269,8 +269,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
     parts.encoders = std::make_unique<LocalEncoders>(std::move(rank.encode), *parts.buffers,
                                                      options.encode.batch_patches, config.slicing.patch);
   }
-  parts.visual =
-      std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.metrics);
+  parts.visual = std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.metrics);
 }
 
 Hello encoder_hello(const ModelFiles& files, const EngineOptions& options, const Backend& backend) {

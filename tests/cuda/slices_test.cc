@@ -92,8 +92,9 @@ TEST_P(CudaSlices, CostNoWaitForAStreamAndNoMemory) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, CudaSlices,
-                         testing::Values(Form{"Alone"}, Form{"Encoder", 1}, Form{"EncoderByWayOfTheHost", 1, 1},
-                                         Form{"Int4", 0, 4, "int4"}, Form{"Codes", 1, 4, "int8", true}),
+                         testing::Values(Form{"Alone"}, Form{"Encoder", 1},
+                                         Form{"EncoderByWayOfTheHost", 1, 1}, Form{"Int4", 0, 4, "int4"},
+                                         Form{"Codes", 1, 4, "int8", true}),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -182,7 +182,8 @@ TEST(EncoderWorker, AllRowsOfABatchAreOnTheirWayAtOnce) {
   // Memory for two slices: the others are encoded when the rows of those are gone.
   RowBuffers buffers(*backend, {.buffers = 2, .most_rows = 4, .width = 2, .batch_rows = 8});
   EncoderWorker worker(client, encode, [](const Slice&) { return 2; }, buffers, {});
-  std::jthread thread([&](const std::stop_token& stop) { worker.run(stop); });
+  std::jthread thread(
+      [&](const std::stop_token& stop) { worker.run([&] { return stop.stop_requested(); }); });
 
   std::unique_ptr<VisualLink> link;
   std::vector<std::vector<float>> rows;
