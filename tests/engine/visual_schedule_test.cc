@@ -38,11 +38,11 @@ class WaitingRun {
  public:
   WaitingRun(uint64_t seed, Backend& backend)
       : random_(seed),
-        buffers_(backend, kRows + 1, 1),
+        buffers_(backend, {.buffers = 256, .most_rows = kRows + 1, .width = 1}),
         metrics_("test"),
         store_rows_(kRows * pick(3, 10)),
         cutting_(pick(1, 12)),
-        flow_(store_rows_, encoders_, buffers_, metrics_),
+        flow_(store_rows_, encoders_, metrics_),
         scheduler_({.max_running = pick(1, 3),
                     .max_waiting = 100,
                     .token_budget = pick(3, 12),
