@@ -217,7 +217,7 @@ SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& op
   EncoderLimits limits;
   const int64_t queries = int64_t{limits.max_slices} * files.config.projector.queries;
   limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);
-  backend.expect_rows(std::max(limits.max_patches, queries));
+  backend.expect_rows(std::max(limits.max_patches + limits.max_slices, queries));  // a class token each
   auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
                                                  backend, tower_format(files, options, backend), limits);
   SliceEncoder slices;
