@@ -18,9 +18,9 @@ using cuda::check_cuda;
 // Between looks at what is under way.
 constexpr Duration kLook = std::chrono::microseconds(50);
 
-// Two threads, the owner's and the link's own, which alone calls NCCL. Transfers pass from the one to the other
-// through a queue; how many have ended, and the state, come back as numbers. The reason of a failure is written
-// before the state says failed, by which time the link's thread is over or was never there.
+// Two threads, the owner's and the link's own, which alone calls NCCL. Transfers pass from the one to the
+// other through a queue; how many have ended, and the state, come back as numbers. The reason of a failure is
+// written before the state says failed, by which time the link's thread is over or was never there.
 class NcclLink final : public VisualLink {
  public:
   NcclLink(cuda::Backend& backend, Tensor warm, TransportId id, LinkEnd end, Duration meet_limit)
@@ -120,8 +120,8 @@ class NcclLink final : public VisualLink {
     }
   }
 
-  // The first transfer that is not queued, or none; sleeps while there is nothing to do, which is when nothing
-  // is under way. Without a value: the link ends. The lock is held by nobody who calls NCCL.
+  // The first transfer that is not queued, or none; sleeps while there is nothing to do, which is when
+  // nothing is under way. Without a value: the link ends. The lock is held by nobody who calls NCCL.
   std::optional<Transfer> wait_for_work(bool under_way) {
     std::unique_lock lock(mutex_);
     if (!under_way) asked_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
@@ -137,9 +137,9 @@ class NcclLink final : public VisualLink {
 
   std::atomic<LinkState> state_ = LinkState::connecting;  // connecting, idle or failed
   std::string failure_;
-  uint64_t begun_ = 0;                // the owner's
-  uint64_t seen_ = 0;                 // the owner's, of the next
-  std::atomic<uint64_t> ended_ = 0;   // the link's thread's
+  uint64_t begun_ = 0;               // the owner's
+  uint64_t seen_ = 0;                // the owner's, of the next
+  std::atomic<uint64_t> ended_ = 0;  // the link's thread's
 
   std::atomic<bool> ending_ = false;
   std::mutex mutex_;  // of the queue and the sleep alone

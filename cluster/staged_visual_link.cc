@@ -22,7 +22,8 @@ struct StagedTransfer {
 // What both ends share: transfers in their order, and host memory that is used again.
 class StagedLink : public VisualLink {
  public:
-  StagedLink(Backend& backend, std::unique_ptr<VisualLink> link) : backend_(backend), link_(std::move(link)) {}
+  StagedLink(Backend& backend, std::unique_ptr<VisualLink> link)
+      : backend_(backend), link_(std::move(link)) {}
 
   bool reaches_device() const final { return true; }
 

@@ -8,9 +8,9 @@
 
 namespace uhd {
 
-// The link itself where it reaches the backend's memory; else one that copies the rows, `most_bytes` at most, to
-// host memory before they are sent, beside whatever the backend is doing, or from it once they are there, in the
-// backend's order. Used by the backend's thread; the backend is borrowed.
+// The link itself where it reaches the backend's memory; else one that copies the rows, `most_bytes` at most,
+// to host memory before they are sent, beside whatever the backend is doing, or from it once they are there,
+// in the backend's order. Used by the backend's thread; the backend is borrowed.
 std::unique_ptr<VisualLink> link_for(Backend& backend, std::unique_ptr<VisualLink> link, LinkEnd end,
                                      size_t most_bytes);
 

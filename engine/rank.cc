@@ -102,8 +102,8 @@ LlmParts make_parts(const ModelFiles& files, const EngineOptions& options, Worke
   });
   take_scratch(memory, backend);
   if (group.rank() == 0 && files.config.vision) {
-    parts.buffers = memory.take("rows on their way",
-                                [&] { return make_row_buffers(files, options, backend, encodes); });
+    parts.buffers =
+        memory.take("rows on their way", [&] { return make_row_buffers(files, options, backend, encodes); });
   }
   return parts;
 }
@@ -217,7 +217,7 @@ SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& op
   EncoderLimits limits;
   const int64_t queries = int64_t{limits.max_slices} * files.config.projector.queries;
   limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);
-  backend.expect_rows(std::max(limits.max_patches, queries));
+  backend.expect_rows(std::max(limits.max_patches + limits.max_slices, queries));  // a class token each
   auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
                                                  backend, tower_format(files, options, backend), limits);
   SliceEncoder slices;
@@ -269,8 +269,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
     parts.encoders = std::make_unique<LocalEncoders>(std::move(rank.encode), *parts.buffers,
                                                      options.encode.batch_patches, config.slicing.patch);
   }
-  parts.visual =
-      std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.metrics);
+  parts.visual = std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.metrics);
 }
 
 Hello encoder_hello(const ModelFiles& files, const EngineOptions& options, const Backend& backend) {

@@ -73,13 +73,14 @@ void RemoteEncoders::joined(EncoderId encoder, EncoderJoined& hello, TimePoint n
     return server_.close(encoder, "too many links of lost encoders have not ended yet");
   }
   Peer& peer = peers_[encoder];
-  peer.link = link_for(buffers_.backend(), std::move(hello.link), LinkEnd::receives, buffers_.bytes_of_largest());
+  peer.link =
+      link_for(buffers_.backend(), std::move(hello.link), LinkEnd::receives, buffers_.bytes_of_largest());
   peer.capacity = static_cast<int>(hello.hello.capacity);
   meet(encoder, peer, now);
 }
 
-// What an encoder may take of the memory for rows: leaves some to who comes next, for a link that has not ended
-// keeps what it has.
+// What an encoder may take of the memory for rows: leaves some to who comes next, for a link that has not
+// ended keeps what it has.
 size_t RemoteEncoders::share() const {
   size_t left = buffers_.count();
   for (const Departed& departed : departed_) left -= departed.moving.size();
@@ -97,8 +98,8 @@ void RemoteEncoders::left(EncoderId encoder, const std::string& reason, TimePoin
   peers_.erase(peer);
 }
 
-// A link that may still write to its rows keeps them; the others go on meanwhile, with what other memory there
-// is.
+// A link that may still write to its rows keeps them; the others go on meanwhile, with what other memory
+// there is.
 void RemoteEncoders::part_with_departed() {
   for (auto departed = departed_.begin(); departed != departed_.end();) {
     departed = departed->link->poll() == LinkState::failed ? departed_.erase(departed) : departed + 1;

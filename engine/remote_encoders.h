@@ -77,8 +77,8 @@ class RemoteEncoders final : public SliceEncoders {
   EncoderPool pool_;
   std::map<EncoderId, Peer> peers_;
   std::vector<Departed> departed_;
-  std::deque<Transfer> waiting_;  // announced, in order, until there is memory for the rows
-  std::deque<Transfer> judged_;   // arrived, until it is known whether their values are numbers
+  std::deque<Transfer> waiting_;               // announced, in order, until there is memory for the rows
+  std::deque<Transfer> judged_;                // arrived, until it is known whether their values are numbers
   std::map<Fingerprint, StagedRows> arrived_;  // until their outcome is told
   std::vector<EncodedSlice> ended_;
   double job_deadline_s_;

@@ -242,8 +242,8 @@ void Backend::take_scratch() {
 Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
   contracts::pack(host, whole);
   if (expected_rows_ > 0) {
-    cover(scratch_, scratch_of(host.dim(0), host.dim(1), format, expected_rows_, activations_,
-                               quantize_activations_));
+    cover(scratch_,
+          scratch_of(host.dim(0), host.dim(1), format, expected_rows_, activations_, quantize_activations_));
   }
   if (is_quantized(format)) return pack_quantized(host, format, whole);
   Weight w{format, host.dim(0), host.dim(1), {}, {}};

@@ -40,7 +40,8 @@ constexpr int64_t weight_stride(int64_t k, WeightFormat format) {
 //
 // A plan holds descriptors and the algorithm that the heuristic names; one is made at the first use of its
 // shapes, which must not be under stream capture. Scratch memory that was not lent grows at first use too and
-// is kept until the end, because a captured graph may still name it. Not thread-safe; belongs to its stream's thread.
+// is kept until the end, because a captured graph may still name it. Not thread-safe; belongs to its stream's
+// thread.
 class Matmul {
  public:
   explicit Matmul(cudaStream_t stream, bool quantize_activations = false, int64_t part_bytes = kPartBytes);

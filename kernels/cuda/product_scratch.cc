@@ -22,14 +22,17 @@ void add_plain(ProductScratch& scratch, int64_t n, int64_t k, WeightFormat forma
 // Codes of x, then their scales; sums of one part of the outputs, which is largest at the most rows.
 void add_codes(ProductScratch& scratch, int64_t n, int64_t columns, int64_t rows) {
   const int64_t whole = whole_units(rows), row_bytes = whole * static_cast<int64_t>(sizeof(float));
-  of(scratch, ScratchUse::codes) = std::bit_ceil(bytes_of(whole, static_cast<size_t>(columns) + sizeof(float)));
+  of(scratch, ScratchUse::codes) =
+      std::bit_ceil(bytes_of(whole, static_cast<size_t>(columns) + sizeof(float)));
   const int64_t part = std::max(kPartBytes, 128 * row_bytes);
-  of(scratch, ScratchUse::sums) = std::bit_ceil(static_cast<size_t>(std::min(whole_units(n) * row_bytes, part)));
+  of(scratch, ScratchUse::sums) =
+      std::bit_ceil(static_cast<size_t>(std::min(whole_units(n) * row_bytes, part)));
 }
 
 void add_expanded(ProductScratch& scratch, int64_t n, int64_t columns) {
   const int64_t row_bytes = columns * static_cast<int64_t>(sizeof(bf16));
-  of(scratch, ScratchUse::expanded) = static_cast<size_t>(outputs_at_once(n, row_bytes, kPartBytes) * row_bytes);
+  of(scratch, ScratchUse::expanded) =
+      static_cast<size_t>(outputs_at_once(n, row_bytes, kPartBytes) * row_bytes);
 }
 
 }  // namespace

@@ -21,8 +21,8 @@ constexpr int64_t kPartBytes = int64_t{32} << 20;
 // Outputs to be had at a time when each takes so many bytes of a part.
 int64_t outputs_at_once(int64_t n, int64_t bytes_each, int64_t part_bytes);
 
-// At least what Matmul takes for any product of 1 to `rows` rows with a packed [n,k], when activations are f32
-// or bf16 as given.
+// At least what Matmul takes for any product of 1 to `rows` rows with a packed [n,k], when activations are
+// f32 or bf16 as given.
 ProductScratch scratch_of(int64_t n, int64_t k, WeightFormat format, int64_t rows, DType activations,
                           bool quantize_activations);
 // Makes `scratch` large enough for `other` too.

@@ -39,9 +39,7 @@ Tensor Readback::wait() {
   return values_;
 }
 
-void Mark::set() {
-  check_cuda(cudaEventRecord(event_.get(), backend_.stream()), "recording an event");
-}
+void Mark::set() { check_cuda(cudaEventRecord(event_.get(), backend_.stream()), "recording an event"); }
 
 bool Mark::reached() const { return reached_of(event_); }
 

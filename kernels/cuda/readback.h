@@ -1,5 +1,5 @@
-// Pinned host memory that a copy on the backend's stream, or beside it, fills, and the event behind that copy;
-// marks in the order of the backend's stream.
+// Pinned host memory that a copy on the backend's stream, or beside it, fills, and the event behind that
+// copy; marks in the order of the backend's stream.
 #pragma once
 
 #include "kernels/cuda/backend.h"

@@ -24,7 +24,8 @@ Tensor PositionCache::get(PatchGrid grid, const std::function<void(Tensor rows)>
   if (grid.patches() > rows_.rows()) take(grid.patches());
   if (next_ + grid.patches() > rows_.rows()) next_ = 0;
   const Entry entry{grid, next_};
-  std::erase_if(entries_, [&](const Entry& old) { return old.first < entry.end() && entry.first < old.end(); });
+  std::erase_if(entries_,
+                [&](const Entry& old) { return old.first < entry.end() && entry.first < old.end(); });
   fill(rows_of(entry));
   entries_.push_back(entry);
   next_ = entry.end();

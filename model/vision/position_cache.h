@@ -17,13 +17,14 @@ struct PatchGrid {
   bool operator==(const PatchGrid&) const = default;
 };
 
-// [rows · columns, width] per grid, in the backend's activation type, in memory that is taken at once: so many
-// rows, which the grids take round and round, new ones in the place of the oldest. A grid of more rows takes
-// memory of its own size instead, the first time that one so large comes. Not thread-safe. A returned tensor is
-// valid until the next call.
+// [rows · columns, width] per grid, in the backend's activation type, in memory that is taken at once: so
+// many rows, which the grids take round and round, new ones in the place of the oldest. A grid of more rows
+// takes memory of its own size instead, the first time that one so large comes. Not thread-safe. A returned
+// tensor is valid until the next call.
 class PositionCache {
  public:
-  PositionCache(Backend& backend, int64_t width, int64_t rows = 24 * 1024);
+  static constexpr int64_t kRows = 24 * 1024;  // of some dozens of grids
+  PositionCache(Backend& backend, int64_t width, int64_t rows = kRows);
 
   Tensor get(PatchGrid grid, const std::function<void(Tensor rows)>& fill);
 

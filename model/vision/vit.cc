@@ -39,7 +39,7 @@ Vit::Vit(const ModelConfig& model, const Checkpoint& tower, Backend& backend, We
     : backend_(backend),
       config_(*model.vision),
       precise_(format == WeightFormat::f32),
-      positions_(backend, model.vision->hidden) {
+      positions_(backend, model.vision->hidden, model.vision->bucket_positions ? 0 : PositionCache::kRows) {
   Loader loader(tower, backend, format);
   const std::string& prefix = model.prefix_vision;
   const std::string embeddings = prefix + "embeddings.";

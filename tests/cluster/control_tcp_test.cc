@@ -105,8 +105,8 @@ TEST(ControlTcp, ASliceGoesOutAndItsRowsComeBack) {
 // Of different sizes, all awaited before the first is sent.
 TEST(ControlTcp, ManyRowsAreUnderWayAtOnce) {
   constexpr size_t kPieces = 20;
-  Leader leader("");
-  Encoder encoder(leader.address(), "");
+  Leader leader(kSecret);
+  Encoder encoder(leader.address(), kSecret);
   auto joined = leader.find<EncoderJoined>();
   auto met = encoder.find<LeaderJoined>();
   ASSERT_TRUE(joined && met);
@@ -126,8 +126,8 @@ TEST(ControlTcp, ManyRowsAreUnderWayAtOnce) {
 
 // The link ends between two of them: the first stays, the others are never written.
 TEST(ControlTcp, ALinkEndsInTheMiddleOfSeveral) {
-  Leader leader("");
-  Encoder encoder(leader.address(), "");
+  Leader leader(kSecret);
+  Encoder encoder(leader.address(), kSecret);
   auto joined = leader.find<EncoderJoined>();
   auto met = encoder.find<LeaderJoined>();
   ASSERT_TRUE(joined && met);
@@ -146,8 +146,8 @@ TEST(ControlTcp, ALinkEndsInTheMiddleOfSeveral) {
 
 // Rows that come in another order than agreed are nobody's.
 TEST(ControlTcp, RowsOutOfOrderFailTheLink) {
-  Leader leader("");
-  Encoder encoder(leader.address(), "");
+  Leader leader(kSecret);
+  Encoder encoder(leader.address(), kSecret);
   auto joined = leader.find<EncoderJoined>();
   auto met = encoder.find<LeaderJoined>();
   ASSERT_TRUE(joined && met);

@@ -81,7 +81,8 @@ TEST_F(CudaMemory, OfProductsIsTakenBefore) {
       }
       backend->take_scratch();
       const DType type = backend->activation_dtype();
-      const DeviceBuffer in = backend->allocate(kMostRows * 96 * 4), out = backend->allocate(kMostRows * 200 * 4);
+      const DeviceBuffer in = backend->allocate(kMostRows * 96 * 4),
+                         out = backend->allocate(kMostRows * 200 * 4);
       const DeviceBuffer bias = backend->allocate(200 * 4);
       const emulation::Counts before = emulation::counts();
       for (const Weight& w : weights) {

@@ -71,9 +71,9 @@ int current_device();
 
 // What holds up a server while it works: calls of this process so far, on all of its devices.
 struct Counts {
-  uint64_t stream_waits = 0;   // for everything queued on a stream or a device
+  uint64_t stream_waits = 0;    // for everything queued on a stream or a device
   uint64_t unpinned_reads = 0;  // copies to host memory that is not pinned
-  uint64_t taken = 0;          // device and pinned memory
+  uint64_t taken = 0;           // device and pinned memory
   uint64_t freed = 0;
 };
 Counts counts();

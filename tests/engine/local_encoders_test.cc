@@ -12,7 +12,9 @@ constexpr TimePoint kNow{};
 
 class LocalEncodersTest : public ::testing::Test {
  protected:
-  LocalEncodersTest() : backend_(make_backend({.kind = "cpu", .threads = 1})), buffers_(*backend_, {.buffers = 5, .most_rows = 4, .width = 2, .batch_rows = 20}) {}
+  LocalEncodersTest()
+      : backend_(make_backend({.kind = "cpu", .threads = 1})),
+        buffers_(*backend_, {.buffers = 5, .most_rows = 4, .width = 2, .batch_rows = 20}) {}
 
   static SliceJob job(uint64_t n, int width = 28) {
     auto slice = std::make_shared<Slice>();

@@ -38,7 +38,7 @@ class WaitingRun {
  public:
   WaitingRun(uint64_t seed, Backend& backend)
       : random_(seed),
-        buffers_(backend, {.buffers = 64, .most_rows = kRows + 1, .width = 1}),
+        buffers_(backend, {.buffers = 256, .most_rows = kRows + 1, .width = 1}),
         metrics_("test"),
         store_rows_(kRows * pick(3, 10)),
         cutting_(pick(1, 12)),
