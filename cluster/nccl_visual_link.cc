@@ -18,13 +18,19 @@ using cuda::check_cuda;
 // Between looks at what is under way.
 constexpr Duration kLook = std::chrono::microseconds(50);
 
-// Two threads, the owner's and the link's own, which alone calls NCCL. Transfers pass from the one to the other
-// through a queue; how many have ended, and the state, come back as numbers. The reason of a failure is written
-// before the state says failed, by which time the link's thread is over or was never there.
+// Two threads, the owner's and the link's own, which alone calls NCCL. Transfers pass from the one to the
+// other through a queue; how many have ended, and the state, come back as numbers. The reason of a failure is
+// written before the state says failed, by which time the link's thread is over or was never there.
 class NcclLink final : public VisualLink {
  public:
-  NcclLink(cuda::Backend& backend, Tensor warm, TransportId id, LinkEnd end, Duration meet_limit)
-      : backend_(backend), warm_(warm), id_(std::move(id)), end_(end), meet_limit_(meet_limit) {}
+  NcclLink(cuda::Backend& backend, Tensor warm, TransportId id, LinkEnd end, Duration meet_limit,
+           std::function<void()> on_met)
+      : backend_(backend),
+        warm_(warm),
+        id_(std::move(id)),
+        end_(end),
+        meet_limit_(meet_limit),
+        on_met_(std::move(on_met)) {}
   ~NcclLink() override { abort(); }
 
   bool reaches_device() const override { return true; }
@@ -97,6 +103,7 @@ class NcclLink final : public VisualLink {
     try {
       check_cuda(cudaSetDevice(device), "choosing the device");
       NcclPair pair(id_, end_, warm_, meet_limit_, ending_);
+      if (on_met_) on_met_();
       state_ = LinkState::idle;
       serve(pair);
     } catch (const std::exception& e) {
@@ -120,8 +127,8 @@ class NcclLink final : public VisualLink {
     }
   }
 
-  // The first transfer that is not queued, or none; sleeps while there is nothing to do, which is when nothing
-  // is under way. Without a value: the link ends. The lock is held by nobody who calls NCCL.
+  // The first transfer that is not queued, or none; sleeps while there is nothing to do, which is when
+  // nothing is under way. Without a value: the link ends. The lock is held by nobody who calls NCCL.
   std::optional<Transfer> wait_for_work(bool under_way) {
     std::unique_lock lock(mutex_);
     if (!under_way) asked_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
@@ -134,12 +141,13 @@ class NcclLink final : public VisualLink {
   const TransportId id_;
   const LinkEnd end_;
   const Duration meet_limit_;
+  const std::function<void()> on_met_;
 
   std::atomic<LinkState> state_ = LinkState::connecting;  // connecting, idle or failed
   std::string failure_;
-  uint64_t begun_ = 0;                // the owner's
-  uint64_t seen_ = 0;                 // the owner's, of the next
-  std::atomic<uint64_t> ended_ = 0;   // the link's thread's
+  uint64_t begun_ = 0;               // the owner's
+  uint64_t seen_ = 0;                // the owner's, of the next
+  std::atomic<uint64_t> ended_ = 0;  // the link's thread's
 
   std::atomic<bool> ending_ = false;
   std::mutex mutex_;  // of the queue and the sleep alone
@@ -151,8 +159,8 @@ class NcclLink final : public VisualLink {
 }  // namespace
 
 std::unique_ptr<VisualLink> make_nccl_link(cuda::Backend& backend, Tensor warm, const TransportId& id,
-                                           LinkEnd end, Duration meet_limit) {
-  return std::make_unique<NcclLink>(backend, warm, id, end, meet_limit);
+                                           LinkEnd end, Duration meet_limit, std::function<void()> on_met) {
+  return std::make_unique<NcclLink>(backend, warm, id, end, meet_limit, std::move(on_met));
 }
 
 }  // namespace uhd
