@@ -180,9 +180,13 @@ class ControlServer::Impl {
   // The best link that needs no second connection, named in the welcome; null: there is none.
   std::unique_ptr<VisualLink> direct_link(const Hello& hello, Welcome& welcome) const {
     if (options_.transport && !hello.device.empty() && hello.device != options_.transport->device()) {
-      welcome.link = LinkKind::device;
-      welcome.transport = options_.transport->new_id();
-      return options_.transport->receiver(welcome.transport);
+      try {
+        welcome.transport = options_.transport->new_id();
+        welcome.link = LinkKind::device;
+        return options_.transport->receiver(welcome.transport);
+      } catch (const Error& e) {
+        log_warning("an encoder's rows go by way of the host", "host", hello.host, "reason", e.what());
+      }
     }
     if (hello.world_rank < 0 || !options_.mpi_link) return nullptr;
     std::unique_ptr<VisualLink> mpi = options_.mpi_link(hello.world_rank);

@@ -24,7 +24,7 @@ class DeviceTransport {
   // Names the physical device, whatever its number in this process: two ranks with equal names share one, and
   // cannot be in one group. From any thread.
   virtual std::string device() const = 0;
-  // From any thread.
+  // From any thread. An Error where too many were never met under.
   virtual TransportId new_id() = 0;
   // Collective over the group; returns when all have come. Late or lost ranks are an Error.
   virtual std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size,

@@ -14,12 +14,13 @@ namespace {
 constexpr uint32_t kLeft = 1;
 
 // As it is before the first sum. Ranks learn of it only afterwards.
-DeviceBuffer fresh_buffer(cuda::Backend& backend) {
-  DeviceBuffer buffer = backend.allocate(sizeof(cuda::PeerBuffer));
+cuda::DeviceMemory fresh_buffer(cuda::Backend& backend) {
+  backend.stream();  // the device becomes this thread's
+  cuda::DeviceMemory buffer = cuda::take_device_memory(sizeof(cuda::PeerBuffer), "sums by IPC");
   cuda::PeerFlags flags;
   cuda::fill_flags(flags);
-  constexpr auto kBytes = static_cast<int64_t>(sizeof(flags));
-  backend.upload(buffer.as(DType::u8, {kBytes}), Tensor(&flags, DType::u8, {kBytes}));
+  const Shape bytes{static_cast<int64_t>(sizeof(flags))};
+  backend.upload(Tensor(buffer.get(), DType::u8, bytes), Tensor(&flags, DType::u8, bytes));
   backend.synchronize();
   return buffer;
 }

@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -14,6 +15,11 @@
 
 namespace uhd {
 namespace {
+
+constexpr Duration kMeetLimit = std::chrono::seconds(30);  // of a link
+// NCCL keeps a thread and a socket for each id until its ranks have met, and if they never do for ever. More
+// than the encoders that may join at once.
+constexpr int kMostUnmet = 300;
 
 std::string hex(const cudaUUID_t& uuid) {
   std::string text;
@@ -51,8 +57,10 @@ class NcclTransport final : public DeviceTransport {
   std::string device() const override { return device_; }
 
   TransportId new_id() override {
+    require(*unmet_ < kMostUnmet, "NCCL: ", kMostUnmet, " links were begun and never met; no more are made");
     ncclUniqueId id;
     check_nccl(nccl().get_unique_id(&id), "making an id");
+    ++*unmet_;
     const auto* bytes = reinterpret_cast<const uint8_t*>(&id);
     return {bytes, bytes + sizeof(id)};
   }
@@ -60,13 +68,17 @@ class NcclTransport final : public DeviceTransport {
   std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size,
                                              const ClusterOptions& options) override {
     const Duration step = from_seconds(options.step_deadline_s);
-    return make_nccl_communicator(backend_, id, rank, size, {.wait = step}, {options.ipc_all_reduce, step});
+    auto group =
+        make_nccl_communicator(backend_, id, rank, size, {.wait = step}, {options.ipc_all_reduce, step});
+    if (rank == 0) --*unmet_;
+    return group;
   }
   std::unique_ptr<VisualLink> receiver(const TransportId& id) override {
-    return make_nccl_link(backend_, warm(), id, LinkEnd::receives);
+    return make_nccl_link(backend_, warm(), id, LinkEnd::receives, kMeetLimit,
+                          [unmet = unmet_] { --*unmet; });
   }
   std::unique_ptr<VisualLink> sender(const TransportId& id) override {
-    return make_nccl_link(backend_, warm(), id, LinkEnd::sends);
+    return make_nccl_link(backend_, warm(), id, LinkEnd::sends, kMeetLimit);
   }
 
  private:
@@ -76,6 +88,7 @@ class NcclTransport final : public DeviceTransport {
   const std::string version_;
   const std::string device_;
   const DeviceBuffer warm_;
+  const std::shared_ptr<std::atomic<int>> unmet_ = std::make_shared<std::atomic<int>>(0);  // ids
 };
 
 std::shared_ptr<DeviceTransport> open_transport(Backend& backend) {

@@ -23,8 +23,14 @@ constexpr Duration kLook = std::chrono::microseconds(50);
 // written before the state says failed, by which time the link's thread is over or was never there.
 class NcclLink final : public VisualLink {
  public:
-  NcclLink(cuda::Backend& backend, Tensor warm, TransportId id, LinkEnd end, Duration meet_limit)
-      : backend_(backend), warm_(warm), id_(std::move(id)), end_(end), meet_limit_(meet_limit) {}
+  NcclLink(cuda::Backend& backend, Tensor warm, TransportId id, LinkEnd end, Duration meet_limit,
+           std::function<void()> on_met)
+      : backend_(backend),
+        warm_(warm),
+        id_(std::move(id)),
+        end_(end),
+        meet_limit_(meet_limit),
+        on_met_(std::move(on_met)) {}
   ~NcclLink() override { abort(); }
 
   bool reaches_device() const override { return true; }
@@ -97,6 +103,7 @@ class NcclLink final : public VisualLink {
     try {
       check_cuda(cudaSetDevice(device), "choosing the device");
       NcclPair pair(id_, end_, warm_, meet_limit_, ending_);
+      if (on_met_) on_met_();
       state_ = LinkState::idle;
       serve(pair);
     } catch (const std::exception& e) {
@@ -134,6 +141,7 @@ class NcclLink final : public VisualLink {
   const TransportId id_;
   const LinkEnd end_;
   const Duration meet_limit_;
+  const std::function<void()> on_met_;
 
   std::atomic<LinkState> state_ = LinkState::connecting;  // connecting, idle or failed
   std::string failure_;
@@ -151,8 +159,8 @@ class NcclLink final : public VisualLink {
 }  // namespace
 
 std::unique_ptr<VisualLink> make_nccl_link(cuda::Backend& backend, Tensor warm, const TransportId& id,
-                                           LinkEnd end, Duration meet_limit) {
-  return std::make_unique<NcclLink>(backend, warm, id, end, meet_limit);
+                                           LinkEnd end, Duration meet_limit, std::function<void()> on_met) {
+  return std::make_unique<NcclLink>(backend, warm, id, end, meet_limit, std::move(on_met));
 }
 
 }  // namespace uhd

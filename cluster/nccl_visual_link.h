@@ -2,6 +2,7 @@
 // it.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "base/clock.h"
@@ -20,9 +21,12 @@ namespace uhd {
 // backend's stream never waits for the link, nor a transfer for that stream. NCCL has no tags and checks no
 // counts: the number of rows and their order are agreed by message before.
 //
+// on_met: called by the link's thread once the two have met; may be empty.
+//
 // warm: one f32 of device memory, [1, 1], which all links of a backend may share. It is the caller's, because
 // freeing memory waits for the whole device, and with it for the receives of other links.
 std::unique_ptr<VisualLink> make_nccl_link(cuda::Backend& backend, Tensor warm, const TransportId& id,
-                                           LinkEnd end, Duration meet_limit = std::chrono::seconds(30));
+                                           LinkEnd end, Duration meet_limit = std::chrono::seconds(30),
+                                           std::function<void()> on_met = {});
 
 }  // namespace uhd

@@ -60,9 +60,9 @@ std::string enable_access(int from, int to) {
 }
 
 // Never freed, and reachable, so that no search for leaks takes it for one.
-DeviceBuffer& kept(DeviceBuffer buffer) {
+cuda::DeviceMemory& kept(cuda::DeviceMemory buffer) {
   static std::mutex mutex;
-  static auto& all = *new std::deque<DeviceBuffer>;
+  static auto& all = *new std::deque<cuda::DeviceMemory>;
   std::lock_guard lock(mutex);
   return all.emplace_back(std::move(buffer));
 }
@@ -76,12 +76,12 @@ std::string peer_obstacle(std::span<const PeerCard> cards) {
   return std::any_of(cards.begin(), cards.end(), elsewhere) ? "its ranks are on several hosts" : "";
 }
 
-PeerMemory::PeerMemory(cuda::Backend& backend, DeviceBuffer own, int rank, const Exchange& exchange)
+PeerMemory::PeerMemory(cuda::Backend& backend, cuda::DeviceMemory own, int rank, const Exchange& exchange)
     : backend_(backend), own_(kept(std::move(own))) {
   backend_.stream();  // the device becomes this thread's
-  PeerCard card{this_machine(), this_process(), 0, reinterpret_cast<uint64_t>(own_.data()), {}};
+  PeerCard card{this_machine(), this_process(), 0, reinterpret_cast<uint64_t>(own_.get()), {}};
   cuda::check_cuda(cudaGetDevice(&card.device), "asking for the device");
-  std::string trouble = failure("exporting memory", cudaIpcGetMemHandle(&card.handle, own_.data()));
+  std::string trouble = failure("exporting memory", cudaIpcGetMemHandle(&card.handle, own_.get()));
   const auto cards = exchange_all(exchange, card);
   addresses_.resize(cards.size());
   obstacle_ = peer_obstacle(cards);

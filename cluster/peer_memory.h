@@ -31,10 +31,11 @@ std::string peer_obstacle(std::span<const PeerCard> cards);
 
 class PeerMemory {
  public:
-  // `own` is allocated by itself, 64 KiB or more, and holds what the others may see. It is kept until the
-  // process ends, since another rank may have it open. Collective over the group; returns when every rank has
-  // tried to reach every buffer.
-  PeerMemory(cuda::Backend& backend, DeviceBuffer own, int rank, const Exchange& exchange);
+  // `own` holds what the others may see: 64 KiB or more, never a part of what a rank took in one piece,
+  // because IPC hands out whole allocations, from their first byte. It is kept until the process ends, since
+  // another rank may have it open. Collective over the group; returns when every rank has tried to reach
+  // every buffer.
+  PeerMemory(cuda::Backend& backend, cuda::DeviceMemory own, int rank, const Exchange& exchange);
   // Gives up the others' buffers: no work queued here may use them any more.
   ~PeerMemory();
   PeerMemory(const PeerMemory&) = delete;
@@ -48,7 +49,7 @@ class PeerMemory {
   std::string open(std::span<const PeerCard> cards, int rank);
 
   cuda::Backend& backend_;
-  DeviceBuffer& own_;
+  cuda::DeviceMemory& own_;
   std::vector<void*> addresses_;
   std::vector<void*> opened_;  // by IPC
   std::string obstacle_;

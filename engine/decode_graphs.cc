@@ -16,6 +16,13 @@ DecodeGraphs::DecodeGraphs(Backend& backend, const Communicator& group, const St
   if (group.recordable() && backend.record([] {}) != nullptr) max_sequences_ = limits.max_sequences;
 }
 
+std::vector<int> DecodeGraphs::batch_sizes(int max_sequences) {
+  std::vector<int> sizes;
+  for (int size = 1; size < max_sequences; size *= 2) sizes.push_back(size);
+  sizes.push_back(max_sequences);
+  return sizes;
+}
+
 int DecodeGraphs::batch_size(size_t sequences) const {
   return std::min(static_cast<int>(std::bit_ceil(sequences)), max_sequences_);
 }

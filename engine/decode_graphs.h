@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "model/language/forward_input.h"
@@ -32,6 +33,8 @@ class DecodeGraphs {
   void run(int64_t rows, int variant, const std::function<void()>& queue);
 
   size_t recorded() const { return recordings_.size(); }
+  // The batch sizes of up to so many sequences, recorded or not.
+  static std::vector<int> batch_sizes(int max_sequences);
 
  private:
   int batch_size(size_t sequences) const;

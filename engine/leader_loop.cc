@@ -46,6 +46,7 @@ LeaderLoop::LeaderLoop(LeaderParts parts)
       watchdog_(from_seconds(parts_.step_deadline_s),
                 [this](uint64_t step) { ranks_lost(message("step ", step, " did not end in time")); }) {
   if (parts_.options.seed == 0) parts_.options.seed = drawn_seed();
+  parts_.worker->warm_up(watchdog_);
   {
     Lock lock(streams_);
     last_step_ = Clock::now() - std::chrono::hours(1);

@@ -52,7 +52,7 @@ struct LeaderParts {
 // log has the rest. Only what the ranks' steps need ends the engine: then every stream ends with an error.
 class LeaderLoop final : public Engine {
  public:
-  // Runs a first step on all ranks; a rank that does not answer is an Error.
+  // Runs first steps on all ranks; a rank that does not answer is an Error.
   explicit LeaderLoop(LeaderParts parts);
   // Ends running requests as cancelled and tells the other LLM ranks to stop.
   ~LeaderLoop() override;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+#include "engine/memory_plan.h"
+
 namespace uhd {
 
 namespace {
@@ -83,6 +86,60 @@ std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
   return sampler_.take(rows);
 }
 
+// Of several ranks each power of two, because NCCL connects them anew for other sizes of sums; then what
+// decodes, by every choice.
+std::vector<StepPlan> LlmWorker::first_steps() const {
+  const StepLimits& limits = sizes_.step;
+  const auto page = static_cast<int32_t>(sizes_.pages);
+  const int most = static_cast<int>(
+      std::min(int64_t{limits.max_tokens}, int64_t{limits.max_context} * limits.max_sequences));
+  std::vector<StepPlan> plans(1);
+  const int visual = std::min({sizes_.max_piece_rows, sizes_.visual_rows, most});
+  plans[0].input = prompt_input(most, visual, true, limits, page);
+  if (visual > 0) {
+    plans[0].placements.resize(1);
+    for (int32_t row = 0; row < visual; ++row) plans[0].placements[0].rows.push_back(row);
+  }
+  const int factor = group_.size() > 1 ? 2 : most;
+  for (int tokens = 1; tokens < most; tokens *= factor) {
+    plans.emplace_back().input = prompt_input(tokens, 0, false, limits, page);
+  }
+  for (const int size : DecodeGraphs::batch_sizes(limits.max_sequences)) {
+    for (const Choice choice : {Choice::greedy, Choice::drawn, Choice::by_host}) {
+      StepPlan& plan = plans.emplace_back();
+      plan.choice = choice;
+      plan.input = decode_input(size, page, limits.page_size);
+      if (choice == Choice::drawn) plan.input.draws.assign(static_cast<size_t>(size * kDrawWords), 0);
+    }
+  }
+  return plans;
+}
+
+void LlmWorker::warm_up(Watchdog& watchdog) {
+  if (backend_.host_memory()) return;
+  const TimePoint begin = Clock::now();
+  const size_t free = backend_.free_memory();
+  llama_->prepare(sizes_.step, workspace_);
+  backend_.synchronize();
+  const std::vector<SampleRow> rows(static_cast<size_t>(sizes_.step.max_sequences));
+  for (const StepPlan& plan : first_steps()) {
+    watchdog.started(plan.number);
+    // The rows of the store stand for a slice's: they go where they are.
+    std::vector<Tensor> pieces;
+    if (group_.rank() == 0 && !plan.placements.empty())
+      pieces.push_back(store_.rows().slice_rows(0, static_cast<int64_t>(plan.placements[0].rows.size())));
+    launch(plan, pieces);
+    finish(std::span(rows).first(plan.input.sample_at.size()));
+    watchdog.finished();
+  }
+  backend_.synchronize();
+  const size_t left = backend_.free_memory();
+  log_info(message(
+      "memory of LLM rank ", group_.rank(), ": ", graphs_->recorded(), " recorded steps and libraries ",
+      bytes_text(static_cast<int64_t>(free - std::min(free, left))), ", left ",
+      bytes_text(static_cast<int64_t>(left)), ", first steps took ", seconds(Clock::now() - begin), " s"));
+}
+
 // Tokens that the host draws must be known before anything else is queued.
 bool LlmWorker::may_stay_under_way(const StepPlan& plan) const {
   return overlap_ && plan.choice != Choice::by_host && !plan.input.sample_at.empty();
@@ -96,6 +153,7 @@ void LlmWorker::follow(PlanChannel& plans, Watchdog& watchdog, Duration silence)
   constexpr Duration kIdle = std::chrono::seconds(1);
   StepPlan plan;
   Duration quiet{};
+  warm_up(watchdog);
   for (;;) {
     const std::optional<std::vector<std::byte>> bytes = plans.receive(launched_.empty() ? kIdle : kSoon);
     if (!bytes) {

@@ -38,6 +38,11 @@ class LlmWorker {
   void take_pages(int pages);
   const WorkerSizes& sizes() const { return sizes_; }
 
+  // On a device: steps of every kind and size, so that what only a first use makes (recordings, plans of
+  // products, code, connections of ranks) is made before there are requests, and what it takes of the device
+  // is told in the log. Collective over the group. Nothing on the host.
+  void warm_up(Watchdog& watchdog);
+
   // Queues a step on the device and waits for nothing. Leader: `pieces` are the rows to place, in the order
   // of plan.placements; other ranks pass none.
   void launch(const StepPlan& plan, std::span<const Tensor> pieces);
@@ -48,14 +53,15 @@ class LlmWorker {
   // Whether a step may stay unfinished while the next is launched; if not, it is finished first.
   bool may_stay_under_way(const StepPlan& plan) const;
 
-  // Other ranks: carries out plans until the leader says stop. A lost leader is an Error, and so is one that
-  // sends no plan for `silence` while nothing is under way. The watchdog is told of each step, as the
-  // leader's is.
+  // Other ranks: warms up, then carries out plans until the leader says stop. A lost leader is an Error, and
+  // so is one that sends no plan for `silence` while nothing is under way. The watchdog is told of each step,
+  // as the leader's is.
   void follow(PlanChannel& plans, Watchdog& watchdog, Duration silence);
 
  private:
   void place(const StepPlan& plan, std::span<const Tensor> pieces);
   void compute(const StepPlan& plan);
+  std::vector<StepPlan> first_steps() const;
   void finish_watched(Watchdog& watchdog);
 
   Backend& backend_;

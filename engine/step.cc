@@ -78,17 +78,46 @@ void build_forward_input(ForwardInput& input, const Batch& batch, int page_size,
   if (std::ranges::all_of(input.drawn_at, [](int32_t at) { return at < 0; })) input.drawn_at.clear();
 }
 
-ForwardInput probe_input(int32_t page, int page_size) {
+ForwardInput prompt_input(int tokens, int visual, bool samples, const StepLimits& limits, int32_t page) {
   ForwardInput input;
-  input.ids = {0};
-  input.positions = {0};
-  input.slots = {page * page_size};
-  input.q_offsets = {0, 1};
-  input.kv_lengths = {1};
-  input.page_table = {page};
-  input.max_pages = 1;
-  input.sample_at = {0};
+  input.q_offsets = {0};
+  for (int first = 0; first < tokens; first = input.q_offsets.back()) {
+    const int count = std::min(tokens - first, limits.max_context);
+    for (int position = 0; position < count; ++position) {
+      input.positions.push_back(position);
+      input.slots.push_back(page * limits.page_size + position % limits.page_size);
+    }
+    input.q_offsets.push_back(first + count);
+    input.kv_lengths.push_back(count);
+    if (samples) input.sample_at.push_back(first + count - 1);
+  }
+  input.ids.assign(input.positions.size(), 0);
+  const int longest = std::min(tokens, limits.max_context);
+  input.max_pages = (longest + limits.page_size - 1) / limits.page_size;
+  input.page_table.assign(input.kv_lengths.size() * static_cast<size_t>(input.max_pages), page);
+  for (int row = 0; row < visual; ++row) {
+    input.visual_at.push_back(row);
+    input.visual_rows.push_back(row);
+  }
   return input;
 }
+
+ForwardInput decode_input(int sequences, int32_t page, int page_size) {
+  const auto rows = static_cast<size_t>(sequences);
+  ForwardInput input;
+  input.ids.assign(rows, 0);
+  input.positions.assign(rows, 0);
+  input.slots.assign(rows, page * page_size);
+  input.kv_lengths.assign(rows, 1);
+  input.page_table.assign(rows, page);
+  input.max_pages = 1;
+  for (int32_t row = 0; row <= sequences; ++row) {
+    input.q_offsets.push_back(row);
+    if (row < sequences) input.sample_at.push_back(row);
+  }
+  return input;
+}
+
+ForwardInput probe_input(int32_t page, int page_size) { return decode_input(1, page, page_size); }
 
 }  // namespace uhd

@@ -9,6 +9,7 @@
 
 #include "base/archive.h"
 #include "model/language/forward_input.h"
+#include "model/language/llama.h"
 #include "model/language/sampler.h"
 #include "scheduler/batch.h"
 
@@ -46,6 +47,12 @@ void serialize(Archive& archive, StepPlan& x) {
 // their memory.
 using VisualRowsOf = std::function<std::span<const int32_t>(RequestId, int span)>;
 void build_forward_input(ForwardInput& input, const Batch& batch, int page_size, const VisualRowsOf& rows_of);
+
+// Steps of every kind and size that the limits allow, on a page that no sequence holds: `tokens` rows of
+// prompts, of which the last of each sequence is sampled where `samples` says so, `visual` of them from the
+// first rows of the visual store; or the next token of each of `sequences`.
+ForwardInput prompt_input(int tokens, int visual, bool samples, const StepLimits& limits, int32_t page);
+ForwardInput decode_input(int sequences, int32_t page, int page_size);
 
 // One token on a page of its own that no sequence holds: the smallest real step, to see that all ranks
 // answer.

@@ -182,6 +182,9 @@ class Backend {
 
   // [T,N] = [T,K]·[N,K]ᵀ + bias, then the epilogue. out may be f32 where x is bf16 (logits).
   virtual void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options = {}) = 0;
+  // What only the first product of these shapes would make: plans, memory, code on the device. out holds
+  // anything afterwards. Nothing on the host.
+  virtual void prepare_matmul(Tensor, Tensor, const Weight&, const MatmulOptions& = {}) {}
   // out [T,H] from table [V,H] (f32, bf16 or f16); ids outside [first_id, first_id + V) give zero rows.
   virtual void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) = 0;
   // out = x / rms(x) · w; w f32 [H].

@@ -263,6 +263,13 @@ void Backend::matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions&
   if (out.elements() != 0) matmul_.run(out, x, w, options);
 }
 
+void Backend::prepare_matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
+  contracts::matmul(out, x, w, options);
+  check_not_recording("a first product");
+  stream();
+  matmul_.prepare(out, x, w, options);
+}
+
 void Backend::embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) {
   contracts::embed(out, table, ids, first_id);
   cuda::embed(stream(), out, table, ids, first_id);

@@ -62,6 +62,7 @@ class Backend final : public uhd::Backend {
   void take_scratch() override;
 
   void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
+  void prepare_matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
   void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
   void rms_norm(Tensor out, Tensor x, Tensor w, float eps) override;
   void add_rms_norm(Tensor residual, Tensor x, Tensor w, Tensor out, float eps) override;

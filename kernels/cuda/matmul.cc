@@ -43,6 +43,14 @@ void Matmul::run(Tensor out, Tensor x, const Weight& w, const MatmulOptions& opt
           options);
 }
 
+void Matmul::prepare(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
+  struct Mark {
+    bool& set;
+    ~Mark() { set = false; }
+  } const mark{preparing_ = true};
+  run(out, x, w, options);
+}
+
 void Matmul::quantized_product(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
   if (out.rows() <= kFewRows) {
     const bool add = options.epilogue == Epilogue::add;
@@ -59,7 +67,7 @@ void Matmul::quantized_product(Tensor out, Tensor x, const Weight& w, const Matm
   for (int64_t first = 0; first < w.n; first += most) {
     const int64_t count = std::min(most, w.n - first);
     const Tensor part(expanded, DType::bf16, {count, w.k}, stride);
-    expand(stream_, part, w, first);
+    if (!preparing_) expand(stream_, part, w, first);
     const Tensor bias = options.bias.empty() ? Tensor() : options.bias.slice_rows(first, count);
     product(out.slice_columns(first, count), x, part, {.bias = bias, .epilogue = options.epilogue});
   }
@@ -74,7 +82,7 @@ void Matmul::product_of_codes(Tensor out, Tensor x, const Weight& w, const Matmu
   auto* const codes_at = static_cast<std::byte*>(
       take(codes_, std::bit_ceil(code_bytes + static_cast<size_t>(rows) * sizeof(float))));
   const Tensor codes(codes_at, DType::u8, {rows, columns}), scales(codes_at + code_bytes, DType::f32, {rows});
-  quantize_rows(stream_, codes, scales, x, w.format);
+  if (!preparing_) quantize_rows(stream_, codes, scales, x, w.format);
 
   const int64_t output_bytes = rows * static_cast<int64_t>(sizeof(float));
   const int64_t most = outputs_at_once(w.n, output_bytes, part_bytes_);
@@ -87,6 +95,7 @@ void Matmul::product_of_codes(Tensor out, Tensor x, const Weight& w, const Matmu
     const Tensor sums(sums_at, whole ? DType::i32 : DType::f32, {rows, multiplied});
     multiply(w.format, sums, codes, held.slice_rows(first, multiplied), {}, false, false);
     const Tensor bias = options.bias.empty() ? Tensor() : options.bias.slice_rows(first, count);
+    if (preparing_) continue;
     scale_sums(stream_, out.slice_columns(first, count), sums, scales, weight_scales.slice_rows(first, count),
                bias, add);
   }
@@ -154,16 +163,24 @@ bool Matmul::multiply(WeightFormat in, Tensor out, Tensor x, Tensor w, Tensor bi
     check(gelu_tanh, plan.refusal());
     return false;
   }
+  if (preparing_ && !prepared_.insert(plan.code()).second) return true;
   plan.run(handle_.get(), out.raw(), x.raw(), w.raw(), bias.raw(), workspace_.memory, stream_);
   return true;
 }
 
 const MatmulPlan& Matmul::plan_for(const PlanKey& key, const void* bias) {
   const auto found = plans_.find(key);
-  if (found != plans_.end()) return *found->second;
-  if (plans_.size() >= kMostPlans) plans_.clear();  // launches under way hold what they need of a plan
+  if (found != plans_.end()) {
+    uses_.splice(uses_.begin(), uses_, found->second.use);
+    return *found->second.plan;
+  }
   auto plan = std::make_unique<MatmulPlan>(handle_.get(), key, bias, kWorkspaceBytes);
-  return *plans_.emplace(key, std::move(plan)).first->second;
+  if (plans_.size() >= kMostPlans) {  // launches under way hold what they need of a plan
+    plans_.erase(uses_.back());
+    uses_.pop_back();
+  }
+  uses_.push_front(key);
+  return *plans_.emplace(key, Kept{std::move(plan), uses_.begin()}).first->second.plan;
 }
 
 Tensor Matmul::converted(Tensor x, DType dtype, Scratch& scratch) {

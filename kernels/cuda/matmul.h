@@ -4,8 +4,10 @@
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
+#include <list>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -39,9 +41,9 @@ constexpr int64_t weight_stride(int64_t k, WeightFormat format) {
 // are scaled on their way to out. Rows of int8 may have up to 131072 inputs, so that sums fit 32 bits.
 //
 // A plan holds descriptors and the algorithm that the heuristic names; one is made at the first use of its
-// shapes, which must not be under stream capture. Scratch memory that was not lent grows at first use too and
-// is kept until the end, because a captured graph may still name it. Not thread-safe; belongs to its stream's
-// thread.
+// shapes, which must not be under stream capture; of too many, the one whose last use is longest ago goes.
+// Scratch memory that was not lent grows at first use too and is kept until the end, because a captured graph
+// may still name it. Not thread-safe; belongs to its stream's thread.
 class Matmul {
  public:
   explicit Matmul(cudaStream_t stream, bool quantize_activations = false, int64_t part_bytes = kPartBytes);
@@ -50,6 +52,9 @@ class Matmul {
   Matmul& operator=(const Matmul&) = delete;
 
   void run(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
+  // Makes what the first run of such a product makes: its plans, scratch memory, and, by running one product
+  // of each kind, code on the device. out holds anything afterwards.
+  void prepare(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
 
   // Scratch memory that outlives this, by its use; before anything is captured.
   void lend(const ProductScratch& bytes, const std::array<void*, kScratchUses>& memory);
@@ -90,7 +95,14 @@ class Matmul {
   Scratch sums_;         // the result of f32 weights on its way to bf16, and of codes
   Scratch expanded_;     // quantized weights in bf16
   Scratch codes_;        // quantized activations, then their scales
-  std::unordered_map<PlanKey, std::unique_ptr<MatmulPlan>, PlanKeyHash> plans_;
+  struct Kept {
+    std::unique_ptr<MatmulPlan> plan;
+    std::list<PlanKey>::iterator use;
+  };
+  std::unordered_map<PlanKey, Kept, PlanKeyHash> plans_;
+  std::list<PlanKey> uses_;  // the last first
+  bool preparing_ = false;
+  std::unordered_set<uint64_t> prepared_;  // MatmulPlan::code of what has run since
 };
 
 }  // namespace uhd::cuda

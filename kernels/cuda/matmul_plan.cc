@@ -161,6 +161,26 @@ void MatmulPlan::choose(cublasLtHandle_t handle, size_t workspace_bytes) {
   workspace_bytes_ = best.workspaceSize;
 }
 
+uint64_t MatmulPlan::code() const {
+  size_t hash = std::hash<int>()(static_cast<int>(key_.out) | static_cast<int>(key_.in) << 4 |
+                                 static_cast<int>(epilogue_of(key_)) << 8);
+  const auto add = [&](cublasLtMatmulAlgoConfigAttributes_t attribute,
+                       auto value) {  // of the attribute's type
+    size_t written = 0;
+    cublasLtMatmulAlgoConfigGetAttribute(&algorithm_, attribute, &value, sizeof(value), &written);
+    hash = (hash ^ static_cast<uint64_t>(value)) * 0x9e3779b97f4a7c15u;
+  };
+  add(CUBLASLT_ALGO_CONFIG_ID, int32_t{0});
+  add(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, int32_t{0});
+  for (const auto attribute : {CUBLASLT_ALGO_CONFIG_TILE_ID, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
+                               CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION,
+                               CUBLASLT_ALGO_CONFIG_STAGES_ID})
+    add(attribute, uint32_t{0});
+  add(CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, uint16_t{0});
+  add(CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, uint16_t{0});
+  return hash;
+}
+
 void MatmulPlan::destroy() noexcept {
   if (out_ != nullptr) cublasLtMatrixLayoutDestroy(out_);
   if (x_ != nullptr) cublasLtMatrixLayoutDestroy(x_);

@@ -15,8 +15,9 @@ namespace uhd::cuda {
 void check_cublas(cublasStatus_t status, std::string_view call);
 
 // What a plan depends on. Alignments are those of the pointers, in bytes, at most kMostAlignment: an
-// algorithm chosen for aligned memory must not meet any other.
-constexpr uint32_t kMostAlignment = 256;
+// algorithm chosen for aligned memory must not meet any other. No access is wider than 16 bytes; a workspace
+// gives 64, and equal products of a step share a plan wherever in it they lie.
+constexpr uint32_t kMostAlignment = 64;
 uint32_t alignment_of(const void* pointer);
 
 struct PlanKey {
@@ -55,6 +56,9 @@ class MatmulPlan {
   // Whether there is an algorithm; if not, why, with the shapes.
   bool usable() const { return refusal_.empty(); }
   const std::string& refusal() const { return refusal_; }
+  // Names the code that run() needs on the device, as far as the algorithm tells: equal for plans that share
+  // it.
+  uint64_t code() const;
 
   // Memory as the key described it. In order on the stream.
   void run(cublasLtHandle_t handle, void* out, const void* x, const void* w, const void* bias,

@@ -9,6 +9,9 @@
 
 namespace uhd {
 
+// Plans for all of them are made in less than a second, and kept (kernels/cuda/matmul.cc).
+constexpr int kMostPreparedTokens = 768;
+
 // Tensors of one forward pass. T tokens, H hidden.
 struct Llama::Step {
   Tensor hidden;     // [T, H] the residual stream
@@ -184,10 +187,8 @@ StepInputs Llama::upload(const ForwardInput& in, Tensor visual, Tensor drawn, co
   return inputs;
 }
 
-void Llama::compute(Tensor logits, const StepInputs& in, KvCache& cache, Workspace& workspace) {
-  const Workspace::Scope scope(workspace);
+Llama::Step Llama::take_step(int64_t t, Workspace& workspace) const {
   const DType dtype = backend_.activation_dtype();
-  const int64_t t = in.ids.rows();
   const int64_t h = config_.hidden, d = config_.head_dim;
   Step step;
   step.hidden = workspace.take(dtype, {t, h});
@@ -197,6 +198,31 @@ void Llama::compute(Tensor logits, const StepInputs& in, KvCache& cache, Workspa
   step.attended = workspace.take(dtype, {t, shard_.heads * d});
   step.gate_up = workspace.take(dtype, {t, 2 * shard_.units});
   step.activated = workspace.take(dtype, {t, shard_.units});
+  return step;
+}
+
+void Llama::prepare(const StepLimits& limits, Workspace& workspace) {
+  const Layer& layer = layers_.front();
+  for (int t = std::min(limits.max_tokens, kMostPreparedTokens); t > 0; --t) {
+    const Workspace::Scope scope(workspace);
+    const Step step = take_step(t, workspace);
+    backend_.prepare_matmul(step.qkv, step.normed, layer.qkv, {.bias = layer.qkv_bias.view});
+    backend_.prepare_matmul(step.delta, step.attended, layer.out);
+    backend_.prepare_matmul(step.gate_up, step.normed, layer.gate_up);
+    backend_.prepare_matmul(step.delta, step.activated, layer.down);
+  }
+  for (int64_t n = limits.max_sequences; n > 0; --n) {
+    const Workspace::Scope scope(workspace);
+    const Tensor last = workspace.take(backend_.activation_dtype(), {n, config_.hidden});
+    backend_.prepare_matmul(workspace.take(DType::f32, {n, shard_.ids}), last, head_);
+  }
+}
+
+void Llama::compute(Tensor logits, const StepInputs& in, KvCache& cache, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const DType dtype = backend_.activation_dtype();
+  const int64_t h = config_.hidden;
+  Step step = take_step(in.ids.rows(), workspace);
   step.positions = in.positions;
   step.slots = in.slots;
   step.spans = in.spans;

@@ -59,6 +59,10 @@ class Llama {
   // recordable and nobody observes. logits as above, of the caller; empty without samples.
   void compute(Tensor logits, const StepInputs& inputs, KvCache& cache, Workspace& workspace);
 
+  // Makes what the first step of each size within the limits would make for its products, by this rank alone,
+  // from the largest down. Steps of more than 768 tokens are left to their first use.
+  void prepare(const StepLimits& limits, Workspace& workspace);
+
   // Stages: "hidden.L" is the input of layer L; "final_norm".
   void observe(StageObserver observer) { observer_ = std::move(observer); }
 
@@ -74,6 +78,7 @@ class Llama {
   };
   struct Step;
 
+  Step take_step(int64_t tokens, Workspace& workspace) const;
   Layer load_layer(const std::string& prefix, Loader& loader) const;
   void embed(const StepInputs& inputs, Tensor hidden, Workspace& workspace);
   void attention(const Layer& layer, Step& step, KvLayer pages);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <latch>
+#include <mutex>
+#include <set>
 #include <thread>
 
 #include "engine/model_files.h"
@@ -95,6 +97,30 @@ bool pages_come_back(const Engine& engine) {
   return all();
 }
 
+// What is made, taken or asked for, by names of calls.
+class FirstUses {
+ public:
+  FirstUses() {
+    emulation::watch_cuda([this](std::string_view call) {
+      if (call == "cudaGraphLaunch") return;
+      const std::lock_guard lock(mutex_);
+      seen_.emplace(call);
+    });
+  }
+  ~FirstUses() { emulation::watch_cuda({}); }
+  FirstUses(const FirstUses&) = delete;
+  FirstUses& operator=(const FirstUses&) = delete;
+
+  std::set<std::string> seen() {
+    const std::lock_guard lock(mutex_);
+    return seen_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<std::string> seen_;
+};
+
 class CudaEngine : public testing::TestWithParam<Form> {
  protected:
   CudaEngine() { emulation::set_devices(4); }
@@ -150,6 +176,19 @@ INSTANTIATE_TEST_SUITE_P(Forms, CudaEngine,
                                          Form{"TwoRanksByIpc", 2, true, true, "on"}),
                          [](const auto& test) { return test.param.name; });
 
+// Whatever only a first use makes is made before there are requests.
+TEST_P(CudaEngine, MakesNothingForTheFirstTimeOnceItServes) {
+  FirstUses at_start;
+  const auto engine = this->engine();
+  EXPECT_THAT(at_start.seen(), testing::Contains("cublasLtMatmulAlgoGetHeuristic"));
+  EXPECT_EQ(at_start.seen().contains("cudaStreamBeginCapture"), GetParam().graphs);
+  FirstUses later;
+  answers(*engine, requests());
+  for (const int prompt : {1, 2, 7, 13, 24, 30}) answers(*engine, {greedy(prompt, 2)});
+  EXPECT_TRUE(becomes_idle(*engine));
+  EXPECT_THAT(later.seen(), testing::IsEmpty());
+}
+
 // A rank that hangs, and is told of by nothing: the others end in the time of a step, streams with an error,
 // though their steps are recorded; and nothing is left that hangs.
 TEST(CudaEngines, EndWhenARankHangs) {
@@ -157,7 +196,7 @@ TEST(CudaEngines, EndWhenARankHangs) {
     emulation::set_devices(4);
     std::latch ended(1);
     ClusterOptions cluster = ranks(2, 0);
-    cluster.step_deadline_s = 4;
+    cluster.step_deadline_s = 15;
     const auto engine = make_engine(options_of({}, "cuda"), cluster);
     const Submitted first = submit(*engine, greedy(5, 50));
     first.answer->wait_for_tokens(3);
@@ -187,7 +226,10 @@ TEST(CudaEngines, AnswerWithQuantizedActivations) {
   // One by one: which rows stand together decides what becomes codes.
   const auto found = [&] {
     const auto engine = make_engine(options, ranks(1, 0));
-    return Ids{answers(*engine, {greedy(45, 6)})[0], answers(*engine, {greedy(40, 4)})[0]};
+    FirstUses later;
+    const Ids ids{answers(*engine, {greedy(45, 6)})[0], answers(*engine, {greedy(40, 4)})[0]};
+    EXPECT_THAT(later.seen(), testing::IsEmpty());
+    return ids;
   };
   const Ids recorded = found();
   options.backend.graphs = options.overlap = false;

@@ -192,6 +192,32 @@ TEST(MatmulCache, KeepsOnePlanForEqualShapesAndAlignments) {
   backend.synchronize();
 }
 
+// A number of shapes without end pushes out those that nobody uses, and no other.
+TEST(MatmulCache, KeepsThePlansThatAreUsed) {
+  constexpr int64_t kShapes = 5000;
+  cuda::Backend backend({.kind = "cuda", .compute = WeightFormat::f32});
+  const std::vector<float> one{1};
+  const Weight w = backend.pack(Tensor::of(one.data(), {1, 1}), WeightFormat::f32, {});
+  const DeviceBuffer x = backend.allocate(kShapes * sizeof(float)), out = backend.allocate(x.bytes());
+  cudaMemsetAsync(x.data(), 0, x.bytes(), backend.stream());
+  cuda::Matmul matmul(backend.stream());
+  int asked = 0;
+  emulation::watch_cuda([&](std::string_view call) { asked += call == "cublasLtMatmulAlgoGetHeuristic"; });
+  const auto prepare = [&](int64_t rows) {
+    matmul.prepare(out.as(DType::f32, {rows, 1}), x.as(DType::f32, {rows, 1}), w, {});
+  };
+  for (int64_t rows = 2; rows <= kShapes; ++rows) {
+    prepare(rows);
+    if (rows % 1000 == 0) prepare(1);
+  }
+  EXPECT_EQ(asked, kShapes) << "the shape in use was asked for once";
+  EXPECT_LT(matmul.plans(), size_t{kShapes});
+  prepare(2);
+  EXPECT_EQ(asked, kShapes + 1);
+  emulation::watch_cuda({});
+  backend.synchronize();
+}
+
 TEST(MatmulParts, OfQuantizedOutputsGiveTheWhole) {
   constexpr int64_t kRows = 40, kOutputs = 300, kInputs = 33;  // parts of 128 outputs
   cuda::Backend backend({.kind = "cuda", .compute = WeightFormat::f32});

@@ -66,7 +66,7 @@ void serve_id(Socket listener, uint64_t magic) {
   std::vector<Socket> ranks;
   std::vector<Card> cards;
   while (cards.empty() || cards.size() < static_cast<size_t>(cards[0].size)) {
-    Socket rank = listener.accept(given_up);
+    Socket rank = listener.accept(given_up, 2000);
     Card card;
     if (!rank.open() || given_up()) return;
     if (!rank.receive_all(&card, sizeof(card), given_up) || card.magic != magic) continue;

@@ -27,10 +27,10 @@ int new_socket() {
   return fd;
 }
 
-bool readable(int fd, const GivenUp& given_up) {
+bool readable(int fd, const GivenUp& given_up, int look_ms = 20) {
   while (!given_up()) {
     pollfd wanted{fd, POLLIN, 0};
-    if (::poll(&wanted, 1, 20) > 0) return true;
+    if (::poll(&wanted, 1, look_ms) > 0) return true;
   }
   return false;
 }
@@ -68,8 +68,8 @@ uint16_t Socket::port() const {
   return ntohs(address.sin_port);
 }
 
-Socket Socket::accept(const GivenUp& given_up) const {
-  if (!readable(fd_, given_up)) return Socket();
+Socket Socket::accept(const GivenUp& given_up, int look_ms) const {
+  if (!readable(fd_, given_up, look_ms)) return Socket();
   const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
   const int yes = 1;
   if (fd >= 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));

@@ -28,7 +28,8 @@ class Socket {
   bool open() const { return fd_ >= 0; }
   int fd() const { return fd_; }
   uint16_t port() const;
-  Socket accept(const GivenUp& given_up) const;
+  // Looks at given_up every so many milliseconds.
+  Socket accept(const GivenUp& given_up, int look_ms = 20) const;
 
   // Whole messages; false: the other side is gone, or given up.
   bool send_all(const void* data, size_t bytes) const;

@@ -14,6 +14,7 @@
 #include <set>
 #include <thread>
 
+#include "cluster/nccl_plugin.h"
 #include "cluster/staged_visual_link.h"
 #include "cluster/tcp_visual_link.h"
 #include "tests/cluster/communicator_contract.h"
@@ -21,6 +22,8 @@
 #include "tests/cuda/nccl_ranks.h"
 #include "tests/cuda/nccl_watch.h"
 #include "tests/cuda/streams.h"
+
+extern "C" const uhd::NcclPlugin uhd_nccl_plugin;
 
 namespace uhd {
 namespace {
@@ -299,6 +302,35 @@ TEST_F(NcclLinks, LeaveNoCommunicatorBehind) {
   }
   receiver_.reset();
   EXPECT_EQ(emulation::nccl_holdings().communicators, before);
+}
+
+// Each id costs NCCL a thread and a socket until both ends have come: those of encoders that die between
+// Hello and link are not made without end.
+TEST_F(NcclLinks, AreNotBegunWithoutEnd) {
+  const auto transport = uhd_nccl_plugin.open(*leader_);
+  const int before = emulation::nccl_holdings().ids;
+  int made = 0;
+  const std::string refusal = thrown([&] {
+    for (; made < 1000; ++made) transport->new_id();
+  });
+  EXPECT_THAT(refusal, testing::HasSubstr("never met"));
+  EXPECT_EQ(emulation::nccl_holdings().ids, before + made);
+  EXPECT_GT(made, 256);  // encoders that may join at once
+}
+
+TEST_F(NcclLinks, ThatHaveMetMakeRoomForOthers) {
+  const auto leaders = uhd_nccl_plugin.open(*leader_), encoders = uhd_nccl_plugin.open(*encoder_);
+  for (int i = 0; i < 3; ++i) {
+    const int before = emulation::nccl_holdings().ids;
+    const TransportId id = leaders->new_id();
+    receiver_ = leaders->receiver(id);
+    sender_ = encoders->sender(id);
+    leave(LinkState::connecting);
+    EXPECT_EQ(receiver_->poll(), LinkState::idle) << receiver_->failure();
+    EXPECT_EQ(emulation::nccl_holdings().ids, before);
+  }
+  receiver_.reset();
+  sender_.reset();
 }
 
 TEST_F(NcclLinks, FailWhenTheCountsDiffer) {

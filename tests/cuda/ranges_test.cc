@@ -64,6 +64,8 @@ std::vector<std::string> heard_of(const Request& request) {
   emulation::set_devices(1);
   EngineOptions options = tiny_options(golden_case("uhd-v1-tiny/golden_text").model);
   options.backend.kind = "cuda";
+  options.token_budget = 48;  // all sizes are run at start
+  options.max_running = 2;
   {
     const auto engine = make_engine(options, ranks(1, 0));
     EXPECT_EQ(submit(*engine, request).answer->wait().ids.size(),

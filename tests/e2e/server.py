@@ -27,7 +27,9 @@ COMMON = ["--net.port=0", "--backend.threads=1", f"--model.path={TINY}", "--mode
 MPIRUN = ["mpirun", "--bind-to", "none", "--oversubscribe", "-n", "4"]
 TP2_ENC2 = ["--config", str(ROOT / "configs/tp2-enc2.yaml")]
 # Slices as small as the checkpoint allows; ranks share two cores with an emulated device each.
-CUDA = ["--backend.kind=cuda", "--cluster.lost_after_s=60", "--cluster.job_deadline_s=600", "--cluster.step_deadline_s=600"]
+# Small steps: all sizes of them are run at start.
+CUDA = ["--backend.kind=cuda", "--engine.token_budget=64", "--engine.max_running=4",
+    "--cluster.lost_after_s=60", "--cluster.job_deadline_s=600", "--cluster.step_deadline_s=600"]
 KEY = "key-of-the-tests"
 
 
