@@ -49,8 +49,9 @@ class Faults:
 
     @kind
     async def pause_encoder(self, rng):
-        which = rng.randrange(2)
-        await self.pause(f"encoder {which}", self.jobs.encoders[which], rng.uniform(1, 8))
+        which, seconds = rng.randrange(2), rng.uniform(1, 8)
+        if self.jobs.is_there(which):
+            await self.pause(f"encoder {which}", self.jobs.encoders[which], seconds)
 
     @kind
     async def kill_encoder(self, rng):

@@ -42,6 +42,7 @@ class Jobs:
         secret.chmod(0o600)
         self.settings = [*SETTINGS, f"--cluster.control_port={self.control_port}", f"--cluster.secret_file={secret}"]
         self.logs = []
+        self.started = []  # kept, so that no number of theirs becomes another process's while it is in use here
         self.encoders = []
         self.absent = set()  # encoders that were killed and have not come back
 
@@ -74,13 +75,18 @@ class Jobs:
         self.logs.append(log)
         leader = f"--cluster.leader=127.0.0.1:{leader_port or self.control_port}"
         with open(log, "w") as out:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [BINARY, "serve", *self.settings, "--cluster.role=encoder", leader], cwd=ROOT,
                 env={**environment(), MARK: self.mark}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        self.started.append(process)
+        return process
+
+    def is_there(self, which):
+        return which not in self.absent
 
     def may_kill(self, which):
-        """One that is there; the last one of a job stays, since none comes back to it."""
-        return which not in self.absent and (self.form == "two_jobs" or not self.absent)
+        """The last one of a job stays, since none comes back to it."""
+        return self.is_there(which) and (self.form == "two_jobs" or not self.absent)
 
     def kill_encoder(self, which):
         os.kill(self.encoders[which], signal.SIGKILL)
@@ -110,11 +116,12 @@ class Jobs:
     def wait_for_end(self):
         """What is wrong with how the ranks end, now that the leader was told to stop."""
         wrong = []
-        mine = {self.leader, self.follower}
-        if self.form == "one_job":
-            mine |= set(self.encoders)
-        if not within(LIMIT_S, lambda: not mine & set(self.processes())):
-            wrong.append(f"ranks did not end: {mine & set(self.processes())}")
+        if self.form == "two_jobs":  # they would wait for a leader to come back
+            for pid in self.encoders:
+                os.kill(pid, signal.SIGTERM)
+        ranks = {self.leader, self.follower, *self.encoders}
+        if not within(LIMIT_S, lambda: not ranks & set(self.processes())):
+            wrong.append(f"ranks did not end: {ranks & set(self.processes())}")
         if " stopped" not in self.server.log.read_text(errors="replace"):
             wrong.append(f"the leader did not stop well:\n{self.server.tail()}")
         # Once in a while OpenMPI 4.1's mpirun locks itself up when its ranks are gone (in PMIx_server_finalize).
