@@ -41,6 +41,8 @@ endfunction()
 function(uhd_options target)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wno-missing-field-initializers -Werror)
+  # Messages name places in the sources: from the project's root, wherever it was built.
+  target_compile_options(${target} PRIVATE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
   if(UHD_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${UHD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
       -Wno-error)  # instrumented code makes g++ see what is not there; the release build holds to its warnings
