@@ -83,7 +83,7 @@ async def settle(jobs):
 
 async def drain(jobs):
     """A stream that runs when the leader is told to stop is answered to its end."""
-    stream = asyncio.create_task(ask(jobs.port, {**long_stream(random.Random(0)), "max_tokens": 1000}))
+    stream = asyncio.create_task(ask(jobs.port, {**long_stream(random.Random(0)), "max_tokens": 200}))
     deadline = time.monotonic() + HANGING_S
     while (await metrics_of(jobs.port)).get("uhd_running_sequences") == 0 and not stream.done() and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
