@@ -130,6 +130,9 @@ void check_model(const CheckOptions& options) {
   }
   const auto problems = problems_of(model, checkpoint, tower.get());
   for (const std::string& problem : problems) std::cerr << "problem: " << problem << "\n";
+  for (const std::string& name : unused_tensors(model, checkpoint, tower.get())) {
+    std::cout << "  not used    " << name << "\n";
+  }
   print_memory(model, options);
   const auto tokenizer = load_tokenizer(model.directory);
   std::cout << "  tokenizer   " << tokenizer->vocabulary() << " tokens\n";
@@ -168,8 +171,8 @@ void add_check_command(CLI::App& app) {
       ->check(CLI::IsMember({"bf16", "f32", "fp8", "int8", "int4"}));
   command->add_flag("--list", options->list, "list every tensor");
   command->footer(
-      "Exits with status 1 when a tensor is missing, unknown, misshaped or of a wrong type, or an operation "
-      "wrong.\n"
+      "Exits with status 1 when a tensor is missing, misshaped, of a wrong type or unknown where the model "
+      "computes, or an operation wrong; lists tensors that the model does not use.\n"
       "Examples:\n"
       "  uhd check --model models/nano-uhd\n"
       "  uhd check --model /models/llava-uhd-13b --tp 2 --list\n"

@@ -104,7 +104,8 @@ void add_generate_command(CLI::App& app) {
   command->add_option("--max-tokens", question->max_tokens, "Most tokens of the answer")
       ->check(CLI::Range(1, 1 << 30));
   command->add_option("--temperature", question->temperature, "0: greedy")->check(CLI::Range(0.0, 2.0));
-  command->add_option("--seed", question->seed, "Of the random numbers when the temperature is not 0; none: others each time");
+  command->add_option("--seed", question->seed,
+                      "Of the random numbers when the temperature is not 0; none: others each time");
   command->add_flag("--raw", question->raw,
                     "Take the question as the whole prompt, without the chat template");
   settings->add_to(*command);

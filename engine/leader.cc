@@ -85,8 +85,7 @@ void serve_follower(World& world, const Topology& topology, const EngineOptions&
                     const ClusterOptions& cluster, std::unique_ptr<Communicator> group, PlanChannel& plans) {
   const auto watch = watch_leader(world, topology);
   const ModelFiles files = open_model(options);
-  LlmRank rank =
-      make_llm_rank(files, options, cluster, open_device(files, options), std::move(group), false);
+  LlmRank rank = make_llm_rank(files, options, cluster, open_device(files, options), std::move(group), false);
   follow_leader(rank, plans, options, cluster, [&world](uint64_t) { end_soon(world); });
 }
 

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/mapped_file.h"
 #include "base/log.h"
+#include "base/mapped_file.h"
 #include "model/json_file.h"
 
 namespace uhd {
