@@ -4,9 +4,9 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <sstream>
 
+#include "base/edit_distance.h"
 #include "base/error.h"
 
 namespace uhd {
@@ -49,20 +49,6 @@ std::string value_text(uint64_t v) { return std::to_string(v); }
 std::string value_text(double v) { return number_text(v); }
 std::string value_text(const std::string& v) { return v; }
 std::string value_text(const std::filesystem::path& v) { return v.string(); }
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
 
 }  // namespace
 

@@ -81,7 +81,8 @@ struct HttpServer::Impl {
   bool stopping = false;
 };
 
-// Every address that the name stands for.
+// Every address that the name stands for. localhost is the loopback of both families (RFC 6761), whatever the
+// machine's table of hosts says: clients resolve it their own way.
 std::vector<tcp::endpoint> HttpServer::Impl::addresses() {
   boost::system::error_code failed;
   tcp::resolver resolver(*io);
@@ -89,10 +90,15 @@ std::vector<tcp::endpoint> HttpServer::Impl::addresses() {
       resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, failed);
   require(!failed && !found.empty(), "net.host: cannot find the address '", options.host, "'");
   std::vector<tcp::endpoint> endpoints;
-  for (const auto& entry : found) {
-    const tcp::endpoint endpoint = entry.endpoint();
+  const auto add = [&](const tcp::endpoint& endpoint) {
     if (std::find(endpoints.begin(), endpoints.end(), endpoint) == endpoints.end())
       endpoints.push_back(endpoint);
+  };
+  for (const auto& entry : found) add(entry.endpoint());
+  if (options.host == "localhost") {
+    const auto port = static_cast<uint16_t>(options.port);
+    add({asio::ip::address_v4::loopback(), port});
+    add({asio::ip::address_v6::loopback(), port});
   }
   return endpoints;
 }
@@ -126,7 +132,8 @@ void HttpServer::Impl::listen() {
   for (tcp::endpoint endpoint : endpoints) {
     if (!acceptors.empty()) endpoint.port(acceptors.front().local_endpoint().port());
     const boost::system::error_code failed = listen_at(endpoint);
-    if (failed == asio::error::address_in_use) {
+    const bool chosen_here = options.port == 0 && !acceptors.empty();  // another address may have it in use
+    if (failed == asio::error::address_in_use && !chosen_here) {
       throw Error(message("port ", endpoint.port(), " of ", options.host,
                           " is in use by another program; choose another one with --net.port=N"));
     }

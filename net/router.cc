@@ -1,30 +1,11 @@
 #include "net/router.h"
 
-#include <algorithm>
-#include <numeric>
-
+#include "base/edit_distance.h"
 #include "base/error.h"
 #include "net/api_error.h"
 #include "net/utf8.h"
 
 namespace uhd {
-namespace {
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-}  // namespace
 
 bool Router::Route::matches(std::string_view asked) const {
   return path.ends_with('/') ? asked.size() > path.size() && asked.starts_with(path) : asked == path;

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <set>
+#include "tests/engine/fake_encoders.h"
 
 namespace uhd {
 namespace {
@@ -13,24 +13,6 @@ using ::testing::IsEmpty;
 
 constexpr TimePoint kNow{};
 constexpr int kWidth = 2;
-
-// Encoders whose work is done when the test says so.
-class FakeEncoders final : public SliceEncoders {
- public:
-  void add(SliceJob job, TimePoint) override { jobs.push_back(std::move(job)); }
-  bool cancel(const Fingerprint& fingerprint) override {
-    if (started.contains(fingerprint)) return false;
-    return std::erase_if(jobs, [&](const SliceJob& j) { return j.slice->fingerprint == fingerprint; }) > 0;
-  }
-  std::vector<EncodedSlice> poll(TimePoint, bool) override { return std::exchange(ended, {}); }
-  std::optional<TimePoint> next_poll(TimePoint) const override { return std::nullopt; }
-  int encoders() const override { return 1; }
-  int queued() const override { return static_cast<int>(jobs.size()); }
-
-  std::vector<SliceJob> jobs;
-  std::set<Fingerprint> started;
-  std::vector<EncodedSlice> ended;
-};
 
 class VisualFlowTest : public ::testing::Test {
  protected:

@@ -10,29 +10,12 @@
 #include "engine/visual_flow.h"
 #include "scheduler/policy.h"
 #include "scheduler/scheduler.h"
+#include "tests/engine/fake_encoders.h"
 
 namespace uhd {
 namespace {
 
 constexpr int kRows = 2;  // of a slice
-
-// Encoders whose slices end when the test says so.
-class HandEncoders final : public SliceEncoders {
- public:
-  void add(SliceJob job, TimePoint) override { jobs.push_back(std::move(job)); }
-  bool cancel(const Fingerprint& fingerprint) override {
-    if (started.contains(fingerprint)) return false;
-    return std::erase_if(jobs, [&](const SliceJob& j) { return j.slice->fingerprint == fingerprint; }) > 0;
-  }
-  std::vector<EncodedSlice> poll(TimePoint, bool) override { return std::exchange(ended, {}); }
-  std::optional<TimePoint> next_poll(TimePoint) const override { return std::nullopt; }
-  int encoders() const override { return 1; }
-  int queued() const override { return static_cast<int>(jobs.size()); }
-
-  std::vector<SliceJob> jobs;
-  std::set<Fingerprint> started;
-  std::vector<EncodedSlice> ended;
-};
 
 class WaitingRun {
  public:
@@ -244,7 +227,7 @@ class WaitingRun {
   Metrics metrics_;
   int store_rows_;
   CutQueue cutting_;  // before who holds its slices
-  HandEncoders encoders_;
+  FakeEncoders encoders_;
   VisualFlow flow_;
   Scheduler scheduler_;
   std::vector<CutQueue::Work> cut_now_;
