@@ -1,13 +1,33 @@
 // The program `uhd`: one binary for the server, its ranks and the tools around a checkpoint.
+#include <fcntl.h>
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 
 #include "app/commands.h"
 #include "base/error.h"
 #include "base/log.h"
 
+namespace {
+
+// Who starts the program without its three standard files gets them from nowhere: else their numbers would be
+// a socket's next, and lines of the log would go there.
+void open_standard_files() {
+  for (int file = 0; file <= 2; ++file) {
+    if (fcntl(file, F_GETFD) < 0) open("/dev/null", O_RDWR);
+  }
+}
+
+// Whether everything printed has arrived; a reader that has gone wanted no more.
+bool all_printed() { return std::fflush(stdout) == 0 || errno == EPIPE; }
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  open_standard_files();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that has gone is an error of one write
   CLI::App app{"Distributed server for LLaVA-UHD vision-language models."};
   app.name("uhd");
@@ -32,5 +52,7 @@ int main(int argc, char** argv) {
     uhd::print_error(uhd::message("uhd: ", e.what()));
     return 1;
   }
-  return 0;
+  if (all_printed()) return 0;
+  uhd::print_error(uhd::message("uhd: cannot write the output: ", std::strerror(errno)));
+  return 1;
 }

@@ -84,6 +84,7 @@ struct HttpServer::Impl {
 // Every address that the name stands for. localhost is the loopback of both families (RFC 6761), whatever the
 // machine's table of hosts says: clients resolve it their own way.
 std::vector<tcp::endpoint> HttpServer::Impl::addresses() {
+  require(!options.host.empty(), "net.host is empty; name an address, or 0.0.0.0 for all of this machine");
   boost::system::error_code failed;
   tcp::resolver resolver(*io);
   const auto found =
@@ -111,8 +112,8 @@ boost::system::error_code HttpServer::Impl::listen_at(const tcp::endpoint& endpo
   };
   attempt([&] { acceptor.open(endpoint.protocol(), failed); });
   attempt([&] { acceptor.set_option(tcp::acceptor::reuse_address(true), failed); });
-  if (endpoint.protocol() == tcp::v6()) {  // "::" is every address of both families
-    const bool both = endpoint.address().is_unspecified();
+  if (endpoint.protocol() == tcp::v6()) {  // "::" is every address of both families, unless 0.0.0.0 is served
+    const bool both = endpoint.address().is_unspecified() && acceptors.empty();
     attempt([&] { acceptor.set_option(asio::ip::v6_only(!both), failed); });
   }
   attempt([&] { acceptor.bind(endpoint, failed); });

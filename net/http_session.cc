@@ -129,10 +129,19 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
 
   // False when the client has closed, or has been idle for too long, or another one needs the place.
   Task<bool> wait_for_request() {
-    if (!wire_.unread().empty()) co_return true;
-    enter(Phase::idle);
-    const Wire::Got got = co_await wire_.read(4096, Clock::now() + from_seconds(options_.idle_timeout_s));
-    co_return got == Wire::Got::bytes;
+    const TimePoint latest = Clock::now() + from_seconds(options_.idle_timeout_s);
+    while (skip_empty_lines(), wire_.unread().empty()) {
+      enter(Phase::idle);
+      const Wire::Got got = co_await wire_.read(4096, latest);
+      if (got != Wire::Got::bytes) co_return false;
+    }
+    co_return true;
+  }
+
+  // They are no part of a request (RFC 9112, 2.2): some clients send one behind a body.
+  void skip_empty_lines() {
+    const std::string_view unread = wire_.unread();
+    wire_.consume(std::min(unread.find_first_not_of("\r\n"), unread.size()));
   }
 
   // True when the connection may carry another request.
@@ -189,7 +198,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
 
   // The same for the body, whose bytes are counted as they come.
   Task<std::optional<ApiError>> receive_body(RequestParser& parser, const HttpRequest& request) {
-    if (lower_ascii(request.header("expect")) == "100-continue") {
+    if (parser.version() >= 11 && lower_ascii(request.header("expect")) == "100-continue") {
       wire_.write_now("HTTP/1.1 100 Continue\r\n\r\n");
     }
     enter(Phase::body);

@@ -116,7 +116,7 @@ SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelI
   set("temperature", {0, 2}, s.temperature);
   set("top_p", {0, 1}, s.top_p);
   set("min_p", {0, 1}, s.min_p);
-  set("repetition_penalty", {0, 100, true}, s.repetition_penalty);
+  set("repetition_penalty", {0.01, 100}, s.repetition_penalty);
   set("presence_penalty", {-2, 2}, s.presence_penalty);
   set("frequency_penalty", {-2, 2}, s.frequency_penalty);
   if (const auto k = call.integer("top_k", -1, std::numeric_limits<int32_t>::max())) {

@@ -21,7 +21,7 @@ Reply Router::handle(const HttpRequest& request) const {
   for (const Route& route : routes_) {
     if (!route.matches(request.path)) continue;
     if (route.method == method) return route.handler(request);
-    allowed += (allowed.empty() ? "" : ", ") + route.method;
+    allowed += (allowed.empty() ? "" : ", ") + (route.method == "GET" ? "GET, HEAD" : route.method);
   }
   if (allowed.empty()) return not_found(request.path);
   HttpResponse response{.status = 204};

@@ -14,6 +14,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 // A server on a free port over a FakeEngine.
 class HttpServerTest : public testing::Test {
@@ -97,6 +98,27 @@ TEST_F(HttpServerTest, KeepsTheConnectionAndAnswersPipelinedRequestsInOrder) {
   EXPECT_THAT(c->read_response().body, HasSubstr("Hello wörld!"));
   EXPECT_THAT(c->read_response().body, HasSubstr("[DONE]"));
   EXPECT_EQ(c->read_response().body, R"({"status":"ok"})");
+}
+
+TEST_F(HttpServerTest, EmptyLinesBeforeARequestAreNoPartOfIt) {
+  start();
+  const auto c = client();
+  c->send("\r\n" + chat("hi") + "\r\n\r\n" + get("/health"));
+  EXPECT_THAT(c->read_response().body, HasSubstr("Hello wörld!"));
+  EXPECT_EQ(c->read_response().body, R"({"status":"ok"})");
+  c->send("\r\n");
+  c->send(get("/health"));
+  EXPECT_EQ(c->read_response().body, R"({"status":"ok"})");
+}
+
+TEST_F(HttpServerTest, OnlyHttp11IsToldToContinue) {
+  start();
+  const std::string body = R"({"prompt":"Hi"})";
+  const auto c = client();
+  c->send(message("POST /tokenize HTTP/1.0\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: ",
+                  body.size(), "\r\n\r\n"));
+  c->send(body);
+  EXPECT_THAT(c->read_all(), StartsWith("HTTP/1.0 200"));
 }
 
 TEST_F(HttpServerTest, ReadsTheNextRequestThatComesDuringAnAnswer) {
@@ -442,6 +464,10 @@ TEST_F(HttpServerTest, ListensOnEveryAddressOfAName) {
   EXPECT_EQ(ask(get("/health")).status, 200) << "by IPv4, too, and where there is no IPv6";
   NetOptions localhost{.host = "localhost", .port = 0};
   EXPECT_GT(HttpServer(localhost).port(), 0);
+  const NetOptions all{.host = "*", .port = 0};  // both families as two addresses
+  EXPECT_GT(HttpServer(all).port(), 0);
+  const NetOptions none{.host = "", .port = 0};  // a shell variable that is not set must not open everything
+  EXPECT_THROW(HttpServer{none}, Error);
 }
 
 TEST_F(HttpServerTest, CrossOriginIsOffByDefault) {

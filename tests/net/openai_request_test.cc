@@ -230,7 +230,7 @@ std::vector<BadCase> bad_cases() {
       {"temperature", {"-0.1", "2.1"}},
       {"top_p", {"1.1", "-1"}},
       {"min_p", {"-0.1", "1.1"}},
-      {"repetition_penalty", {"0", "-1", "101"}},
+      {"repetition_penalty", {"0", "-1", "101", "0.005"}},
       {"presence_penalty", {"-2.1", "2.1"}},
       {"frequency_penalty", {"-2.1", "2.1"}},
       {"top_k", {"-2", "0.5", "2147483648"}},

@@ -31,7 +31,7 @@ TEST(Router, UnknownPathsAndMethodsAreClear) {
     EXPECT_EQ(ask(router, "GET", path).status, 404) << path;
   const HttpResponse wrong = ask(router, "DELETE", "/a");
   EXPECT_EQ(wrong.status, 405);
-  EXPECT_EQ(wrong.headers.back(), (std::pair<std::string, std::string>("Allow", "GET, POST")));
+  EXPECT_EQ(wrong.headers.back(), (std::pair<std::string, std::string>("Allow", "GET, HEAD, POST")));
 }
 
 TEST(Router, AnUnknownPathHearsOfTheNearest) {
@@ -49,7 +49,7 @@ TEST(Router, AnUnknownPathHearsOfTheNearest) {
 TEST(Router, OptionsSayWhatIsAllowed) {
   const Router router = small_router();
   EXPECT_EQ(ask(router, "OPTIONS", "/a").status, 204);
-  EXPECT_EQ(ask(router, "OPTIONS", "/a").headers.back().second, "GET, POST");
+  EXPECT_EQ(ask(router, "OPTIONS", "/a").headers.back().second, "GET, HEAD, POST");
   EXPECT_EQ(ask(router, "OPTIONS", "*").status, 204);
 }
 
