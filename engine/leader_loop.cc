@@ -60,6 +60,7 @@ LeaderLoop::~LeaderLoop() {
   thread_.request_stop();
   parts_.mailbox->wake();
   thread_.join();
+  parts_.worker->settle();
 }
 
 void LeaderLoop::run(const std::stop_token& stop) {

@@ -140,6 +140,14 @@ void LlmWorker::warm_up(Watchdog& watchdog) {
       bytes_text(static_cast<int64_t>(left)), ", first steps took ", seconds(Clock::now() - begin), " s"));
 }
 
+void LlmWorker::settle() noexcept {
+  try {
+    backend_.synchronize();
+  } catch (const std::exception& e) {
+    log_debug("work under way was given up", "rank", group_.rank(), "reason", e.what());
+  }
+}
+
 // Tokens that the host draws must be known before anything else is queued.
 bool LlmWorker::may_stay_under_way(const StepPlan& plan) const {
   return overlap_ && plan.choice != Choice::by_host && !plan.input.sample_at.empty();

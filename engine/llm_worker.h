@@ -34,6 +34,9 @@ class LlmWorker {
   // Takes all of its memory but that of the pages, whose number need not be known yet.
   LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicator& group, int vocabulary,
             const WorkerSizes& sizes);
+  ~LlmWorker() { settle(); }
+  LlmWorker(const LlmWorker&) = delete;
+  LlmWorker& operator=(const LlmWorker&) = delete;
   // Before the first step. The context becomes what the pages hold, where that is less.
   void take_pages(int pages);
   const WorkerSizes& sizes() const { return sizes_; }
@@ -50,6 +53,9 @@ class LlmWorker {
   // `rows` say how the host draws them, where the plan leaves it to the host; other ranks pass nothing and
   // use nothing.
   std::vector<SampledToken> finish(std::span<const SampleRow> rows);
+  // Waits until nothing is left on the device, or until the group gives up what a lost rank does not do: only
+  // then can memory be freed, for that waits for the device without an end.
+  void settle() noexcept;
   // Whether a step may stay unfinished while the next is launched; if not, it is finished first.
   bool may_stay_under_way(const StepPlan& plan) const;
 
