@@ -8,6 +8,8 @@
 #include "base/mapped_file.h"
 #include "model/json_file.h"
 #include "model/text/jinja.h"
+#include "model/text/jinja_text.h"
+#include "model/text/utf8.h"
 
 namespace uhd {
 namespace {
@@ -87,11 +89,19 @@ size_t role_of(const ChatTurn& turn, size_t place) {
   return static_cast<size_t>(found - kRoles.begin());
 }
 
-// Beginnings of characters that are no spaces. Changes of case keep their number or raise it.
-bool is_visible(char c) {
-  return static_cast<unsigned char>(c) > ' ' && (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+// Whether a character begins at this byte that a template's `trim` would not take away.
+bool is_visible(std::string_view text, size_t at) {
+  const auto byte = static_cast<unsigned char>(text[at]);
+  if (byte < 0x80) return !jinja::is_blank(byte);
+  if ((byte & 0xc0) == 0x80) return false;
+  return utf8_length(text, at) == 0 || !jinja::is_blank(utf8_at(text, at).value);
 }
-int64_t visible(std::string_view text) { return std::count_if(text.begin(), text.end(), is_visible); }
+// How many characters are no blanks. Changes of case keep their number or raise it.
+int64_t visible(std::string_view text) {
+  int64_t count = 0;
+  for (size_t at = 0; at < text.size(); ++at) count += is_visible(text, at) ? 1 : 0;
+  return count;
+}
 
 // Numbers for the texts of a conversation, so that each can be found in the rendering; they come again in a
 // long one.
@@ -187,7 +197,7 @@ class JinjaChatTemplate final : public ChatTemplate {
                          const MarkedText& rendered, Loss loss) {
     std::array<int64_t, 256> there{};
     for (size_t i = 0; i < rendered.size(); ++i) {
-      if (is_visible(rendered.text[i])) ++there[rendered.author(i)];
+      if (is_visible(rendered.text, i)) ++there[rendered.author(i)];
     }
     const bool empty =
         std::all_of(there.begin() + 1, there.end() - 1, [](int64_t count) { return count == 0; });

@@ -181,6 +181,12 @@ TEST(Prompt, NothingThatIsReadGetsLost) {
             "GROB;B;");
   EXPECT_EQ(text_of(changes, {{"assistant", {{"<think>a</think>", false}}}, kHello}), ";HI;");
   EXPECT_EQ(text_of(changes, {{"user", {}}, {"user", {{" ", false}}}, kHello}), ";;HI;");
+  // Blanks are all that Python takes for them: an ideographic space, a space that does not break, a next
+  // line.
+  for (const char* blanks : {"\u3000", "\u00a0", "\u0085", "\u2003\u2028", "\x1c\x1f", " \u3000\t"}) {
+    EXPECT_EQ(text_of(changes, {{"user", {{blanks, false}}}, kHello}), ";HI;");
+  }
+  EXPECT_EQ(text_of(changes, {{"user", {{"\u3000\u00e9\u3000", false}}}}), "\u00c9;");
   // In a conversation with more texts than there are numbers for them, too.
   EXPECT_EQ(text_of(changes, std::vector<ChatTurn>(600, kHello)).size(), 1800u);
   EXPECT_THAT(text_of(first_part, std::vector<ChatTurn>(600, kTwoTexts)), HasSubstr("leaves out"));
