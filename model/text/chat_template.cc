@@ -77,9 +77,11 @@ struct Forms {
   RoleForms of_images{};  // of messages with images
 };
 
-bool has_images(const ChatTurn& turn) {
-  return std::any_of(turn.parts.begin(), turn.parts.end(), [](const ChatPart& part) { return part.image; });
+size_t texts_of(const ChatTurn& turn) {
+  return static_cast<size_t>(
+      std::count_if(turn.parts.begin(), turn.parts.end(), [](const ChatPart& part) { return !part.image; }));
 }
+bool has_images(const ChatTurn& turn) { return texts_of(turn) < turn.parts.size(); }
 
 size_t role_of(const ChatTurn& turn, size_t place) {
   const std::string_view name = turn.role == "developer" ? "system" : std::string_view(turn.role);
@@ -103,17 +105,21 @@ int64_t visible(std::string_view text) {
   return count;
 }
 
-// Numbers for the texts of a conversation, so that each can be found in the rendering; they come again in a
-// long one.
+// Numbers for the texts of a conversation, so that each can be found in the rendering. They come again in a
+// long one, but for that of the last text: its end is where an answer continues.
 class Authors {
  public:
+  explicit Authors(const std::vector<ChatTurn>& turns) {
+    for (const ChatTurn& turn : turns) left_ += texts_of(turn);
+  }
   Author next() {
-    last_ = static_cast<Author>(last_ % (kUserQuoted - 1) + 1);
+    if (--left_ == 0) return kUserTypedLast;
+    last_ = static_cast<Author>(last_ % (kUserTypedLast - 1) + 1);
     return last_;
   }
-  Author last() const { return last_; }
 
  private:
+  size_t left_ = 0;
   Author last_ = kTemplateWrote;
 };
 
@@ -138,12 +144,11 @@ class JinjaChatTemplate final : public ChatTemplate {
     jinja::Dict variables;
     for (const auto& [name, text] : tokens_) variables.set(name, jinja::Value::text(text));
     jinja::List messages;
-    Authors authors;
+    Authors authors(turns);
     size_t images = 0;
     for (size_t i = 0; i < turns.size(); ++i) {
       messages.push_back(message_of(turns[i], role_of(turns[i], i), authors, forms));
-      images += static_cast<size_t>(std::count_if(turns[i].parts.begin(), turns[i].parts.end(),
-                                                  [](const ChatPart& part) { return part.image; }));
+      images += turns[i].parts.size() - texts_of(turns[i]);
     }
     variables.set("messages", jinja::Value::of(messages));
     variables.set("add_generation_prompt", jinja::Value::of(end == ChatEnd::new_turn));
@@ -151,7 +156,7 @@ class JinjaChatTemplate final : public ChatTemplate {
     variables.set("documents", jinja::Value::none());
     MarkedText rendered = template_.render(variables);
     check_loss(turns, messages, rendered, loss);
-    if (end == ChatEnd::inside_last) rendered = up_to_last(rendered, turns, authors.last());
+    if (end == ChatEnd::inside_last) rendered = up_to_last(rendered, turns);
     ChatText chat{"", rendered.typed_ranges(), find_images(rendered)};
     require(chat.images.size() == images, "the chat template places ", chat.images.size(), " images of the ",
             images, " in this conversation");
@@ -201,7 +206,7 @@ class JinjaChatTemplate final : public ChatTemplate {
     }
     const bool empty =
         std::all_of(there.begin() + 1, there.end() - 1, [](int64_t count) { return count == 0; });
-    Authors authors;
+    Authors authors(turns);
     for (size_t i = 0; i < turns.size(); ++i) {
       const bool looked_at = loss == Loss::of_anything || empty || messages[i].dict->was_read;
       for (const ChatPart& part : turns[i].parts) {
@@ -218,10 +223,10 @@ class JinjaChatTemplate final : public ChatTemplate {
   }
 
   // Up to the end of the last message's last text: what the template closes its turn with is cut off.
-  static MarkedText up_to_last(const MarkedText& rendered, const std::vector<ChatTurn>& turns,
-                               Author author) {
-    const bool text = !turns.empty() && !turns.back().parts.empty() && !turns.back().parts.back().image;
-    const size_t last = text ? rendered.typed.rfind(static_cast<char>(author)) : std::string::npos;
+  static MarkedText up_to_last(const MarkedText& rendered, const std::vector<ChatTurn>& turns) {
+    const ChatPart* part = turns.empty() || turns.back().parts.empty() ? nullptr : &turns.back().parts.back();
+    const bool text = part != nullptr && !part->image && visible(part->text) > 0;
+    const size_t last = text ? rendered.typed.rfind(static_cast<char>(kUserTypedLast)) : std::string::npos;
     require(last != std::string::npos, "the last message has no text to continue");
     return rendered.substr(0, last + 1);
   }

@@ -241,6 +241,34 @@ TEST(Prompt, TheLastMessageCanBeContinued) {
   EXPECT_THROW(chat.chat->render({kHello, {"assistant", {{" ", false}}}}, ChatEnd::inside_last), Error);
 }
 
+// However many texts come before it, its end is not taken for that of an earlier one.
+TEST(Prompt, TheEndOfTheLastMessageIsItsOwnInLongConversations) {
+  const Chat chat;
+  const Chat answers_dropped(
+      "{% for m in messages %}{% if m.role != 'assistant' %}{{ m.content }}{% endif %}{% endfor %}");
+  for (const size_t texts : {1, 252, 253, 254, 255, 506, 507, 508, 509, 1000}) {
+    const ChatTurn long_one{"user", std::vector<ChatPart>(texts, ChatPart{"x", false})};
+    const auto failure = [&](const Chat& with, const char* answer) {
+      try {
+        with.chat->render({long_one, {"assistant", {{answer, false}}}}, ChatEnd::inside_last);
+      } catch (const Error& error) {
+        return std::string(error.what());
+      }
+      return std::string();
+    };
+    for (const char* nothing : {"", " \n", "\u3000"}) {
+      EXPECT_EQ(failure(chat, nothing), "the last message has no text to continue") << texts;
+    }
+    EXPECT_EQ(failure(answers_dropped, "<think>so</think>"), "the last message has no text to continue")
+        << texts;
+    EXPECT_THAT(failure(answers_dropped, "so"), HasSubstr("leaves out")) << texts;
+    const ChatText whole =
+        chat.chat->render({long_one, {"assistant", {{"so ", false}}}}, ChatEnd::inside_last);
+    EXPECT_TRUE(whole.text.ends_with("x<|im_end|>\n<|im_start|>assistant\nso")) << texts;
+    EXPECT_EQ(std::count(whole.text.begin(), whole.text.end(), 'x'), texts);
+  }
+}
+
 TEST(Prompt, SlicesAndSeparatorsFollowTheLayout) {
   Chat chat;
   SlicePlan plan{.image = {64, 64}, .source = {64, 64}, .columns = 2, .rows = 1};
