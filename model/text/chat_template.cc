@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mapped_file.h"
 #include "model/json_file.h"
 #include "model/text/jinja.h"
@@ -320,18 +321,30 @@ boost::json::value read_if_there(const fs::path& path) {
 std::string template_in(const boost::json::value& config, const std::string& where) {
   const auto* entry = json_member(config, "chat_template");
   if (entry == nullptr) return "";
-  if (!entry->is_array()) return json_string(config, "chat_template", "", where);
   std::string source;
-  for (const auto& one : entry->get_array()) {
+  if (!entry->is_array()) source = json_string(config, "chat_template", "", where);
+  for (size_t i = 0; entry->is_array() && i < entry->get_array().size(); ++i) {
+    const auto& one = entry->get_array()[i];
     const std::string name = json_string(one, "name", "", where);
     if (source.empty() || name == "default") source = json_string(one, "template", "", where);
   }
+  if (source.empty()) log_warning("an empty chat template is left aside", "file", where);
+  return source;
+}
+
+// An empty file is what an interrupted download leaves: no reason to talk in another model's way.
+std::string read_template(const fs::path& file) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  std::string source = read_text_file(file, size_t{1} << 20);
+  require(is_utf8(source), file.string(), " is not valid UTF-8");
+  if (source.starts_with(kByteOrderMark)) source.erase(0, kByteOrderMark.size());
+  require(!source.empty(), file.string(), " is empty: get it again, or remove it");
   return source;
 }
 
 std::string find_template(const fs::path& directory, const boost::json::value& tokenizer_config) {
   const fs::path file = directory / "chat_template.jinja";
-  if (is_there(file)) return read_text_file(file, size_t{1} << 20);
+  if (is_there(file)) return read_template(file);
   const fs::path json = directory / "chat_template.json";
   const std::string own = template_in(read_if_there(json), json.string());
   return !own.empty() ? own : template_in(tokenizer_config, (directory / "tokenizer_config.json").string());

@@ -200,6 +200,34 @@ TEST(Prompt, TemplatesThatCanWriteNothingAreRefusedWhenRead) {
   }
 }
 
+// A file that is empty or damaged is no file that is missing: another model's conversation is not put in.
+TEST(Prompt, FilesOfTemplatesMustHoldText) {
+  const auto failure = [](const std::string& source) {
+    const TemporaryDirectory directory;
+    directory.write("chat_template.jinja", source);
+    try {
+      load_chat_template(directory.path());
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(failure(""), HasSubstr("chat_template.jinja is empty"));
+  EXPECT_THAT(failure("\xef\xbb\xbf"), HasSubstr("chat_template.jinja is empty"));
+  EXPECT_THAT(failure(std::string(kTemplate) + "\xe9"), HasSubstr("chat_template.jinja is not valid UTF-8"));
+  EXPECT_EQ(failure(kTemplate), "");
+  const TemporaryDirectory directory;
+  directory.write("chat_template.jinja", "\xef\xbb\xbf{% for m in messages %}{{ m.content }}{% endfor %}");
+  EXPECT_EQ(text_of(*load_chat_template(directory.path()), {kHello}), "hi");
+}
+
+TEST(Prompt, EmptyTemplatesInJsonCountAsNone) {
+  const TemporaryDirectory directory;
+  directory.write("chat_template.json", R"({"chat_template":""})");
+  directory.write("tokenizer_config.json", R"({"chat_template":[{"name":"default","template":""}]})");
+  EXPECT_THAT(text_of(*load_chat_template(directory.path()), {kHello}), HasSubstr("<|im_start|>user\nhi"));
+}
+
 // The built-in conversations have no words for some roles: those messages are refused by name.
 TEST(Prompt, BuiltInConversationsKeepRolesApart) {
   const ChatTurn yes{"assistant", {{"yes", false}}};
