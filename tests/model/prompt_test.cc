@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <chrono>
 
 #include "base/error.h"
 #include "model/text/tokenizer_json.h"
@@ -200,6 +201,19 @@ TEST(Prompt, TemplatesThatCanWriteNothingAreRefusedWhenRead) {
   }
 }
 
+// At the first of the small conversations that it is tried on, not after all of them.
+TEST(Prompt, TemplatesThatRunOnAreRefusedWhenRead) {
+  const std::string loops = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
+  const auto begin = std::chrono::steady_clock::now();
+  try {
+    const Chat chat(loops + kTemplate);
+    FAIL() << "it was taken";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), ::testing::AnyOf(HasSubstr("too many steps"), HasSubstr("too much text")));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+}
+
 // A file that is empty or damaged is no file that is missing: another model's conversation is not put in.
 TEST(Prompt, FilesOfTemplatesMustHoldText) {
   const auto failure = [](const std::string& source) {
@@ -287,9 +301,7 @@ TEST(Prompt, TheEndOfTheLastMessageIsItsOwnInLongConversations) {
     for (const char* nothing : {"", " \n", "\u3000"}) {
       EXPECT_EQ(failure(chat, nothing), "the last message has no text to continue") << texts;
     }
-    EXPECT_EQ(failure(answers_dropped, "<think>so</think>"), "the last message has no text to continue")
-        << texts;
-    EXPECT_THAT(failure(answers_dropped, "so"), HasSubstr("leaves out")) << texts;
+    EXPECT_EQ(failure(answers_dropped, "so"), "the last message has no text to continue") << texts;
     const ChatText whole =
         chat.chat->render({long_one, {"assistant", {{"so ", false}}}}, ChatEnd::inside_last);
     EXPECT_TRUE(whole.text.ends_with("x<|im_end|>\n<|im_start|>assistant\nso")) << texts;
