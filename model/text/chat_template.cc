@@ -5,9 +5,12 @@
 #include <boost/json.hpp>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mapped_file.h"
 #include "model/json_file.h"
 #include "model/text/jinja.h"
+#include "model/text/jinja_text.h"
+#include "model/text/utf8.h"
 
 namespace uhd {
 namespace {
@@ -75,9 +78,11 @@ struct Forms {
   RoleForms of_images{};  // of messages with images
 };
 
-bool has_images(const ChatTurn& turn) {
-  return std::any_of(turn.parts.begin(), turn.parts.end(), [](const ChatPart& part) { return part.image; });
+size_t texts_of(const ChatTurn& turn) {
+  return static_cast<size_t>(
+      std::count_if(turn.parts.begin(), turn.parts.end(), [](const ChatPart& part) { return !part.image; }));
 }
+bool has_images(const ChatTurn& turn) { return texts_of(turn) < turn.parts.size(); }
 
 size_t role_of(const ChatTurn& turn, size_t place) {
   const std::string_view name = turn.role == "developer" ? "system" : std::string_view(turn.role);
@@ -87,23 +92,35 @@ size_t role_of(const ChatTurn& turn, size_t place) {
   return static_cast<size_t>(found - kRoles.begin());
 }
 
-// Beginnings of characters that are no spaces. Changes of case keep their number or raise it.
-bool is_visible(char c) {
-  return static_cast<unsigned char>(c) > ' ' && (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+// Whether a character begins at this byte that a template's `trim` would not take away.
+bool is_visible(std::string_view text, size_t at) {
+  const auto byte = static_cast<unsigned char>(text[at]);
+  if (byte < 0x80) return !jinja::is_blank(byte);
+  if ((byte & 0xc0) == 0x80) return false;
+  return utf8_length(text, at) == 0 || !jinja::is_blank(utf8_at(text, at).value);
 }
-int64_t visible(std::string_view text) { return std::count_if(text.begin(), text.end(), is_visible); }
+// How many characters are no blanks. Changes of case keep their number or raise it.
+int64_t visible(std::string_view text) {
+  int64_t count = 0;
+  for (size_t at = 0; at < text.size(); ++at) count += is_visible(text, at) ? 1 : 0;
+  return count;
+}
 
-// Numbers for the texts of a conversation, so that each can be found in the rendering; they come again in a
-// long one.
+// Numbers for the texts of a conversation, so that each can be found in the rendering. They come again in a
+// long one, but for that of the last text: its end is where an answer continues.
 class Authors {
  public:
+  explicit Authors(const std::vector<ChatTurn>& turns) {
+    for (const ChatTurn& turn : turns) left_ += texts_of(turn);
+  }
   Author next() {
-    last_ = static_cast<Author>(last_ % (kUserQuoted - 1) + 1);
+    if (--left_ == 0) return kUserTypedLast;
+    last_ = static_cast<Author>(last_ % (kUserTypedLast - 1) + 1);
     return last_;
   }
-  Author last() const { return last_; }
 
  private:
+  size_t left_ = 0;
   Author last_ = kTemplateWrote;
 };
 
@@ -128,12 +145,11 @@ class JinjaChatTemplate final : public ChatTemplate {
     jinja::Dict variables;
     for (const auto& [name, text] : tokens_) variables.set(name, jinja::Value::text(text));
     jinja::List messages;
-    Authors authors;
+    Authors authors(turns);
     size_t images = 0;
     for (size_t i = 0; i < turns.size(); ++i) {
       messages.push_back(message_of(turns[i], role_of(turns[i], i), authors, forms));
-      images += static_cast<size_t>(std::count_if(turns[i].parts.begin(), turns[i].parts.end(),
-                                                  [](const ChatPart& part) { return part.image; }));
+      images += turns[i].parts.size() - texts_of(turns[i]);
     }
     variables.set("messages", jinja::Value::of(messages));
     variables.set("add_generation_prompt", jinja::Value::of(end == ChatEnd::new_turn));
@@ -141,7 +157,7 @@ class JinjaChatTemplate final : public ChatTemplate {
     variables.set("documents", jinja::Value::none());
     MarkedText rendered = template_.render(variables);
     check_loss(turns, messages, rendered, loss);
-    if (end == ChatEnd::inside_last) rendered = up_to_last(rendered, turns, authors.last());
+    if (end == ChatEnd::inside_last) rendered = up_to_last(rendered, turns);
     ChatText chat{"", rendered.typed_ranges(), find_images(rendered)};
     require(chat.images.size() == images, "the chat template places ", chat.images.size(), " images of the ",
             images, " in this conversation");
@@ -187,11 +203,11 @@ class JinjaChatTemplate final : public ChatTemplate {
                          const MarkedText& rendered, Loss loss) {
     std::array<int64_t, 256> there{};
     for (size_t i = 0; i < rendered.size(); ++i) {
-      if (is_visible(rendered.text[i])) ++there[rendered.author(i)];
+      if (is_visible(rendered.text, i)) ++there[rendered.author(i)];
     }
     const bool empty =
         std::all_of(there.begin() + 1, there.end() - 1, [](int64_t count) { return count == 0; });
-    Authors authors;
+    Authors authors(turns);
     for (size_t i = 0; i < turns.size(); ++i) {
       const bool looked_at = loss == Loss::of_anything || empty || messages[i].dict->was_read;
       for (const ChatPart& part : turns[i].parts) {
@@ -208,10 +224,10 @@ class JinjaChatTemplate final : public ChatTemplate {
   }
 
   // Up to the end of the last message's last text: what the template closes its turn with is cut off.
-  static MarkedText up_to_last(const MarkedText& rendered, const std::vector<ChatTurn>& turns,
-                               Author author) {
-    const bool text = !turns.empty() && !turns.back().parts.empty() && !turns.back().parts.back().image;
-    const size_t last = text ? rendered.typed.rfind(static_cast<char>(author)) : std::string::npos;
+  static MarkedText up_to_last(const MarkedText& rendered, const std::vector<ChatTurn>& turns) {
+    const ChatPart* part = turns.empty() || turns.back().parts.empty() ? nullptr : &turns.back().parts.back();
+    const bool text = part != nullptr && !part->image && visible(part->text) > 0;
+    const size_t last = text ? rendered.typed.rfind(static_cast<char>(kUserTypedLast)) : std::string::npos;
     require(last != std::string::npos, "the last message has no text to continue");
     return rendered.substr(0, last + 1);
   }
@@ -286,7 +302,10 @@ class JinjaChatTemplate final : public ChatTemplate {
     try {
       render(turns, ChatEnd::new_turn, forms, loss);
       return true;
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      // Small conversations in other forms would cost as much again, dozens of times.
+      const std::string_view what = error.what();
+      if (what.ends_with("it takes too many steps") || what.ends_with("it makes too much text")) throw;
       return false;
     }
   }
@@ -305,18 +324,30 @@ boost::json::value read_if_there(const fs::path& path) {
 std::string template_in(const boost::json::value& config, const std::string& where) {
   const auto* entry = json_member(config, "chat_template");
   if (entry == nullptr) return "";
-  if (!entry->is_array()) return json_string(config, "chat_template", "", where);
   std::string source;
-  for (const auto& one : entry->get_array()) {
+  if (!entry->is_array()) source = json_string(config, "chat_template", "", where);
+  for (size_t i = 0; entry->is_array() && i < entry->get_array().size(); ++i) {
+    const auto& one = entry->get_array()[i];
     const std::string name = json_string(one, "name", "", where);
     if (source.empty() || name == "default") source = json_string(one, "template", "", where);
   }
+  if (source.empty()) log_warning("an empty chat template is left aside", "file", where);
+  return source;
+}
+
+// An empty file is what an interrupted download leaves: no reason to talk in another model's way.
+std::string read_template(const fs::path& file) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  std::string source = read_text_file(file, size_t{1} << 20);
+  require(is_utf8(source), file.string(), " is not valid UTF-8");
+  if (source.starts_with(kByteOrderMark)) source.erase(0, kByteOrderMark.size());
+  require(!source.empty(), file.string(), " is empty: get it again, or remove it");
   return source;
 }
 
 std::string find_template(const fs::path& directory, const boost::json::value& tokenizer_config) {
   const fs::path file = directory / "chat_template.jinja";
-  if (is_there(file)) return read_text_file(file, size_t{1} << 20);
+  if (is_there(file)) return read_template(file);
   const fs::path json = directory / "chat_template.json";
   const std::string own = template_in(read_if_there(json), json.string());
   return !own.empty() ? own : template_in(tokenizer_config, (directory / "tokenizer_config.json").string());

@@ -11,7 +11,7 @@ namespace uhd::jinja {
 namespace {
 
 bool in_set(const std::string* set, std::string_view text, const CodePoint& c, size_t at) {
-  if (set == nullptr) return is_space(c.value) || (c.value >= 0x1c && c.value <= 0x1f);
+  if (set == nullptr) return is_blank(c.value);
   return set->find(text.substr(at, c.bytes)) != std::string::npos;
 }
 
@@ -194,6 +194,8 @@ bool all_characters(const MarkedText& text, Class in_class) {
 }
 
 }  // namespace
+
+bool is_blank(uint32_t c) { return is_space(c) || (c >= 0x1c && c <= 0x1f); }
 
 MarkedText trimmed(const MarkedText& text, const std::string* set, bool left, bool right, Budget& budget) {
   budget.bytes(text.size());
@@ -390,7 +392,7 @@ const std::unordered_map<std::string_view, Method>& methods() {
       {"isdigit", all_of<is_digit>},
       {"isdecimal", all_of<is_decimal>},
       {"isnumeric", all_of<is_number>},
-      {"isspace", all_of<is_space>},
+      {"isspace", all_of<is_blank>},
       {"isalpha", all_of<is_letter>},
       {"isalnum", all_of<is_alphanumeric>},
       {"isascii",

@@ -1,6 +1,7 @@
 // Python's methods of text, on text that remembers what a user typed.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,8 @@
 
 namespace uhd::jinja {
 
+// As str.isspace of one character: what `trim` takes away.
+bool is_blank(uint32_t code_point);
 // Without the characters of `set` (null: whitespace) at the ends.
 MarkedText trimmed(const MarkedText& text, const std::string* set, bool left, bool right, Budget& budget);
 enum class Case : uint8_t { lower, upper, title, capitalize, swapped };

@@ -16,6 +16,8 @@ namespace uhd {
 using Author = unsigned char;
 inline constexpr Author kTemplateWrote = 0;
 inline constexpr Author kUserTyped = 1;
+// The last text of a conversation, which may be continued.
+inline constexpr Author kUserTypedLast = 254;
 // A user's, but quoted as a part of a printed list or mapping.
 inline constexpr Author kUserQuoted = 255;
 

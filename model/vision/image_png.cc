@@ -17,26 +17,29 @@ uint32_t word_at(std::string_view bytes, size_t at) {
   return png_get_uint_32(reinterpret_cast<png_const_bytep>(bytes.data() + at));
 }
 
-struct Source {
-  std::string_view rest;
-  bool over = false;  // more was asked for than there is
-};
-
 void read_bytes(png_structp png, png_bytep out, size_t length) {
-  auto* source = static_cast<Source*>(png_get_io_ptr(png));
-  source->over = length > source->rest.size();
-  if (source->over) png_error(png, "");
-  std::memcpy(out, source->rest.data(), length);
-  source->rest.remove_prefix(length);
+  auto* rest = static_cast<std::string_view*>(png_get_io_ptr(png));
+  if (length > rest->size()) png_error(png, "");
+  std::memcpy(out, rest->data(), length);
+  rest->remove_prefix(length);
 }
 
+// What libpng found wrong with the compressed pixels without giving up.
+struct Doubts {
+  bool checksum = false;  // of a chunk
+  bool others = false;    // so that the pixels' own checksum may not have been compared
+};
+
 [[noreturn]] void fail(png_structp png, png_const_charp) { png_longjmp(png, 1); }
-void ignore(png_structp, png_const_charp) {}
+void note(png_structp png, png_const_charp message) {
+  auto* doubts = static_cast<Doubts*>(png_get_error_ptr(png));
+  (std::string_view(message).ends_with("CRC error") ? doubts->checksum : doubts->others) = true;
+}
 
 class Reader {
  public:
-  explicit Reader(std::string_view bytes) : source{bytes} {
-    png = png_create_read_struct(PNG_LIBPNG_VER_STRING, nullptr, fail, ignore);
+  explicit Reader(std::string_view bytes) : rest(bytes) {
+    png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &doubts, fail, note);
     if (png != nullptr) info = png_create_info_struct(png);
   }
   Reader(const Reader&) = delete;
@@ -45,7 +48,8 @@ class Reader {
 
   png_structp png = nullptr;
   png_infop info = nullptr;
-  Source source;
+  std::string_view rest;
+  Doubts doubts;
 };
 
 // Rows of 1, 2, 3 or 4 channels (grey, grey and alpha, RGB, RGBA) of 8 bits; grey of 16 bits stays so where
@@ -62,7 +66,7 @@ bool start(Reader& reader, Size size, bool reference_compat, Layout& layout) {
   png_structp png = reader.png;
   png_infop info = reader.info;
   if (setjmp(png_jmpbuf(png)) != 0) return false;
-  png_set_read_fn(png, &reader.source, read_bytes);
+  png_set_read_fn(png, &reader.rest, read_bytes);
   png_set_user_limits(png, static_cast<png_uint_32>(size.width), static_cast<png_uint_32>(size.height));
   png_set_chunk_cache_max(png, 16);
   png_set_chunk_malloc_max(png, 1 << 20);
@@ -109,23 +113,39 @@ void convert_row(uint8_t* out, const uint8_t* row, int64_t width, const Layout& 
   row_to_rgb(out, row, width, layout.channels, reference_compat);
 }
 
-// `rows` are pointers into a buffer of the whole picture where it is interlaced, else one row.
-bool read_rows(Reader& reader, const Layout& layout, uint8_t** rows, Image& image, bool reference_compat) {
-  if (setjmp(png_jmpbuf(reader.png)) != 0) return false;
-  if (layout.interlaced) png_read_image(reader.png, rows);
-  for (int y = 0; y < image.height; ++y) {
-    if (!layout.interlaced) png_read_row(reader.png, rows[0], nullptr);
-    convert_row(&image.pixels[static_cast<size_t>(y) * image.width * 3], rows[layout.interlaced ? y : 0],
-                image.width, layout, reference_compat);
+// libpng looks at what follows the last row before it returns: it may fail with all rows read.
+bool has_all_rows(const Reader& reader, const Layout& layout) {
+  constexpr int kPasses = 7;
+  return layout.interlaced
+             ? png_get_current_pass_number(reader.png) >= kPasses
+             : png_get_current_row_number(reader.png) >= png_get_image_height(reader.png, reader.info);
+}
+
+// The next row, or the whole picture where it is interlaced.
+bool read_next(Reader& reader, const Layout& layout, uint8_t** rows) {
+  if (setjmp(png_jmpbuf(reader.png)) != 0) {
+    reader.doubts.others = true;
+    return has_all_rows(reader, layout);
+  }
+  if (layout.interlaced) {
+    png_read_image(reader.png, rows);
+  } else {
+    png_read_row(reader.png, rows[0], nullptr);
   }
   return true;
 }
 
-// What follows the pixels. A file that is over there has them all.
-bool read_end(Reader& reader) {
-  if (setjmp(png_jmpbuf(reader.png)) != 0) return reader.source.over;
-  png_read_end(reader.png, nullptr);
-  return true;
+// `rows` are pointers into a buffer of the whole picture where it is interlaced, else one row. What follows
+// the pixels does not matter. A chunk's wrong checksum does not either, when the pixels match their own.
+bool read_rows(Reader& reader, const Layout& layout, uint8_t** rows, Image& image, bool reference_compat) {
+  png_set_crc_action(reader.png, PNG_CRC_WARN_USE, PNG_CRC_QUIET_USE);
+  reader.doubts = {};
+  for (int y = 0; y < image.height; ++y) {
+    if ((y == 0 || !layout.interlaced) && !read_next(reader, layout, rows)) return false;
+    convert_row(&image.pixels[static_cast<size_t>(y) * image.width * 3], rows[layout.interlaced ? y : 0],
+                image.width, layout, reference_compat);
+  }
+  return !reader.doubts.checksum || !reader.doubts.others;
 }
 
 // No compressed file is smaller than a 1032nd of its rows: what claims more is lying, and nothing is
@@ -167,8 +187,7 @@ Image decode_png(std::string_view bytes, Size size, bool reference_compat) {
   std::vector<uint8_t*> rows(buffered_rows);
   for (size_t y = 0; y < buffered_rows; ++y) rows[y] = buffer.data() + y * layout.row_bytes;
   Image image = blank_image(size);
-  if (!read_rows(reader, layout, rows.data(), image, reference_compat) || !read_end(reader))
-    throw_damaged("PNG");
+  if (!read_rows(reader, layout, rows.data(), image, reference_compat)) throw_damaged("PNG");
   return image;
 }
 

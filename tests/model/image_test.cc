@@ -273,6 +273,38 @@ TEST(Image, ReadsFilesWithoutTheirEndMarker) {
   }
 }
 
+// Once all rows of a PNG are there, what follows them does not matter. A wrong checksum of the compressed
+// pixels does not either, as long as the pixels match their own.
+TEST(Image, OpensPngsThatAreDamagedBehindTheirPixels) {
+  const Image picture = test_picture(57, 41);
+  constexpr size_t kIend = 12;
+  for (const bool interlaced : {false, true}) {
+    const std::string file =
+        make_png({.width = 57, .height = 41, .interlaced = interlaced, .rows = picture.pixels});
+    const auto flipped = [&](std::initializer_list<size_t> from_end) {
+      std::string damaged = file;
+      for (const size_t at : from_end) damaged[damaged.size() - at] ^= 0x40;
+      return damaged;
+    };
+    for (size_t at = 1; at <= kIend; ++at) {
+      EXPECT_EQ(decode_image(flipped({at}), kLimits, false).pixels, picture.pixels) << at;
+    }
+    for (size_t at = kIend + 1; at <= kIend + 4; ++at) {  // the checksum of IDAT
+      EXPECT_EQ(decode_image(flipped({at}), kLimits, false).pixels, picture.pixels) << at;
+    }
+    for (size_t cut = 1; cut <= kIend + 4; ++cut) {
+      EXPECT_EQ(decode_image(file.substr(0, file.size() - cut), kLimits, false).pixels, picture.pixels)
+          << cut;
+    }
+    for (size_t at = kIend + 5; at <= kIend + 8; ++at)
+      EXPECT_EQ(code_of(flipped({at})), "image_invalid") << at;
+    for (size_t at = kIend + 20; at < file.size() - 50; at += 7) {
+      EXPECT_EQ(code_of(flipped({at})), "image_invalid") << at;
+    }
+    EXPECT_EQ(code_of(flipped({file.size() - 30})), "image_invalid");  // the checksum of IHDR
+  }
+}
+
 // Metadata of any size, kind and state is passed over.
 TEST(Image, PassesOverMetadata) {
   const Image picture = test_picture(57, 41);

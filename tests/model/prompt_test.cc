@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <chrono>
 
 #include "base/error.h"
 #include "model/text/tokenizer_json.h"
@@ -181,6 +182,12 @@ TEST(Prompt, NothingThatIsReadGetsLost) {
             "GROB;B;");
   EXPECT_EQ(text_of(changes, {{"assistant", {{"<think>a</think>", false}}}, kHello}), ";HI;");
   EXPECT_EQ(text_of(changes, {{"user", {}}, {"user", {{" ", false}}}, kHello}), ";;HI;");
+  // Blanks are all that Python takes for them: an ideographic space, a space that does not break, a next
+  // line.
+  for (const char* blanks : {"\u3000", "\u00a0", "\u0085", "\u2003\u2028", "\x1c\x1f", " \u3000\t"}) {
+    EXPECT_EQ(text_of(changes, {{"user", {{blanks, false}}}, kHello}), ";HI;");
+  }
+  EXPECT_EQ(text_of(changes, {{"user", {{"\u3000\u00e9\u3000", false}}}}), "\u00c9;");
   // In a conversation with more texts than there are numbers for them, too.
   EXPECT_EQ(text_of(changes, std::vector<ChatTurn>(600, kHello)).size(), 1800u);
   EXPECT_THAT(text_of(first_part, std::vector<ChatTurn>(600, kTwoTexts)), HasSubstr("leaves out"));
@@ -192,6 +199,47 @@ TEST(Prompt, TemplatesThatCanWriteNothingAreRefusedWhenRead) {
         "{{ raise_exception('never') }}", "{{ messages | nonsense }}", "{{ messages[0].content + 1 }}"}) {
     EXPECT_THROW(Chat{source}, Error) << source;
   }
+}
+
+// At the first of the small conversations that it is tried on, not after all of them.
+TEST(Prompt, TemplatesThatRunOnAreRefusedWhenRead) {
+  const std::string loops = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
+  const auto begin = std::chrono::steady_clock::now();
+  try {
+    const Chat chat(loops + kTemplate);
+    FAIL() << "it was taken";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), ::testing::AnyOf(HasSubstr("too many steps"), HasSubstr("too much text")));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+}
+
+// A file that is empty or damaged is no file that is missing: another model's conversation is not put in.
+TEST(Prompt, FilesOfTemplatesMustHoldText) {
+  const auto failure = [](const std::string& source) {
+    const TemporaryDirectory directory;
+    directory.write("chat_template.jinja", source);
+    try {
+      load_chat_template(directory.path());
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(failure(""), HasSubstr("chat_template.jinja is empty"));
+  EXPECT_THAT(failure("\xef\xbb\xbf"), HasSubstr("chat_template.jinja is empty"));
+  EXPECT_THAT(failure(std::string(kTemplate) + "\xe9"), HasSubstr("chat_template.jinja is not valid UTF-8"));
+  EXPECT_EQ(failure(kTemplate), "");
+  const TemporaryDirectory directory;
+  directory.write("chat_template.jinja", "\xef\xbb\xbf{% for m in messages %}{{ m.content }}{% endfor %}");
+  EXPECT_EQ(text_of(*load_chat_template(directory.path()), {kHello}), "hi");
+}
+
+TEST(Prompt, EmptyTemplatesInJsonCountAsNone) {
+  const TemporaryDirectory directory;
+  directory.write("chat_template.json", R"({"chat_template":""})");
+  directory.write("tokenizer_config.json", R"({"chat_template":[{"name":"default","template":""}]})");
+  EXPECT_THAT(text_of(*load_chat_template(directory.path()), {kHello}), HasSubstr("<|im_start|>user\nhi"));
 }
 
 // The built-in conversations have no words for some roles: those messages are refused by name.
@@ -233,6 +281,32 @@ TEST(Prompt, TheLastMessageCanBeContinued) {
   EXPECT_THROW(chat.chat->render({kHello, {"assistant", {}}}, ChatEnd::inside_last), Error);
   EXPECT_THROW(chat.chat->render({}, ChatEnd::inside_last), Error);
   EXPECT_THROW(chat.chat->render({kHello, {"assistant", {{" ", false}}}}, ChatEnd::inside_last), Error);
+}
+
+// However many texts come before it, its end is not taken for that of an earlier one.
+TEST(Prompt, TheEndOfTheLastMessageIsItsOwnInLongConversations) {
+  const Chat chat;
+  const Chat answers_dropped(
+      "{% for m in messages %}{% if m.role != 'assistant' %}{{ m.content }}{% endif %}{% endfor %}");
+  for (const size_t texts : {1, 252, 253, 254, 255, 506, 507, 508, 509, 1000}) {
+    const ChatTurn long_one{"user", std::vector<ChatPart>(texts, ChatPart{"x", false})};
+    const auto failure = [&](const Chat& with, const char* answer) {
+      try {
+        with.chat->render({long_one, {"assistant", {{answer, false}}}}, ChatEnd::inside_last);
+      } catch (const Error& error) {
+        return std::string(error.what());
+      }
+      return std::string();
+    };
+    for (const char* nothing : {"", " \n", "\u3000"}) {
+      EXPECT_EQ(failure(chat, nothing), "the last message has no text to continue") << texts;
+    }
+    EXPECT_EQ(failure(answers_dropped, "so"), "the last message has no text to continue") << texts;
+    const ChatText whole =
+        chat.chat->render({long_one, {"assistant", {{"so ", false}}}}, ChatEnd::inside_last);
+    EXPECT_TRUE(whole.text.ends_with("x<|im_end|>\n<|im_start|>assistant\nso")) << texts;
+    EXPECT_EQ(std::count(whole.text.begin(), whole.text.end(), 'x'), texts);
+  }
 }
 
 TEST(Prompt, SlicesAndSeparatorsFollowTheLayout) {
