@@ -59,7 +59,7 @@ std::vector<EncoderPool::Send> EncoderPool::dispatch(TimePoint now) {
   return sends;
 }
 
-void EncoderPool::send(std::deque<Waiting>::iterator at, EncoderId encoder, TimePoint now,
+void EncoderPool::send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
                        std::vector<Send>& sends) {
   Waiting waiting = std::move(*at);
   queue_.erase(at);

@@ -119,7 +119,8 @@ class EncoderPool {
     int room() const { return failures > 0 ? 1 : capacity; }  // slices at once
   };
   std::optional<EncoderId> choose(const Waiting& waiting, TimePoint now) const;
-  void send(std::deque<Waiting>::iterator at, EncoderId encoder, TimePoint now, std::vector<Send>& sends);
+  void send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
+            std::vector<Send>& sends);
   void rest(Peer& peer, TimePoint now);
   Waiting land(std::map<JobId, Flight>::iterator flight);
   void try_again(Waiting waiting, EncoderId encoder, const std::string& reason);

@@ -67,9 +67,10 @@ MarkedText signed_digits(bool negative, const std::string& prefix, const std::st
 }
 
 std::string in_base(uint64_t value, unsigned base, bool upper) {
+  const std::string_view names = upper ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string digits;
   do {
-    digits.insert(digits.begin(), (upper ? "0123456789ABCDEF" : "0123456789abcdef")[value % base]);
+    digits.insert(digits.begin(), names[value % base]);
     value /= base;
   } while (value > 0);
   return digits;

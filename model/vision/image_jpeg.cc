@@ -148,7 +148,8 @@ bool read_rows(Decompressor& decompressor, uint8_t* pixels, uint8_t* inks) {
   }
   // Behind the rows of a single scan nothing is looked at: it may be a maker's trailer.
   if (jpeg_has_multiple_scans(&jpeg) == FALSE) return true;
-  return jpeg_finish_decompress(&jpeg) != FALSE && (!decompressor.failure.without_end || has_all_scans(jpeg));
+  const bool complete = has_all_scans(jpeg);  // known by now, and forgotten by the next call
+  return jpeg_finish_decompress(&jpeg) != FALSE && (!decompressor.failure.without_end || complete);
 }
 
 }  // namespace
