@@ -141,7 +141,8 @@ void Api::hold_images(const HttpRequest& request, Call& call) const {
         auto& image = held[part.image.get()];
         if (image == nullptr) {
           const auto size = static_cast<int64_t>(part.image->size());
-          const auto holder = std::make_shared<HeldImage>(part.image, budget_->keep(request.sender(), size));
+          const auto holder =
+              std::make_shared<HeldImage>(HeldImage{part.image, budget_->keep(request.sender(), size)});
           image = {holder, holder->bytes.get()};
         }
         part.image = image;
