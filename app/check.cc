@@ -9,10 +9,10 @@
 
 #include "app/commands.h"
 #include "base/error.h"
-#include "engine/rank_memory.h"
 #include "model/config.h"
 #include "model/text/tokenizer.h"
 #include "model/weights/parameters.h"
+#include "plan/rank_memory.h"
 
 namespace uhd {
 namespace {

@@ -5,6 +5,7 @@
 #include "app/operation_check.h"
 #include "base/error.h"
 #include "cluster/device_transport.h"
+#include "cluster/launch/device_group.h"
 #include "kernels/plugin.h"
 
 namespace uhd {

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "base/queue.h"
-#include "engine/leader.h"
+#include "engine/launch/launch.h"
 
 namespace uhd {
 namespace {

@@ -9,7 +9,7 @@
 #include "app/commands.h"
 #include "app/plan_report.h"
 #include "base/error.h"
-#include "configs/machine.h"
+#include "plan/machine.h"
 
 namespace uhd {
 namespace {

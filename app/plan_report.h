@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/deployment_plan.h"
+#include "plan/deployment_plan.h"
 
 namespace uhd {
 

@@ -10,8 +10,8 @@
 #include "app/stop_signals.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "cluster/world.h"
-#include "engine/leader.h"
+#include "cluster/launch/world.h"
+#include "engine/launch/launch.h"
 #include "net/http_server.h"
 
 namespace uhd {

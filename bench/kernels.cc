@@ -1,7 +1,7 @@
 // uhd_bench_kernels [--backend cpu|cuda] [--threads N] [--isa NAME] [--only matmul|attention|rows|models]:
 // the operations beside the roofs: on the CPU the machine's, measured in the same run; on a GPU those of its
-// data sheet (kernels/cost.h). A share is the time that the roofs allow, the larger of operations by peak and
-// bytes by bandwidth, over the time taken.
+// data sheet (plan/operation_cost.h). A share is the time that the roofs allow, the larger of operations by
+// peak and bytes by bandwidth, over the time taken.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -10,8 +10,8 @@
 
 #include "bench/roofs.h"
 #include "kernels/backend.h"
-#include "kernels/cost.h"
 #include "kernels/cpu/isa.h"
+#include "plan/operation_cost.h"
 
 namespace uhd {
 namespace {

@@ -1,12 +1,12 @@
 // Prints what no GPU can beat, as the tables of docs/gpu.md: each kernel of a decode step, and whole steps.
-// Computed from kernels/cost.h and model/step_cost.h; nothing is run.
+// Computed from plan/operation_cost.h and plan/step_cost.h; nothing is run.
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "bench/geometries.h"
-#include "model/step_cost.h"
+#include "plan/step_cost.h"
 
 namespace uhd {
 namespace {

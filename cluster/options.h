@@ -16,7 +16,7 @@ struct ClusterOptions {
   std::string secret_file;    // shared by leader and encoders; required unless control_host is loopback
   std::string link = "auto";  // how visual rows travel: auto | mpi | tcp
   // Small sums of LLM ranks through each other's device memory: off | on | auto, where it measures faster
-  // than NCCL (cluster/ipc_all_reduce.h).
+  // than NCCL (cluster/nccl/ipc_all_reduce.h).
   std::string ipc_all_reduce = "off";
   double heartbeat_s = 1;
   double lost_after_s = 5;       // an encoder, or a leader, that is quiet for so long is lost

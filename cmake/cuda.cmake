@@ -23,7 +23,7 @@ option(UHD_FLASHINFER "CUDA backend: with FlashInfer's attention, for backend.at
 find_path(UHD_FLASHINFER_HEADERS flashinfer/attention/prefill.cuh HINTS ${FLASHINFER_ROOT} ${PROJECT_SOURCE_DIR}/build/flashinfer
   PATH_SUFFIXES include flashinfer/data/include)
 if(UHD_CUDA STREQUAL emulated)
-  set(UHD_FLASHINFER_INCLUDE ${PROJECT_SOURCE_DIR}/tests/cuda/flashinfer_standin)
+  set(UHD_FLASHINFER_INCLUDE ${PROJECT_SOURCE_DIR}/emulation/flashinfer_standin)
 elseif(NOT UHD_FLASHINFER)
   set(UHD_FLASHINFER_INCLUDE "")
 elseif(NOT UHD_FLASHINFER_HEADERS)
@@ -53,7 +53,6 @@ function(uhd_cuda_options target)
   target_include_directories(${target} SYSTEM PUBLIC ${UHD_CUDA_INCLUDE})
   if(UHD_CUDA STREQUAL emulated)
     uhd_options(${target})
-    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda)  # for <cuda_emulation.h>
     target_compile_options(${target} PRIVATE -Wno-unknown-pragmas)  # #pragma unroll is for nvcc
     get_target_property(sources ${target} SOURCES)
     list(FILTER sources INCLUDE REGEX "\\.cu$")

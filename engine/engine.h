@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "scheduler/request.h"
+#include "engine/request.h"
 
 namespace uhd {
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "scheduler/request.h"
+#include "engine/request.h"
 
 namespace uhd {
 

@@ -45,7 +45,7 @@ void serialize(Archive& archive, StepPlan& x) {
 // The seam between scheduler and model: who does how many tokens, as arrays a kernel can read. rows_of(id,
 // span) gives the visual store's rows of one span of a sequence. `input` is reused, so that its vectors keep
 // their memory.
-using VisualRowsOf = std::function<std::span<const int32_t>(RequestId, int span)>;
+using VisualRowsOf = std::function<std::span<const int32_t>(SequenceId, int span)>;
 void build_forward_input(ForwardInput& input, const Batch& batch, int page_size, const VisualRowsOf& rows_of);
 
 // Steps of every kind and size that the limits allow, on a page that no sequence holds: `tokens` rows of

@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "engine/request.h"
 #include "net/http.h"
-#include "scheduler/request.h"
 
 namespace uhd {
 

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/request.h"
 #include "net/json_fields.h"
 #include "net/options.h"
-#include "scheduler/request.h"
 
 namespace uhd {
 

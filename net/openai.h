@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/request.h"
 #include "net/api_error.h"
 #include "net/options.h"
-#include "scheduler/request.h"
 
 namespace uhd {
 

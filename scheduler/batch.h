@@ -22,9 +22,9 @@ struct Batch {
   int tokens = 0;                // sum of counts
   int samples = 0;               // items that sample
   // What happened on the way to this step.
-  std::vector<RequestId> expired;   // past their deadline: they leave the scheduler
-  std::vector<RequestId> admitted;  // first scheduled now, or again after a preemption
-  std::vector<RequestId> preempted;
+  std::vector<SequenceId> expired;   // past their deadline: they leave the scheduler
+  std::vector<SequenceId> admitted;  // first scheduled now, or again after a preemption
+  std::vector<SequenceId> preempted;
 };
 
 }  // namespace uhd

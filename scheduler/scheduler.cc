@@ -47,7 +47,7 @@ Admission Scheduler::add(SequenceSpec spec) {
   return Admission::queued;
 }
 
-void Scheduler::finish(RequestId id) {
+void Scheduler::finish(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
   if (found->second->scheduled > 0 || found->second->launched > 0) {
@@ -57,7 +57,7 @@ void Scheduler::finish(RequestId id) {
   }
 }
 
-void Scheduler::visual_ready(RequestId id, int span) {
+void Scheduler::visual_ready(SequenceId id, int span) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
   auto& spans = found->second->spans;
@@ -110,7 +110,7 @@ void Scheduler::complete(const Batch& batch, std::span<const int32_t> tokens) {
   }
 }
 
-const Sequence* Scheduler::find(RequestId id) const {
+const Sequence* Scheduler::find(SequenceId id) const {
   const auto found = sequences_.find(id);
   return found == sequences_.end() ? nullptr : found->second.get();
 }
@@ -120,7 +120,7 @@ void Scheduler::expire(TimePoint now, Batch& batch) {
     if (!sequence->leaving && sequence->deadline && *sequence->deadline <= now) batch.expired.push_back(id);
   }
   std::sort(batch.expired.begin(), batch.expired.end());
-  for (RequestId id : batch.expired) finish(id);
+  for (SequenceId id : batch.expired) finish(id);
 }
 
 // Those whose next token waits for a slice: they come back as it arrives.
@@ -225,7 +225,7 @@ void Scheduler::put(Sequence& sequence, int count, Batch& batch) {
   sequence.scheduled = count;
 }
 
-void Scheduler::erase(RequestId id) {
+void Scheduler::erase(SequenceId id) {
   const auto found = sequences_.find(id);
   std::erase(running_, found->second.get());
   std::erase(waiting_, found->second.get());

@@ -22,7 +22,7 @@ struct SchedulerOptions {
 
 // What a sequence starts from.
 struct SequenceSpec {
-  RequestId id = 0;
+  SequenceId id = 0;
   std::vector<int32_t> prompt;
   std::vector<SequenceSpan> spans;  // by position
   int max_tokens = 0;               // of the answer, at least 1
@@ -56,9 +56,9 @@ class Scheduler {
   Admission add(SequenceSpec spec);
   // The sequence leaves, finished or cancelled: its pages are free at once, or when the last of its steps
   // completes. Unknown ids are ignored.
-  void finish(RequestId id);
+  void finish(SequenceId id);
   // The span's rows can be read in the next step.
-  void visual_ready(RequestId id, int span);
+  void visual_ready(SequenceId id, int span);
 
   // Chooses the next step. Empty items: nothing can run now.
   Batch next(TimePoint now);
@@ -71,7 +71,7 @@ class Scheduler {
   int waiting() const { return static_cast<int>(waiting_.size()); }
   bool empty() const { return sequences_.empty(); }
   const PagePool& pages() const { return pool_; }
-  const Sequence* find(RequestId id) const;
+  const Sequence* find(SequenceId id) const;
   // Throws when a page is lost or written by two sequences, or a sequence and its pages disagree.
   void check_integrity() const;
 
@@ -86,11 +86,11 @@ class Scheduler {
   bool free_a_page(const Sequence& requester, Batch& batch);
   void preempt(Sequence& sequence, Batch& batch);
   void put(Sequence& sequence, int count, Batch& batch);
-  void erase(RequestId id);
+  void erase(SequenceId id);
 
   SchedulerOptions options_;
   PagePool pool_;
-  std::unordered_map<RequestId, std::unique_ptr<Sequence>> sequences_;
+  std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> waiting_;  // by order
   std::vector<Sequence*> running_;  // by order
   uint64_t arrivals_ = 0;

@@ -8,9 +8,10 @@
 
 #include "base/clock.h"
 #include "scheduler/page_pool.h"
-#include "scheduler/request.h"
 
 namespace uhd {
+
+using SequenceId = uint64_t;
 
 // Tokens [position, position + length) are visual rows that an encoder makes.
 struct SequenceSpan {
@@ -25,7 +26,7 @@ enum class Phase : uint8_t { waiting, running };
 
 // Owned by the Scheduler; others read it through a Batch.
 struct Sequence {
-  RequestId id = 0;
+  SequenceId id = 0;
   std::vector<int32_t> tokens;      // prompt, then what was generated
   std::vector<SequenceSpan> spans;  // by position, inside the prompt
   int prompt_length = 0;

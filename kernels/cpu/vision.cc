@@ -1,9 +1,9 @@
 // From pixels to patches, and the two resamplings of grids.
 #include <cmath>
 
+#include "kernels/bilinear.h"
 #include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
-#include "kernels/sampling.h"
 
 namespace uhd::cpu {
 namespace {

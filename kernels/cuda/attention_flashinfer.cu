@@ -1,6 +1,6 @@
 // Causal attention over paged keys and values by FlashInfer's prefill kernels, of which decoding is the case
 // of few rows. The one file that includes FlashInfer's headers, so that what they cost to compile is paid
-// once; tests/cuda/flashinfer_standin stands for them in emulation.
+// once; emulation/flashinfer_standin stands for them in emulation.
 #include <flashinfer/attention/default_prefill_params.cuh>
 #include <flashinfer/attention/prefill.cuh>
 

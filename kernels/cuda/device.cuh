@@ -140,7 +140,7 @@ __device__ inline uint64_t clock_ns() {
 #include <cstring>
 #include <vector>
 
-#include <cuda_emulation.h>
+#include "emulation/cuda.h"
 
 namespace uhd::cuda {
 

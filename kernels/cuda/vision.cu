@@ -1,6 +1,6 @@
+#include "kernels/bilinear.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.cuh"
-#include "kernels/sampling.h"
 
 namespace uhd::cuda {
 namespace {

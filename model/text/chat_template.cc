@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "model/json_file.h"
-#include "model/text/jinja.h"
-#include "model/text/jinja_text.h"
+#include "model/text/jinja/template.h"
+#include "model/text/jinja/text.h"
 #include "model/text/utf8.h"
 
 namespace uhd {

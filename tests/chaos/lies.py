@@ -1,5 +1,5 @@
 """An encoder that knows the secret and lies. It is an honest one behind a relay, which puts other messages of the control
-protocol (cluster/messages.h, cluster/frame.h) in the place of its own."""
+protocol (cluster/encoders/messages.h, cluster/frame.h) in the place of its own."""
 
 import asyncio
 import contextlib

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "cluster/local_communicator.h"
+#include "cluster/host/local_communicator.h"
 
 namespace uhd {
 namespace {

@@ -3,10 +3,10 @@
 #include <set>
 
 #include "base/error.h"
-#include "cluster/handshake.h"
-#include "cluster/liveness.h"
-#include "cluster/secret.h"
-#include "cluster/tcp_visual_link.h"
+#include "cluster/encoders/handshake.h"
+#include "cluster/encoders/liveness.h"
+#include "cluster/encoders/secret.h"
+#include "cluster/encoders/tcp_visual_link.h"
 #include "tests/cluster/control_fixture.h"
 #include "tests/cluster/simulated_network.h"
 

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "cluster/control_client.h"
-#include "cluster/control_server.h"
+#include "cluster/encoders/control_client.h"
+#include "cluster/encoders/control_server.h"
 
 namespace uhd {
 

@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "base/error.h"
-#include "cluster/rendezvous.h"
-#include "cluster/secret.h"
+#include "cluster/encoders/secret.h"
+#include "cluster/launch/rendezvous.h"
 #include "tests/cluster/control_fixture.h"
 
 namespace uhd {

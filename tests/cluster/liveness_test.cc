@@ -1,10 +1,10 @@
-#include "cluster/liveness.h"
+#include "cluster/encoders/liveness.h"
 
 #include <gtest/gtest.h>
 
 #include <future>
 
-#include "cluster/watchdog.h"
+#include "cluster/encoders/watchdog.h"
 
 namespace uhd {
 namespace {

@@ -1,4 +1,4 @@
-#include "cluster/local_communicator.h"
+#include "cluster/host/local_communicator.h"
 
 #include <gtest/gtest.h>
 

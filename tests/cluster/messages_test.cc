@@ -1,4 +1,4 @@
-#include "cluster/messages.h"
+#include "cluster/encoders/messages.h"
 
 #include <unistd.h>
 
@@ -8,8 +8,8 @@
 #include <set>
 
 #include "base/error.h"
-#include "cluster/handshake.h"
-#include "cluster/secret.h"
+#include "cluster/encoders/handshake.h"
+#include "cluster/encoders/secret.h"
 #include "tests/cluster/control_fixture.h"
 
 namespace uhd {

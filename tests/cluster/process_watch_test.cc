@@ -1,5 +1,5 @@
 // Processes that end, that are stopped, and that have ended before anybody looked.
-#include "cluster/process_watch.h"
+#include "cluster/launch/process_watch.h"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>

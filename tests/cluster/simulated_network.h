@@ -8,7 +8,7 @@
 #include <set>
 #include <string>
 
-#include "cluster/network.h"
+#include "cluster/encoders/network.h"
 
 namespace uhd {
 

@@ -1,5 +1,5 @@
 // A process that no launcher started. World under mpirun: mpi/world_test.cc.
-#include "cluster/world.h"
+#include "cluster/launch/world.h"
 
 #include <gtest/gtest.h>
 #define OMPI_SKIP_MPICXX 1

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "emulation/cuda.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/launchers.h"
 #include "tests/cuda/attention_case.h"
-#include "tests/cuda/cuda_emulation.h"
 
 namespace uhd {
 

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "emulation/cuda.h"
+#include "emulation/streams.h"
 #include "kernels/plugin.h"
-#include "tests/cuda/cuda_emulation.h"
-#include "tests/cuda/streams.h"
 
 namespace uhd {
 namespace {

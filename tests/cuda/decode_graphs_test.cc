@@ -1,16 +1,16 @@
 // Decode steps that were recorded give the logits of the same steps run one operation after the other: while
 // sequences grow over page borders, batches change, and under every order of threads. The tests of the test
 // leave one input as it was when the step was recorded.
-#include "engine/decode_graphs.h"
+#include "engine/llm/decode_graphs.h"
 
 #include <gmock/gmock.h>
 
 #include <numeric>
 
-#include "cluster/local_communicator.h"
-#include "cluster/staged_communicator.h"
+#include "cluster/host/local_communicator.h"
+#include "cluster/host/staged_communicator.h"
+#include "emulation/cuda.h"
 #include "kernels/plugin.h"
-#include "tests/cuda/cuda_emulation.h"
 #include "tests/cuda/device_control.h"
 #include "tests/model/golden_model.h"
 #include "tests/support/goldens.h"

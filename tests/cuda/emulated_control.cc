@@ -1,4 +1,4 @@
-#include "tests/cuda/cuda_emulation.h"
+#include "emulation/cuda.h"
 #include "tests/cuda/device_control.h"
 
 namespace uhd {

@@ -5,9 +5,9 @@
 #include <cstring>
 #include <vector>
 
+#include "emulation/streams.h"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/vector.cuh"
-#include "tests/cuda/streams.h"
 
 namespace uhd::cuda {
 namespace {

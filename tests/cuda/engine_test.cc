@@ -9,9 +9,9 @@
 #include <set>
 #include <thread>
 
-#include "engine/model_files.h"
-#include "tests/cuda/cuda_emulation.h"
-#include "tests/cuda/streams.h"
+#include "emulation/cuda.h"
+#include "emulation/streams.h"
+#include "engine/launch/model_files.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

@@ -1,6 +1,6 @@
 // Sums by IPC behind the NCCL communicator: ranks as threads, which reach each other by peer access, and as
 // processes, which open each other's memory.
-#include "cluster/ipc_all_reduce.h"
+#include "cluster/nccl/ipc_all_reduce.h"
 
 #include <gmock/gmock.h>
 #include <signal.h>
@@ -11,12 +11,12 @@
 #include <latch>
 #include <thread>
 
-#include "cluster/all_reduce_choice.h"
+#include "cluster/nccl/all_reduce_choice.h"
+#include "emulation/cuda.h"
+#include "emulation/streams.h"
 #include "tests/cluster/communicator_contract.h"
-#include "tests/cuda/cuda_emulation.h"
 #include "tests/cuda/nccl_ranks.h"
 #include "tests/cuda/on_device.h"
-#include "tests/cuda/streams.h"
 
 extern char** environ;
 

@@ -8,9 +8,9 @@
 #include <random>
 #include <vector>
 
+#include "emulation/cuda.h"
+#include "emulation/streams.h"
 #include "kernels/cuda/backend.h"
-#include "tests/cuda/cuda_emulation.h"
-#include "tests/cuda/streams.h"
 
 namespace uhd {
 namespace {

@@ -1,16 +1,16 @@
 // What a rank's memory is for, on an emulated device of a size that the test chooses.
-#include "engine/memory_plan.h"
+#include "engine/launch/memory_book.h"
 
 #include <gmock/gmock.h>
 
 #include <future>
 #include <set>
 
-#include "cluster/local_communicator.h"
-#include "engine/rank.h"
+#include "cluster/host/local_communicator.h"
+#include "emulation/cuda.h"
+#include "emulation/streams.h"
+#include "engine/launch/rank.h"
 #include "kernels/plugin.h"
-#include "tests/cuda/cuda_emulation.h"
-#include "tests/cuda/streams.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {
@@ -47,7 +47,7 @@ TEST_F(CudaMemory, IsBookedByUse) {
   emulation::set_devices(1, 256 * kMiB);
   const auto backend = make_cuda_backend({.kind = "cuda"});
   const size_t before = backend->allocated();
-  MemoryPlan plan(*backend);
+  MemoryBook plan(*backend);
   const DeviceBuffer weights = plan.take("weights", [&] { return backend->allocate(100 * kMiB); });
   const DeviceBuffer steps = plan.take("steps", [&] { return backend->allocate(30 * kMiB); });
   EXPECT_EQ(backend->allocated() - before, static_cast<size_t>(130 * kMiB));
@@ -102,7 +102,7 @@ TEST_F(CudaMemory, OfProductsIsTakenBefore) {
 TEST_F(CudaMemory, ThatIsNotThereIsAnErrorWithTheNumbers) {
   emulation::set_devices(1, 256 * kMiB);
   const auto backend = make_cuda_backend({.kind = "cuda"});
-  MemoryPlan plan(*backend);
+  MemoryBook plan(*backend);
   const DeviceBuffer weights = plan.take("weights", [&] { return backend->allocate(100 * kMiB); });
   const size_t allocated = backend->allocated();
   EXPECT_THAT(

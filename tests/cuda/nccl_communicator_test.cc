@@ -1,5 +1,5 @@
 // The NCCL communicator over the strict stand-in: ranks are threads, each with an emulated device of its own.
-#include "cluster/nccl_communicator.h"
+#include "cluster/nccl/communicator.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,13 +7,14 @@
 #include <latch>
 #include <thread>
 
-#include "cluster/local_communicator.h"
+#include "cluster/host/local_communicator.h"
+#include "cluster/launch/device_group.h"
+#include "emulation/cuda.h"
+#include "emulation/nccl_watch.h"
+#include "emulation/streams.h"
 #include "tests/cluster/communicator_contract.h"
-#include "tests/cuda/cuda_emulation.h"
 #include "tests/cuda/nccl_ranks.h"
-#include "tests/cuda/nccl_watch.h"
 #include "tests/cuda/on_device.h"
-#include "tests/cuda/streams.h"
 
 namespace uhd {
 namespace {

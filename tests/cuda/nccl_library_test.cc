@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "cluster/nccl_comm.h"
+#include "cluster/nccl/handle.h"
 
 namespace uhd {
 namespace {
@@ -34,7 +34,7 @@ TEST(NcclLibrary, MeetsOrSaysWhyNot) {
   std::string reason;
   bool settled = false;
   try {
-    NcclComm comm(new_id(), 0, 1, 4);
+    NcclHandle comm(new_id(), 0, 1, 4);
     while (!comm.settled()) std::this_thread::yield();
     settled = true;
   } catch (const Error& e) {

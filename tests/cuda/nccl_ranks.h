@@ -5,9 +5,9 @@
 #include <thread>
 #include <vector>
 
-#include "cluster/nccl_api.h"
-#include "cluster/nccl_communicator.h"
-#include "tests/cuda/streams.h"
+#include "cluster/nccl/api.h"
+#include "cluster/nccl/communicator.h"
+#include "emulation/streams.h"
 
 namespace uhd {
 

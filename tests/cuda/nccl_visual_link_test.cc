@@ -1,6 +1,6 @@
 // Links of two over the strict stand-in for NCCL, and links of host memory under device memory. Both ends are
 // polled by one thread: no call of a link may wait for the other end.
-#include "cluster/nccl_visual_link.h"
+#include "cluster/nccl/link.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,14 +14,14 @@
 #include <set>
 #include <thread>
 
-#include "cluster/nccl_plugin.h"
-#include "cluster/staged_visual_link.h"
-#include "cluster/tcp_visual_link.h"
+#include "cluster/encoders/tcp_visual_link.h"
+#include "cluster/host/staged_visual_link.h"
+#include "cluster/nccl/plugin.h"
+#include "emulation/cuda.h"
+#include "emulation/nccl_watch.h"
+#include "emulation/streams.h"
 #include "tests/cluster/communicator_contract.h"
-#include "tests/cuda/cuda_emulation.h"
 #include "tests/cuda/nccl_ranks.h"
-#include "tests/cuda/nccl_watch.h"
-#include "tests/cuda/streams.h"
 
 extern "C" const uhd::NcclPlugin uhd_nccl_plugin;
 

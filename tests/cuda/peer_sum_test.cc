@@ -12,10 +12,10 @@
 #include <random>
 #include <thread>
 
-#include "cluster/rank_sum.h"
+#include "cluster/host/rank_sum.h"
+#include "emulation/cuda.h"
+#include "emulation/streams.h"
 #include "kernels/cuda/check.h"
-#include "tests/cuda/cuda_emulation.h"
-#include "tests/cuda/streams.h"
 
 namespace uhd {
 

@@ -9,10 +9,10 @@
 #include <limits>
 #include <vector>
 
+#include "emulation/cuda.h"
+#include "emulation/streams.h"
 #include "kernels/cuda/backend.h"
 #include "tests/cuda/coded_reference.h"
-#include "tests/cuda/cuda_emulation.h"
-#include "tests/cuda/streams.h"
 
 namespace uhd {
 namespace {

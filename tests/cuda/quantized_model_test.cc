@@ -3,9 +3,9 @@
 
 #include <cmath>
 
+#include "emulation/streams.h"
 #include "kernels/cuda/quantized.h"
 #include "kernels/plugin.h"
-#include "tests/cuda/streams.h"
 #include "tests/model/golden_run.h"
 
 namespace uhd {

@@ -6,9 +6,9 @@
 #include <cstdlib>
 #include <map>
 
+#include "emulation/streams.h"
 #include "model/vision/png_writer.h"
 #include "tests/cuda/nvtx_listener.h"
-#include "tests/cuda/streams.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

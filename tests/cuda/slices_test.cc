@@ -1,9 +1,9 @@
 // Pictures on emulated devices: what their slices cost the ranks that serve them, beside the work itself.
 #include <gtest/gtest.h>
 
+#include "emulation/cuda.h"
+#include "emulation/streams.h"
 #include "model/vision/png_writer.h"
-#include "tests/cuda/cuda_emulation.h"
-#include "tests/cuda/streams.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

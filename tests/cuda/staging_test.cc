@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/cuda/cuda_emulation.h"
-#include "tests/cuda/streams.h"
+#include "emulation/cuda.h"
+#include "emulation/streams.h"
 
 namespace uhd::cuda {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/cut_queue.h"
+#include "engine/leader/cut_queue.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "engine/encoder_pool.h"
+#include "engine/slices/encoder_pool.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // The loop of an encoder rank, with the leader's end of a real control channel.
-#include "engine/encoder_worker.h"
+#include "engine/slices/encoder_worker.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <set>
 #include <thread>
 
-#include "cluster/control_server.h"
+#include "cluster/encoders/control_server.h"
 
 namespace uhd {
 namespace {

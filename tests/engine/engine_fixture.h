@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/in_process.h"
+#include "engine/launch/in_process.h"
 
 namespace uhd {
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/slice_encoders.h"
+#include "engine/slices/slice_encoders.h"
 
 namespace uhd {
 

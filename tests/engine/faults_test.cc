@@ -1,8 +1,8 @@
 // What goes wrong with one request, anywhere on the engine's thread, ends that request and no other.
 #include <gtest/gtest.h>
 
-#include "cluster/local_communicator.h"
-#include "engine/rank.h"
+#include "cluster/host/local_communicator.h"
+#include "engine/launch/rank.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

@@ -1,8 +1,8 @@
-#include "engine/image_workers.h"
+#include "engine/leader/image_workers.h"
 
 #include <gtest/gtest.h>
 
-#include "engine/model_files.h"
+#include "engine/launch/model_files.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

@@ -1,4 +1,4 @@
-#include "engine/local_encoders.h"
+#include "engine/slices/local_encoders.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,8 +3,8 @@
 
 #include <condition_variable>
 
-#include "cluster/local_communicator.h"
-#include "engine/rank.h"
+#include "cluster/host/local_communicator.h"
+#include "engine/launch/rank.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

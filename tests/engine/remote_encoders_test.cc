@@ -1,5 +1,5 @@
 // The leader's view of encoder ranks, over a real control channel and a link that the test moves by hand.
-#include "engine/remote_encoders.h"
+#include "engine/slices/remote_encoders.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "cluster/control_client.h"
+#include "cluster/encoders/control_client.h"
 
 namespace uhd {
 namespace {

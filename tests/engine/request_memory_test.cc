@@ -1,4 +1,4 @@
-#include "engine/request_memory.h"
+#include "engine/leader/request_memory.h"
 
 #include <gtest/gtest.h>
 

@@ -35,7 +35,7 @@ class BuildForwardInput : public ::testing::Test {
 TEST_F(BuildForwardInput, LaysTokensOutForTheKernels) {
   const std::vector<int32_t> rows = {70, 71, 72};
   ForwardInput input;
-  build_forward_input(input, batch_, 4, [&](RequestId id, int span) -> std::span<const int32_t> {
+  build_forward_input(input, batch_, 4, [&](SequenceId id, int span) -> std::span<const int32_t> {
     EXPECT_EQ(id, 2u);
     EXPECT_EQ(span, 0);
     return rows;
@@ -57,7 +57,7 @@ TEST_F(BuildForwardInput, TakesOnlyTheRowsOfItsChunk) {
   batch_.items = {{&prefilling_, 4, 1, false}};
   const std::vector<int32_t> rows = {70, 71, 72};
   ForwardInput input;
-  build_forward_input(input, batch_, 4, [&](RequestId, int) { return std::span<const int32_t>(rows); });
+  build_forward_input(input, batch_, 4, [&](SequenceId, int) { return std::span<const int32_t>(rows); });
   EXPECT_THAT(input.visual_at, ElementsAre(0));
   EXPECT_THAT(input.visual_rows, ElementsAre(71));
 }
@@ -69,7 +69,7 @@ TEST_F(BuildForwardInput, NamesTheTokensThatAreStillDrawn) {
   decoding_.awaited_at = 2;
   ForwardInput input;
   const std::vector<int32_t> rows = {70, 71, 72};
-  const auto rows_of = [&](RequestId, int) { return std::span<const int32_t>(rows); };
+  const auto rows_of = [&](SequenceId, int) { return std::span<const int32_t>(rows); };
   build_forward_input(input, batch_, 4, rows_of);
   EXPECT_THAT(input.ids, ElementsAre(0, 22, kVisualToken, kVisualToken, kVisualToken, 26));
   EXPECT_THAT(input.drawn_at, ElementsAre(2, -1, -1, -1, -1, -1));
@@ -82,7 +82,7 @@ TEST_F(BuildForwardInput, RefusesRowsThatDoNotFitTheSpan) {
   const std::vector<int32_t> rows = {70};
   ForwardInput input;
   EXPECT_THROW(
-      build_forward_input(input, batch_, 4, [&](RequestId, int) { return std::span<const int32_t>(rows); }),
+      build_forward_input(input, batch_, 4, [&](SequenceId, int) { return std::span<const int32_t>(rows); }),
       Error);
 }
 

@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "engine/rank.h"
+#include "engine/launch/rank.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

@@ -1,4 +1,4 @@
-#include "engine/visual_flow.h"
+#include "engine/slices/visual_flow.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

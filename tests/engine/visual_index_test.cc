@@ -1,4 +1,4 @@
-#include "engine/visual_index.h"
+#include "engine/slices/visual_index.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -6,8 +6,8 @@
 #include <random>
 #include <set>
 
-#include "engine/cut_queue.h"
-#include "engine/visual_flow.h"
+#include "engine/leader/cut_queue.h"
+#include "engine/slices/visual_flow.h"
 #include "scheduler/policy.h"
 #include "scheduler/scheduler.h"
 #include "tests/engine/fake_encoders.h"
@@ -35,7 +35,7 @@ class WaitingRun {
   void run() {
     int to_arrive = pick(2, 14);
     for (int turn = 0; turn < 20000; ++turn) {
-      for (; to_arrive > 0 && chance(0.3); --to_arrive) arrive(static_cast<RequestId>(to_arrive));
+      for (; to_arrive > 0 && chance(0.3); --to_arrive) arrive(static_cast<SequenceId>(to_arrive));
       bool moved = cut();
       moved = encode() || moved;
       moved = advance() || moved;
@@ -63,7 +63,7 @@ class WaitingRun {
   bool lazy() { return chance(0.4) && (lazy_ = true); }
   static int size(const auto& container) { return static_cast<int>(container.size()); }
 
-  void arrive(RequestId id) {
+  void arrive(SequenceId id) {
     Live live;
     SequenceSpec spec{.id = id};
     const int spans = std::min(pick(0, 5), store_rows_ / kRows);
@@ -180,12 +180,12 @@ class WaitingRun {
     flow_.placed();
     for (const Placement& placement : placements) EXPECT_EQ(placement.rows.size(), size_t{kRows});
     for (const BatchItem& item : batch.items) expect_rows(item);
-    std::vector<RequestId> sampled;
+    std::vector<SequenceId> sampled;
     for (const BatchItem& item : batch.items) {
       if (item.samples) sampled.push_back(item.sequence->id);
     }
     if (!batch.items.empty()) scheduler_.complete(batch, std::vector<int32_t>(sampled.size(), 1));
-    for (RequestId id : sampled) {
+    for (SequenceId id : sampled) {
       if (--live_.at(id).left == 0) end(id);
     }
     return placing || !batch.items.empty();
@@ -198,7 +198,7 @@ class WaitingRun {
     }
   }
 
-  void end(RequestId id) {
+  void end(SequenceId id) {
     const auto live = live_.find(id);
     if (live == live_.end()) return;
     live->second.abandoned->store(true);
@@ -231,7 +231,7 @@ class WaitingRun {
   VisualFlow flow_;
   Scheduler scheduler_;
   std::vector<CutQueue::Work> cut_now_;
-  std::map<RequestId, Live> live_;
+  std::map<SequenceId, Live> live_;
   bool lazy_ = false;
 };
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FOLDERS = ["app", "base", "bench", "cluster", "configs", "engine", "kernels", "model", "net", "scheduler", "tests"]
+FOLDERS = ["app", "base", "bench", "cluster", "configs", "emulation", "engine", "kernels", "model", "net", "plan", "scheduler", "tests"]
 
 files = sorted(
     str(path) for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in (".h", ".cc", ".cu", ".cuh"))

@@ -4,8 +4,8 @@
 #include <exception>
 #include <thread>
 
-#include "cluster/local_communicator.h"
-#include "cluster/staged_communicator.h"
+#include "cluster/host/local_communicator.h"
+#include "cluster/host/staged_communicator.h"
 #include "model/language/llama.h"
 #include "model/language/sampler.h"
 #include "model/prompt.h"

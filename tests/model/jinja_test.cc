@@ -1,4 +1,4 @@
-#include "model/text/jinja.h"
+#include "model/text/jinja/template.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

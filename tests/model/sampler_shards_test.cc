@@ -3,7 +3,7 @@
 
 #include <thread>
 
-#include "cluster/local_communicator.h"
+#include "cluster/host/local_communicator.h"
 #include "model/language/sampler.h"
 
 namespace uhd {

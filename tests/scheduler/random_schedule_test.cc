@@ -30,7 +30,7 @@ class RandomRun {
     for (int step = 0; step < 20000; ++step) {
       now_ += std::chrono::milliseconds(1);
       while (to_arrive > 0 && chance(0.4)) {
-        arrive(static_cast<RequestId>(to_arrive));
+        arrive(static_cast<SequenceId>(to_arrive));
         --to_arrive;
       }
       outside_events();
@@ -55,7 +55,7 @@ class RandomRun {
     uint64_t arrival = 0;
   };
   struct Cell {
-    RequestId owner = 0;
+    SequenceId owner = 0;
     int position = -1;
   };
 
@@ -63,7 +63,7 @@ class RandomRun {
   int pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
   bool chance(double p) { return std::bernoulli_distribution(p)(random_); }
 
-  void arrive(RequestId id) {
+  void arrive(SequenceId id) {
     SequenceSpec spec;
     spec.id = id;
     spec.prompt.assign(static_cast<size_t>(pick(1, 40)), 1);
@@ -107,8 +107,8 @@ class RandomRun {
 
   void step() {
     Batch batch = scheduler_->next(now_);
-    for (RequestId id : batch.expired) live_.erase(id);
-    for (RequestId id : batch.preempted) {
+    for (SequenceId id : batch.expired) live_.erase(id);
+    for (SequenceId id : batch.preempted) {
       // One that has ended may still hold pages, for its last step.
       if (live_.contains(id)) live_.at(id).written = 0;
     }
@@ -118,11 +118,11 @@ class RandomRun {
     expect_no_idle_places(batch);
     for (const BatchItem& item : batch.items) compute(item);
     scheduler_->check_integrity();
-    std::vector<RequestId> cancelled;
+    std::vector<SequenceId> cancelled;
     for (const BatchItem& item : batch.items) {
       if (chance(0.005)) cancelled.push_back(item.sequence->id);
     }
-    for (RequestId id : cancelled) {
+    for (SequenceId id : cancelled) {
       scheduler_->finish(id);
       live_.erase(id);
     }
@@ -138,12 +138,12 @@ class RandomRun {
   void complete_oldest() {
     const Batch batch = std::move(under_way_.front());
     under_way_.pop_front();
-    std::vector<RequestId> sampled;
+    std::vector<SequenceId> sampled;
     for (const BatchItem& item : batch.items) {
       if (item.samples) sampled.push_back(item.sequence->id);
     }
     scheduler_->complete(batch, std::vector<int32_t>(sampled.size(), 1));
-    for (RequestId id : sampled) {
+    for (SequenceId id : sampled) {
       const auto at = live_.find(id);
       if (at == live_.end()) continue;
       const auto known = static_cast<int>(scheduler_->find(id)->tokens.size());
@@ -216,7 +216,7 @@ class RandomRun {
   SchedulerOptions options_;
   std::unique_ptr<Scheduler> scheduler_;
   std::vector<Cell> memory_;
-  std::map<RequestId, Live> live_;
+  std::map<SequenceId, Live> live_;
   TimePoint now_{};
   uint64_t arrivals_ = 0;
 };

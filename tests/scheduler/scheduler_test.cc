@@ -13,7 +13,7 @@ using ::testing::IsEmpty;
 
 constexpr TimePoint kNow{};
 
-SequenceSpec spec(RequestId id, int prompt, int max_tokens = 8) {
+SequenceSpec spec(SequenceId id, int prompt, int max_tokens = 8) {
   SequenceSpec s;
   s.id = id;
   s.prompt.assign(static_cast<size_t>(prompt), 1);
@@ -92,7 +92,7 @@ TEST(Scheduler, PassesOneThatWaitsForItsFirstSlice) {
 }
 
 // Sequence `id` computes the four tokens before its slice, and waits for it.
-void wait_for_a_slice(Scheduler& scheduler, RequestId id) {
+void wait_for_a_slice(Scheduler& scheduler, SequenceId id) {
   SequenceSpec s = spec(id, 12, 4);
   s.spans = {{4, 4, false}};
   scheduler.add(std::move(s));
@@ -163,12 +163,12 @@ TEST(Scheduler, YoungestStartsOverWhenPagesRunOut) {
   bool preempted = false;
   for (int step = 0; step < 100 && !scheduler.empty(); ++step) {
     const Batch batch = scheduler.next(kNow);
-    for (RequestId id : batch.preempted) {
+    for (SequenceId id : batch.preempted) {
       preempted = true;
       EXPECT_EQ(id, 2u);
     }
     scheduler.complete(batch, std::vector<int32_t>(static_cast<size_t>(batch.samples), 7));
-    for (RequestId id : {1, 2}) {
+    for (SequenceId id : {1, 2}) {
       const Sequence* s = scheduler.find(id);
       if (s != nullptr && s->length() == s->max_length) scheduler.finish(id);
     }
@@ -220,7 +220,7 @@ TEST(Scheduler, PlansAStepBeforeTheTokensOfTheLastAreKnown) {
 
 TEST(Scheduler, SaysWhichOfTheTokensThatAreDrawnIsWhose) {
   Scheduler scheduler(small(20));
-  for (RequestId id : {1, 2, 3}) scheduler.add(spec(id, 4));
+  for (SequenceId id : {1, 2, 3}) scheduler.add(spec(id, 4));
   run(scheduler, scheduler.next(kNow));
   scheduler.finish(1);
   const Batch batch = launched(scheduler);
@@ -280,7 +280,7 @@ TEST(Scheduler, ExpiresByTheTimeItIsGiven) {
 TEST(Scheduler, RefusesWhatCannotBeQueuedOrHeld) {
   Scheduler scheduler(small(4));
   EXPECT_EQ(scheduler.add(spec(1, 16, 1)), Admission::too_long);
-  for (RequestId id = 1; id <= 8; ++id) EXPECT_EQ(scheduler.add(spec(id, 2, 2)), Admission::queued);
+  for (SequenceId id = 1; id <= 8; ++id) EXPECT_EQ(scheduler.add(spec(id, 2, 2)), Admission::queued);
   EXPECT_EQ(scheduler.add(spec(9, 2, 2)), Admission::queue_full);
 }
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "cluster/mpi_communicator.h"
+#include "cluster/host/mpi_communicator.h"
 #include "tests/cluster/communicator_contract.h"
 #include "tests/cluster/mpi/world.h"
 

@@ -1,5 +1,5 @@
 // Leader and encoder ranks of one job find each other, and rows take the link that was asked for.
-#include "cluster/rendezvous.h"
+#include "cluster/launch/rendezvous.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // The one World of a test program under mpirun.
 #pragma once
 
-#include "cluster/world.h"
+#include "cluster/launch/world.h"
 
 namespace uhd {
 

@@ -1,4 +1,4 @@
-#include "cluster/world.h"
+#include "cluster/launch/world.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,0 +1,14 @@
+// Plans over MPI.
+#pragma once
+
+#include <memory>
+
+#include "cluster/host/mpi_group.h"
+#include "cluster/plan_channel.h"
+
+namespace uhd {
+
+// The group is the LLM ranks in tensor-parallel order, and carries nothing else.
+std::unique_ptr<PlanChannel> make_mpi_plan_channel(MpiGroup group);
+
+}  // namespace uhd

@@ -1,0 +1,32 @@
+// The non-blocking NCCL communicator of a link: made and asked without ever waiting for a peer.
+#pragma once
+
+#include "cluster/device_transport.h"
+#include "cluster/nccl/api.h"
+
+namespace uhd {
+
+// Used by one thread, whose current device is the communicator's. What goes wrong, here or at a peer, aborts
+// the communicator before it is thrown, and so does the destructor: work that waits for a lost peer ends, so
+// that the device can be waited for and memory be freed. Afterwards every call throws the same.
+class NcclHandle {
+ public:
+  // Begins to meet the other ranks. most_blocks: thread blocks that a transfer may occupy; 0: NCCL's choice.
+  NcclHandle(const TransportId& id, int rank, int size, int most_blocks);
+  ~NcclHandle();
+  NcclHandle(const NcclHandle&) = delete;
+  NcclHandle& operator=(const NcclHandle&) = delete;
+
+  // Whether what was begun (meeting, or the queueing of an operation) is done; no call but this may be made
+  // before.
+  bool settled();
+  ncclComm_t get() const;
+  // Aborts, and throws `reason`.
+  [[noreturn]] void give_up(const std::string& reason);
+
+ private:
+  ncclComm_t comm_ = nullptr;
+  std::string reason_ = "this communicator has ended";
+};
+
+}  // namespace uhd

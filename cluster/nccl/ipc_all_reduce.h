@@ -1,0 +1,52 @@
+// Sums of small tensors over the ranks of one host by kernels of our own (kernels/cuda/peer_sum.h), through
+// buffers that ranks open of each other. In the place of NCCL where it is asked for, works, and is faster.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "cluster/nccl/peer_memory.h"
+#include "kernels/cuda/peer_sum.h"
+
+namespace uhd {
+
+struct IpcOptions {
+  std::string mode = "off";                    // off | on | auto: ClusterOptions::ipc_all_reduce
+  Duration limit = std::chrono::seconds(120);  // of one wait for a peer, on the device
+};
+
+// Calls queue on the backend's stream, and may be recorded. A peer that does not come within the limit ends
+// the group: no kernel waits any more, sums are worth nothing, and look() throws.
+class IpcAllReduce {
+ public:
+  // Collective over the group; returns when every rank has tried to reach the others' buffers.
+  IpcAllReduce(cuda::Backend& backend, int rank, int size, Duration limit, const Exchange& exchange);
+  // Ends the group here, and waits for the device: nothing queued on it may wait for a lost rank by then.
+  // Frees no memory, which would wait for other devices of the process too, and they perhaps for this rank.
+  ~IpcAllReduce();
+  IpcAllReduce(const IpcAllReduce&) = delete;
+  IpcAllReduce& operator=(const IpcAllReduce&) = delete;
+
+  // Why there is nothing to sum through; "" if there is. The same on every rank.
+  const std::string& obstacle() const { return memory_->obstacle(); }
+  // At most cuda::kMostSummedBytes, f32 or bf16: the sum in rank order, in f32, rounded once.
+  void sum(Tensor x);
+  // Throws Error naming the rank that did not come. While the host waits for the device, and once behind it.
+  void look() const;
+  // Kernels stop waiting, those under way too.
+  void end() noexcept;
+  // Tells the others that this rank reads their buffers no more, and waits until all have told it, for
+  // `limit` at most; false: one has not, or the group has ended. When nothing is queued here. Nothing stays
+  // queued meanwhile, so that ranks of one process may free memory, which waits for all devices.
+  bool leave(Duration limit);
+
+ private:
+  cuda::Backend& backend_;
+  const int size_;
+  uint32_t* ended_ = nullptr;  // pinned, and kept as PeerMemory keeps its buffer
+  std::unique_ptr<PeerMemory> memory_;
+  cuda::Peers peers_{};
+};
+
+}  // namespace uhd

@@ -1,0 +1,86 @@
+// Streams, events and graphs of the CUDA stand-in: queues of closures. See streams.h for what a test may rely
+// on.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "emulation/streams.h"
+
+namespace uhd::emulation {
+
+struct StreamState;
+
+struct EventState {
+  std::shared_ptr<StreamState> stream;  // where it was recorded last
+  uint64_t recorded = 0;                // how often
+  uint64_t done = 0;                    // the last record that was reached
+  double reached_ms = 0;
+};
+
+struct Task {
+  std::string what;
+  std::function<void()> work;
+  std::function<bool()> step;  // instead of work: called again and again until it says that it is done
+  std::vector<std::pair<const void*, uint64_t>> buffers;  // address, and the number of its allocation
+  std::shared_ptr<EventState> event;                      // to record, or to wait for
+  uint64_t turn = 0;                                      // which record
+  bool waits = false;
+};
+
+struct GraphState {
+  std::thread::id recorder;
+  std::vector<Task> tasks;
+  bool broken = false;
+};
+
+struct StreamState {
+  int device = 0;
+  std::thread::id creator;
+  std::deque<Task> tasks;
+  uint64_t queued = 0;
+  uint64_t finished = 0;
+  bool running = false;
+  std::shared_ptr<GraphState> capture;
+};
+
+// Behind counts().
+struct Counters {
+  std::atomic<uint64_t> stream_waits, unpinned_reads, taken, freed;
+};
+Counters& counters();
+
+// The one lock over all states; never held while work runs.
+std::mutex& queue_mutex();
+
+// Runs the stream's work until `enough`, or until none is left. The lock is held on entry and on return.
+void drain(std::unique_lock<std::mutex>& lock, StreamState& stream, const std::function<bool()>& enough);
+// Everything queued on a device (-1: on all) so far.
+void drain_device(int device);
+// Runs the first of what is queued in each stream of a device that nobody runs. False: there was nothing.
+bool advance_device(int device);
+bool has_streams(int device);
+// Appends to the stream or to its graph; may run something, as set_stream_order says.
+cudaError_t append(const std::shared_ptr<StreamState>& stream, Task task);
+void run_task(const Task& task);
+bool capturing_on_this_thread();
+
+std::shared_ptr<StreamState> state_of(cudaStream_t stream);  // null for one that was destroyed
+std::shared_ptr<StreamState> new_stream();
+void forget_stream(const std::shared_ptr<StreamState>& stream);
+
+// Allocation number of the live buffer that holds p, or 0.
+uint64_t buffer_number(const void* p);
+// Its device; -1: pinned, or none of this process's.
+int buffer_device(const void* p);
+
+}  // namespace uhd::emulation

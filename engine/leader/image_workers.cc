@@ -1,0 +1,99 @@
+#include "engine/leader/image_workers.h"
+
+#include "base/log.h"
+
+namespace uhd {
+
+ImageWorkers::ImageWorkers(int threads, const ImageOptions& options, const SlicingConfig& slicing,
+                           int64_t slice_memory, std::function<void(CutImages)> done)
+    : options_(options),
+      slicing_(slicing),
+      done_(std::move(done)),
+      shared_(std::make_shared<Shared>(slice_memory)) {
+  for (int i = 0; i < std::max(1, threads); ++i) threads_.emplace_back([this] { work(); });
+}
+
+ImageWorkers::~ImageWorkers() {
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->closed = true;
+  }
+  shared_->changed.notify_all();
+}
+
+void ImageWorkers::add(CutRequest request) {
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->queue.add(std::move(request));
+  }
+  shared_->changed.notify_all();
+}
+
+void ImageWorkers::abandoned() {
+  {
+    const std::lock_guard lock(shared_->mutex);  // else a worker that is about to wait would not hear it
+  }
+  shared_->changed.notify_one();
+}
+
+// Slices that nobody keeps give their memory back as they go, which needs the lock.
+void ImageWorkers::work() {
+  Shared& shared = *shared_;
+  for (;;) {
+    std::optional<CutQueue::Work> work;
+    std::vector<CutSlices> dropped;
+    {
+      std::unique_lock lock(shared.mutex);
+      shared.changed.wait(lock, [&] {
+        if (shared.closed) return true;
+        work = shared.queue.next();
+        dropped = shared.queue.take_dropped();
+        return work || !dropped.empty();
+      });
+      if (shared.closed) return;
+    }
+    dropped.clear();
+    if (work) finish(*work, cut(*work));
+  }
+}
+
+void ImageWorkers::finish(const CutQueue::Work& work, Result result) {
+  std::vector<CutImages> ended;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    ended = shared_->queue.finish(work, std::move(result));
+  }
+  shared_->changed.notify_all();
+  for (CutImages& images : ended) done_(std::move(images));
+}
+
+ImageWorkers::Result ImageWorkers::cut(const CutQueue::Work& work) const {
+  const ImageTask& task = work.task();
+  try {
+    const Image image = decode_image(*task.bytes, options_.limits, options_.reference_compat);
+    std::vector<SharedSlice> slices;
+    for (Slice& slice : cut_slices(image, task.plan, slicing_, work.salt())) {
+      slices.push_back(share(std::move(slice)));
+    }
+    return slices;
+  } catch (const ImageError& e) {
+    return Failure{400, e.code(), e.what(), 0};
+  } catch (const std::exception& e) {
+    log_error("an image could not be cut", "reason", e.what());
+    return Failure{500, "image_failed", "the image could not be processed", 0};
+  }
+}
+
+SharedSlice ImageWorkers::share(Slice&& slice) const {
+  const auto bytes = static_cast<int64_t>(slice.pixels.size());
+  return {new Slice(std::move(slice)), [shared = shared_, bytes](const Slice* gone) {
+            delete gone;
+            {
+              const std::lock_guard lock(shared->mutex);
+              shared->queue.returned(bytes);
+            }
+            shared->changed.notify_all();
+          }};
+}
+
+}  // namespace uhd

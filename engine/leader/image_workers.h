@@ -1,0 +1,52 @@
+// The leader's image threads: encoded bytes to u8 slices with fingerprints. The only place where the bytes of
+// an image are decoded.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "engine/leader/cut_queue.h"
+#include "engine/options.h"
+
+namespace uhd {
+
+class ImageWorkers {
+ public:
+  // `slice_memory`: bytes of cut slices that anybody holds; more wait uncut. `done` is called on a worker's
+  // thread, once for each request; not for those abandoned before they began.
+  ImageWorkers(int threads, const ImageOptions& options, const SlicingConfig& slicing, int64_t slice_memory,
+               std::function<void(CutImages)> done);
+  // Images not begun are dropped. Slices may live on.
+  ~ImageWorkers();
+
+  void add(CutRequest request);
+  // A request that was added is abandoned: what it waits with is let go.
+  void abandoned();
+
+ private:
+  // Lives as long as the last slice, which gives its memory back.
+  struct Shared {
+    explicit Shared(int64_t memory) : queue(memory) {}
+    std::mutex mutex;
+    std::condition_variable changed;
+    CutQueue queue;
+    bool closed = false;
+  };
+  using Result = std::variant<std::vector<SharedSlice>, Failure>;
+  void work();
+  void finish(const CutQueue::Work& work, Result result);
+  Result cut(const CutQueue::Work& work) const;
+  SharedSlice share(Slice&& slice) const;
+
+  ImageOptions options_;
+  SlicingConfig slicing_;
+  std::function<void(CutImages)> done_;
+  std::shared_ptr<Shared> shared_;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace uhd

@@ -1,0 +1,253 @@
+#include "engine/leader/intake.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace uhd {
+
+namespace {
+
+constexpr int kMaxLogprobs = 20;
+constexpr size_t kMaxStops = 64;
+constexpr size_t kMaxStopBytes = 1024;
+constexpr int64_t kGenerousTokenBytes = 256;
+
+template <class... Parts>
+Failure refuse(std::string code, const Parts&... parts) {
+  return {400, std::move(code), message(parts...), 0};
+}
+
+bool within(float value, float low, float high) { return value >= low && value <= high; }  // false for NaN
+
+std::optional<Failure> check_sampling(const SamplingParams& s, int vocabulary) {
+  const auto wrong = [](const char* name, auto value, const char* range) {
+    return refuse("invalid_value", name, " is ", value, ", but must be ", range);
+  };
+  if (!within(s.temperature, 0, 100)) return wrong("temperature", s.temperature, "between 0 and 100");
+  if (s.top_k < 0) return wrong("top_k", s.top_k, "0 (off) or more");
+  if (!within(s.top_p, 0, 1) || s.top_p == 0) return wrong("top_p", s.top_p, "above 0 and at most 1");
+  if (!within(s.min_p, 0, 1)) return wrong("min_p", s.min_p, "between 0 and 1");
+  if (!within(s.repetition_penalty, 0.01f, 100)) {
+    return wrong("repetition_penalty", s.repetition_penalty, "between 0.01 and 100");
+  }
+  if (!within(s.presence_penalty, -100, 100)) {
+    return wrong("presence_penalty", s.presence_penalty, "between -100 and 100");
+  }
+  if (!within(s.frequency_penalty, -100, 100)) {
+    return wrong("frequency_penalty", s.frequency_penalty, "between -100 and 100");
+  }
+  if (s.logprobs < -1 || s.logprobs > kMaxLogprobs) {
+    return wrong("logprobs", s.logprobs, message("at most ", kMaxLogprobs).c_str());
+  }
+  for (const auto& [id, bias] : s.logit_bias) {
+    if (id < 0 || id >= vocabulary)
+      return refuse("invalid_token", "logit_bias names token ", id, " of ", vocabulary);
+    if (!std::isfinite(bias))
+      return refuse("invalid_value", "the logit_bias of token ", id, " is not a number");
+  }
+  return std::nullopt;
+}
+
+std::optional<Failure> check_stop(const StopRules& stop, int vocabulary) {
+  if (stop.max_tokens < 0)
+    return refuse("invalid_value", "max_tokens is ", stop.max_tokens, ", but must be positive");
+  if (stop.min_tokens < 0 || (stop.max_tokens > 0 && stop.min_tokens > stop.max_tokens)) {
+    return refuse("invalid_value", "min_tokens is ", stop.min_tokens,
+                  ", but must be between 0 and max_tokens");
+  }
+  if (stop.stop.size() > kMaxStops || stop.stop_ids.size() > kMaxStops) {
+    return refuse("invalid_value", "at most ", kMaxStops, " stop strings are allowed");
+  }
+  for (const std::string& text : stop.stop) {
+    if (text.empty() || text.size() > kMaxStopBytes) {
+      return refuse("invalid_value", "a stop string has ", text.size(), " bytes, but must have 1 to ",
+                    kMaxStopBytes);
+    }
+  }
+  for (int32_t id : stop.stop_ids) {
+    if (id < 0 || id >= vocabulary)
+      return refuse("invalid_token", "stop names token ", id, " of ", vocabulary);
+  }
+  return std::nullopt;
+}
+
+ChatEnd end_of(const Request& request) {
+  if (request.continue_final_message) return ChatEnd::inside_last;
+  return request.add_generation_prompt ? ChatEnd::new_turn : ChatEnd::last_turn;
+}
+
+std::vector<ChatTurn> turns_of(const Request& request) {
+  std::vector<ChatTurn> turns;
+  for (const Message& m : request.messages) {
+    ChatTurn turn{m.role, {}};
+    for (const MessagePart& part : m.parts) {
+      turn.parts.push_back(part.image != nullptr ? ChatPart{"", true} : ChatPart{part.text, false});
+    }
+    turns.push_back(std::move(turn));
+  }
+  return turns;
+}
+
+// Tokens from the image's first visual row to its last: separators between slices are part of it.
+int image_extent(const Prompt& prompt, int image) {
+  int begin = -1;
+  int end = 0;
+  for (const VisualSpan& span : prompt.spans) {
+    if (span.image != image) continue;
+    if (begin < 0) begin = span.position;
+    end = span.position + span.length;
+  }
+  return begin < 0 ? 0 : end - begin;
+}
+
+int status_of(const std::string& image_error_code) {
+  return image_error_code == "image_too_large" ? 413 : 400;
+}
+
+}  // namespace
+
+std::optional<Failure> check_request(const Request& request, int vocabulary) {
+  const int kinds = (request.messages.empty() ? 0 : 1) + (request.prompt.has_value() ? 1 : 0) +
+                    (request.prompt_ids.empty() ? 0 : 1);
+  if (kinds == 0) return refuse("empty_request", "there is neither a conversation nor a prompt");
+  if (kinds > 1) return refuse("invalid_value", "give either a conversation or a prompt");
+  for (int32_t id : request.prompt_ids) {
+    if (id < 0 || id >= vocabulary)
+      return refuse("invalid_token", "the prompt names token ", id, " of ", vocabulary);
+  }
+  if (auto failure = check_sampling(request.sampling, vocabulary)) return failure;
+  return check_stop(request.stop, vocabulary);
+}
+
+std::variant<PlannedRequest, Failure> Intake::plan(const Request& request) const {
+  if (auto failure = check_size(request)) return *failure;
+  if (auto failure = check_request(request, model_.language.vocabulary)) return *failure;
+  auto images = plan_images(request);
+  if (auto* failure = std::get_if<Failure>(&images)) return *failure;
+  PlannedRequest planned;
+  planned.images = std::get<std::vector<PlannedImage>>(std::move(images));
+  auto prompt = make_prompt(request, planned.images);
+  if (auto* failure = std::get_if<Failure>(&prompt)) return *failure;
+  planned.prompt = std::get<Prompt>(std::move(prompt));
+  if (auto failure = check_ids(planned.prompt)) return *failure;
+  if (auto failure = set_lengths(request, planned)) return *failure;
+  return planned;
+}
+
+std::variant<std::vector<PlannedImage>, Failure> Intake::plan_images(const Request& request) const {
+  std::vector<PlannedImage> images;
+  int64_t rows = 0;
+  for (const Message& m : request.messages) {
+    for (const MessagePart& part : m.parts) {
+      if (part.image == nullptr) continue;
+      if (!model_.vision) return refuse("no_vision", "this model takes no images");
+      if (static_cast<int>(images.size()) == images_.max_images) {
+        return refuse("too_many_images", "at most ", images_.max_images,
+                      " images are allowed in one request");
+      }
+      auto image = plan_image(part.image);
+      if (auto* failure = std::get_if<Failure>(&image)) return *failure;
+      images.push_back(std::get<PlannedImage>(std::move(image)));
+      rows += visual_tokens(images.back().plan, model_);
+      if (rows > limits_.visual_rows) {
+        return refuse("context_length_exceeded", "the images become more than the ", limits_.visual_rows,
+                      " visual tokens that fit");
+      }
+    }
+  }
+  return images;
+}
+
+std::variant<PlannedImage, Failure> Intake::plan_image(std::shared_ptr<const std::string> bytes) const {
+  try {
+    const ImageHeader header = read_image_header(*bytes, images_.limits, images_.reference_compat);
+    PlannedImage image{std::move(bytes), uhd::plan_image(header, model_.slicing, images_.limits), {}};
+    const SlicePlan& plan = image.plan;
+    image.report = {static_cast<int>(plan.image.width),
+                    static_cast<int>(plan.image.height),
+                    plan.columns,
+                    plan.rows,
+                    plan.slices(),
+                    0,
+                    0};
+    return image;
+  } catch (const ImageError& e) {
+    return Failure{status_of(e.code()), e.code(), e.what(), 0};
+  }
+}
+
+std::variant<Prompt, Failure> Intake::make_prompt(const Request& request,
+                                                  const std::vector<PlannedImage>& images) const {
+  try {
+    if (!request.prompt_ids.empty()) return Prompt{request.prompt_ids, {}};
+    if (request.prompt) return build_text_prompt(*request.prompt, *tokenizer_);
+    const ChatText chat = chat_->render(turns_of(request), end_of(request));
+    // A template may write more than it was given; image marks stand for no text.
+    int64_t bytes = static_cast<int64_t>(chat.text.size());
+    for (const TextRange& mark : chat.images) bytes -= static_cast<int64_t>(mark.end - mark.begin);
+    if (auto failure = check_bytes(bytes)) return *failure;
+    std::vector<SlicePlan> plans;
+    plans.reserve(images.size());
+    for (const PlannedImage& image : images) plans.push_back(image.plan);
+    return build_prompt(chat, *tokenizer_, model_, plans);
+  } catch (const Error& e) {
+    return refuse("invalid_conversation", e.what());
+  }
+}
+
+std::optional<Failure> Intake::check_ids(const Prompt& prompt) const {
+  const int32_t vocabulary = model_.language.vocabulary;
+  const auto beyond =
+      std::find_if(prompt.ids.begin(), prompt.ids.end(), [&](int32_t id) { return id >= vocabulary; });
+  if (beyond == prompt.ids.end()) return std::nullopt;
+  return refuse("invalid_token", "the prompt holds the token '", tokenizer_->decode({&*beyond, 1}, false),
+                "' (", *beyond, "), which the model's vocabulary of ", vocabulary, " does not have");
+}
+
+int64_t Intake::max_text_bytes() const {
+  const auto exact = static_cast<int64_t>(tokenizer_->max_bytes_per_id());
+  return limits_.context * (exact > 0 ? exact : kGenerousTokenBytes);
+}
+
+std::optional<Failure> Intake::check_bytes(int64_t bytes) const {
+  if (bytes <= max_text_bytes()) return std::nullopt;
+  return refuse("context_length_exceeded", "the context holds ", limits_.context,
+                " tokens, but the text of the prompt has ", bytes,
+                " bytes, which are more tokens in any case");
+}
+
+std::optional<Failure> Intake::check_size(const Request& request) const {
+  const auto ids = static_cast<int64_t>(request.prompt_ids.size());
+  if (ids >= limits_.context) {
+    return refuse("context_length_exceeded", "the context holds ", limits_.context,
+                  " tokens, but the prompt has ", ids);
+  }
+  int64_t bytes = request.prompt ? static_cast<int64_t>(request.prompt->size()) : 0;
+  for (const Message& m : request.messages) {
+    for (const MessagePart& part : m.parts) bytes += static_cast<int64_t>(part.text.size());
+  }
+  return check_bytes(bytes);
+}
+
+// More tokens than the context has left are a cap that is never reached; at least one must fit.
+std::optional<Failure> Intake::set_lengths(const Request& request, PlannedRequest& planned) const {
+  const int64_t prompt = static_cast<int64_t>(planned.prompt.ids.size());
+  if (prompt == 0) return refuse("empty_request", "the prompt is empty");
+  const int64_t left = limits_.context - prompt;
+  const int64_t least = std::max(1, request.stop.min_tokens);
+  if (least > left) {
+    return refuse("context_length_exceeded", "the context holds ", limits_.context,
+                  " tokens, but the prompt has ", prompt,
+                  least > 1 ? message(" and at least ", least, " are asked for the answer") : std::string());
+  }
+  const int64_t asked = request.stop.max_tokens;
+  planned.max_tokens = static_cast<int>(asked > 0 ? std::min(asked, left) : left);
+  for (size_t i = 0; i < planned.images.size(); ++i) {
+    const int tokens = image_extent(planned.prompt, static_cast<int>(i));
+    planned.images[i].report.tokens = tokens;
+    planned.image_tokens += tokens;
+  }
+  return std::nullopt;
+}
+
+}  // namespace uhd

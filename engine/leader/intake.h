@@ -1,0 +1,75 @@
+// From what a client asks to what the engine will do: checks, slice plans, the exact prompt. Runs on the
+// calling thread, before any work; a fault is a Failure, never an exception.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/options.h"
+#include "engine/request.h"
+#include "model/prompt.h"
+#include "model/vision/slicer.h"
+
+namespace uhd {
+
+// One image of an accepted request: its bytes, and how it will be cut.
+struct PlannedImage {
+  std::shared_ptr<const std::string> bytes;
+  SlicePlan plan;
+  ImageReport report;
+};
+
+struct PlannedRequest {
+  Prompt prompt;
+  std::vector<PlannedImage> images;
+  int image_tokens = 0;  // separators included
+  int max_tokens = 0;
+};
+
+// What bounds one request besides the options.
+struct IntakeLimits {
+  int context = 0;      // tokens, prompt and answer
+  int visual_rows = 0;  // of one request: what the visual store holds
+};
+
+// Immutable after construction; thread-safe.
+class Intake {
+ public:
+  Intake(const ModelConfig& model, std::shared_ptr<const Tokenizer> tokenizer,
+         std::shared_ptr<const ChatTemplate> chat, const ImageOptions& images, IntakeLimits limits)
+      : model_(model),
+        tokenizer_(std::move(tokenizer)),
+        chat_(std::move(chat)),
+        images_(images),
+        limits_(limits) {}
+
+  std::variant<PlannedRequest, Failure> plan(const Request& request) const;
+  // A text of more bytes is not looked at: it has more tokens than the context, by the longest token of the
+  // vocabulary, or by a generous one where texts are shortened before they are tokenised.
+  int64_t max_text_bytes() const;
+
+ private:
+  std::variant<std::vector<PlannedImage>, Failure> plan_images(const Request& request) const;
+  std::variant<PlannedImage, Failure> plan_image(std::shared_ptr<const std::string> bytes) const;
+  std::variant<Prompt, Failure> make_prompt(const Request& request,
+                                            const std::vector<PlannedImage>& images) const;
+  // A tokenizer may have tokens that the model has no embedding for.
+  std::optional<Failure> check_ids(const Prompt& prompt) const;
+  // Refuses, before the template and the tokenizer see it, a prompt whose size alone says that it cannot fit.
+  std::optional<Failure> check_size(const Request& request) const;
+  std::optional<Failure> check_bytes(int64_t bytes) const;
+  std::optional<Failure> set_lengths(const Request& request, PlannedRequest& planned) const;
+
+  ModelConfig model_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<const ChatTemplate> chat_;
+  ImageOptions images_;
+  IntakeLimits limits_;
+};
+
+// Ranges of every number in the request; nothing if they hold.
+std::optional<Failure> check_request(const Request& request, int vocabulary);
+
+}  // namespace uhd

@@ -1,0 +1,205 @@
+#include "engine/llm/llm_worker.h"
+
+#include <algorithm>
+
+#include "base/bytes_text.h"
+#include "base/log.h"
+
+namespace uhd {
+
+namespace {
+
+size_t workspace_bytes(const Llama& llama, const Sampler& sampler, const WorkerSizes& sizes) {
+  const size_t placing = (static_cast<size_t>(sizes.max_piece_rows) * sizeof(int32_t) + 63) / 64 * 64;
+  return llama.workspace_bytes(sizes.step) + sampler.workspace_bytes(sizes.step.max_sequences) + placing;
+}
+
+}  // namespace
+
+LlmWorker::LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicator& group, int vocabulary,
+                     const WorkerSizes& sizes)
+    : backend_(backend),
+      group_(group),
+      sizes_(sizes),
+      llama_(std::move(llama)),
+      sampler_(backend, group, llama_->shard(), vocabulary, sizes.step.max_sequences),
+      store_(backend, sizes.visual_rows, llama_->config().hidden),
+      workspace_(backend, workspace_bytes(*llama_, sampler_, sizes)),
+      hidden_(llama_->config().hidden),
+      overlap_(sizes.overlap && !backend.host_memory()) {
+  if (sizes.max_piece_rows > 0 && group.rank() > 0) {
+    incoming_ = backend.allocate(static_cast<size_t>(sizes.max_piece_rows) * static_cast<size_t>(hidden_) *
+                                 size_of(backend.activation_dtype()));
+  }
+}
+
+void LlmWorker::take_pages(int pages) {
+  StepLimits& step = sizes_.step;
+  sizes_.pages = pages;
+  step.max_context = static_cast<int>(std::min(int64_t{step.max_context}, int64_t{pages} * step.page_size));
+  cache_.emplace(backend_, llama_->config().layers, llama_->shard().kv_heads, llama_->config().head_dim,
+                 pages + 1, step.page_size, sizes_.kv);
+  graphs_.emplace(backend_, group_, step, pages);
+}
+
+void LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> pieces) {
+  const Range range(backend_, "uhd_step");
+  check(!sampler_.holds_logits(), "a step is launched before the tokens of the last were drawn");
+  step_.reset();
+  place(plan, pieces);
+  if (!plan.input.ids.empty()) compute(plan);
+  launched_.push_back({plan.number, !plan.input.sample_at.empty()});
+}
+
+void LlmWorker::compute(const StepPlan& plan) {
+  const Range range(backend_, "uhd_step.compute");
+  step_.emplace(workspace_);
+  const ForwardInput* decoding = graphs_->padded(plan.input);
+  const ForwardInput& input = decoding != nullptr ? *decoding : plan.input;
+  const StepInputs inputs = llama_->upload(input, store_.rows(), sampler_.drawn(), *cache_, workspace_);
+  const auto samples = static_cast<int64_t>(plan.input.sample_at.size());
+  Tensor logits;
+  if (samples > 0) logits = workspace_.take(DType::f32, {inputs.sample_at.rows(), llama_->shard().ids});
+  const bool chooses = plan.choice != Choice::by_host && samples > 0;
+  const auto queue = [&] {
+    llama_->compute(logits, inputs, *cache_, workspace_);
+    if (chooses) sampler_.choose(logits, inputs.draws, workspace_);
+  };
+  if (decoding != nullptr) {
+    graphs_->run(inputs.ids.rows(), static_cast<int>(plan.choice), queue);
+  } else {
+    queue();
+  }
+  if (chooses) {
+    sampler_.fetch_chosen(samples);
+  } else if (samples > 0) {
+    sampler_.fetch_logits(logits.slice_rows(0, samples), workspace_);
+  }
+}
+
+std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
+  const Range range(backend_, "uhd_step.wait");
+  check(!launched_.empty(), "no step is under way");
+  const bool samples = launched_.front().samples;
+  launched_.pop_front();
+  if (!samples) return {};
+  return sampler_.take(rows);
+}
+
+// Of several ranks each power of two, because NCCL connects them anew for other sizes of sums; then what
+// decodes, by every choice.
+std::vector<StepPlan> LlmWorker::first_steps() const {
+  const StepLimits& limits = sizes_.step;
+  const auto page = static_cast<int32_t>(sizes_.pages);
+  const int most = static_cast<int>(
+      std::min(int64_t{limits.max_tokens}, int64_t{limits.max_context} * limits.max_sequences));
+  std::vector<StepPlan> plans(1);
+  const int visual = std::min({sizes_.max_piece_rows, sizes_.visual_rows, most});
+  plans[0].input = prompt_input(most, visual, true, limits, page);
+  if (visual > 0) {
+    plans[0].placements.resize(1);
+    for (int32_t row = 0; row < visual; ++row) plans[0].placements[0].rows.push_back(row);
+  }
+  const int factor = group_.size() > 1 ? 2 : most;
+  for (int tokens = 1; tokens < most; tokens *= factor) {
+    plans.emplace_back().input = prompt_input(tokens, 0, false, limits, page);
+  }
+  for (const int size : DecodeGraphs::batch_sizes(limits.max_sequences)) {
+    for (const Choice choice : {Choice::greedy, Choice::drawn, Choice::by_host}) {
+      StepPlan& plan = plans.emplace_back();
+      plan.choice = choice;
+      plan.input = decode_input(size, page, limits.page_size);
+      if (choice == Choice::drawn) plan.input.draws.assign(static_cast<size_t>(size * kDrawWords), 0);
+    }
+  }
+  return plans;
+}
+
+void LlmWorker::warm_up(Watchdog& watchdog) {
+  if (backend_.host_memory()) return;
+  const TimePoint begin = Clock::now();
+  const size_t free = backend_.free_memory();
+  llama_->prepare(sizes_.step, workspace_);
+  backend_.synchronize();
+  const std::vector<SampleRow> rows(static_cast<size_t>(sizes_.step.max_sequences));
+  for (const StepPlan& plan : first_steps()) {
+    watchdog.started(plan.number);
+    // The rows of the store stand for a slice's: they go where they are.
+    std::vector<Tensor> pieces;
+    if (group_.rank() == 0 && !plan.placements.empty())
+      pieces.push_back(store_.rows().slice_rows(0, static_cast<int64_t>(plan.placements[0].rows.size())));
+    launch(plan, pieces);
+    finish(std::span(rows).first(plan.input.sample_at.size()));
+    watchdog.finished();
+  }
+  backend_.synchronize();
+  const size_t left = backend_.free_memory();
+  log_info(message(
+      "memory of LLM rank ", group_.rank(), ": ", graphs_->recorded(), " recorded steps and libraries ",
+      bytes_text(static_cast<int64_t>(free - std::min(free, left))), ", left ",
+      bytes_text(static_cast<int64_t>(left)), ", first steps took ", seconds(Clock::now() - begin), " s"));
+}
+
+void LlmWorker::settle() noexcept {
+  try {
+    backend_.synchronize();
+  } catch (const std::exception& e) {
+    log_debug("work under way was given up", "rank", group_.rank(), "reason", e.what());
+  }
+}
+
+// Tokens that the host draws must be known before anything else is queued.
+bool LlmWorker::may_stay_under_way(const StepPlan& plan) const {
+  return overlap_ && plan.choice != Choice::by_host && !plan.input.sample_at.empty();
+}
+
+// A rank that is gone may be told of by nothing but time: while a step is under way by the watchdog's, else
+// by the leader's silence. It is counted in waits of this rank, so that a pause of the whole job is none.
+void LlmWorker::follow(PlanChannel& plans, Watchdog& watchdog, Duration silence) {
+  // Time for the leader's next plan, before this rank looks whether the last step ended well.
+  constexpr Duration kSoon = std::chrono::milliseconds(1);
+  constexpr Duration kIdle = std::chrono::seconds(1);
+  StepPlan plan;
+  Duration quiet{};
+  warm_up(watchdog);
+  for (;;) {
+    const std::optional<std::vector<std::byte>> bytes = plans.receive(launched_.empty() ? kIdle : kSoon);
+    if (!bytes) {
+      if (launched_.empty()) quiet += kIdle;
+      require(quiet < silence, "the leader has sent nothing for ", seconds(silence), " s");
+      while (!launched_.empty()) finish_watched(watchdog);
+      continue;
+    }
+    quiet = {};
+    Reader reader(*bytes);
+    reader(plan);
+    if (plan.kind == StepKind::stop) return;
+    if (launched_.empty()) watchdog.started(plan.number);
+    launch(plan, {});
+    const size_t stay = may_stay_under_way(plan) ? 1 : 0;
+    while (launched_.size() > stay) finish_watched(watchdog);
+  }
+}
+
+void LlmWorker::finish_watched(Watchdog& watchdog) {
+  finish({});
+  watchdog.finished();
+  if (!launched_.empty()) watchdog.started(launched_.front().number);
+}
+
+void LlmWorker::place(const StepPlan& plan, std::span<const Tensor> pieces) {
+  const bool leader = group_.rank() == 0;
+  check(!leader || pieces.size() == plan.placements.size(), "a plan places ", plan.placements.size(),
+        " slices, ", pieces.size(), " are here");
+  if (plan.placements.empty()) return;
+  const Range range(backend_, "uhd_step.place");
+  for (size_t i = 0; i < plan.placements.size(); ++i) {
+    const std::vector<int32_t>& rows = plan.placements[i].rows;
+    const Shape shape{static_cast<int64_t>(rows.size()), hidden_};
+    const Tensor piece = leader ? pieces[i] : incoming_.as(backend_.activation_dtype(), shape);
+    if (group_.size() > 1) group_.broadcast(piece, 0);
+    store_.place(piece, rows, workspace_);
+  }
+}
+
+}  // namespace uhd

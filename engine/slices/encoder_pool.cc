@@ -1,0 +1,194 @@
+#include "engine/slices/encoder_pool.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/error.h"
+
+namespace uhd {
+
+namespace {
+
+constexpr int kMostJobs =
+    64;  // at one encoder, whatever it says of itself: their pixels are on the way to it
+
+}  // namespace
+
+void EncoderPool::add(SliceJob job, TimePoint now) {
+  queue_.push_back({std::move(job), 0, {}, std::nullopt});
+  if (encoders_.empty() && !empty_since_) empty_since_ = now;
+}
+
+bool EncoderPool::cancel(const Fingerprint& fingerprint) {
+  return std::erase_if(queue_, [&](const Waiting& w) { return w.job.slice->fingerprint == fingerprint; }) > 0;
+}
+
+void EncoderPool::joined(EncoderId encoder, int capacity, TimePoint now) {
+  encoders_[encoder] = {.capacity = std::clamp(capacity, 1, kMostJobs)};
+  liveness_.joined(encoder, now);
+  empty_since_.reset();
+}
+
+void EncoderPool::left(EncoderId encoder, const std::string& reason, TimePoint now) {
+  liveness_.left(encoder);
+  // From the last to the first, for each goes to the front of the queue: order is kept.
+  std::vector<JobId> lost;
+  for (const auto& [job, flight] : flights_) {
+    if (flight.encoder == encoder) lost.push_back(job);
+  }
+  for (auto job = lost.rbegin(); job != lost.rend(); ++job) {
+    try_again(land(flights_.find(*job)), encoder, message("the encoder was lost: ", reason));
+  }
+  encoders_.erase(encoder);
+  if (encoders_.empty() && !queue_.empty() && !empty_since_) empty_since_ = now;
+}
+
+std::vector<EncoderPool::Send> EncoderPool::dispatch(TimePoint now) {
+  std::vector<Send> sends;
+  for (size_t i = 0; i < queue_.size();) {
+    const std::optional<EncoderId> encoder = choose(queue_[i], now);
+    if (encoder) {
+      send(queue_.begin() + static_cast<std::ptrdiff_t>(i), *encoder, now, sends);
+    } else if (queue_[i].failed_by.empty()) {
+      break;  // nor is there room for any behind it
+    } else {
+      ++i;
+    }
+  }
+  return sends;
+}
+
+void EncoderPool::send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
+                       std::vector<Send>& sends) {
+  Waiting waiting = std::move(*at);
+  queue_.erase(at);
+  if (!waiting.first_sent) waiting.first_sent = now;
+  ++waiting.tries;
+  Peer& peer = encoders_.at(encoder);
+  ++peer.jobs;
+  peer.patches += waiting.job.patches;
+  const JobId job = ++last_job_;
+  liveness_.job_sent(encoder, job, now);
+  sends.push_back({encoder, job, waiting.job.slice});
+  flights_.emplace(job, Flight{std::move(waiting), encoder});
+}
+
+std::optional<SliceJob> EncoderPool::encoded(EncoderId encoder, JobId job, TimePoint now) {
+  liveness_.heard(encoder, now);
+  const auto flight = flight_of(encoder, job);
+  if (flight == flights_.end()) return std::nullopt;
+  liveness_.job_encoded(encoder, job, now);
+  return flight->second.waiting.job;
+}
+
+bool EncoderPool::awaits(EncoderId encoder, JobId job) const {
+  const auto flight = flights_.find(job);
+  return flight != flights_.end() && flight->second.encoder == encoder;
+}
+
+void EncoderPool::received(EncoderId encoder, JobId job, TimePoint now) {
+  liveness_.heard(encoder, now);
+  const auto flight = flight_of(encoder, job);
+  if (flight == flights_.end()) return;
+  liveness_.job_answered(encoder, job, now);
+  encoders_.at(encoder).failures = 0;
+  encoders_.at(encoder).rests_until = {};
+  const Waiting waiting = land(flight);
+  outcomes_.push_back({waiting.job.slice->fingerprint, true, false, "", *waiting.first_sent});
+}
+
+void EncoderPool::failed(EncoderId encoder, JobId job, const std::string& reason, TimePoint now) {
+  liveness_.heard(encoder, now);
+  const auto flight = flight_of(encoder, job);
+  if (flight == flights_.end()) return;
+  liveness_.job_answered(encoder, job, now);
+  rest(encoders_.at(encoder), now);
+  try_again(land(flight), encoder, reason);
+}
+
+std::vector<EncoderPool::Outcome> EncoderPool::take_outcomes() { return std::exchange(outcomes_, {}); }
+
+EncoderPool::Verdict EncoderPool::tick(TimePoint now) {
+  Verdict verdict;
+  const EncoderLiveness::Verdict found = liveness_.tick(now);
+  for (const auto& overdue : found.overdue) {
+    const auto flight = flight_of(overdue.encoder, overdue.job);
+    if (flight == flights_.end()) continue;
+    verdict.cancel.push_back({overdue.encoder, overdue.job});
+    rest(encoders_.at(overdue.encoder), now);
+    try_again(land(flight), overdue.encoder, "the encoder took too long");
+  }
+  for (EncoderId encoder : found.lost) verdict.close.emplace_back(encoder, "quiet for too long");
+  for (EncoderId encoder : found.stuck) verdict.close.emplace_back(encoder, "too slow, again and again");
+  for (const auto& [encoder, reason] : verdict.close) left(encoder, reason, now);
+  if (empty_since_ && now - *empty_since_ >= limits_.no_encoder_wait) {
+    for (const Waiting& waiting : queue_) {
+      outcomes_.push_back({waiting.job.slice->fingerprint, false, true, "no encoder is there", now});
+    }
+    queue_.clear();
+    empty_since_.reset();
+  }
+  return verdict;
+}
+
+std::optional<TimePoint> EncoderPool::next_deadline() const {
+  std::optional<TimePoint> next = liveness_.next_deadline();
+  if (empty_since_) {
+    const TimePoint give_up = *empty_since_ + limits_.no_encoder_wait;
+    next = next ? std::min(*next, give_up) : give_up;
+  }
+  return next;
+}
+
+// First those that did not fail the slice, then those that do not rest; and what was failed once is no trial
+// for an encoder that failed last.
+std::optional<EncoderId> EncoderPool::choose(const Waiting& waiting, TimePoint now) const {
+  const auto rank = [&](EncoderId id, const Peer& peer) {
+    return (waiting.failed_by.contains(id) ? 4 : 0) + (peer.rests_until > now ? 2 : 0) +
+           (waiting.tries > 0 && peer.failures > 0 ? 1 : 0);
+  };
+  int best_rank = std::numeric_limits<int>::max();
+  for (const auto& [id, peer] : encoders_) best_rank = std::min(best_rank, rank(id, peer));
+  std::optional<EncoderId> best;
+  for (const auto& [id, peer] : encoders_) {
+    if (rank(id, peer) > best_rank || peer.jobs >= peer.room()) continue;
+    if (!best || peer.patches < encoders_.at(*best).patches) best = id;
+  }
+  return best;
+}
+
+// What it fails while it rests was sent before.
+void EncoderPool::rest(Peer& peer, TimePoint now) {
+  constexpr int kMostDoublings = 16;
+  if (peer.rests_until > now) return;
+  const Duration time = limits_.first_rest * (1 << std::min(peer.failures, kMostDoublings));
+  peer.rests_until = now + std::min(time, limits_.longest_rest);
+  ++peer.failures;
+}
+
+EncoderPool::Waiting EncoderPool::land(std::map<JobId, Flight>::iterator flight) {
+  Waiting waiting = std::move(flight->second.waiting);
+  Peer& peer = encoders_.at(flight->second.encoder);
+  --peer.jobs;
+  peer.patches -= waiting.job.patches;
+  flights_.erase(flight);
+  return waiting;
+}
+
+void EncoderPool::try_again(Waiting waiting, EncoderId encoder, const std::string& reason) {
+  if (waiting.tries > limits_.retries) {
+    outcomes_.push_back({waiting.job.slice->fingerprint, false, false, reason, *waiting.first_sent});
+    return;
+  }
+  ++retries_;
+  waiting.failed_by.insert(encoder);
+  queue_.push_front(std::move(waiting));
+}
+
+std::map<JobId, EncoderPool::Flight>::iterator EncoderPool::flight_of(EncoderId encoder, JobId job) {
+  const auto flight = flights_.find(job);
+  return flight != flights_.end() && flight->second.encoder == encoder ? flight : flights_.end();
+}
+
+}  // namespace uhd

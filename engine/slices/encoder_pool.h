@@ -1,0 +1,140 @@
+// Which encoder does which slice: the leader's queue, placement, what is in flight, retries, loss. A state
+// machine over plain data and given times; sockets, links and pixels' travel are remote_encoders.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster/encoders/control_server.h"
+#include "cluster/encoders/liveness.h"
+#include "model/vision/slicer.h"
+
+namespace uhd {
+
+using JobId = uint64_t;
+
+struct EncoderPoolLimits {
+  int retries = 2;  // of one slice, after its first try
+  Duration no_encoder_wait = from_seconds(10);
+  Duration first_rest = from_seconds(1);  // of an encoder that failed; twice as long with each failure more
+  Duration longest_rest = from_seconds(60);
+  LivenessLimits liveness;
+};
+
+// One slice to encode, and what must come back.
+struct SliceJob {
+  std::shared_ptr<const Slice> slice;
+  int rows = 0;
+  int64_t patches = 0;
+};
+
+// Not thread-safe. Slices are known by their fingerprints: one at a time each.
+//
+// An encoder that fails a slice rests: others are preferred until its time is over, and then it gets one
+// slice at a time until it does one well. Whether slice or encoder is bad is not known, so that where all
+// rest, all are used as if none did. A slice goes to the encoders that have not failed it yet, as long as
+// there are any.
+class EncoderPool {
+ public:
+  explicit EncoderPool(EncoderPoolLimits limits) : limits_(limits), liveness_(limits.liveness) {}
+
+  // A slice to be encoded. Ends in exactly one Outcome, unless cancel() said that it is gone.
+  void add(SliceJob job, TimePoint now);
+  // Nobody wants it. True: it had not started and is gone. False: it runs on and ends in an Outcome.
+  bool cancel(const Fingerprint& fingerprint);
+
+  void joined(EncoderId encoder, int capacity, TimePoint now);
+  void heard(EncoderId encoder, TimePoint now) { liveness_.heard(encoder, now); }
+  // Its slices are tried elsewhere.
+  void left(EncoderId encoder, const std::string& reason, TimePoint now);
+
+  // Slices to send now, each to the encoder with the least outstanding patches among the best with room.
+  struct Send {
+    EncoderId encoder = 0;
+    JobId job = 0;
+    std::shared_ptr<const Slice> slice;
+  };
+  std::vector<Send> dispatch(TimePoint now);
+
+  // The encoder has rows ready. Empty: the job is no longer its own, the rows are to be dropped there.
+  std::optional<SliceJob> encoded(EncoderId encoder, JobId job, TimePoint now);
+  // Whether the job is still this encoder's.
+  bool awaits(EncoderId encoder, JobId job) const;
+  // The leader begins to fetch the rows.
+  void fetch_begun(EncoderId encoder, JobId job, TimePoint now) { liveness_.fetch_begun(encoder, job, now); }
+  // The rows are here and sound.
+  void received(EncoderId encoder, JobId job, TimePoint now);
+  // The encoder could not, or its rows were wrong.
+  void failed(EncoderId encoder, JobId job, const std::string& reason, TimePoint now);
+
+  struct Outcome {
+    Fingerprint fingerprint;
+    bool ok = false;
+    bool no_encoder = false;  // failed because there was none
+    std::string reason;
+    TimePoint first_sent;
+  };
+  std::vector<Outcome> take_outcomes();
+
+  // Deadlines: jobs to cancel at their encoder (already queued again here), encoders to close.
+  struct Verdict {
+    struct Cancelled {
+      EncoderId encoder = 0;
+      JobId job = 0;
+    };
+    std::vector<Cancelled> cancel;
+    std::vector<std::pair<EncoderId, std::string>> close;
+  };
+  Verdict tick(TimePoint now);
+  std::optional<TimePoint> next_deadline() const;
+
+  size_t encoders() const { return encoders_.size(); }
+  size_t queued() const { return queue_.size(); }
+  size_t in_flight() const { return flights_.size(); }
+  int64_t retries() const { return retries_; }
+
+ private:
+  struct Waiting {
+    SliceJob job;
+    int tries = 0;
+    std::set<EncoderId> failed_by;
+    std::optional<TimePoint> first_sent;
+  };
+  struct Flight {
+    Waiting waiting;
+    EncoderId encoder = 0;
+  };
+  struct Peer {
+    int capacity = 1;
+    int jobs = 0;
+    int64_t patches = 0;  // outstanding
+    int failures = 0;     // in a row
+    TimePoint rests_until;
+    int room() const { return failures > 0 ? 1 : capacity; }  // slices at once
+  };
+  std::optional<EncoderId> choose(const Waiting& waiting, TimePoint now) const;
+  void send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
+            std::vector<Send>& sends);
+  void rest(Peer& peer, TimePoint now);
+  Waiting land(std::map<JobId, Flight>::iterator flight);
+  void try_again(Waiting waiting, EncoderId encoder, const std::string& reason);
+  std::map<JobId, Flight>::iterator flight_of(EncoderId encoder, JobId job);
+
+  EncoderPoolLimits limits_;
+  EncoderLiveness liveness_;
+  std::map<EncoderId, Peer> encoders_;
+  std::deque<Waiting> queue_;
+  std::map<JobId, Flight> flights_;
+  std::vector<Outcome> outcomes_;
+  std::optional<TimePoint> empty_since_;  // slices wait and there is no encoder
+  JobId last_job_ = 0;
+  int64_t retries_ = 0;
+};
+
+}  // namespace uhd

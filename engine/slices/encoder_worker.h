@@ -1,0 +1,73 @@
+// The loop of an encoder rank: takes slices, batches those of equal shape, encodes, announces, and sends the
+// rows when the leader says go.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <unordered_map>
+
+#include "cluster/encoders/control_client.h"
+#include "engine/slices/row_buffers.h"
+#include "engine/slices/slice_encoders.h"
+
+namespace uhd {
+
+struct EncoderWorkerOptions {
+  int64_t batch_patches = 4096;
+  int patch = 14;
+};
+
+// Used by one thread, which on MPI ranks is the MPI thread. References are borrowed.
+class EncoderWorker {
+ public:
+  EncoderWorker(ControlClient& leader, EncodeSlices encode, std::function<int(const Slice&)> rows_of,
+                RowBuffers& buffers, EncoderWorkerOptions options)
+      : leader_(leader),
+        encode_(std::move(encode)),
+        rows_of_(std::move(rows_of)),
+        buffers_(buffers),
+        options_(options) {}
+
+  // Until `ended`, which is asked between batches and many times a second, says so. A leader that was lost is
+  // tried for ever: who launched this encoder knows when that has no more use. A leader that refuses it is an
+  // Error with its reason.
+  void run(const std::function<bool()>& ended);
+
+ private:
+  struct Job {
+    uint64_t id = 0;
+    Slice slice;
+    Duration deadline;
+  };
+  void handle(ClientEvent& event);
+  void forget_everything();
+  void drop(uint64_t job);
+  void encode_batch();
+  int64_t pass_patches() const;
+  void encode(std::span<const size_t> chosen);
+  void announce(const Job& job, Tensor rows, double seconds);
+  void advance_link();
+  void end_sent();
+  bool may_encode() const { return !queue_.empty() && buffers_.free() > 0; }
+
+  ControlClient& leader_;
+  EncodeSlices encode_;
+  std::function<int(const Slice&)> rows_of_;
+  RowBuffers& buffers_;
+  EncoderWorkerOptions options_;
+  std::deque<Job> queue_;
+  double patches_a_second_ = 0;                     // of the last pass; 0: there was none
+  std::unordered_map<uint64_t, StagedRows> ready_;  // encoded, kept until Done or Cancel
+  std::deque<uint64_t> go_;                         // to be sent, in order
+  std::deque<uint64_t> sending_;                    // begun and not ended, in order
+  std::set<uint64_t> cancelled_;                    // of those
+  uint64_t sent_ = 0;                               // by this link
+  bool connecting_ = false;                         // the link is polled until it stands
+  std::unique_ptr<VisualLink> link_;                // after the memory that it may be reading
+};
+
+}  // namespace uhd

@@ -1,0 +1,39 @@
+// The leader encodes slices itself, a bounded batch between two steps, so that decoding is never starved for
+// longer.
+#pragma once
+
+#include <deque>
+
+#include "engine/slices/slice_encoders.h"
+
+namespace uhd {
+
+class LocalEncoders final : public SliceEncoders {
+ public:
+  LocalEncoders(EncodeSlices encode, RowBuffers& buffers, int64_t batch_patches, int patch)
+      : encode_(std::move(encode)), buffers_(buffers), batch_patches_(batch_patches), patch_(patch) {}
+
+  void add(SliceJob job, TimePoint now) override;
+  bool cancel(const Fingerprint& fingerprint) override;
+  std::vector<EncodedSlice> poll(TimePoint now, bool gently) override;
+  std::optional<TimePoint> next_poll(TimePoint now) const override;
+  int encoders() const override { return 1; }
+  int queued() const override { return static_cast<int>(queue_.size()); }
+
+ private:
+  std::vector<SliceJob> take_batch(int64_t patches);
+  bool may_encode() const { return !queue_.empty() && buffers_.free() > 0; }
+  void encode(std::span<const SliceJob> batch, TimePoint now);
+  bool encode_at_once(std::span<const SliceJob> batch, TimePoint now);
+  void keep(const SliceJob& job, Tensor rows, TimePoint started);
+  static bool settle(EncodedSlice& slice);
+
+  EncodeSlices encode_;
+  RowBuffers& buffers_;
+  int64_t batch_patches_;
+  int patch_;
+  std::deque<SliceJob> queue_;
+  std::deque<EncodedSlice> made_;  // in order, until the device has judged them
+};
+
+}  // namespace uhd

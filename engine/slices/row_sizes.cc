@@ -1,0 +1,24 @@
+#include "engine/slices/row_sizes.h"
+
+#include <algorithm>
+
+namespace uhd {
+
+int max_piece_rows(const ModelConfig& config, const ImageOptions& options) {
+  if (!config.vision) return 0;
+  if (config.projector.queries > 0) return config.projector.queries;
+  if (config.slicing.kind == SlicingConfig::Kind::adaptive) {
+    return static_cast<int>(options.limits.max_piece_patches);
+  }
+  const int side = config.slicing.scale / config.slicing.patch;
+  return side * side;
+}
+
+int64_t visual_store_rows(const ModelConfig& model, const EngineOptions& options, int64_t element) {
+  if (!model.vision) return 0;
+  const int64_t rows = options.visual_cache_bytes / (model.language.hidden * element);
+  const int64_t one_image = int64_t{max_piece_rows(model, options.image)} * (model.slicing.max_slices + 1);
+  return std::clamp<int64_t>(rows, one_image, int64_t{1} << 30);
+}
+
+}  // namespace uhd

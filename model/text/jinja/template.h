@@ -1,0 +1,29 @@
+// The language that chat templates are written in: Jinja, with the settings of transformers (trim_blocks,
+// lstrip_blocks, loop controls, its tojson, raise_exception, strftime_now). What it lacks of Jinja (imports,
+// blocks, and the filters pprint, random, striptags, urlize, wordwrap, xmlattr) is an Error when the template
+// is read, with the line. Nothing outside the given values can be reached, and steps, text, nesting and lists
+// are limited, so that a hostile template is an Error and not a hanging server.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "model/text/jinja/value.h"
+
+namespace uhd {
+
+// Immutable; thread-safe.
+class JinjaTemplate {
+ public:
+  explicit JinjaTemplate(std::string_view source);
+  ~JinjaTemplate();
+  JinjaTemplate(JinjaTemplate&&) noexcept;
+  JinjaTemplate& operator=(JinjaTemplate&&) noexcept;
+
+  MarkedText render(const jinja::Dict& variables) const;
+
+ private:
+  std::unique_ptr<jinja::Node> root_;
+};
+
+}  // namespace uhd

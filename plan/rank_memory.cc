@@ -1,0 +1,40 @@
+#include "plan/rank_memory.h"
+
+#include <algorithm>
+
+#include "engine/slices/row_sizes.h"
+#include "model/language/kv_cache.h"
+#include "model/language/llama.h"
+#include "model/weights/parameters.h"
+#include "model/weights/shard.h"
+
+namespace uhd {
+
+RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
+                           int ranks) {
+  const LanguageConfig& language = model.language;
+  const bool single = format == WeightFormat::f32;
+  const size_t element = single ? sizeof(float) : sizeof(bf16);
+  const LanguageShard shard = shard_of(language, 0, ranks);
+  const int context = options.context_length > 0 ? options.context_length : language.context;
+  const StepLimits steps{options.token_budget, options.max_running, context, options.page_size};
+  RankMemory memory;
+  memory.weights = static_cast<int64_t>(weight_bytes(language_parameters(model), language, ranks, format));
+  memory.steps = static_cast<int64_t>(Llama::workspace_bytes(language, shard, steps, element));
+  const int64_t row_bytes = language.hidden * static_cast<int64_t>(element);
+  memory.visual_rows = row_bytes * visual_store_rows(model, options, static_cast<int64_t>(element));
+  memory.page =
+      static_cast<int64_t>(KvCache::bytes_per_page(language.layers, shard.kv_heads, language.head_dim,
+                                                   options.page_size, single ? DType::f32 : DType::bf16));
+  return memory;
+}
+
+int64_t encoder_weight_bytes(const ModelConfig& model, WeightFormat format) {
+  if (!model.vision) return 0;
+  auto parameters = vision_parameters(model);
+  const auto projector = projector_parameters(model);
+  parameters.insert(parameters.end(), projector.begin(), projector.end());
+  return static_cast<int64_t>(weight_bytes(parameters, model.language, 1, format));
+}
+
+}  // namespace uhd
