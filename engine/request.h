@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "model/language/sampling_rule.h"
 
 namespace uhd {
 
@@ -27,18 +28,11 @@ struct Message {
   std::vector<MessagePart> parts;
 };
 
-struct SamplingParams {
-  float temperature = 1.0f;  // 0: greedy
-  int top_k = 0;             // 0: off
-  float top_p = 1.0f;
-  float min_p = 0.0f;
-  float repetition_penalty = 1.0f;  // over prompt and output
-  float presence_penalty = 0.0f;    // over output
-  float frequency_penalty = 0.0f;   // over output
-  std::optional<uint64_t> seed;     // none: the engine draws one
-  uint64_t choice = 0;              // of several with one seed: each draws other numbers
+struct SamplingParams : SamplingRule {
+  // Repeats the text: the first answer draws by it, the others by seeds made of it. None: the engine draws
+  // one.
+  std::optional<uint64_t> seed;
   std::map<int32_t, float> logit_bias;
-  int logprobs = -1;  // -1: none; 0: of the chosen token; n: and of the n most likely
 };
 
 struct StopRules {
@@ -58,6 +52,7 @@ struct Request {
   bool add_generation_prompt = true;
   bool continue_final_message = false;  // the answer goes on where the last message ends; no new turn then
 
+  int n = 1;  // answers: the prompt is planned once, and its images are decoded once
   SamplingParams sampling;
   StopRules stop;
   std::string tenant;                 // from the API key; salts caches
@@ -106,18 +101,28 @@ struct Usage {
   StageTimes times;
 };
 
-// An error as the client will read it. `status` is the HTTP status that fits: 400, 413, 429, 500, 503.
+// Whose fault it is and what the client may do; net/ gives each its HTTP status.
+enum class FailureKind : uint8_t {
+  invalid,      // the request cannot be honoured as it is
+  too_large,    // the request holds more than is taken
+  busy,         // the same request may succeed later
+  internal,     // the server failed
+  unavailable,  // the server, or a part that the request needs, is not there
+};
+
+// An error as the client will read it.
 struct Failure {
-  int status = 500;
+  FailureKind kind = FailureKind::internal;
   std::string code;  // short and stable: "context_length_exceeded", "image_too_large", ...
   std::string message;
   double retry_after_s = 0;
 };
 
-// One event of a request's stream. Text never ends inside a UTF-8 character. The last event has finish !=
-// none and carries usage (and failure if finish is error); nothing follows it.
+// One event of one answer of a request. Text never ends inside a UTF-8 character. The last event of an answer
+// has finish != none and carries usage (and failure if finish is error); nothing follows it.
 struct TokenEvent {
   RequestId request = 0;
+  int answer = 0;  // 0 to n - 1
   std::string text;
   std::vector<int32_t> ids;
   std::vector<TokenLogprob> logprobs;

@@ -39,12 +39,11 @@ void add_tokens(ForwardInput& input, const BatchItem& item, int page_size) {
 void add_visual_rows(ForwardInput& input, const BatchItem& item, int first_token,
                      const VisualRowsOf& rows_of) {
   const Sequence& sequence = *item.sequence;
-  for (size_t i = 0; i < sequence.spans.size(); ++i) {
-    const SequenceSpan& span = sequence.spans[i];
+  for (const VisualSpan& span : *sequence.spans) {
     const int begin = std::max(span.position, item.first);
     const int end = std::min(span.position + span.length, item.first + item.count);
     if (begin >= end) continue;
-    const std::span<const int32_t> rows = rows_of(sequence.id, static_cast<int>(i));
+    const std::span<const int32_t> rows = rows_of(span);
     check(rows.size() == static_cast<size_t>(span.length), "a visual span of ", span.length, " tokens has ",
           rows.size(), " rows");
     for (int position = begin; position < end; ++position) {

@@ -42,10 +42,9 @@ void serialize(Archive& archive, StepPlan& x) {
   archive(x.number, x.kind, x.placements, x.input, x.choice);
 }
 
-// The seam between scheduler and model: who does how many tokens, as arrays a kernel can read. rows_of(id,
-// span) gives the visual store's rows of one span of a sequence. `input` is reused, so that its vectors keep
-// their memory.
-using VisualRowsOf = std::function<std::span<const int32_t>(SequenceId, int span)>;
+// The seam between scheduler and model: who does how many tokens, as arrays a kernel can read. rows_of(span)
+// gives the visual store's rows of a span. `input` is reused, so that its vectors keep their memory.
+using VisualRowsOf = std::function<std::span<const int32_t>(const VisualSpan&)>;
 void build_forward_input(ForwardInput& input, const Batch& batch, int page_size, const VisualRowsOf& rows_of);
 
 // Steps of every kind and size that the limits allow, on a page that no sequence holds: `tokens` rows of

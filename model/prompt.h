@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/visual_span.h"
 #include "model/config.h"
 #include "model/text/chat_template.h"
 #include "model/text/tokenizer.h"
@@ -15,18 +16,9 @@ namespace uhd {
 
 inline constexpr int32_t kVisualToken = -1;  // the id inside a visual span
 
-// Rows [position, position + length) of the prompt are piece `piece` of image `image`.
-struct VisualSpan {
-  int image = 0;
-  int piece = 0;  // SlicePlan::piece
-  int position = 0;
-  int length = 0;
-  bool operator==(const VisualSpan&) const = default;
-};
-
 struct Prompt {
   std::vector<int32_t> ids;
-  std::vector<VisualSpan> spans;  // by position
+  VisualSpans spans;
 };
 
 // A conversation: `plans` holds one plan per image part, in order. Text of a turn never becomes a special

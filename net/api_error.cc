@@ -27,6 +27,22 @@ std::string_view type_of(int status) {
   }
 }
 
+int status_of(FailureKind kind) {
+  switch (kind) {
+    case FailureKind::invalid:
+      return 400;
+    case FailureKind::too_large:
+      return 413;
+    case FailureKind::busy:
+      return 429;
+    case FailureKind::unavailable:
+      return 503;
+    case FailureKind::internal:
+      break;
+  }
+  return 500;
+}
+
 boost::json::value text_or_null(const std::string& text) {
   if (text.empty()) return nullptr;
   return boost::json::string(text);
@@ -35,7 +51,7 @@ boost::json::value text_or_null(const std::string& text) {
 }  // namespace
 
 ApiError api_error(const Failure& failure) {
-  return {failure.status, failure.message, "", failure.code, failure.retry_after_s};
+  return {status_of(failure.kind), failure.message, "", failure.code, failure.retry_after_s};
 }
 
 // Texts of others (a template's, an engine's) may quote whatever a client wrote.

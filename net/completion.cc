@@ -13,7 +13,7 @@ size_t count_events(const Call& call, int context_length) {
     const int asked = request.stop.max_tokens;
     sum += static_cast<size_t>(asked > 0 ? std::min(asked, context_length) : context_length) + kSlack;
   }
-  return sum;
+  return sum * static_cast<size_t>(call.n);
 }
 
 }  // namespace
@@ -34,8 +34,10 @@ Completion::~Completion() {
 
 std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&)>& sink) {
   for (size_t i = 0; i < requests_.size(); ++i) {
-    auto answer = engine_.submit(std::move(requests_[i]), [sink, i](TokenEvent&& event) {
-      sink(ChoiceEvent{i, std::move(event)});
+    const size_t first = i * static_cast<size_t>(requests_[i].n);
+    auto answer = engine_.submit(std::move(requests_[i]), [sink, first](TokenEvent&& event) {
+      const size_t choice = first + static_cast<size_t>(event.answer);
+      sink(ChoiceEvent{choice, std::move(event)});
     });
     if (const auto* failure = std::get_if<Failure>(&answer)) {
       for (const RequestId id : running_) engine_.cancel(id);

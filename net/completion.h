@@ -26,7 +26,7 @@ class Completion {
 
   // Upper bound of the number of events of all choices.
   size_t most_events() const { return most_events_; }
-  // Submits every choice. The sink is called on the engine's thread and must not block. On refusal nothing is
+  // Submits every prompt. The sink is called on the engine's thread and must not block. On refusal nothing is
   // left running, and the error is returned.
   std::optional<ApiError> start(const std::function<void(ChoiceEvent&&)>& sink);
 

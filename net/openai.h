@@ -20,8 +20,7 @@ namespace uhd {
 
 enum class Endpoint : uint8_t { chat, completions };
 
-// One call of /v1/chat/completions or /v1/completions. Choice i is requests[i]; the n choices of one prompt
-// stand together.
+// One call of /v1/chat/completions or /v1/completions. Answer a of requests[p] is the choice p · n + a.
 struct Call {
   Endpoint endpoint = Endpoint::chat;
   std::string model;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "engine/request_limits.h"
 #include "net/json_body.h"
 #include "net/json_fields.h"
 #include "net/messages.h"
@@ -14,11 +15,8 @@ namespace uhd {
 namespace {
 
 namespace json = boost::json;
+namespace ranges = request_limits;
 
-constexpr int kMaxStops = 16;
-constexpr size_t kMaxStopBytes = 1024;
-constexpr size_t kMaxLogitBias = 1024;
-constexpr int kMaxLogprobs = 20;
 constexpr int kLegacyMaxTokens = 16;  // what OpenAI's /v1/completions generates when nothing is said
 
 int32_t to_token_id(const json::value& v, const std::string& path, const ModelInfo& model) {
@@ -77,11 +75,12 @@ std::vector<Request> read_prompts(const Fields& call, const ModelInfo& model, co
 
 void read_logprobs(const Fields& call, Endpoint endpoint, SamplingParams& sampling) {
   if (endpoint == Endpoint::completions) {
-    if (const auto n = call.integer("logprobs", 0, kMaxLogprobs)) sampling.logprobs = static_cast<int>(*n);
+    if (const auto n = call.integer("logprobs", 0, ranges::kMostLogprobs))
+      sampling.logprobs = static_cast<int>(*n);
     return;
   }
   const bool wanted = call.boolean("logprobs").value_or(false);
-  const auto top = call.integer("top_logprobs", 0, kMaxLogprobs);
+  const auto top = call.integer("top_logprobs", 0, ranges::kMostLogprobs);
   if (top && *top > 0 && !wanted) {
     throw ApiError{400, "'top_logprobs' needs 'logprobs' to be true.", "top_logprobs", "invalid_value"};
   }
@@ -91,9 +90,9 @@ void read_logprobs(const Fields& call, Endpoint endpoint, SamplingParams& sampli
 void read_logit_bias(const Fields& call, const ModelInfo& model, SamplingParams& sampling) {
   const json::object* bias = call.object("logit_bias");
   if (bias == nullptr) return;
-  if (bias->size() > kMaxLogitBias) {
-    throw ApiError{400, message("'logit_bias' holds more than ", kMaxLogitBias, " tokens."), "logit_bias",
-                   "invalid_value"};
+  if (bias->size() > ranges::kMostLogitBiases) {
+    throw ApiError{400, message("'logit_bias' holds more than ", ranges::kMostLogitBiases, " tokens."),
+                   "logit_bias", "invalid_value"};
   }
   for (const auto& [key, value] : *bias) {
     const std::string path = "logit_bias." + quoted(key, 32);
@@ -104,21 +103,22 @@ void read_logit_bias(const Fields& call, const ModelInfo& model, SamplingParams&
       throw ApiError{400, message("'", path, "': the key must be a token id below ", model.vocabulary, "."),
                      path, "invalid_value"};
     }
-    sampling.logit_bias[static_cast<int32_t>(id)] = static_cast<float>(to_number(value, path, {-100, 100}));
+    sampling.logit_bias[static_cast<int32_t>(id)] =
+        static_cast<float>(to_number(value, path, {ranges::kLogitBias.least, ranges::kLogitBias.most}));
   }
 }
 
 SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelInfo& model) {
   SamplingParams s;
-  const auto set = [&](std::string_view name, NumberRange range, float& to) {
-    if (const auto v = call.number(name, range)) to = static_cast<float>(*v);
+  const auto set = [&](std::string_view name, ranges::Range range, float& to) {
+    if (const auto v = call.number(name, {range.least, range.most})) to = static_cast<float>(*v);
   };
-  set("temperature", {0, 2}, s.temperature);
-  set("top_p", {0, 1}, s.top_p);
-  set("min_p", {0, 1}, s.min_p);
-  set("repetition_penalty", {0.01, 100}, s.repetition_penalty);
-  set("presence_penalty", {-2, 2}, s.presence_penalty);
-  set("frequency_penalty", {-2, 2}, s.frequency_penalty);
+  set("temperature", ranges::kTemperature, s.temperature);
+  set("top_p", ranges::kTopP, s.top_p);
+  set("min_p", ranges::kMinP, s.min_p);
+  set("repetition_penalty", ranges::kRepetitionPenalty, s.repetition_penalty);
+  set("presence_penalty", ranges::kPresencePenalty, s.presence_penalty);
+  set("frequency_penalty", ranges::kFrequencyPenalty, s.frequency_penalty);
   if (const auto k = call.integer("top_k", -1, std::numeric_limits<int32_t>::max())) {
     s.top_k = static_cast<int>(std::max<int64_t>(0, *k));  // -1 is "off" in vLLM's clients
   }
@@ -136,8 +136,8 @@ SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelI
 void read_stops(const Fields& call, const ModelInfo& model, StopRules& rules) {
   const auto add = [&](const json::value& v, const std::string& path) {
     const std::string_view text = to_text(v, path);
-    if (text.empty() || text.size() > kMaxStopBytes) {
-      throw ApiError{400, message("'", path, "' must have 1 to ", kMaxStopBytes, " bytes."), path,
+    if (text.empty() || text.size() > ranges::kLongestStop) {
+      throw ApiError{400, message("'", path, "' must have 1 to ", ranges::kLongestStop, " bytes."), path,
                      "invalid_value"};
     }
     rules.stop.emplace_back(text);
@@ -145,8 +145,8 @@ void read_stops(const Fields& call, const ModelInfo& model, StopRules& rules) {
   if (const json::value* stop = call.find("stop")) {
     if (stop->is_array()) {
       const json::array& list = stop->get_array();
-      if (list.size() > kMaxStops) {
-        throw ApiError{400, message("'stop' holds more than ", kMaxStops, " strings."), "stop",
+      if (list.size() > ranges::kMostStops) {
+        throw ApiError{400, message("'stop' holds more than ", ranges::kMostStops, " strings."), "stop",
                        "invalid_value"};
       }
       for (size_t i = 0; i < list.size(); ++i) add(list[i], element("stop", i));
@@ -157,7 +157,7 @@ void read_stops(const Fields& call, const ModelInfo& model, StopRules& rules) {
     }
   }
   if (const json::array* ids = call.array("stop_token_ids")) {
-    if (ids->size() > kMaxLogitBias) {
+    if (ids->size() > ranges::kMostStopIds) {
       throw ApiError{400, "'stop_token_ids' holds too many ids.", "stop_token_ids", "invalid_value"};
     }
     for (size_t i = 0; i < ids->size(); ++i) {
@@ -265,14 +265,12 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
     throw ApiError{400, message("'prompt' and 'n' ask for more than ", limits.max_choices, " answers."),
                    "prompt", "too_many_choices"};
   }
-  for (const Request& prompt : prompts) {
-    for (int i = 0; i < call.n; ++i) {
-      Request& request = call.requests.emplace_back(prompt);
-      request.sampling = sampling;
-      request.sampling.choice = static_cast<uint64_t>(i);
-      request.stop = stop;
-    }
+  for (Request& prompt : prompts) {
+    prompt.n = call.n;
+    prompt.sampling = sampling;
+    prompt.stop = stop;
   }
+  call.requests = std::move(prompts);
   return call;
 }
 

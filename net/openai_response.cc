@@ -130,7 +130,7 @@ ReplyWriter::ReplyWriter(const Call& call, std::string id, int64_t created)
       model_(call.model),
       id_(std::move(id)),
       created_(created),
-      choices_(call.requests.size()) {}
+      choices_(call.requests.size() * static_cast<size_t>(call.n)) {}
 
 std::string ReplyWriter::take(size_t index, TokenEvent&& event) {
   Choice& choice = choices_[index];

@@ -8,7 +8,7 @@ int pages_for(int tokens, int page_size) { return (tokens + page_size - 1) / pag
 
 int runnable_tokens(const Sequence& sequence) {
   int end = sequence.length();
-  for (const SequenceSpan& span : sequence.spans) {
+  for (const VisualSpan& span : *sequence.spans) {
     if (!span.ready && span.position + span.length > sequence.computed) {
       end = std::min(end, span.position);
       break;

@@ -34,6 +34,7 @@ Admission Scheduler::add(SequenceSpec spec) {
   if (!fits(length)) return Admission::too_long;
   auto sequence = std::make_unique<Sequence>();
   sequence->id = spec.id;
+  sequence->tenant = std::move(spec.tenant);
   sequence->prompt_length = static_cast<int>(spec.prompt.size());
   sequence->max_length = static_cast<int>(length);
   sequence->tokens = std::move(spec.prompt);
@@ -55,14 +56,6 @@ void Scheduler::finish(SequenceId id) {
   } else {
     erase(id);
   }
-}
-
-void Scheduler::visual_ready(SequenceId id, int span) {
-  const auto found = sequences_.find(id);
-  if (found == sequences_.end()) return;
-  auto& spans = found->second->spans;
-  check(span >= 0 && span < static_cast<int>(spans.size()), "request ", id, " has no visual span ", span);
-  spans[static_cast<size_t>(span)].ready = true;
 }
 
 Batch Scheduler::next(TimePoint now) {
@@ -96,7 +89,6 @@ void Scheduler::launched(const Batch& batch) {
 void Scheduler::complete(const Batch& batch, std::span<const int32_t> tokens) {
   check(static_cast<int>(tokens.size()) == batch.samples, "the step drew ", tokens.size(), " tokens, not ",
         batch.samples);
-  if (planned_) launched(batch);
   size_t drawn = 0;
   for (const BatchItem& item : batch.items) {
     Sequence& sequence = *sequences_.at(item.sequence->id);
@@ -108,6 +100,10 @@ void Scheduler::complete(const Batch& batch, std::span<const int32_t> tokens) {
     }
     if (sequence.leaving && sequence.launched == 0) erase(sequence.id);
   }
+}
+
+bool Scheduler::decodes() const {
+  return std::ranges::any_of(running_, [](const Sequence* s) { return s->generated() > 0; });
 }
 
 const Sequence* Scheduler::find(SequenceId id) const {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -23,9 +24,11 @@ struct SchedulerOptions {
 // What a sequence starts from.
 struct SequenceSpec {
   SequenceId id = 0;
+  std::string tenant;  // whose it is
   std::vector<int32_t> prompt;
-  std::vector<SequenceSpan> spans;  // by position
-  int max_tokens = 0;               // of the answer, at least 1
+  // The caller sets what becomes ready between two steps.
+  std::shared_ptr<const VisualSpans> spans = no_spans();
+  int max_tokens = 0;  // of the answer, at least 1
   std::optional<TimePoint> deadline;
 };
 
@@ -38,15 +41,15 @@ enum class Admission : uint8_t { queued, queue_full, too_long };
 // Nothing waits in a place of the step for what it does not have: a sequence whose next token waits for a
 // slice leaves its place, and keeps its pages only until another needs them, one by one from its end.
 //
-// So nobody waits in a circle. Requests take memory for their cut slices (CutQueue), then rows of the visual
-// store (VisualIndex), each for all of their slices at once, and hold them while they wait for encoders,
-// places and pages. Places and the pages that others cannot have are held by those alone that have a token to
-// compute: they get on, the oldest of them is never preempted, and in the end they finish or leave their
-// place.
+// So nobody waits in a circle. Requests take rows of the visual store (VisualIndex), then memory for their
+// cut slices (CutQueue), each for all of their slices at once, and hold them while they wait for encoders,
+// places and pages. Memory for slices comes back as they are encoded. Places and the pages that others cannot
+// have are held by those alone that have a token to compute: they get on, the oldest of them is never
+// preempted, and in the end they finish or leave their place.
 //
-// Steps go next → launched → complete, and complete in their order. Once a
-// step is launched the next may be planned, before its tokens are known: a sequence that turns out to have
-// ended is then part of a step for nothing. launched may be left out: complete stands for both.
+// Steps go next → launched → complete, and complete in their order. Once a step is launched the next may be
+// planned, before its tokens are known: a sequence that turns out to have ended is then part of a step for
+// nothing.
 class Scheduler {
  public:
   explicit Scheduler(const SchedulerOptions& options);
@@ -57,8 +60,6 @@ class Scheduler {
   // The sequence leaves, finished or cancelled: its pages are free at once, or when the last of its steps
   // completes. Unknown ids are ignored.
   void finish(SequenceId id);
-  // The span's rows can be read in the next step.
-  void visual_ready(SequenceId id, int span);
 
   // Chooses the next step. Empty items: nothing can run now.
   Batch next(TimePoint now);
@@ -67,6 +68,8 @@ class Scheduler {
   // The step was computed; tokens[i] is what the i-th sampling item drew.
   void complete(const Batch& batch, std::span<const int32_t> tokens);
 
+  // Whether any sequence is past its prompt.
+  bool decodes() const;
   int running() const { return static_cast<int>(running_.size()); }
   int waiting() const { return static_cast<int>(waiting_.size()); }
   bool empty() const { return sequences_.empty(); }

@@ -3,22 +3,23 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/visual_span.h"
 #include "scheduler/page_pool.h"
 
 namespace uhd {
 
 using SequenceId = uint64_t;
 
-// Tokens [position, position + length) are visual rows that an encoder makes.
-struct SequenceSpan {
-  int position = 0;
-  int length = 0;
-  bool ready = false;  // its rows can be read in the next step
-};
+inline std::shared_ptr<const VisualSpans> no_spans() {
+  static const auto none = std::make_shared<const VisualSpans>();
+  return none;
+}
 
 // running: it has one of the places of a step. waiting: for a place, for pages, or for a slice; what is
 // computed already keeps its pages until others need them.
@@ -27,8 +28,10 @@ enum class Phase : uint8_t { waiting, running };
 // Owned by the Scheduler; others read it through a Batch.
 struct Sequence {
   SequenceId id = 0;
-  std::vector<int32_t> tokens;      // prompt, then what was generated
-  std::vector<SequenceSpan> spans;  // by position, inside the prompt
+  std::string tenant;
+  std::vector<int32_t> tokens;  // prompt, then what was generated
+  // Of the prompt; shared with other sequences of the prompt and with whoever makes the spans ready.
+  std::shared_ptr<const VisualSpans> spans = no_spans();
   int prompt_length = 0;
   int max_length = 0;  // prompt and answer together; the pool must be able to hold it
   std::optional<TimePoint> deadline;

@@ -28,7 +28,7 @@ ALLOWED = {
                       "engine/slices"],
     "engine/launch": ["base", "kernels", "cluster", "cluster/host", "cluster/encoders", "cluster/launch", "scheduler",
                       "model", "engine", "engine/llm", "engine/slices", "engine/leader"],
-    "net": ["base", "engine/engine.h", "engine/request.h"],
+    "net": ["base", "engine/engine.h", "engine/request.h", "engine/request_limits.h"],
     "configs": ["base", "net/options.h", "engine/options.h", "cluster/options.h"],
     "plan": ["base", "kernels", "model", "engine/options.h", "engine/slices/row_sizes.h", "configs/yaml_settings.h"],
     "app": ["base", "kernels", "cluster", "cluster/launch", "model", "engine", "engine/launch", "net", "configs", "plan"],

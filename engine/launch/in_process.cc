@@ -137,7 +137,7 @@ InProcessEngine start_in_process(const EngineOptions& options, const ClusterOpti
   }
   const auto encoders = ranks->encoders;
   make_leader(parts, files, options, cluster, std::move(rank), std::move(hub.server));
-  InProcessEngine started{std::make_unique<LeaderLoop>(std::move(parts)), encoders};
+  InProcessEngine started{std::make_unique<Frontend>(std::move(parts)), encoders};
   if (encoders != nullptr) wait_for_encoders(*started.engine);
   return started;
 }

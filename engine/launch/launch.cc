@@ -40,7 +40,7 @@ class LossHandler {
     log_error("the job ends", "reason", reason);
     world_.abort(1);
   }
-  void set_engine(LeaderLoop* engine) {
+  void set_engine(Frontend* engine) {
     const std::lock_guard lock(mutex_);
     engine_ = engine;
   }
@@ -48,7 +48,7 @@ class LossHandler {
  private:
   World& world_;
   std::mutex mutex_;
-  LeaderLoop* engine_ = nullptr;
+  Frontend* engine_ = nullptr;
 };
 
 std::vector<int> ranks_of(const World& world, const Topology& topology, Role role) {
@@ -119,7 +119,7 @@ void serve_leader(World& world, const Topology& topology, const EngineOptions& o
   make_leader(parts, files, options, cluster, std::move(rank), std::move(hub.server));
   parts.on_lost = [&world] { end_soon(world); };
   {
-    LeaderLoop engine(std::move(parts));
+    Frontend engine(std::move(parts));
     losses.set_engine(&engine);
     serve(engine);
     losses.set_engine(nullptr);

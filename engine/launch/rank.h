@@ -9,7 +9,7 @@
 #include "cluster/encoders/control_server.h"
 #include "cluster/options.h"
 #include "engine/launch/model_files.h"
-#include "engine/leader/leader_loop.h"
+#include "engine/leader/frontend.h"
 #include "engine/slices/encoder_worker.h"
 #include "model/vision/vision_encoder.h"
 

@@ -8,11 +8,11 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <variant>
 #include <vector>
 
 #include "engine/request.h"
+#include "engine/turns.h"
 #include "model/vision/slicer.h"
 
 namespace uhd {
@@ -33,19 +33,18 @@ struct CutRequest {
 };
 
 using SharedSlice = std::shared_ptr<const Slice>;
-// By image, then by piece of its plan.
-using CutSlices = std::vector<std::vector<SharedSlice>>;
 
-// What became of the images of a request: every slice, or why not.
-struct CutImages {
+// What became of one image of a request: the pieces of its plan, or why there are none.
+struct CutImage {
   RequestId request = 0;
-  std::variant<CutSlices, Failure> result;
+  int image = 0;
+  std::variant<std::vector<SharedSlice>, Failure> result;
 };
 
 // Pixels of all slices of the plan, u8 RGB.
 int64_t slice_bytes(const SlicePlan& plan);
 
-// Not thread-safe. Requests that name the same images in memory (the choices of one call) share one cut.
+// Not thread-safe.
 class CutQueue {
  public:
   // `memory`: bytes of slices that are cut or being cut. A request that needs more goes alone. All that a
@@ -54,40 +53,37 @@ class CutQueue {
 
   void add(CutRequest request);
 
-  struct Group;
   struct Work {
-    std::shared_ptr<Group> group;
+    std::shared_ptr<CutRequest> request;
     size_t image = 0;
-    const ImageTask& task() const;
-    const std::string& salt() const;
+    const ImageTask& task() const { return request->images[image]; }
   };
-  // An image to cut now; finish() follows. Requests that were abandoned are forgotten on the way.
+  // An image to cut now; finish() or fail() follows. Requests that were abandoned are forgotten on the way.
   std::optional<Work> next();
 
-  // The memory of slices counts until returned().
-  std::vector<CutImages> finish(const Work& work, std::variant<std::vector<SharedSlice>, Failure> result);
-  // Of abandoned requests: to be let go by a caller that may call returned().
-  std::vector<CutSlices> take_dropped() { return std::exchange(dropped_, {}); }
+  // The image became slices, whose memory counts until returned(). Its bytes are let go.
+  void finish(const Work& work);
+  // It became none: the request's other images need not begin.
+  void fail(const Work& work);
   // Slices are gone.
   void returned(int64_t bytes) { in_use_ -= bytes; }
 
   int64_t in_use() const { return in_use_; }
-  size_t waiting() const;  // requests not begun; the choices of a call are one
+  size_t waiting() const { return waiting_.size(); }  // requests not begun
 
  private:
-  using Line = std::deque<std::shared_ptr<Group>>;
-  bool join(const CutRequest& request);
-  Line& line_of(const std::string& client);
+  struct Begun {
+    std::shared_ptr<CutRequest> request;
+    size_t given_out = 0;  // of its images
+  };
   void forget_abandoned();
   bool begin_next();
-  std::vector<CutImages> end(Group& group);
+  void give_up(const Begun& begun);
 
   int64_t memory_;
   int64_t in_use_ = 0;
-  std::deque<Line> lines_;  // one a client, never empty; the first is next
-  Line begun_;              // with images that nobody has taken
-  Line taken_;              // the others that have not ended
-  std::vector<CutSlices> dropped_;
+  Turns<std::shared_ptr<CutRequest>> waiting_;
+  std::deque<Begun> begun_;  // with images that nobody has taken
 };
 
 }  // namespace uhd

@@ -5,7 +5,7 @@
 namespace uhd {
 
 ImageWorkers::ImageWorkers(int threads, const ImageOptions& options, const SlicingConfig& slicing,
-                           int64_t slice_memory, std::function<void(CutImages)> done)
+                           int64_t slice_memory, std::function<void(CutImage)> done)
     : options_(options),
       slicing_(slicing),
       done_(std::move(done)),
@@ -36,35 +36,24 @@ void ImageWorkers::abandoned() {
   shared_->changed.notify_one();
 }
 
-// Slices that nobody keeps give their memory back as they go, which needs the lock.
 void ImageWorkers::work() {
   Shared& shared = *shared_;
   for (;;) {
     std::optional<CutQueue::Work> work;
-    std::vector<CutSlices> dropped;
     {
       std::unique_lock lock(shared.mutex);
-      shared.changed.wait(lock, [&] {
-        if (shared.closed) return true;
-        work = shared.queue.next();
-        dropped = shared.queue.take_dropped();
-        return work || !dropped.empty();
-      });
+      shared.changed.wait(lock, [&] { return shared.closed || (work = shared.queue.next()); });
       if (shared.closed) return;
     }
-    dropped.clear();
-    if (work) finish(*work, cut(*work));
+    Result result = cut(*work);
+    const bool failed = std::holds_alternative<Failure>(result);
+    {
+      const std::lock_guard lock(shared.mutex);
+      failed ? shared.queue.fail(*work) : shared.queue.finish(*work);
+    }
+    shared.changed.notify_all();
+    done_({work->request->request, static_cast<int>(work->image), std::move(result)});
   }
-}
-
-void ImageWorkers::finish(const CutQueue::Work& work, Result result) {
-  std::vector<CutImages> ended;
-  {
-    const std::lock_guard lock(shared_->mutex);
-    ended = shared_->queue.finish(work, std::move(result));
-  }
-  shared_->changed.notify_all();
-  for (CutImages& images : ended) done_(std::move(images));
 }
 
 ImageWorkers::Result ImageWorkers::cut(const CutQueue::Work& work) const {
@@ -72,15 +61,15 @@ ImageWorkers::Result ImageWorkers::cut(const CutQueue::Work& work) const {
   try {
     const Image image = decode_image(*task.bytes, options_.limits, options_.reference_compat);
     std::vector<SharedSlice> slices;
-    for (Slice& slice : cut_slices(image, task.plan, slicing_, work.salt())) {
+    for (Slice& slice : cut_slices(image, task.plan, slicing_, work.request->salt)) {
       slices.push_back(share(std::move(slice)));
     }
     return slices;
   } catch (const ImageError& e) {
-    return Failure{400, e.code(), e.what(), 0};
+    return Failure{FailureKind::invalid, e.code(), e.what(), 0};
   } catch (const std::exception& e) {
     log_error("an image could not be cut", "reason", e.what());
-    return Failure{500, "image_failed", "the image could not be processed", 0};
+    return Failure{FailureKind::internal, "image_failed", "the image could not be processed", 0};
   }
 }
 

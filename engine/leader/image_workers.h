@@ -17,9 +17,9 @@ namespace uhd {
 class ImageWorkers {
  public:
   // `slice_memory`: bytes of cut slices that anybody holds; more wait uncut. `done` is called on a worker's
-  // thread, once for each request; not for those abandoned before they began.
+  // thread, once for each image that is begun; images of abandoned requests are not begun.
   ImageWorkers(int threads, const ImageOptions& options, const SlicingConfig& slicing, int64_t slice_memory,
-               std::function<void(CutImages)> done);
+               std::function<void(CutImage)> done);
   // Images not begun are dropped. Slices may live on.
   ~ImageWorkers();
 
@@ -38,13 +38,12 @@ class ImageWorkers {
   };
   using Result = std::variant<std::vector<SharedSlice>, Failure>;
   void work();
-  void finish(const CutQueue::Work& work, Result result);
   Result cut(const CutQueue::Work& work) const;
   SharedSlice share(Slice&& slice) const;
 
   ImageOptions options_;
   SlicingConfig slicing_;
-  std::function<void(CutImages)> done_;
+  std::function<void(CutImage)> done_;
   std::shared_ptr<Shared> shared_;
   std::vector<std::jthread> threads_;
 };

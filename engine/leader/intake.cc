@@ -3,70 +3,92 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/request_limits.h"
+
 namespace uhd {
 
 namespace {
 
-constexpr int kMaxLogprobs = 20;
-constexpr size_t kMaxStops = 64;
-constexpr size_t kMaxStopBytes = 1024;
 constexpr int64_t kGenerousTokenBytes = 256;
 
 template <class... Parts>
 Failure refuse(std::string code, const Parts&... parts) {
-  return {400, std::move(code), message(parts...), 0};
+  return {FailureKind::invalid, std::move(code), message(parts...)};
 }
 
-bool within(float value, float low, float high) { return value >= low && value <= high; }  // false for NaN
+// False for what is not a number.
+bool within(float value, request_limits::Range range) {
+  return value >= static_cast<float>(range.least) && value <= static_cast<float>(range.most);
+}
 
-std::optional<Failure> check_sampling(const SamplingParams& s, int vocabulary) {
-  const auto wrong = [](const char* name, auto value, const char* range) {
-    return refuse("invalid_value", name, " is ", value, ", but must be ", range);
-  };
-  if (!within(s.temperature, 0, 100)) return wrong("temperature", s.temperature, "between 0 and 100");
-  if (s.top_k < 0) return wrong("top_k", s.top_k, "0 (off) or more");
-  if (!within(s.top_p, 0, 1) || s.top_p == 0) return wrong("top_p", s.top_p, "above 0 and at most 1");
-  if (!within(s.min_p, 0, 1)) return wrong("min_p", s.min_p, "between 0 and 1");
-  if (!within(s.repetition_penalty, 0.01f, 100)) {
-    return wrong("repetition_penalty", s.repetition_penalty, "between 0.01 and 100");
+std::optional<Failure> check_number(const char* name, float value, request_limits::Range range) {
+  if (within(value, range)) return std::nullopt;
+  return refuse("invalid_value", name, " is ", value, ", but must be between ", range.least, " and ",
+                range.most);
+}
+
+std::optional<Failure> check_biases(const std::map<int32_t, float>& biases, int vocabulary) {
+  if (biases.size() > request_limits::kMostLogitBiases) {
+    return refuse("invalid_value", "logit_bias names more than ", request_limits::kMostLogitBiases,
+                  " tokens");
   }
-  if (!within(s.presence_penalty, -100, 100)) {
-    return wrong("presence_penalty", s.presence_penalty, "between -100 and 100");
-  }
-  if (!within(s.frequency_penalty, -100, 100)) {
-    return wrong("frequency_penalty", s.frequency_penalty, "between -100 and 100");
-  }
-  if (s.logprobs < -1 || s.logprobs > kMaxLogprobs) {
-    return wrong("logprobs", s.logprobs, message("at most ", kMaxLogprobs).c_str());
-  }
-  for (const auto& [id, bias] : s.logit_bias) {
-    if (id < 0 || id >= vocabulary)
+  for (const auto& [id, bias] : biases) {
+    if (id < 0 || id >= vocabulary) {
       return refuse("invalid_token", "logit_bias names token ", id, " of ", vocabulary);
-    if (!std::isfinite(bias))
-      return refuse("invalid_value", "the logit_bias of token ", id, " is not a number");
+    }
+    const std::string name = message("the logit_bias of token ", id);
+    if (auto failure = check_number(name.c_str(), bias, request_limits::kLogitBias)) return failure;
   }
   return std::nullopt;
 }
 
+std::optional<Failure> check_sampling(const SamplingParams& s, int vocabulary) {
+  const struct {
+    const char* name;
+    float value;
+    request_limits::Range range;
+  } numbers[] = {{"temperature", s.temperature, request_limits::kTemperature},
+                 {"top_p", s.top_p, request_limits::kTopP},
+                 {"min_p", s.min_p, request_limits::kMinP},
+                 {"repetition_penalty", s.repetition_penalty, request_limits::kRepetitionPenalty},
+                 {"presence_penalty", s.presence_penalty, request_limits::kPresencePenalty},
+                 {"frequency_penalty", s.frequency_penalty, request_limits::kFrequencyPenalty}};
+  for (const auto& number : numbers) {
+    if (auto failure = check_number(number.name, number.value, number.range)) return failure;
+  }
+  if (s.top_p == 0) return refuse("invalid_value", "top_p is 0, but must be above it");
+  if (s.top_k < 0) return refuse("invalid_value", "top_k is ", s.top_k, ", but must be 0 (off) or more");
+  if (s.logprobs < -1 || s.logprobs > request_limits::kMostLogprobs) {
+    return refuse("invalid_value", "logprobs is ", s.logprobs, ", but must be at most ",
+                  request_limits::kMostLogprobs);
+  }
+  return check_biases(s.logit_bias, vocabulary);
+}
+
 std::optional<Failure> check_stop(const StopRules& stop, int vocabulary) {
-  if (stop.max_tokens < 0)
+  if (stop.max_tokens < 0) {
     return refuse("invalid_value", "max_tokens is ", stop.max_tokens, ", but must be positive");
+  }
   if (stop.min_tokens < 0 || (stop.max_tokens > 0 && stop.min_tokens > stop.max_tokens)) {
     return refuse("invalid_value", "min_tokens is ", stop.min_tokens,
                   ", but must be between 0 and max_tokens");
   }
-  if (stop.stop.size() > kMaxStops || stop.stop_ids.size() > kMaxStops) {
-    return refuse("invalid_value", "at most ", kMaxStops, " stop strings are allowed");
+  if (stop.stop.size() > request_limits::kMostStops) {
+    return refuse("invalid_value", "at most ", request_limits::kMostStops, " stop strings are allowed");
   }
   for (const std::string& text : stop.stop) {
-    if (text.empty() || text.size() > kMaxStopBytes) {
+    if (text.empty() || text.size() > request_limits::kLongestStop) {
       return refuse("invalid_value", "a stop string has ", text.size(), " bytes, but must have 1 to ",
-                    kMaxStopBytes);
+                    request_limits::kLongestStop);
     }
   }
+  if (stop.stop_ids.size() > request_limits::kMostStopIds) {
+    return refuse("invalid_value", "at most ", request_limits::kMostStopIds, " stop tokens are allowed");
+  }
   for (int32_t id : stop.stop_ids) {
-    if (id < 0 || id >= vocabulary)
+    if (id < 0 || id >= vocabulary) {
       return refuse("invalid_token", "stop names token ", id, " of ", vocabulary);
+    }
   }
   return std::nullopt;
 }
@@ -100,8 +122,8 @@ int image_extent(const Prompt& prompt, int image) {
   return begin < 0 ? 0 : end - begin;
 }
 
-int status_of(const std::string& image_error_code) {
-  return image_error_code == "image_too_large" ? 413 : 400;
+FailureKind kind_of(const std::string& image_error_code) {
+  return image_error_code == "image_too_large" ? FailureKind::too_large : FailureKind::invalid;
 }
 
 }  // namespace
@@ -115,6 +137,7 @@ std::optional<Failure> check_request(const Request& request, int vocabulary) {
     if (id < 0 || id >= vocabulary)
       return refuse("invalid_token", "the prompt names token ", id, " of ", vocabulary);
   }
+  if (request.n < 1) return refuse("invalid_value", "n is ", request.n, ", but must be at least 1");
   if (auto failure = check_sampling(request.sampling, vocabulary)) return failure;
   return check_stop(request.stop, vocabulary);
 }
@@ -172,7 +195,7 @@ std::variant<PlannedImage, Failure> Intake::plan_image(std::shared_ptr<const std
                     0};
     return image;
   } catch (const ImageError& e) {
-    return Failure{status_of(e.code()), e.code(), e.what(), 0};
+    return Failure{kind_of(e.code()), e.code(), e.what(), 0};
   }
 }
 

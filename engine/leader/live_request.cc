@@ -3,8 +3,52 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "engine/leader/seed.h"
 
 namespace uhd {
+
+namespace {
+
+std::shared_ptr<const AnswerRules> rules_of(const Request& request, int max_tokens,
+                                            const std::vector<int32_t>& eos_ids) {
+  auto rules = std::make_shared<AnswerRules>();
+  rules->sampling = request.sampling;
+  rules->stop = request.stop;
+  rules->max_tokens = max_tokens;
+  std::vector<int32_t>& ids = rules->stop_ids;
+  ids = request.stop.stop_ids;
+  if (!request.stop.ignore_eos) ids.insert(ids.end(), eos_ids.begin(), eos_ids.end());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return rules;
+}
+
+// A seed repeats its text: the first answer draws by the seed itself, the others by seeds made of it.
+uint64_t seed_of(uint64_t seed, int answer) {
+  return answer == 0 ? seed : mixed_seed(seed, static_cast<uint64_t>(answer));
+}
+
+double between(const std::optional<TimePoint>& from, const std::optional<TimePoint>& to) {
+  return from && to ? std::max(0.0, seconds(*to - *from)) : 0.0;
+}
+
+// Of several answers the request ended as the one that ended worst.
+int badness(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::none:
+    case FinishReason::stop:
+      return 0;
+    case FinishReason::length:
+      return 1;
+    case FinishReason::cancelled:
+      return 2;
+    case FinishReason::error:
+      break;
+  }
+  return 3;
+}
+
+}  // namespace
 
 LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, std::shared_ptr<void> memory,
                          TokenSink sink, const std::shared_ptr<const Tokenizer>& tokenizer,
@@ -13,142 +57,131 @@ LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, 
       request_(std::move(request)),
       memory_(std::move(memory)),
       sink_(std::move(sink)),
-      tokenizer_(tokenizer),
-      detokenizer_(tokenizer, request_.stop.stop),
-      stop_ids_(request_.stop.stop_ids),
-      spans_(std::move(planned.prompt.spans)),
+      spans_(std::make_shared<VisualSpans>(std::move(planned.prompt.spans))),
       images_(std::move(planned.images)),
+      uncut_(static_cast<int>(images_.size())),
       prompt_ids_(std::move(planned.prompt.ids)),
-      max_tokens_(planned.max_tokens) {
-  if (!request_.stop.ignore_eos) stop_ids_.insert(stop_ids_.end(), eos_ids.begin(), eos_ids.end());
-  std::sort(stop_ids_.begin(), stop_ids_.end());
-  stop_ids_.erase(std::unique(stop_ids_.begin(), stop_ids_.end()), stop_ids_.end());
+      prompt_tokens_(static_cast<int>(prompt_ids_.size())),
+      image_tokens_(planned.image_tokens),
+      rules_(rules_of(request_, planned.max_tokens, eos_ids)) {
+  for (int answer = 0; answer < request_.n; ++answer) {
+    answers_.emplace_back(seed_of(request_.sampling.seed.value_or(0), answer), rules_, tokenizer);
+  }
   // What was asked is in the plan now; the bytes of images live on in images_ until they are cut.
   request_.messages = {};
   request_.prompt.reset();
   request_.prompt_ids = {};
-  usage_.prompt_tokens = static_cast<int>(prompt_ids_.size());
-  usage_.image_tokens = planned.image_tokens;
-  for (const PlannedImage& image : images_) usage_.images.push_back(image.report);
+  for (const PlannedImage& image : images_) reports_.push_back(image.report);
   moments_.submitted = Clock::now();
 }
 
-SequenceSpec LiveRequest::take_spec() {
+SequenceSpec LiveRequest::take_spec(int answer) {
   SequenceSpec spec;
-  spec.id = id_;
-  spec.prompt = std::move(prompt_ids_);
-  for (const VisualSpan& span : spans_) spec.spans.push_back({span.position, span.length, false});
-  spec.max_tokens = max_tokens_;
+  spec.id = sequence(answer);
+  spec.tenant = request_.tenant;
+  if (answer + 1 == answers()) {
+    spec.prompt = std::move(prompt_ids_);
+  } else {
+    spec.prompt = prompt_ids_;
+  }
+  spec.spans = spans_;
+  spec.max_tokens = rules_->max_tokens;
   spec.deadline = request_.deadline;
   return spec;
 }
 
-void LiveRequest::images_cut(TimePoint now) {
-  images_.clear();
+bool LiveRequest::image_cut(int image, TimePoint now) {
+  images_[static_cast<size_t>(image)].bytes.reset();
+  if (--uncut_ > 0) return false;
   moments_.preprocess = seconds(now - moments_.submitted);
+  return true;
 }
 
-SampleRow LiveRequest::sample_row(const Sequence& sequence) const {
-  const SamplingParams& s = request_.sampling;
-  const std::span<const int32_t> tokens(sequence.tokens);
-  SampleRow row;
-  row.temperature = s.temperature;
-  row.top_k = s.top_k;
-  row.top_p = s.top_p;
-  row.min_p = s.min_p;
-  row.repetition_penalty = s.repetition_penalty;
-  row.presence_penalty = s.presence_penalty;
-  row.frequency_penalty = s.frequency_penalty;
-  row.seed = s.seed.value_or(0);
-  row.step = static_cast<uint64_t>(sequence.generated());
-  row.logprobs = s.logprobs;
-  row.logit_bias = s.logit_bias.empty() ? nullptr : &s.logit_bias;
-  if (sequence.generated() < request_.stop.min_tokens) row.banned = stop_ids_;
-  row.prompt = tokens.first(static_cast<size_t>(sequence.prompt_length));
-  row.output = tokens.subspan(static_cast<size_t>(sequence.prompt_length));
-  return row;
-}
-
-FinishReason LiveRequest::token(const SampledToken& token, TimePoint now) {
-  if (!token.valid) {
-    end(FinishReason::error, Failure{500, "not_a_number", "the model's result is not a number", 0}, now);
-    return finish_;
+FinishReason LiveRequest::token(int index, const SampledToken& token, TimePoint now) {
+  Answer& answer = answers_[static_cast<size_t>(index)];
+  answer.push(token, now);
+  if (answer.finish() != FinishReason::none) {
+    send_last(index, now);
+  } else if (answer.has_text()) {
+    send(index, answer.take());
   }
-  if (!moments_.first_token) moments_.first_token = now;
-  moments_.last_token = now;
-  ++usage_.completion_tokens;
-  next_.ids.push_back(token.id);
-  if (ends_answer(token.id)) {
-    end(FinishReason::stop, std::nullopt, now);
-    return finish_;
+  return answer.finish();
+}
+
+void LiveRequest::end(FinishReason reason, const std::optional<Failure>& failure, TimePoint now) {
+  for (int i = 0; i < answers(); ++i) {
+    if (ended(i)) continue;
+    answers_[static_cast<size_t>(i)].end(reason, failure);
+    send_last(i, now);
   }
-  next_.text += detokenizer_.push(token.id, usage_.completion_tokens > request_.stop.min_tokens);
-  if (request_.sampling.logprobs >= 0) next_.logprobs.push_back(logprob_of(token));
-  if (detokenizer_.stopped()) {
-    end(FinishReason::stop, std::nullopt, now);
-  } else if (usage_.completion_tokens >= max_tokens_) {
-    end(FinishReason::length, std::nullopt, now);
-  } else if (!next_.text.empty()) {
-    send(std::exchange(next_, {}));
+}
+
+bool LiveRequest::ended() const {
+  return std::ranges::all_of(answers_, [](const Answer& a) { return a.finish() != FinishReason::none; });
+}
+
+Usage LiveRequest::usage(TimePoint now) const {
+  Usage usage = usage_of(answers_.front(), now);
+  std::optional<TimePoint> first, last;
+  usage.completion_tokens = 0;
+  for (const Answer& answer : answers_) {
+    usage.completion_tokens += answer.tokens();
+    if (!answer.first_token()) continue;
+    first = std::min(first.value_or(*answer.first_token()), *answer.first_token());
+    last = std::max(last.value_or(*answer.last_token()), *answer.last_token());
   }
-  return finish_;
+  usage.times.prefill = between(moments_.scheduled, first);
+  usage.times.decode = between(first, last);
+  usage.times.ttft = between(moments_.submitted, first);
+  return usage;
 }
 
-void LiveRequest::end(FinishReason reason, std::optional<Failure> failure, TimePoint now) {
-  if (finish_ != FinishReason::none) return;
-  finish_ = reason;
-  abandoned_->store(true, std::memory_order_relaxed);
-  if (failure) failure_code_ = failure->code;
-  fill_times(now);
-  TokenEvent last = std::exchange(next_, {});
-  last.finish = reason;
-  last.usage = usage_;
-  last.failure = std::move(failure);
-  send_last(std::move(last));
-  sink_ = nullptr;
+FinishReason LiveRequest::finish() const {
+  return std::ranges::max_element(answers_, {}, [](const Answer& a) { return badness(a.finish()); })
+      ->finish();
 }
 
-bool LiveRequest::ends_answer(int32_t id) const {
-  return std::binary_search(stop_ids_.begin(), stop_ids_.end(), id);
+std::string LiveRequest::failure_code() const {
+  for (const Answer& answer : answers_) {
+    if (answer.failure()) return answer.failure()->code;
+  }
+  return "";
 }
 
-TokenLogprob LiveRequest::logprob_of(const SampledToken& token) const {
-  TokenLogprob logprob{token.id, tokenizer_->bytes_of_token(token.id), token.logprob, {}};
-  for (const auto& [id, value] : token.top) logprob.top.emplace_back(tokenizer_->bytes_of_token(id), value);
-  return logprob;
-}
-
-void LiveRequest::fill_times(TimePoint now) {
-  StageTimes& times = usage_.times;
+Usage LiveRequest::usage_of(const Answer& answer, TimePoint now) const {
+  Usage usage;
+  usage.prompt_tokens = prompt_tokens_;
+  usage.image_tokens = image_tokens_;
+  usage.images = reports_;
+  usage.completion_tokens = answer.tokens();
   const Moments& m = moments_;
-  const auto between = [](const std::optional<TimePoint>& from, const std::optional<TimePoint>& to) {
-    return from && to ? std::max(0.0, seconds(*to - *from)) : 0.0;
-  };
-  times.queue = between(m.submitted, m.scheduled);
-  times.preprocess = m.preprocess;
-  times.encode = between(m.first_sent, m.last_encoded);
-  times.prefill = between(m.scheduled, m.first_token);
-  times.decode = between(m.first_token, m.last_token);
-  times.ttft = between(m.submitted, m.first_token);
-  times.total = seconds(now - m.submitted);
+  usage.times.queue = between(m.submitted, m.scheduled);
+  usage.times.preprocess = m.preprocess;
+  usage.times.encode = between(m.first_sent, m.last_encoded);
+  usage.times.prefill = between(m.scheduled, answer.first_token());
+  usage.times.decode = between(answer.first_token(), answer.last_token());
+  usage.times.ttft = between(m.submitted, answer.first_token());
+  usage.times.total = seconds(now - m.submitted);
+  return usage;
 }
 
-void LiveRequest::send(TokenEvent&& event) {
+void LiveRequest::send(int answer, TokenEvent&& event) {
   event.request = id_;
+  event.answer = answer;
   if (sink_) sink_(std::move(event));
 }
 
-void LiveRequest::send_last(TokenEvent&& event) {
+void LiveRequest::send_last(int answer, TimePoint now) {
+  const bool all = ended();
+  if (all) abandoned_->store(true, std::memory_order_relaxed);
   try {
-    if (!detokenizer_.stopped()) event.text += detokenizer_.flush();
+    TokenEvent event = answers_[static_cast<size_t>(answer)].take();
+    event.usage = usage_of(answers_[static_cast<size_t>(answer)], now);
+    send(answer, std::move(event));
   } catch (const std::exception& e) {
-    log_error("the end of an answer is lost", "request", id_, "reason", e.what());
+    log_error("a listener failed at the last event of an answer", "request", id_, "reason", e.what());
   }
-  try {
-    send(std::move(event));
-  } catch (const std::exception& e) {
-    log_error("a listener failed at its last event", "request", id_, "reason", e.what());
-  }
+  if (all) sink_ = nullptr;
 }
 
 }  // namespace uhd

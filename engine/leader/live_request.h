@@ -1,5 +1,5 @@
-// One accepted request from its arrival at the engine's thread to its last event: text, stop rules, usage,
-// times.
+// One accepted request from its arrival at the engine's thread to the last event of its last answer: prompt,
+// images, usage, times.
 #pragma once
 
 #include <atomic>
@@ -8,9 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/leader/answer.h"
 #include "engine/leader/intake.h"
-#include "model/language/sampler.h"
-#include "model/text/detokenizer.h"
 #include "scheduler/scheduler.h"
 
 namespace uhd {
@@ -18,11 +17,9 @@ namespace uhd {
 // Moments of a request's life; each is taken once and serves usage, metrics and logs alike.
 struct Moments {
   TimePoint submitted;
-  std::optional<TimePoint> scheduled;     // first
-  std::optional<TimePoint> first_sent;    // first slice to an encoder
-  std::optional<TimePoint> last_encoded;  // last slice back
-  std::optional<TimePoint> first_token;
-  std::optional<TimePoint> last_token;
+  std::optional<TimePoint> scheduled;     // the first of its sequences
+  std::optional<TimePoint> first_sent;    // its first slice, to an encoder
+  std::optional<TimePoint> last_encoded;  // its last slice, back
   double preprocess = 0;
 };
 
@@ -35,55 +32,67 @@ class LiveRequest {
               const std::vector<int32_t>& eos_ids);
 
   RequestId id() const { return id_; }
-  const Request& request() const { return request_; }
-  const std::vector<VisualSpan>& spans() const { return spans_; }
+  int answers() const { return static_cast<int>(answers_.size()); }
+  // The sequence of an answer is named after the request, whose id is that of its first.
+  SequenceId sequence(int answer) const { return id_ + static_cast<SequenceId>(answer); }
+  const std::string& client() const { return request_.client; }
+  const std::string& tenant() const { return request_.tenant; }
+  const std::string& trace_id() const { return request_.trace_id; }
+  const std::shared_ptr<VisualSpans>& spans() const { return spans_; }
+  // Emptied as they are cut, when their bytes are let go.
   const std::vector<PlannedImage>& images() const { return images_; }
   const std::shared_ptr<std::atomic<bool>>& abandoned() const { return abandoned_; }
   Moments& moments() { return moments_; }
-  // The images are cut: their bytes are let go.
-  void images_cut(TimePoint now);
-  void cached_slice(int image) { ++usage_.images[static_cast<size_t>(image)].cached_slices; }
 
-  // For Scheduler::add; once.
-  SequenceSpec take_spec();
+  // True when it was the last.
+  bool image_cut(int image, TimePoint now);
+  bool all_cut() const { return uncut_ == 0; }
+  void cached_slice(int image) { ++reports_[static_cast<size_t>(image)].cached_slices; }
 
-  // How the next token is drawn; valid until the sequence changes.
-  SampleRow sample_row(const Sequence& sequence) const;
+  // For Scheduler::add, once for each answer, the last one last.
+  SequenceSpec take_spec(int answer);
+  SampleRow sample_row(int answer, const Sequence& sequence) const {
+    return answers_[static_cast<size_t>(answer)].sample_row(sequence);
+  }
 
-  // A token was drawn: sends its event. Anything but none: the request has ended (the last event was sent).
-  // Throws what the detokenizer and the listener throw: the caller ends it then.
-  FinishReason token(const SampledToken& token, TimePoint now);
-  // Ends it for another reason. Sends the last event, once; throws nothing.
-  void end(FinishReason reason, std::optional<Failure> failure, TimePoint now);
+  // A token was drawn: sends its event. Anything but none: the answer has ended, and its last event was sent.
+  // Throws what the detokenizer and the listener throw: the caller ends the request then.
+  FinishReason token(int answer, const SampledToken& token, TimePoint now);
+  // Ends the answers that have not ended, for another reason. Sends their last events; throws nothing.
+  void end(FinishReason reason, const std::optional<Failure>& failure, TimePoint now);
+  bool ended() const;
+  bool ended(int answer) const {
+    return answers_[static_cast<size_t>(answer)].finish() != FinishReason::none;
+  }
+  std::optional<TimePoint> last_token(int answer) const {
+    return answers_[static_cast<size_t>(answer)].last_token();
+  }
 
-  const Usage& usage() const { return usage_; }
-  FinishReason finish() const { return finish_; }
-  const std::string& failure_code() const { return failure_code_; }
+  // Of all answers together: the first token of any, the worst end of any.
+  Usage usage(TimePoint now) const;
+  FinishReason finish() const;
+  std::string failure_code() const;
 
  private:
-  bool ends_answer(int32_t id) const;
-  TokenLogprob logprob_of(const SampledToken& token) const;
-  void fill_times(TimePoint now);
-  void send(TokenEvent&& event);
-  void send_last(TokenEvent&& event);
+  Usage usage_of(const Answer& answer, TimePoint now) const;
+  void send(int answer, TokenEvent&& event);
+  void send_last(int answer, TimePoint now);
 
   RequestId id_;
   Request request_;
   std::shared_ptr<void> memory_;
   TokenSink sink_;
-  std::shared_ptr<const Tokenizer> tokenizer_;
-  Detokenizer detokenizer_;
-  std::vector<int32_t> stop_ids_;  // sorted: end tokens and the request's own
-  std::vector<VisualSpan> spans_;
+  std::shared_ptr<VisualSpans> spans_;
   std::vector<PlannedImage> images_;
+  int uncut_;  // images
+  std::vector<ImageReport> reports_;
   std::vector<int32_t> prompt_ids_;
-  int max_tokens_;
+  int prompt_tokens_;
+  int image_tokens_;
+  std::shared_ptr<const AnswerRules> rules_;
+  std::vector<Answer> answers_;
   std::shared_ptr<std::atomic<bool>> abandoned_ = std::make_shared<std::atomic<bool>>(false);
-  TokenEvent next_;  // gathers ids whose text is not certain yet
-  Usage usage_;
   Moments moments_;
-  FinishReason finish_ = FinishReason::none;
-  std::string failure_code_;
 };
 
 }  // namespace uhd

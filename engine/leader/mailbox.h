@@ -18,7 +18,7 @@ namespace uhd {
 struct CancelRequest {
   RequestId id = 0;
 };
-using Mail = std::variant<std::unique_ptr<LiveRequest>, CancelRequest, CutImages>;
+using Mail = std::variant<std::unique_ptr<LiveRequest>, CancelRequest, CutImage>;
 
 // Unbounded: what is posted is bounded by the requests that were accepted, each of which is sent, cut and
 // cancelled once.

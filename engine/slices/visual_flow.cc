@@ -7,33 +7,60 @@
 
 namespace uhd {
 
-void VisualFlow::want(RequestId request, std::vector<SliceJob> spans, TimePoint now) {
-  Wanted wanted;
-  for (const SliceJob& job : spans) wanted.fingerprints.push_back(job.slice->fingerprint);
-  wanted.jobs = std::move(spans);
-  wanted_.emplace(request, std::move(wanted));
-  if (!no_room_.empty() || !acquire(request, now)) no_room_.push_back(request);
+void VisualFlow::add(RequestId request, const std::string& client, std::shared_ptr<VisualSpans> spans) {
+  Wanting wanting{std::move(spans)};
+  for (const VisualSpan& span : *wanting.spans) wanting.reserved += span.length;
+  requests_.emplace(request, std::move(wanting));
+  no_room_.push(client, request);
+}
+
+void VisualFlow::want(RequestId request, int image, std::vector<SliceJob> pieces, TimePoint now) {
+  Wanting& wanting = requests_.at(request);
+  check(wanting.has_room, "slices of request ", request, " come before it has room");
+  for (VisualSpan& span : *wanting.spans) {
+    if (span.image != image) continue;
+    SliceJob& job = pieces.at(static_cast<size_t>(span.piece));
+    const VisualIndex::State state = index_.acquire(job.slice->fingerprint, span.length);
+    wanting.reserved -= span.length;
+    span.slice = job.slice->fingerprint;
+    acquired(request, span, state, std::move(job), now);
+  }
+}
+
+void VisualFlow::acquired(RequestId request, VisualSpan& span, VisualIndex::State state, SliceJob job,
+                          TimePoint now) {
+  const bool added = state == VisualIndex::State::added;
+  metrics_.slices(added ? 1 : 0, added ? 0 : 1);
+  if (state == VisualIndex::State::arrived) return ready(request, span, true, now);
+  waiters_[*span.slice].push_back({request, &span, !added});
+  if (added) encoders_.add(std::move(job), now);
+}
+
+void VisualFlow::ready(RequestId request, VisualSpan& span, bool cached, TimePoint first_sent) {
+  span.ready = true;
+  progress_.ready.push_back({request, span.image, cached, first_sent});
 }
 
 void VisualFlow::drop(RequestId request) {
-  std::erase(no_room_, request);
-  const auto found = wanted_.find(request);
-  if (found == wanted_.end()) return;
-  if (found->second.acquired) {
-    for (const std::optional<Fingerprint>& held : found->second.fingerprints) {
-      if (!held) continue;
-      const Fingerprint& fingerprint = *held;
-      const auto waiting = waiters_.find(fingerprint);
-      if (waiting != waiters_.end()) {
-        std::erase_if(waiting->second, [&](const Waiter& w) { return w.request == request; });
-      }
-      if (index_.release(fingerprint) && encoders_.cancel(fingerprint)) {
-        index_.forget(fingerprint);
-        waiters_.erase(fingerprint);
-      }
-    }
+  const auto found = requests_.find(request);
+  if (found == requests_.end()) return;
+  const Wanting wanting = std::move(found->second);
+  requests_.erase(found);
+  if (!wanting.has_room) return no_room_.erase_if([&](RequestId waiting) { return waiting == request; });
+  index_.unreserve(wanting.reserved);
+  for (const VisualSpan& span : *wanting.spans) {
+    if (span.slice) let_go(request, *span.slice);
   }
-  wanted_.erase(found);
+}
+
+void VisualFlow::let_go(RequestId request, const Fingerprint& slice) {
+  const auto waiting = waiters_.find(slice);
+  if (waiting != waiters_.end()) {
+    std::erase_if(waiting->second, [&](const Waiter& w) { return w.request == request; });
+  }
+  if (!index_.release(slice) || !encoders_.cancel(slice)) return;
+  index_.forget(slice);
+  waiters_.erase(slice);
 }
 
 VisualFlow::Progress VisualFlow::poll(TimePoint now, bool gently) {
@@ -44,7 +71,7 @@ VisualFlow::Progress VisualFlow::poll(TimePoint now, bool gently) {
       fail_waiters(slice);
     }
   }
-  while (!no_room_.empty() && acquire(no_room_.front(), now)) no_room_.pop_front();
+  give_room();
   return std::exchange(progress_, {});
 }
 
@@ -61,34 +88,13 @@ std::vector<Tensor> VisualFlow::take_placements(std::vector<Placement>& placemen
 
 void VisualFlow::placed() { placing_.clear(); }
 
-std::span<const int32_t> VisualFlow::rows_of(RequestId request, int span) const {
-  return index_.rows(wanted_.at(request).fingerprints.at(static_cast<size_t>(span)).value());
-}
-
-bool VisualFlow::acquire(RequestId request, TimePoint now) {
-  Wanted& wanted = wanted_.at(request);
-  std::vector<VisualIndex::Piece> pieces;
-  for (const SliceJob& job : wanted.jobs) pieces.push_back({job.slice->fingerprint, job.rows});
-  const auto states = index_.acquire(pieces);
-  if (!states) return false;
-  wanted.acquired = true;
-  int anew = 0;
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    const int span = static_cast<int>(i);
-    const Fingerprint& fingerprint = pieces[i].fingerprint;
-    const bool added = (*states)[i] == VisualIndex::State::added;
-    if ((*states)[i] == VisualIndex::State::arrived) {
-      progress_.ready.push_back({request, span, true, now});
-      continue;
-    }
-    waiters_[fingerprint].push_back({request, span, !added});
-    if (!added) continue;
-    encoders_.add(std::move(wanted.jobs[i]), now);
-    ++anew;
+void VisualFlow::give_room() {
+  while (!no_room_.empty()) {
+    Wanting& wanting = requests_.at(no_room_.front());
+    if (!index_.reserve(wanting.reserved)) return;
+    wanting.has_room = true;
+    progress_.room.push_back(no_room_.take());
   }
-  wanted.jobs.clear();
-  metrics_.slices(anew, static_cast<int>(pieces.size()) - anew);
-  return true;
 }
 
 bool VisualFlow::fits(const EncodedSlice& slice) const {
@@ -106,7 +112,7 @@ void VisualFlow::take_encoded(EncodedSlice slice) {
   const auto waiting = waiters_.find(slice.fingerprint);
   if (waiting == waiters_.end()) return;
   for (const Waiter& waiter : waiting->second) {
-    progress_.ready.push_back({waiter.request, waiter.span, waiter.cached, slice.first_sent});
+    ready(waiter.request, *waiter.span, waiter.cached, slice.first_sent);
   }
   waiters_.erase(waiting);
 }
@@ -114,15 +120,16 @@ void VisualFlow::take_encoded(EncodedSlice slice) {
 void VisualFlow::fail_waiters(const EncodedSlice& slice) {
   metrics_.slice_failed();
   log_warning("a slice could not be encoded", "reason", slice.reason);
-  const Failure failure = slice.no_encoder
-                              ? Failure{503, "no_encoder", "no encoder is there for the image", 5}
-                              : Failure{500, "encoding_failed", "the image could not be encoded", 0};
+  const Failure failure =
+      slice.no_encoder
+          ? Failure{FailureKind::unavailable, "no_encoder", "no encoder is there for the image", 5}
+          : Failure{FailureKind::internal, "encoding_failed", "the image could not be encoded", 0};
   const auto waiting = waiters_.find(slice.fingerprint);
   if (waiting != waiters_.end()) {
     for (const Waiter& waiter : waiting->second) {
       progress_.failed.push_back({waiter.request, failure});
       // Its hold is void: a later entry of the same slice is none of its business.
-      wanted_.at(waiter.request).fingerprints[static_cast<size_t>(waiter.span)].reset();
+      waiter.span->slice.reset();
     }
     waiters_.erase(waiting);
   }

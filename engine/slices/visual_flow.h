@@ -2,38 +2,41 @@
 // already, what must be encoded, and which rows the next plan places.
 #pragma once
 
-#include <deque>
-#include <list>
-#include <map>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "base/visual_span.h"
 #include "engine/metrics.h"
 #include "engine/request.h"
 #include "engine/slices/row_buffers.h"
 #include "engine/slices/slice_encoders.h"
 #include "engine/slices/visual_index.h"
 #include "engine/step.h"
+#include "engine/turns.h"
 
 namespace uhd {
 
-// Used by the engine's thread. References are borrowed.
+// Used by the engine's thread. References are borrowed. It fills in the spans of the requests that it was
+// given: which slice is seen, and when its rows are ready.
 class VisualFlow {
  public:
   VisualFlow(int store_rows, SliceEncoders& encoders, Metrics& metrics)
       : index_(store_rows), encoders_(encoders), metrics_(metrics) {}
 
-  // Every visual span of a request, in order: once all of its images are cut. Requests get room in the store
-  // for all of their spans at once, in the order in which they come here, and keep it until drop(); one that
-  // waits for room holds nothing but its slices (the order in which things are taken: Scheduler).
-  void want(RequestId request, std::vector<SliceJob> spans, TimePoint now);
+  // A request with images. It gets room in the store for all of its spans at once, when poll() says so, and
+  // keeps it until drop(); one that waits for room holds nothing else (the order in which things are taken:
+  // Scheduler). Clients take turns.
+  void add(RequestId request, const std::string& client, std::shared_ptr<VisualSpans> spans);
+  // One image of a request that has room is cut; pieces[i] is piece i of its plan.
+  void want(RequestId request, int image, std::vector<SliceJob> pieces, TimePoint now);
   // The request has ended: its rows may give way, slices that nobody else wants are not encoded.
   void drop(RequestId request);
 
   struct Ready {
     RequestId request = 0;
-    int span = 0;
+    int image = 0;
     bool cached = false;   // the store held it, or another request had it encoded
     TimePoint first_sent;  // of a slice that was encoded
   };
@@ -42,7 +45,8 @@ class VisualFlow {
     Failure failure;
   };
   struct Progress {
-    std::vector<Ready> ready;  // readable in the next step
+    std::vector<RequestId> room;  // they have room now: their images may be cut
+    std::vector<Ready> ready;     // one for each span that can be read in the next step
     std::vector<Failed> failed;
   };
   Progress poll(TimePoint now, bool gently);
@@ -53,36 +57,40 @@ class VisualFlow {
   void placed();
   bool has_placements() const { return !arrived_.empty(); }
 
-  std::span<const int32_t> rows_of(RequestId request, int span) const;
+  // The store's rows of a span whose slice is known.
+  std::span<const int32_t> rows_of(const VisualSpan& span) const { return index_.rows(span.slice.value()); }
   std::optional<TimePoint> next_poll(TimePoint now) const { return encoders_.next_poll(now); }
   const SliceEncoders& encoders() const { return encoders_; }
   void check_integrity() const { index_.check_integrity(); }
 
  private:
-  struct Wanted {
-    std::vector<SliceJob> jobs;  // by span; slices are let go once they need no encoding
-    std::vector<std::optional<Fingerprint>> fingerprints;  // by span; none: it failed
-    bool acquired = false;
+  struct Wanting {
+    std::shared_ptr<VisualSpans> spans;
+    int reserved = 0;  // rows of slices that are not known yet
+    bool has_room = false;
   };
   struct Waiter {
     RequestId request = 0;
-    int span = 0;
+    VisualSpan* span = nullptr;
     bool cached = false;
   };
   struct Arrived {
     Placement placement;
     StagedRows rows;
   };
-  bool acquire(RequestId request, TimePoint now);
+  void give_room();
+  void acquired(RequestId request, VisualSpan& span, VisualIndex::State state, SliceJob job, TimePoint now);
+  void let_go(RequestId request, const Fingerprint& slice);
   bool fits(const EncodedSlice& slice) const;
   void take_encoded(EncodedSlice slice);
   void fail_waiters(const EncodedSlice& slice);
+  void ready(RequestId request, VisualSpan& span, bool cached, TimePoint first_sent);
 
   VisualIndex index_;
   SliceEncoders& encoders_;
   Metrics& metrics_;
-  std::unordered_map<RequestId, Wanted> wanted_;
-  std::deque<RequestId> no_room_;  // wait for rows, in order
+  std::unordered_map<RequestId, Wanting> requests_;
+  Turns<RequestId> no_room_;
   std::unordered_map<Fingerprint, std::vector<Waiter>> waiters_;
   std::vector<Arrived> arrived_;
   std::vector<Arrived> placing_;

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <list>
-#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -13,18 +12,17 @@
 
 namespace uhd {
 
-// Not thread-safe; belongs to the engine's thread. A request holds all rows of its slices from acquire() to
-// release(), so what it prefills again after a preemption is still there. A request gets all of its
-// rows or none, so that requests never wait for each other's rows in a circle; what else they take, and when,
-// is the Scheduler's contract.
+// Not thread-safe; belongs to the engine's thread.
+//
+// A request reserves all of its rows at once, when their number is known and their slices are not, or it gets
+// none: requests never wait for each other's rows in a circle (what else they take, and when, is the
+// Scheduler's contract). Each slice is then paid from the reservation as it becomes known, and costs no row
+// where the store holds it already. A request holds its slices from acquire() to release(), so that what it
+// prefills again after a preemption is still there.
 class VisualIndex {
  public:
-  struct Piece {
-    Fingerprint fingerprint;
-    int rows = 0;
-  };
   enum class State : uint8_t {
-    added,     // rows are reserved; the caller has it encoded
+    added,     // rows are set aside; the caller has the slice encoded
     expected,  // another request has it encoded
     arrived,   // the store holds it
   };
@@ -32,23 +30,27 @@ class VisualIndex {
   explicit VisualIndex(int rows);
 
   int capacity() const { return capacity_; }
-  // One hold on each piece (equal pieces are held as often as they occur), or nothing when there is no room
-  // yet: least recently used slices that nobody holds give way.
-  std::optional<std::vector<State>> acquire(std::span<const Piece> pieces);
+  // Sets rows aside: false when there is no room yet. Slices that nobody holds will give way to them.
+  bool reserve(int rows);
+  void unreserve(int rows);
+  // One hold on a slice of `rows` rows, which were reserved. Slices that nobody holds give way, least
+  // recently used first.
+  State acquire(const Fingerprint& slice, int rows);
   // Gives one hold back. True if nobody wants the slice now and it has not arrived.
-  bool release(const Fingerprint& fingerprint);
+  bool release(const Fingerprint& slice);
 
   // The rows were named in a plan: later plans may read them.
-  void arrived(const Fingerprint& fingerprint);
+  void arrived(const Fingerprint& slice);
   // It will not come: the entry and its rows are free; holds on it are void.
-  void forget(const Fingerprint& fingerprint);
+  void forget(const Fingerprint& slice);
 
-  bool contains(const Fingerprint& fingerprint) const { return entries_.contains(fingerprint); }
+  bool contains(const Fingerprint& slice) const { return entries_.contains(slice); }
   // Store rows in the order of the slice's own rows.
-  std::span<const int32_t> rows(const Fingerprint& fingerprint) const;
+  std::span<const int32_t> rows(const Fingerprint& slice) const;
   int free_rows() const { return static_cast<int>(free_.size()); }
+  int reserved_rows() const { return reserved_; }
 
-  // Throws when a row is lost or belongs to two slices.
+  // Throws when a row is lost, belongs to two slices, or is promised twice.
   void check_integrity() const;
 
  private:
@@ -58,12 +60,13 @@ class VisualIndex {
     bool arrived = false;
     std::list<Fingerprint>::iterator idle;  // in idle_, when nobody holds it and it has arrived
   };
-  int missing_rows(std::span<const Piece> pieces) const;
-  int idle_rows_besides(std::span<const Piece> pieces) const;
-  void hold(Entry& entry);
-  void evict_oldest();
+  bool is_idle(const Entry& entry) const { return entry.arrived && entry.holds == 0; }
+  void make_idle(const Fingerprint& slice, Entry& entry);
+  void end_idle(const Entry& entry);
 
   int capacity_;
+  int reserved_ = 0;   // of the free and idle rows: promised to slices that are not known yet
+  int idle_rows_ = 0;  // of the slices in idle_
   std::vector<int32_t> free_;
   std::unordered_map<Fingerprint, Entry> entries_;
   std::list<Fingerprint> idle_;  // least recently used first

@@ -24,24 +24,24 @@ uint64_t mix(uint64_t x) {
 void apply_penalties(std::span<float> logits, const SampleRow& row) {
   const auto size = static_cast<int32_t>(logits.size());
   const auto known = [&](int32_t id) { return id >= 0 && id < size; };
-  if (row.repetition_penalty != 1.0f) {
+  if (row.rule.repetition_penalty != 1.0f) {
     std::unordered_set<int32_t> seen;
     for (const auto& ids : {row.prompt, row.output}) {
       for (int32_t id : ids) {
         if (!known(id) || !seen.insert(id).second) continue;
         float& x = logits[static_cast<size_t>(id)];
-        x = x > 0 ? x / row.repetition_penalty : x * row.repetition_penalty;
+        x = x > 0 ? x / row.rule.repetition_penalty : x * row.rule.repetition_penalty;
       }
     }
   }
-  if (row.presence_penalty != 0.0f || row.frequency_penalty != 0.0f) {
+  if (row.rule.presence_penalty != 0.0f || row.rule.frequency_penalty != 0.0f) {
     std::unordered_map<int32_t, int> counts;
     for (int32_t id : row.output) {
       if (known(id)) ++counts[id];
     }
     for (const auto& [id, count] : counts) {
       logits[static_cast<size_t>(id)] -=
-          row.presence_penalty + row.frequency_penalty * static_cast<float>(count);
+          row.rule.presence_penalty + row.rule.frequency_penalty * static_cast<float>(count);
     }
   }
   if (row.logit_bias != nullptr) {
@@ -117,16 +117,16 @@ void append_draw(const Draw& draw, std::vector<int32_t>& words) {
 }
 
 Choice SampleRow::choice() const {
-  const bool as_they_are = logprobs < 0 && repetition_penalty == 1.0f && presence_penalty == 0.0f &&
-                           frequency_penalty == 0.0f && (logit_bias == nullptr || logit_bias->empty()) &&
-                           banned.empty();
+  const bool as_they_are = rule.logprobs < 0 && rule.repetition_penalty == 1.0f &&
+                           rule.presence_penalty == 0.0f && rule.frequency_penalty == 0.0f &&
+                           (logit_bias == nullptr || logit_bias->empty()) && banned.empty();
   if (!as_they_are) return Choice::by_host;
-  return temperature > 0.0f ? Choice::drawn : Choice::greedy;
+  return rule.temperature > 0.0f ? Choice::drawn : Choice::greedy;
 }
 
 Draw SampleRow::draw() const {
-  if (!(temperature > 0.0f)) return {};
-  return make_draw(temperature, top_k, top_p, min_p, random_bits(seed, step));
+  if (!(rule.temperature > 0.0f)) return {};
+  return make_draw(rule.temperature, rule.top_k, rule.top_p, rule.min_p, random_bits(seed, step));
 }
 
 SampledToken sample_row(std::span<float> logits, const SampleRow& row) {
@@ -139,7 +139,7 @@ SampledToken sample_row(std::span<float> logits, const SampleRow& row) {
   if (!token.valid) return token;
   std::vector<float> own;
   double normaliser = 0;
-  if (row.logprobs >= 0) {
+  if (row.rule.logprobs >= 0) {
     own.assign(logits.begin(), logits.end());
     normaliser = log_total(logits, top);
   }
@@ -148,7 +148,7 @@ SampledToken sample_row(std::span<float> logits, const SampleRow& row) {
   token.id = draw_row(logits, row.draw(), scratch);
   // Everything may have been banned: then the most likely of them is as good as any.
   if (token.id < 0) token.id = largest(logits);
-  if (row.logprobs >= 0) add_logprobs(own, row.logprobs, normaliser, token);
+  if (row.rule.logprobs >= 0) add_logprobs(own, row.rule.logprobs, normaliser, token);
   return token;
 }
 

@@ -13,6 +13,7 @@
 #include "kernels/backend.h"
 #include "kernels/draw.h"
 #include "kernels/workspace.h"
+#include "model/language/sampling_rule.h"
 #include "model/weights/shard.h"
 
 namespace uhd {
@@ -23,16 +24,9 @@ enum class Choice : uint8_t { greedy, drawn, by_host };
 
 // How the next token of one sequence is chosen. Spans and pointers are borrowed for the call.
 struct SampleRow {
-  float temperature = 1.0f;  // 0: greedy
-  int top_k = 0;             // 0: off
-  float top_p = 1.0f;
-  float min_p = 0.0f;
-  float repetition_penalty = 1.0f;  // over prompt and output
-  float presence_penalty = 0.0f;    // over output
-  float frequency_penalty = 0.0f;   // over output
+  SamplingRule rule;
   uint64_t seed = 0;
   uint64_t step = 0;  // tokens generated before this one: with the seed it names the random number
-  int logprobs = -1;  // -1: none; 0: of the chosen token; n: and of the n most likely
   const std::map<int32_t, float>* logit_bias = nullptr;
   std::span<const int32_t> banned;  // never chosen: end tokens before min_tokens
   std::span<const int32_t> prompt;  // visual tokens may stand in it as negative ids

@@ -205,7 +205,7 @@ TEST(CudaEngines, EndWhenARankHangs) {
     });
     EXPECT_EQ(first.answer->wait().finish, FinishReason::error);
     EXPECT_EQ(first.answer->failure.code, "engine_failed");
-    EXPECT_EQ(submit(*engine, greedy(5, 5)).refused.status, 503);
+    EXPECT_EQ(submit(*engine, greedy(5, 5)).refused.kind, FailureKind::unavailable);
     emulation::watch_cuda({});
     ended.count_down();
   }

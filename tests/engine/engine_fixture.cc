@@ -17,7 +17,7 @@
 
 namespace uhd {
 
-TokenSink Answer::sink() {
+TokenSink AnswerListener::sink() {
   return [this](TokenEvent&& event) {
     const std::lock_guard lock(mutex_);
     if (finish != FinishReason::none) ++events_after_the_last;
@@ -31,16 +31,16 @@ TokenSink Answer::sink() {
   };
 }
 
-const Answer& Answer::wait() {
+const AnswerListener& AnswerListener::wait() {
   wait_until([&] { return finish != FinishReason::none; });
   return *this;
 }
 
-void Answer::wait_for_tokens(size_t tokens) {
+void AnswerListener::wait_for_tokens(size_t tokens) {
   wait_until([&] { return ids.size() >= tokens || finish != FinishReason::none; });
 }
 
-void Answer::wait_until(const std::function<bool()>& holds) {
+void AnswerListener::wait_until(const std::function<bool()>& holds) {
   std::unique_lock lock(mutex_);
   if (!changed_.wait_for(lock, std::chrono::minutes(2), holds)) ADD_FAILURE() << "no answer in two minutes";
 }

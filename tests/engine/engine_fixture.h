@@ -14,11 +14,11 @@
 namespace uhd {
 
 // Everything a request's stream said. Waiting for more than two minutes fails the test instead of hanging it.
-class Answer {
+class AnswerListener {
  public:
   TokenSink sink();
   // Until the last event.
-  const Answer& wait();
+  const AnswerListener& wait();
   // Until so many tokens have come (or the stream ended).
   void wait_for_tokens(size_t tokens);
 
@@ -38,9 +38,9 @@ class Answer {
 };
 
 struct Submitted {
-  std::shared_ptr<Answer> answer = std::make_shared<Answer>();
+  std::shared_ptr<AnswerListener> answer = std::make_shared<AnswerListener>();
   RequestId id = 0;
-  Failure refused{0, "", "", 0};  // status 0: accepted
+  Failure refused;  // without a code: accepted
   Accepted accepted;
 };
 Submitted submit(Engine& engine, Request request);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <limits>
 #include <random>
 #include <set>
@@ -78,7 +79,7 @@ TEST(Engine, DrainLetsRunningFinishAndRefusesNew) {
   const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
   const Submitted running = submit(*engine, c.request);
   engine->drain();
-  EXPECT_EQ(submit(*engine, c.request).refused.status, 503);
+  EXPECT_EQ(submit(*engine, c.request).refused.kind, FailureKind::unavailable);
   EXPECT_EQ(engine->stats().readiness, Readiness::draining);
   EXPECT_EQ(running.answer->wait().ids, c.ids);
 }
@@ -92,7 +93,7 @@ TEST(Engine, RefusesBeyondItsQueueAndSaysWhenToReturn) {
   std::vector<Submitted> accepted;
   for (int i = 0; i < 3; ++i) accepted.push_back(submit(*engine, text_request(c, 200)));
   const Submitted refused = submit(*engine, c.request);
-  EXPECT_EQ(refused.refused.status, 429);
+  EXPECT_EQ(refused.refused.kind, FailureKind::busy);
   EXPECT_GE(refused.refused.retry_after_s, 1);
   for (const Submitted& s : accepted) EXPECT_EQ(s.answer->wait().ids.size(), 200u);
 }
@@ -116,8 +117,8 @@ TEST(Engine, ABadImageEndsItsOwnRequestOnly) {
       std::make_shared<const std::string>(whole.substr(0, whole.size() / 2));
   const Submitted bad = submit(*engine, truncated);
   const Submitted good = submit(*engine, c.request);
-  const Failure failure = bad.refused.status != 0 ? bad.refused : bad.answer->wait().failure;
-  EXPECT_EQ(failure.status, 400) << failure.message;
+  const Failure failure = !bad.refused.code.empty() ? bad.refused : bad.answer->wait().failure;
+  EXPECT_EQ(failure.kind, FailureKind::invalid) << failure.message;
   EXPECT_EQ(good.answer->wait().ids, c.ids);
 }
 
@@ -130,10 +131,10 @@ TEST(Engine, RefusesWhatCannotFitBeforeAnyWork) {
   EXPECT_EQ(submit(*engine, image.request).refused.code, "context_length_exceeded");
   Request two = image.request;
   two.messages.push_back(two.messages[0]);
-  EXPECT_EQ(submit(*engine, two).refused.status, 400);
+  EXPECT_EQ(submit(*engine, two).refused.kind, FailureKind::invalid);
   Request garbage = image.request;
   garbage.messages[0].parts[0].image = std::make_shared<const std::string>("not an image");
-  EXPECT_EQ(submit(*engine, garbage).refused.status, 400);
+  EXPECT_EQ(submit(*engine, garbage).refused.kind, FailureKind::invalid);
   EXPECT_TRUE(becomes_idle(*engine));
 }
 
@@ -194,7 +195,7 @@ TEST(Engine, MinTokensHoldOffStopStringsToo) {
   const std::string whole = plain.answer->wait().text;
   // Any text stops: so the first token that may be the last is it.
   Request request = c.request;
-  for (char letter = ' '; letter < 127 && request.stop.stop.size() < 64; ++letter) {
+  for (char letter = ' '; letter < 127 && request.stop.stop.size() < 16; ++letter) {
     if (whole.find(letter) != std::string::npos) request.stop.stop.emplace_back(1, letter);
   }
   EXPECT_LT(submit(*engine, request).answer->wait().ids.size(), 4u);
@@ -209,30 +210,97 @@ TEST(Engine, MinTokensHoldOffStopStringsToo) {
   EXPECT_EQ(never.answer->finish, FinishReason::length);
 }
 
-TEST(Engine, EverySeedRepeatsZeroTooAndChoicesDiffer) {
+// The answers of one request with n > 1, as their events say.
+std::vector<std::vector<int32_t>> answers_of(Engine& engine, const Request& request) {
+  auto ids = std::make_shared<std::vector<std::vector<int32_t>>>(static_cast<size_t>(request.n));
+  std::promise<void> all;
+  const auto ended = std::make_shared<int>(0);
+  const auto answer = engine.submit(request, [&, ids, ended, n = request.n](TokenEvent&& event) {
+    auto& own = ids->at(static_cast<size_t>(event.answer));
+    own.insert(own.end(), event.ids.begin(), event.ids.end());
+    if (event.finish == FinishReason::none) return;
+    EXPECT_EQ(event.usage->completion_tokens, static_cast<int>(own.size()));
+    if (++*ended == n) all.set_value();
+  });
+  EXPECT_TRUE(std::holds_alternative<Accepted>(answer));
+  all.get_future().wait();
+  return *ids;
+}
+
+TEST(Engine, EverySeedRepeatsZeroTooAndAnswersDiffer) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
   Request request = text_request(c, 24);
   request.sampling.temperature = 1;
   const uint64_t kMost = std::numeric_limits<uint64_t>::max();
   std::set<std::vector<int32_t>> texts;
   for (const uint64_t seed : {uint64_t{0}, uint64_t{1}, kMost}) {
-    for (const uint64_t choice : {0, 1, 2}) {
-      request.sampling.seed = seed;
-      request.sampling.choice = choice;
-      std::vector<std::vector<int32_t>> runs;
-      for (int run = 0; run < 2; ++run) {  // in engines of their own
-        const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
-        if (run > 0) submit(*engine, c.request).answer->wait();
-        runs.push_back(submit(*engine, request).answer->wait().ids);
-      }
-      EXPECT_EQ(runs[0], runs[1]) << "seed " << seed << " choice " << choice;
-      texts.insert(runs[0]);
+    request.sampling.seed = seed;
+    std::vector<std::vector<std::vector<int32_t>>> runs;
+    for (int run = 0; run < 2; ++run) {  // in engines of their own
+      const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+      if (run > 0) submit(*engine, c.request).answer->wait();
+      request.n = 3;
+      runs.push_back(answers_of(*engine, request));
+      request.n = 1;
+      EXPECT_EQ(submit(*engine, request).answer->wait().ids, runs.back()[0]) << "the first draws by the seed";
     }
+    EXPECT_EQ(runs[0], runs[1]) << "seed " << seed;
+    texts.insert(runs[0].begin(), runs[0].end());
   }
   EXPECT_EQ(texts.size(), 9u);
   const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
   request.sampling.seed.reset();
   EXPECT_NE(submit(*engine, request).answer->wait().ids, submit(*engine, request).answer->wait().ids);
+}
+
+TEST(Engine, SeveralAnswersAreOneRequestWhoseImagesAreEncodedOnce) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  const auto engine = make_engine(tiny_options(c.model), ranks(2, 0));
+  Request request = c.request;
+  request.n = 4;
+  for (const std::vector<int32_t>& ids : answers_of(*engine, request)) EXPECT_EQ(ids, c.ids);
+  EXPECT_TRUE(becomes_idle(*engine));
+  const std::string metrics = engine->metrics_text();
+  for (const char* line : {"uhd_requests_accepted_total", "uhd_requests_finished_total"}) {
+    const size_t at = metrics.find(std::string("\n") + line);
+    ASSERT_NE(at, std::string::npos);
+    EXPECT_EQ(metrics.substr(metrics.find(' ', at) + 1, 2), "1\n") << line;
+  }
+  EXPECT_NE(metrics.find("uhd_slices_cached_total{model=\"" + engine->model().id + "\"} 0\n"),
+            std::string::npos)
+      << metrics;
+}
+
+TEST(Engine, ACancelledRequestEndsAllOfItsAnswers) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  Request request = text_request(c, 400);
+  request.n = 3;
+  std::promise<void> began, ended;
+  std::atomic<int> begun{0}, cancelled{0};
+  const auto answer = engine->submit(request, [&](TokenEvent&& event) {
+    if (event.finish == FinishReason::cancelled && ++cancelled == 3) ended.set_value();
+    if (event.finish == FinishReason::none && ++begun == 1) began.set_value();
+  });
+  began.get_future().wait();
+  engine->cancel(std::get<Accepted>(answer).id);
+  ended.get_future().wait();
+  EXPECT_TRUE(becomes_idle(*engine));
+}
+
+TEST(Engine, RefusesMoreAnswersThanThereArePlaces) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  EngineOptions options = tiny_options(c.model);
+  options.max_running = 1;
+  options.max_waiting = 2;
+  const auto engine = make_engine(options, ranks(1, 0));
+  Request request = c.request;
+  request.n = 4;
+  EXPECT_EQ(submit(*engine, request).refused.code, "too_many_answers");
+  request.n = 0;
+  EXPECT_EQ(submit(*engine, request).refused.code, "invalid_value");
+  request.n = 3;
+  for (const std::vector<int32_t>& ids : answers_of(*engine, request)) EXPECT_EQ(ids, c.ids);
 }
 
 TEST(Engine, SeedsRepeatAndLogprobsAreGiven) {
@@ -308,7 +376,7 @@ TEST(Engine, WithoutAnyEncoderImagesFailAndTextGoesOn) {
   const Submitted failed = submit(*started.engine, image.request);
   const Submitted fine = submit(*started.engine, text.request);
   EXPECT_EQ(fine.answer->wait().ids, text.ids);
-  EXPECT_EQ(failed.answer->wait().failure.status, 503);
+  EXPECT_EQ(failed.answer->wait().failure.kind, FailureKind::unavailable);
   EXPECT_EQ(started.engine->stats().readiness, Readiness::text_only);
 }
 
@@ -330,7 +398,7 @@ TEST(Engine, FreesEverythingAfterManyClientsCameAndLeft) {
       if (random() % 4 == 0) mine.back().answer->wait_for_tokens(2);
     }
     for (const Submitted& s : mine) {
-      ASSERT_EQ(s.refused.status, 0) << s.refused.message;
+      ASSERT_EQ(s.refused.code, "") << s.refused.message;
       EXPECT_NE(s.answer->wait().finish, FinishReason::error) << s.answer->failure.message;
       EXPECT_EQ(s.answer->events_after_the_last, 0);
     }

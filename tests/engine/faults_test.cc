@@ -76,8 +76,7 @@ class ShortEncoders final : public SliceEncoders {
 };
 
 // An engine of one rank whose parts the test may change first.
-std::unique_ptr<LeaderLoop> engine_with(const GoldenCase& c,
-                                        const std::function<void(LeaderParts&)>& change) {
+std::unique_ptr<Frontend> engine_with(const GoldenCase& c, const std::function<void(LeaderParts&)>& change) {
   const EngineOptions options = tiny_options(c.model);
   const ClusterOptions cluster = ranks(1, 0);
   const auto files = std::make_shared<const ModelFiles>(open_model(options));
@@ -87,19 +86,19 @@ std::unique_ptr<LeaderLoop> engine_with(const GoldenCase& c,
                                std::move(make_local_communicators(1)[0]), true);
   make_leader(parts, files, options, cluster, std::move(rank), nullptr);
   change(parts);
-  return std::make_unique<LeaderLoop>(std::move(parts));
+  return std::make_unique<Frontend>(std::move(parts));
 }
 
-void expect_internal_error(const Answer& answer) {
+void expect_internal_error(const AnswerListener& answer) {
   EXPECT_EQ(answer.finish, FinishReason::error);
-  EXPECT_EQ(answer.failure.status, 500);
+  EXPECT_EQ(answer.failure.kind, FailureKind::internal);
   EXPECT_EQ(answer.failure.code, "internal_error");
   EXPECT_EQ(answer.failure.message.find(kSecret), std::string::npos) << answer.failure.message;
   EXPECT_EQ(answer.events_after_the_last, 0);
 }
 
 // The engine goes on as if nothing had been.
-void expect_sound(LeaderLoop& engine, const GoldenCase& c, int tokens) {
+void expect_sound(Frontend& engine, const GoldenCase& c, int tokens) {
   Request request = c.request;
   request.stop.max_tokens = tokens;
   const Submitted s = submit(engine, request);
@@ -149,7 +148,7 @@ TEST(Faults, ALogprobThatCannotBeNamedEndsItsOwnRequest) {
 TEST(Faults, AListenerThatThrowsEndsItsOwnRequest) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
   const auto engine = engine_with(c, [](LeaderParts&) {});
-  Answer answer;
+  AnswerListener answer;
   bool threw = false;
   Request request = c.request;
   request.stop.max_tokens = 400;

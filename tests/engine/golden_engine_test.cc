@@ -23,7 +23,7 @@ EngineOptions options_for(const GoldenCase& c, const Shape& shape) {
   return options;
 }
 
-void expect_golden(const GoldenCase& c, const Answer& answer) {
+void expect_golden(const GoldenCase& c, const AnswerListener& answer) {
   EXPECT_EQ(answer.failure.message, "");
   EXPECT_EQ(answer.ids, c.ids);
   EXPECT_EQ(answer.finish, FinishReason::length);

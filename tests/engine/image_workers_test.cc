@@ -10,7 +10,7 @@ namespace {
 
 // What the image threads gave, and a way to wait for it.
 struct Cuts {
-  void take(CutImages cut) {
+  void take(CutImage cut) {
     const std::lock_guard lock(mutex);
     all.push_back(std::move(cut));
     changed.notify_all();
@@ -19,13 +19,13 @@ struct Cuts {
     std::unique_lock lock(mutex);
     return changed.wait_for(lock, std::chrono::minutes(2), [&] { return all.size() >= n; });
   }
-  std::vector<CutImages> take_all() {
+  std::vector<CutImage> take_all() {
     const std::lock_guard lock(mutex);
     return std::exchange(all, {});
   }
   std::mutex mutex;
   std::condition_variable changed;
-  std::vector<CutImages> all;
+  std::vector<CutImage> all;
 };
 
 class ImageWorkersTest : public testing::Test {
@@ -37,7 +37,6 @@ class ImageWorkersTest : public testing::Test {
     const ImageHeader header = read_image_header(*bytes_, options_.limits, false);
     plan_ = plan_image(header, slicing_, options_.limits);
   }
-  // Of its own bytes in memory, so that it shares no cut.
   CutRequest request(RequestId id, std::shared_ptr<const std::atomic<bool>> abandoned = nullptr) {
     CutRequest request{.request = id};
     request.images.push_back({std::make_shared<const std::string>(*bytes_), plan_});
@@ -54,18 +53,19 @@ class ImageWorkersTest : public testing::Test {
 };
 
 TEST_F(ImageWorkersTest, ThePlanTellsTheBytesOfTheSlices) {
-  ImageWorkers workers(1, options_, slicing_, 1, [&](CutImages cut) { cuts_.take(std::move(cut)); });
+  ImageWorkers workers(1, options_, slicing_, 1, [&](CutImage cut) { cuts_.take(std::move(cut)); });
   workers.add(request(1));
   ASSERT_TRUE(cuts_.wait_for(1));
   int64_t bytes = 0;
-  const auto images = std::get<CutSlices>(cuts_.take_all()[0].result);
-  for (const SharedSlice& slice : images.at(0)) bytes += static_cast<int64_t>(slice->pixels.size());
+  const CutImage cut = cuts_.take_all()[0];
+  for (const SharedSlice& slice : std::get<std::vector<SharedSlice>>(cut.result))
+    bytes += static_cast<int64_t>(slice->pixels.size());
   EXPECT_EQ(bytes, slice_bytes(plan_));
 }
 
 TEST_F(ImageWorkersTest, WhatFitsIsCutAndTheRestAsSlicesGo) {
   ImageWorkers workers(2, options_, slicing_, 2 * slice_bytes(plan_),
-                       [&](CutImages cut) { cuts_.take(std::move(cut)); });
+                       [&](CutImage cut) { cuts_.take(std::move(cut)); });
   for (RequestId id = 1; id <= 6; ++id) workers.add(request(id));
   size_t done = 0;
   while (done < 6) {
@@ -78,7 +78,7 @@ TEST_F(ImageWorkersTest, WhatFitsIsCutAndTheRestAsSlicesGo) {
 
 TEST_F(ImageWorkersTest, AbandonedRequestsMakeRoom) {
   ImageWorkers workers(1, options_, slicing_, slice_bytes(plan_),
-                       [&](CutImages cut) { cuts_.take(std::move(cut)); });
+                       [&](CutImage cut) { cuts_.take(std::move(cut)); });
   workers.add(request(1));
   ASSERT_TRUE(cuts_.wait_for(1));
   const auto abandoned = std::make_shared<std::atomic<bool>>(false);
@@ -95,15 +95,15 @@ TEST_F(ImageWorkersTest, AbandonedRequestsMakeRoom) {
 }
 
 TEST_F(ImageWorkersTest, SlicesOutliveTheThreadsThatCutThem) {
-  std::vector<CutImages> kept;
+  std::vector<CutImage> kept;
   {
-    ImageWorkers workers(1, options_, slicing_, 1, [&](CutImages cut) { cuts_.take(std::move(cut)); });
+    ImageWorkers workers(1, options_, slicing_, 1, [&](CutImage cut) { cuts_.take(std::move(cut)); });
     workers.add(request(1));
     workers.add(request(2));
     ASSERT_TRUE(cuts_.wait_for(1));
     kept = cuts_.take_all();
   }
-  EXPECT_FALSE(std::get<CutSlices>(kept[0].result)[0][0]->pixels.empty());
+  EXPECT_FALSE(std::get<std::vector<SharedSlice>>(kept[0].result)[0]->pixels.empty());
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ class BadPlans final : public PlanChannel {
 };
 
 struct BadEngine {
-  std::unique_ptr<LeaderLoop> engine;
+  std::unique_ptr<Frontend> engine;
   BadPlans* plans = nullptr;
   std::shared_ptr<int> lost = std::make_shared<int>(0);
 };
@@ -61,7 +61,7 @@ BadEngine make_bad_engine(const GoldenCase& c, bool hangs, double step_deadline_
                                std::move(make_local_communicators(1)[0]), true);
   make_leader(parts, files, options, cluster, std::move(rank), nullptr);
   parts.on_lost = [lost = bad.lost] { ++*lost; };
-  bad.engine = std::make_unique<LeaderLoop>(std::move(parts));
+  bad.engine = std::make_unique<Frontend>(std::move(parts));
   return bad;
 }
 
@@ -79,7 +79,7 @@ void lose_ranks(BadEngine& bad, const GoldenCase& c) {
     EXPECT_EQ(s.answer->failure.code, "engine_failed");
   }
   EXPECT_EQ(bad.engine->stats().readiness, Readiness::stalled);
-  EXPECT_EQ(submit(*bad.engine, c.request).refused.status, 503);
+  EXPECT_EQ(submit(*bad.engine, c.request).refused.kind, FailureKind::unavailable);
   EXPECT_TRUE(becomes_idle(*bad.engine));
   bad.plans->let_go();
   bad.engine.reset();
@@ -111,7 +111,7 @@ TEST(LostRanks, ARankWhoseProcessHasEndedEndsEveryStreamAtOnce) {
   bad.engine->ranks_lost("the process of llm1 has ended");
   bad.engine->ranks_lost("the process of llm2 has ended");
   EXPECT_EQ(one.answer->wait().failure.code, "engine_failed");
-  EXPECT_EQ(submit(*bad.engine, c.request).refused.status, 503);
+  EXPECT_EQ(submit(*bad.engine, c.request).refused.kind, FailureKind::unavailable);
   bad.plans->let_go();
   bad.engine.reset();
   EXPECT_EQ(*bad.lost, 1);

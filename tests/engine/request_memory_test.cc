@@ -28,21 +28,25 @@ TEST(RequestMemory, OneAloneIsNeverRefused) {
   EXPECT_EQ(memory.take(1, small), nullptr);
 }
 
-TEST(RequestMemory, AnImageCountsOnceUntilItsLastHolderLetsItGo) {
+TEST(RequestMemory, AnImageCountsUntilItsLastHolderLetsItGo) {
   RequestMemory memory(1000);
   const auto picture = image(50);
-  RequestMemory::Images one{picture, picture}, other{picture};
-  auto first = memory.take(5, one);
-  auto second = memory.take(5, other);
-  EXPECT_EQ(memory.in_use(), 60);
-  EXPECT_EQ(one[0].get(), picture.get()) << "the same bytes";
-  one.clear();
-  first.reset();
+  RequestMemory::Images images{picture};
+  auto held = memory.take(5, images);
+  EXPECT_EQ(images[0].get(), picture.get()) << "the same bytes";
+  const auto other = images[0];
+  images.clear();
   EXPECT_EQ(memory.in_use(), 55);
-  other.clear();
+  held.reset();
+  EXPECT_EQ(memory.in_use(), 50);
+}
+
+TEST(RequestMemory, AnImageThatNobodyHoldsCountsNoMore) {
+  RequestMemory memory(1000);
+  RequestMemory::Images images{image(50)};
+  const auto held = memory.take(5, images);
+  images.clear();
   EXPECT_EQ(memory.in_use(), 5);
-  second.reset();
-  EXPECT_EQ(memory.in_use(), 0);
 }
 
 TEST(RequestMemory, WhatItGaveMayOutliveIt) {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "model/prompt.h"
+#include "tests/support/visual_spans.h"
 
 namespace uhd {
 namespace {
@@ -19,7 +20,7 @@ class BuildForwardInput : public ::testing::Test {
     decoding_.tokens = {10, 11, 12, 13, 14, 15};
     prefilling_.id = 2;
     prefilling_.tokens = {20, 21, 22, kVisualToken, kVisualToken, kVisualToken, 26, 27};
-    prefilling_.spans = {{3, 3, true}};
+    prefilling_.spans = spans_at({{3, 3}});
     for (Sequence* s : {&decoding_, &prefilling_}) {
       s->pages.push_back(pool_.take());
       s->pages.push_back(pool_.take());
@@ -35,9 +36,8 @@ class BuildForwardInput : public ::testing::Test {
 TEST_F(BuildForwardInput, LaysTokensOutForTheKernels) {
   const std::vector<int32_t> rows = {70, 71, 72};
   ForwardInput input;
-  build_forward_input(input, batch_, 4, [&](SequenceId id, int span) -> std::span<const int32_t> {
-    EXPECT_EQ(id, 2u);
-    EXPECT_EQ(span, 0);
+  build_forward_input(input, batch_, 4, [&](const VisualSpan& span) -> std::span<const int32_t> {
+    EXPECT_EQ(&span, &prefilling_.spans->front());
     return rows;
   });
   EXPECT_THAT(input.ids, ElementsAre(15, 22, kVisualToken, kVisualToken, kVisualToken, 26));
@@ -57,7 +57,7 @@ TEST_F(BuildForwardInput, TakesOnlyTheRowsOfItsChunk) {
   batch_.items = {{&prefilling_, 4, 1, false}};
   const std::vector<int32_t> rows = {70, 71, 72};
   ForwardInput input;
-  build_forward_input(input, batch_, 4, [&](SequenceId, int) { return std::span<const int32_t>(rows); });
+  build_forward_input(input, batch_, 4, [&](const VisualSpan&) { return std::span<const int32_t>(rows); });
   EXPECT_THAT(input.visual_at, ElementsAre(0));
   EXPECT_THAT(input.visual_rows, ElementsAre(71));
 }
@@ -69,7 +69,7 @@ TEST_F(BuildForwardInput, NamesTheTokensThatAreStillDrawn) {
   decoding_.awaited_at = 2;
   ForwardInput input;
   const std::vector<int32_t> rows = {70, 71, 72};
-  const auto rows_of = [&](SequenceId, int) { return std::span<const int32_t>(rows); };
+  const auto rows_of = [&](const VisualSpan&) { return std::span<const int32_t>(rows); };
   build_forward_input(input, batch_, 4, rows_of);
   EXPECT_THAT(input.ids, ElementsAre(0, 22, kVisualToken, kVisualToken, kVisualToken, 26));
   EXPECT_THAT(input.drawn_at, ElementsAre(2, -1, -1, -1, -1, -1));
@@ -81,9 +81,9 @@ TEST_F(BuildForwardInput, NamesTheTokensThatAreStillDrawn) {
 TEST_F(BuildForwardInput, RefusesRowsThatDoNotFitTheSpan) {
   const std::vector<int32_t> rows = {70};
   ForwardInput input;
-  EXPECT_THROW(
-      build_forward_input(input, batch_, 4, [&](SequenceId, int) { return std::span<const int32_t>(rows); }),
-      Error);
+  EXPECT_THROW(build_forward_input(input, batch_, 4,
+                                   [&](const VisualSpan&) { return std::span<const int32_t>(rows); }),
+               Error);
 }
 
 TEST(StepPlan, TravelsWhole) {

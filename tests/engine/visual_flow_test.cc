@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "tests/engine/fake_encoders.h"
 
 namespace uhd {
@@ -13,6 +14,7 @@ using ::testing::IsEmpty;
 
 constexpr TimePoint kNow{};
 constexpr int kWidth = 2;
+constexpr int kRows = 4;  // of a slice
 
 class VisualFlowTest : public ::testing::Test {
  protected:
@@ -20,20 +22,45 @@ class VisualFlowTest : public ::testing::Test {
       : backend_(make_backend({.kind = "cpu", .threads = 1})),
         buffers_(*backend_, {.buffers = 16, .most_rows = 8, .width = kWidth}),
         metrics_("test"),
-        flow_(12, encoders_, metrics_) {}
+        flow_(3 * kRows, encoders_, metrics_) {}
 
-  static SliceJob slice(uint64_t n, int rows = 4) {
-    auto s = std::make_shared<Slice>();
-    s->fingerprint = {n, n};
-    return {s, rows, 10};
+  // A request that sees as many images as are listed, each of so many pieces.
+  std::shared_ptr<VisualSpans> add(RequestId id, const std::vector<int>& images,
+                                   const std::string& client = "") {
+    auto spans = std::make_shared<VisualSpans>();
+    int position = 0;
+    for (size_t image = 0; image < images.size(); ++image) {
+      for (int piece = 0; piece < images[image]; ++piece, position += kRows) {
+        spans->push_back({static_cast<int>(image), piece, position, kRows});
+      }
+    }
+    flow_.add(id, client, spans);
+    return spans;
   }
-  void finish(uint64_t n, int rows = 4) {
+  static std::vector<SliceJob> slices(const std::vector<uint64_t>& names) {
+    std::vector<SliceJob> jobs;
+    for (uint64_t n : names) {
+      auto s = std::make_shared<Slice>();
+      s->fingerprint = {n, n};
+      jobs.push_back({s, kRows, 10});
+    }
+    return jobs;
+  }
+  VisualFlow::Progress poll() { return flow_.poll(kNow, false); }
+  // A request of one image, which gets room and is cut into these slices.
+  std::shared_ptr<VisualSpans> want(RequestId id, const std::vector<uint64_t>& names) {
+    auto spans = add(id, {static_cast<int>(names.size())});
+    EXPECT_THAT(poll().room, ElementsAre(id));
+    flow_.want(id, 0, slices(names), kNow);
+    return spans;
+  }
+  void finish(uint64_t n, int rows = kRows) {
     encoders_.ended.push_back({{n, n}, true, false, "", buffers_.take(rows), kNow});
   }
   void fail(uint64_t n) { encoders_.ended.push_back({{n, n}, false, false, "broken", {}, kNow}); }
-  static std::vector<std::pair<RequestId, int>> ready(const VisualFlow::Progress& progress) {
-    std::vector<std::pair<RequestId, int>> list;
-    for (const auto& r : progress.ready) list.emplace_back(r.request, r.span);
+  static std::vector<RequestId> ready(const VisualFlow::Progress& progress) {
+    std::vector<RequestId> list;
+    for (const auto& r : progress.ready) list.push_back(r.request);
     return list;
   }
 
@@ -45,34 +72,50 @@ class VisualFlowTest : public ::testing::Test {
 };
 
 TEST_F(VisualFlowTest, EncodesEqualSlicesOfTwoRequestsOnce) {
-  flow_.want(1, {slice(5), slice(6)}, kNow);
-  flow_.want(2, {slice(6)}, kNow);
+  const auto first = want(1, {5, 6});
+  const auto second = want(2, {6});
   EXPECT_EQ(encoders_.jobs.size(), 2u);
   finish(6);
-  const auto progress = flow_.poll(kNow, false);
-  EXPECT_THAT(ready(progress), ElementsAre(std::pair<RequestId, int>(1, 1), std::pair<RequestId, int>(2, 0)));
+  const auto progress = poll();
+  EXPECT_THAT(ready(progress), ElementsAre(1, 2));
   EXPECT_FALSE(progress.ready[0].cached);
   EXPECT_TRUE(progress.ready[1].cached);
+  EXPECT_FALSE(first->at(0).ready);
+  EXPECT_TRUE(first->at(1).ready && second->at(0).ready);
   std::vector<Placement> placements;
   EXPECT_EQ(flow_.take_placements(placements).size(), 1u);
-  EXPECT_THAT(placements[0].rows, ::testing::ElementsAreArray(flow_.rows_of(2, 0)));
+  EXPECT_THAT(placements[0].rows, ::testing::ElementsAreArray(flow_.rows_of(second->at(0))));
   flow_.placed();
   flow_.check_integrity();
 }
 
 TEST_F(VisualFlowTest, AnswersFromTheStoreAfterTheFirstRequestEnded) {
-  flow_.want(1, {slice(5)}, kNow);
+  want(1, {5});
   finish(5);
-  flow_.poll(kNow, false);
+  poll();
   flow_.drop(1);
-  flow_.want(2, {slice(5)}, kNow);
+  want(2, {5});
   EXPECT_EQ(encoders_.jobs.size(), 1u) << "not encoded again";
-  EXPECT_THAT(ready(flow_.poll(kNow, false)), ElementsAre(std::pair<RequestId, int>(2, 0)));
+  EXPECT_THAT(ready(poll()), ElementsAre(2));
+}
+
+TEST_F(VisualFlowTest, WantsTheSlicesOfAnImageBeforeTheNextIsCut) {
+  const auto spans = add(1, {1, 2});
+  poll();
+  flow_.want(1, 1, slices({7, 8}), kNow);
+  EXPECT_EQ(encoders_.jobs.size(), 2u) << "the second image was cut first";
+  finish(8);
+  EXPECT_EQ(poll().ready.at(0).image, 1);
+  EXPECT_TRUE(spans->at(2).ready);
+  EXPECT_FALSE(spans->at(0).slice.has_value());
+  flow_.want(1, 0, slices({9}), kNow);
+  EXPECT_EQ(encoders_.jobs.size(), 3u);
+  flow_.check_integrity();
 }
 
 TEST_F(VisualFlowTest, DropsSlicesThatNobodyWantsAndThatHaveNotStarted) {
-  flow_.want(1, {slice(5), slice(6)}, kNow);
-  flow_.want(2, {slice(6)}, kNow);
+  want(1, {5, 6});
+  want(2, {6});
   flow_.drop(1);
   ASSERT_EQ(encoders_.jobs.size(), 1u);
   EXPECT_EQ(encoders_.jobs[0].slice->fingerprint.high, 6u);
@@ -80,39 +123,65 @@ TEST_F(VisualFlowTest, DropsSlicesThatNobodyWantsAndThatHaveNotStarted) {
 }
 
 TEST_F(VisualFlowTest, KeepsAStartedSliceOfACancelledRequestForTheNext) {
-  flow_.want(1, {slice(5)}, kNow);
+  want(1, {5});
   encoders_.started.insert({5, 5});
   flow_.drop(1);
-  flow_.want(2, {slice(5)}, kNow);
+  want(2, {5});
   finish(5);
-  EXPECT_THAT(ready(flow_.poll(kNow, false)), ElementsAre(std::pair<RequestId, int>(2, 0)));
+  EXPECT_THAT(ready(poll()), ElementsAre(2));
   EXPECT_EQ(encoders_.jobs.size(), 1u);
 }
 
 TEST_F(VisualFlowTest, RequestsWithoutRoomWaitInOrder) {
-  flow_.want(1, {slice(1), slice(2)}, kNow);
-  flow_.want(2, {slice(3), slice(4)}, kNow);
-  flow_.want(3, {slice(5)}, kNow);
-  EXPECT_EQ(encoders_.jobs.size(), 2u) << "the third would fit, but comes after the second";
+  add(1, {2});
+  add(2, {2});
+  add(3, {1});
+  EXPECT_THAT(poll().room, ElementsAre(1)) << "the third would fit, but comes after the second";
   flow_.drop(1);
-  flow_.poll(kNow, false);
-  EXPECT_EQ(encoders_.jobs.size(), 3u) << "both fit now: slices 3, 4 and 5";
+  EXPECT_THAT(poll().room, ElementsAre(2, 3));
+}
+
+TEST_F(VisualFlowTest, ClientsTakeTurnsForRoom) {
+  for (RequestId id = 1; id <= 3; ++id) add(id, {2}, "many");
+  add(4, {2}, "one");
+  EXPECT_THAT(poll().room, ElementsAre(1));
+  flow_.drop(1);
+  EXPECT_THAT(poll().room, ElementsAre(4));
+  flow_.drop(4);
+  flow_.drop(2);
+  EXPECT_THAT(poll().room, ElementsAre(3));
+}
+
+TEST_F(VisualFlowTest, ARequestThatEndsBeforeItsImagesAreCutGivesItsRoomBack) {
+  add(1, {1, 2});
+  poll();
+  flow_.want(1, 0, slices({5}), kNow);
+  flow_.drop(1);
+  flow_.check_integrity();
+  add(2, {3});
+  EXPECT_THAT(poll().room, ElementsAre(2));
+}
+
+TEST_F(VisualFlowTest, RefusesSlicesOfARequestWithoutRoom) {
+  add(1, {1});
+  EXPECT_THROW(flow_.want(1, 0, slices({5}), kNow), Error);
 }
 
 TEST_F(VisualFlowTest, FailsEveryRequestThatWaitsForABrokenSliceAndNoOther) {
-  flow_.want(1, {slice(5), slice(5)}, kNow);
-  flow_.want(2, {slice(6)}, kNow);
+  const auto spans = want(1, {5, 5});
+  want(2, {6});
   fail(5);
-  const auto progress = flow_.poll(kNow, false);
+  const auto progress = poll();
   ASSERT_EQ(progress.failed.size(), 2u);
   EXPECT_EQ(progress.failed[0].request, 1u);
-  EXPECT_EQ(progress.failed[0].failure.status, 500);
+  EXPECT_EQ(progress.failed[0].failure.kind, FailureKind::internal);
   EXPECT_THAT(progress.ready, IsEmpty());
+  EXPECT_FALSE(spans->at(0).slice.has_value()) << "its hold is void";
   // Another request asks for the slice again before the first is dropped: it must not lose its hold.
-  flow_.want(3, {slice(5)}, kNow);
+  want(3, {5});
   flow_.drop(1);
   finish(5);
-  EXPECT_THAT(ready(flow_.poll(kNow, false)), ElementsAre(std::pair<RequestId, int>(3, 0)));
+  EXPECT_THAT(ready(poll()), ElementsAre(3));
   flow_.check_integrity();
 }
 

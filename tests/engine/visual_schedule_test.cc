@@ -1,4 +1,4 @@
-// Random runs of what requests wait for, together: cutting with a budget, rows of a tiny store, places and
+// Random runs of what requests wait for, together: rows of a tiny store, cutting with a budget, places and
 // pages, and encoders that fail. Every request ends, and nothing stands still while a request waits.
 #include <gtest/gtest.h>
 
@@ -53,6 +53,8 @@ class WaitingRun {
   static constexpr int kMaxLength = 24;
   struct Live {
     std::vector<uint64_t> slices;  // by span: the name of what is seen
+    std::shared_ptr<VisualSpans> spans = std::make_shared<VisualSpans>();
+    CutRequest images;  // until it has room
     std::shared_ptr<std::atomic<bool>> abandoned = std::make_shared<std::atomic<bool>>(false);
     int left = 0;  // tokens of the answer
   };
@@ -67,25 +69,23 @@ class WaitingRun {
     Live live;
     SequenceSpec spec{.id = id};
     const int spans = std::min(pick(0, 5), store_rows_ / kRows);
+    live.images = {.request = id, .client = std::to_string(pick(1, 2)), .abandoned = live.abandoned};
     int at = pick(0, 3);
-    for (int i = 0; i < spans; ++i) {
-      spec.spans.push_back({at, kRows, false});
-      live.slices.push_back(static_cast<uint64_t>(pick(1, 20)));
-      at += kRows + pick(0, 1);
+    // One pixel a slice; one or two images.
+    for (int image = 0, left = spans; left > 0; ++image) {
+      const int pieces = image == 1 ? left : pick(1, left);
+      live.images.images.push_back({std::make_shared<const std::string>(), plan_of(pieces)});
+      left -= pieces;
+      for (int piece = 0; piece < pieces; ++piece, at += kRows + pick(0, 1)) {
+        live.spans->push_back({image, piece, at, kRows});
+        live.slices.push_back(static_cast<uint64_t>(pick(1, 20)));
+      }
     }
+    spec.spans = live.spans;
     spec.max_tokens = live.left = pick(1, 4);
     spec.prompt.assign(static_cast<size_t>(at + 1), 1);
     ASSERT_EQ(scheduler_.add(std::move(spec)), Admission::queued);
-    if (spans > 0) {
-      CutRequest images{.request = id, .client = std::to_string(pick(1, 2)), .abandoned = live.abandoned};
-      // One pixel a slice; one or two images.
-      for (int image = 0, left = spans; left > 0; ++image) {
-        const int pieces = image == 1 ? left : pick(1, left);
-        images.images.push_back({std::make_shared<const std::string>(), plan_of(pieces)});
-        left -= pieces;
-      }
-      cutting_.add(std::move(images));
-    }
+    if (spans > 0) flow_.add(id, live.images.client, live.spans);
     live_.emplace(id, std::move(live));
   }
 
@@ -100,15 +100,20 @@ class WaitingRun {
   bool cut() {
     lazy_ = false;
     if (lazy()) return false;
-    auto work = cutting_.next();
-    const bool dropped = !cutting_.take_dropped().empty();
+    const auto work = cutting_.next();
     if (work) cut_now_.push_back(*work);
-    if (cut_now_.empty() || lazy()) return work || dropped;
+    if (cut_now_.empty() || lazy()) return work.has_value();
     const size_t at = static_cast<size_t>(pick(0, size(cut_now_) - 1));
     const CutQueue::Work done = cut_now_[at];
     cut_now_.erase(cut_now_.begin() + static_cast<std::ptrdiff_t>(at));
-    deliver(chance(0.02) ? cutting_.finish(done, Failure{400, "bad", "", 0})
-                         : cutting_.finish(done, pixels_of(done.task().plan.pieces())));
+    const RequestId id = done.request->request;
+    if (chance(0.02)) {
+      cutting_.fail(done);
+      end(id);
+    } else {
+      cutting_.finish(done);
+      want(id, static_cast<int>(done.image), pixels_of(done.task().plan.pieces()));
+    }
     return true;
   }
 
@@ -123,26 +128,19 @@ class WaitingRun {
     return slices;
   }
 
-  void deliver(const std::vector<CutImages>& all) {
-    for (const CutImages& cut : all) {
-      const auto live = live_.find(cut.request);
-      if (live == live_.end()) continue;
-      if (std::holds_alternative<Failure>(cut.result)) {
-        end(cut.request);
-        continue;
-      }
-      std::vector<SharedSlice> pieces;
-      for (const auto& image : std::get<CutSlices>(cut.result)) {
-        pieces.insert(pieces.end(), image.begin(), image.end());
-      }
-      std::vector<SliceJob> jobs;
-      for (size_t i = 0; i < pieces.size(); ++i) {
-        const uint64_t name = live->second.slices.at(i);
-        auto named = std::make_shared<Slice>(Slice{1, 1, {}, {name, name}});
-        jobs.push_back({SharedSlice(named.get(), [named, piece = pieces[i]](const Slice*) {}), kRows, 1});
-      }
-      flow_.want(cut.request, std::move(jobs), {});
+  void want(RequestId id, int image, const std::vector<SharedSlice>& pieces) {
+    const auto live = live_.find(id);
+    if (live == live_.end()) return;
+    std::vector<SliceJob> jobs;
+    for (size_t i = 0; i < live->second.spans->size(); ++i) {
+      const VisualSpan& span = live->second.spans->at(i);
+      if (span.image != image) continue;
+      const uint64_t name = live->second.slices.at(i);
+      auto named = std::make_shared<Slice>(Slice{1, 1, {}, {name, name}});
+      const SharedSlice& piece = pieces.at(static_cast<size_t>(span.piece));
+      jobs.push_back({SharedSlice(named.get(), [named, piece](const Slice*) {}), kRows, 1});
     }
+    flow_.want(id, image, std::move(jobs), {});
   }
 
   bool encode() {
@@ -167,9 +165,10 @@ class WaitingRun {
   bool advance() {
     const size_t jobs = encoders_.jobs.size();
     const VisualFlow::Progress progress = flow_.poll({}, false);
-    for (const VisualFlow::Ready& ready : progress.ready) scheduler_.visual_ready(ready.request, ready.span);
+    for (RequestId id : progress.room) cutting_.add(std::move(live_.at(id).images));
     for (const VisualFlow::Failed& failed : progress.failed) end(failed.request);
-    return encoders_.jobs.size() > jobs || !progress.ready.empty() || !progress.failed.empty();
+    return encoders_.jobs.size() > jobs || !progress.room.empty() || !progress.ready.empty() ||
+           !progress.failed.empty();
   }
 
   bool step() {
@@ -184,7 +183,10 @@ class WaitingRun {
     for (const BatchItem& item : batch.items) {
       if (item.samples) sampled.push_back(item.sequence->id);
     }
-    if (!batch.items.empty()) scheduler_.complete(batch, std::vector<int32_t>(sampled.size(), 1));
+    if (!batch.items.empty()) {
+      scheduler_.launched(batch);
+      scheduler_.complete(batch, std::vector<int32_t>(sampled.size(), 1));
+    }
     for (SequenceId id : sampled) {
       if (--live_.at(id).left == 0) end(id);
     }
@@ -192,9 +194,9 @@ class WaitingRun {
   }
 
   void expect_rows(const BatchItem& item) {
-    for (size_t i = 0; i < item.sequence->spans.size(); ++i) {
-      if (item.sequence->spans[i].position >= item.first + item.count) break;
-      EXPECT_EQ(flow_.rows_of(item.sequence->id, static_cast<int>(i)).size(), size_t{kRows});
+    for (const VisualSpan& span : *item.sequence->spans) {
+      if (span.position >= item.first + item.count) break;
+      EXPECT_EQ(flow_.rows_of(span).size(), size_t{kRows});
     }
   }
 
@@ -214,10 +216,12 @@ class WaitingRun {
 
   void check_end() {
     EXPECT_TRUE(scheduler_.empty());
-    for (CutQueue::Work& work : cut_now_) cutting_.finish(work, pixels_of(work.task().plan.pieces()));
+    for (CutQueue::Work& work : cut_now_) {
+      cutting_.finish(work);
+      pixels_of(work.task().plan.pieces());  // which nobody wants any more
+    }
     cut_now_.clear();
     EXPECT_FALSE(cutting_.next());
-    cutting_.take_dropped();
     encoders_.jobs.clear();
     EXPECT_EQ(cutting_.in_use(), 0);
   }

@@ -68,9 +68,9 @@ TEST_P(SamplerOn, GreedyTakesTheLowestOfTheLargest) {
 
 TEST_P(SamplerOn, DrawsAsOneRankDoes) {
   for (uint64_t step = 0; step < 10; ++step) {
-    const std::vector<SampleRow> how{{.seed = 3, .step = step, .logprobs = 3},
-                                     {.top_p = 0.9f, .seed = 4, .step = step},
-                                     {.temperature = 0}};
+    const std::vector<SampleRow> how{{.rule = {.logprobs = 3}, .seed = 3, .step = step},
+                                     {.rule = {.top_p = 0.9f}, .seed = 4, .step = step},
+                                     {.rule = {.temperature = 0}}};
     const auto one = choose(1, kRows, Choice::by_host, how);
     const auto many = choose(GetParam(), kRows, Choice::by_host, how);
     ASSERT_EQ(many.size(), one.size());
@@ -84,9 +84,9 @@ TEST_P(SamplerOn, DrawsAsOneRankDoes) {
 
 TEST_P(SamplerOn, TheBackendDrawsWhatTheHostDraws) {
   for (uint64_t step = 0; step < 10; ++step) {
-    const std::vector<SampleRow> how{{.temperature = 2, .top_k = 5, .seed = 3, .step = step},
-                                     {.top_p = 0.9f, .min_p = 0.01f, .seed = 4, .step = step},
-                                     {.temperature = 0}};
+    const std::vector<SampleRow> how{{.rule = {.temperature = 2, .top_k = 5}, .seed = 3, .step = step},
+                                     {.rule = {.top_p = 0.9f, .min_p = 0.01f}, .seed = 4, .step = step},
+                                     {.rule = {.temperature = 0}}};
     const auto host = choose(GetParam(), kRows, Choice::by_host, how);
     const auto backend = choose(GetParam(), kRows, Choice::drawn, how);
     ASSERT_EQ(backend.size(), host.size());

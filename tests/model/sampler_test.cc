@@ -26,7 +26,7 @@ std::vector<double> shares(SampleRow row, std::vector<float> logits = kLogits, i
   return counts;
 }
 
-TEST(SampleRow, GreedyTakesTheLowestOfEqualIds) { EXPECT_EQ(sampled({.temperature = 0}).id, 1); }
+TEST(SampleRow, GreedyTakesTheLowestOfEqualIds) { EXPECT_EQ(sampled({.rule = {.temperature = 0}}).id, 1); }
 
 TEST(SampleRow, FollowsTheDistribution) {
   const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.2f)};
@@ -34,7 +34,7 @@ TEST(SampleRow, FollowsTheDistribution) {
   EXPECT_NEAR(found[0], 0.5, 0.015);
   EXPECT_NEAR(found[1], 0.3, 0.015);
   EXPECT_NEAR(found[2], 0.2, 0.015);
-  const auto cold = shares({.temperature = 0.5f}, logits);
+  const auto cold = shares({.rule = {.temperature = 0.5f}}, logits);
   EXPECT_NEAR(cold[0], 0.25 / 0.38, 0.015);
 }
 
@@ -51,38 +51,38 @@ TEST(SampleRow, TheSameSeedAndStepGiveTheSameToken) {
 }
 
 TEST(SampleRow, TopKKeepsTheMostLikely) {
-  const auto found = shares({.top_k = 2});
+  const auto found = shares({.rule = {.top_k = 2}});
   EXPECT_NEAR(found[1], 0.5, 0.015);
   EXPECT_NEAR(found[3], 0.5, 0.015);
-  for (uint64_t step = 0; step < 100; ++step) EXPECT_EQ(sampled({.top_k = 1, .step = step}).id, 1);
+  for (uint64_t step = 0; step < 100; ++step) EXPECT_EQ(sampled({.rule = {.top_k = 1}, .step = step}).id, 1);
 }
 
 TEST(SampleRow, TopPKeepsTheSmallestSetThatReachesIt) {
   const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
-  const auto found = shares({.top_p = 0.7f}, logits);
+  const auto found = shares({.rule = {.top_p = 0.7f}}, logits);
   EXPECT_NEAR(found[0], 0.5 / 0.8, 0.015);
   EXPECT_EQ(found[2], 0);
   EXPECT_EQ(found[3], 0);
-  EXPECT_EQ(shares({.top_p = 0.0f}, logits, 200)[1], 0);
+  EXPECT_EQ(shares({.rule = {.top_p = 0.0f}}, logits, 200)[1], 0);
 }
 
 TEST(SampleRow, MinPDropsWhatIsFarBelowTheBest) {
   const std::vector<float> logits{std::log(0.6f), std::log(0.3f), std::log(0.1f)};
-  const auto found = shares({.min_p = 0.4f}, logits);
+  const auto found = shares({.rule = {.min_p = 0.4f}}, logits);
   EXPECT_NEAR(found[0], 2.0 / 3, 0.015);
   EXPECT_EQ(found[2], 0);
 }
 
 TEST(SampleRow, PenaltiesLookAtPromptAndOutput) {
   const std::vector<int32_t> prompt{-1, 1, 99}, output{3, 3};
-  SampleRow row{.temperature = 0, .repetition_penalty = 2.0f};
+  SampleRow row{.rule = {.temperature = 0, .repetition_penalty = 2.0f}};
   row.prompt = prompt;
   row.output = output;
   EXPECT_EQ(sampled(row).id, 2);  // 1 and 3 fall to 1.5
-  row = {.temperature = 0, .presence_penalty = 0.5f};
+  row = {.rule = {.temperature = 0, .presence_penalty = 0.5f}};
   row.output = output;
   EXPECT_EQ(sampled(row, {0, 0, 2.8f, 3.0f}).id, 2);
-  row = {.temperature = 0, .frequency_penalty = 0.15f};
+  row = {.rule = {.temperature = 0, .frequency_penalty = 0.15f}};
   row.output = output;
   EXPECT_EQ(sampled(row, {0, 0, 2.8f, 3.0f}).id, 2);
   row.output = std::span(output).first(1);
@@ -92,15 +92,15 @@ TEST(SampleRow, PenaltiesLookAtPromptAndOutput) {
 TEST(SampleRow, BiasAndBansDecide) {
   const std::map<int32_t, float> bias{{4, 100.0f}, {1000, 5.0f}};
   const std::vector<int32_t> banned{1, 3};
-  EXPECT_EQ(sampled({.temperature = 0, .logit_bias = &bias}).id, 4);
-  EXPECT_EQ(sampled({.temperature = 0, .banned = banned}).id, 2);
+  EXPECT_EQ(sampled({.rule = {.temperature = 0}, .logit_bias = &bias}).id, 4);
+  EXPECT_EQ(sampled({.rule = {.temperature = 0}, .banned = banned}).id, 2);
   const std::vector<int32_t> all{0, 1, 2, 3, 4};
   EXPECT_TRUE(sampled({.banned = all}).valid);
 }
 
 TEST(SampleRow, LogprobsAreTheModelsOwn) {
   const std::map<int32_t, float> bias{{4, 100.0f}};
-  const auto token = sampled({.temperature = 0, .logprobs = 2, .logit_bias = &bias});
+  const auto token = sampled({.rule = {.temperature = 0, .logprobs = 2}, .logit_bias = &bias});
   double total = 0;
   for (float x : kLogits) total += std::exp(static_cast<double>(x));
   EXPECT_EQ(token.id, 4);
@@ -109,26 +109,27 @@ TEST(SampleRow, LogprobsAreTheModelsOwn) {
   EXPECT_EQ(token.top[0].first, 1);
   EXPECT_EQ(token.top[1].first, 3);
   EXPECT_NEAR(token.top[0].second, 3 - std::log(total), 1e-5);
-  EXPECT_EQ(sampled({.temperature = 0, .logprobs = 99}).top.size(), kLogits.size());
+  EXPECT_EQ(sampled({.rule = {.temperature = 0, .logprobs = 99}}).top.size(), kLogits.size());
 }
 
 TEST(SampleRow, NonsenseInTheLogitsIsNotChosen) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float never = -std::numeric_limits<float>::infinity();
-  EXPECT_EQ(sampled({.temperature = 0}, {nan, 1.0f, nan}).id, 1);
+  EXPECT_EQ(sampled({.rule = {.temperature = 0}}, {nan, 1.0f, nan}).id, 1);
   EXPECT_FALSE(sampled({}, {nan, never, nan}).valid);
   EXPECT_FALSE(sampled({}, {1.0f, std::numeric_limits<float>::infinity()}).valid);
 }
 
 TEST(SampleRow, SaysWhereItsTokenIsChosen) {
-  EXPECT_EQ((SampleRow{.temperature = 0}).choice(), Choice::greedy);
-  EXPECT_EQ((SampleRow{.top_k = 3, .top_p = 0.5f, .min_p = 0.1f}).choice(), Choice::drawn);
+  EXPECT_EQ((SampleRow{.rule = {.temperature = 0}}).choice(), Choice::greedy);
+  EXPECT_EQ((SampleRow{.rule = {.top_k = 3, .top_p = 0.5f, .min_p = 0.1f}}).choice(), Choice::drawn);
   const std::vector<int32_t> banned{1};
   const std::map<int32_t, float> bias{{4, 1.0f}}, none;
   for (const SampleRow& row :
-       {SampleRow{.logprobs = 0}, SampleRow{.temperature = 0, .logprobs = 0},
-        SampleRow{.temperature = 0, .repetition_penalty = 1.1f}, SampleRow{.presence_penalty = 0.1f},
-        SampleRow{.frequency_penalty = 0.1f}, SampleRow{.logit_bias = &bias}, SampleRow{.banned = banned}}) {
+       {SampleRow{.rule = {.logprobs = 0}}, SampleRow{.rule = {.temperature = 0, .logprobs = 0}},
+        SampleRow{.rule = {.temperature = 0, .repetition_penalty = 1.1f}},
+        SampleRow{.rule = {.presence_penalty = 0.1f}}, SampleRow{.rule = {.frequency_penalty = 0.1f}},
+        SampleRow{.logit_bias = &bias}, SampleRow{.banned = banned}}) {
     EXPECT_EQ(row.choice(), Choice::by_host);
   }
   EXPECT_EQ((SampleRow{.logit_bias = &none}).choice(), Choice::drawn);

@@ -32,12 +32,19 @@ class FakeEngine final : public Engine {
   std::variant<Accepted, Failure> submit(Request request, TokenSink sink) override {
     const std::string text =
         request.messages.empty() ? request.prompt.value_or("ids") : request.messages.back().parts.back().text;
-    if (text == "busy") return Failure{429, "queue_full", "The queue is full.", 2.5};
+    if (text == "busy") return Failure{FailureKind::busy, "queue_full", "The queue is full.", 2.5};
     std::lock_guard lock(mutex_);
     const RequestId id = next_++;
     states_[id] = false;
+    for (int n = 0; n < request.n; ++n) {
+      threads_.emplace_back([this, id, text, n, sink] {
+        answer(id, text, [&](TokenEvent&& event) {
+          event.answer = n;
+          sink(std::move(event));
+        });
+      });
+    }
     seen_.push_back(std::move(request));
-    threads_.emplace_back([this, id, text, sink = std::move(sink)] { answer(id, text, sink); });
     return Accepted{id, 5, 2, 10};
   }
 
@@ -91,7 +98,8 @@ class FakeEngine final : public Engine {
       usage.times.ttft = 0.25;
       sink({.request = id, .finish = finish, .usage = usage, .failure = std::move(failure)});
     };
-    if (text == "fail") return end(FinishReason::error, Failure{400, "bad_image", "The image is broken."});
+    if (text == "fail")
+      return end(FinishReason::error, Failure{FailureKind::invalid, "bad_image", "The image is broken."});
     if (text == "endless") {
       for (bool cancelled = false; !cancelled;) {
         say("word ");
@@ -101,7 +109,8 @@ class FakeEngine final : public Engine {
     }
     if (text.starts_with("wait") || text == "late" || text == "later" || text == "endless") {
       if (text != "later" && text != "endless") say("First");
-      if (text == "late") return end(FinishReason::error, Failure{500, "lost", "A rank is gone."});
+      if (text == "late")
+        return end(FinishReason::error, Failure{FailureKind::internal, "lost", "A rank is gone."});
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return states_[id]; });
       lock.unlock();

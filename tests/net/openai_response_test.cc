@@ -15,7 +15,7 @@ Call call_of(Endpoint endpoint, size_t choices, bool stream) {
             .n = static_cast<int>(choices),
             .stream = stream,
             .include_usage = stream};
-  call.requests.resize(choices);
+  call.requests.resize(1);
   return call;
 }
 TokenEvent word(std::string text) { return {.text = std::move(text)}; }
@@ -158,13 +158,15 @@ TEST(ReplyWriter, ChatsHaveTheMembersThatOpenAiHas) {
 TEST(ReplyWriter, AfterTheHeaderOfAStreamFailuresAreEvents) {
   ReplyWriter writer(call_of(Endpoint::chat, 1, true), "id1", 5);
   writer.begin();
-  TokenEvent event{.finish = FinishReason::error, .failure = Failure{400, "bad_image", "Broken."}};
+  TokenEvent event{.finish = FinishReason::error,
+                   .failure = Failure{FailureKind::invalid, "bad_image", "Broken."}};
   EXPECT_NE(writer.take(0, std::move(event)).find("Broken."), std::string::npos);
 }
 
 TEST(ReplyWriter, AFailureBeforeTextIsNotStreamed) {
   ReplyWriter writer(call_of(Endpoint::chat, 1, true), "id1", 5);
-  TokenEvent event{.finish = FinishReason::error, .failure = Failure{400, "bad_image", "Broken."}};
+  TokenEvent event{.finish = FinishReason::error,
+                   .failure = Failure{FailureKind::invalid, "bad_image", "Broken."}};
   EXPECT_EQ(writer.take(0, std::move(event)), "");
   ASSERT_TRUE(writer.finished());
   EXPECT_FALSE(writer.begun());
@@ -174,7 +176,8 @@ TEST(ReplyWriter, AFailureBeforeTextIsNotStreamed) {
 TEST(ReplyWriter, AFailureInsideAStreamEndsItWithAnError) {
   ReplyWriter writer(call_of(Endpoint::chat, 1, true), "id1", 5);
   writer.take(0, word("a"));
-  TokenEvent event{.finish = FinishReason::error, .failure = Failure{500, "lost", "A rank is gone."}};
+  TokenEvent event{.finish = FinishReason::error,
+                   .failure = Failure{FailureKind::internal, "lost", "A rank is gone."}};
   const auto frames = frames_of(writer.take(0, std::move(event)), true);
   ASSERT_EQ(frames.size(), 1u);
   EXPECT_EQ(frames[0].at("error").at("message"), "A rank is gone.");

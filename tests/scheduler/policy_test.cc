@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/visual_spans.h"
+
 namespace uhd {
 namespace {
 
@@ -22,21 +24,24 @@ TEST(Policy, PagesRoundUp) {
 
 TEST(Policy, RunsUpToTheFirstSliceNotArrived) {
   Sequence s = sequence_of(100);
-  s.spans = {{10, 20, true}, {40, 20, false}, {70, 20, true}};
+  const auto spans = spans_at({{10, 20}, {40, 20}, {70, 20}});
+  spans->at(0).ready = spans->at(2).ready = true;
+  s.spans = spans;
   EXPECT_EQ(runnable_tokens(s), 40);
   s.computed = 40;
   EXPECT_EQ(runnable_tokens(s), 0);
-  s.spans[1].ready = true;
+  spans->at(1).ready = true;
   EXPECT_EQ(runnable_tokens(s), 60);
 }
 
 TEST(Policy, WhatWasLostIsComputedAgainWhenThereIsMoreToDo) {
   Sequence s = sequence_of(100);
-  s.spans = {{40, 20, false}};
+  const auto spans = spans_at({{40, 20}});
+  s.spans = spans;
   s.reached = 40;
   s.computed = 16;
   EXPECT_EQ(runnable_tokens(s), 0);
-  s.spans[0].ready = true;
+  spans->at(0).ready = true;
   EXPECT_EQ(runnable_tokens(s), 84);
 }
 
@@ -52,7 +57,7 @@ TEST(Policy, TheYoungestThatWaitsGivesAPageFirst) {
 
 TEST(Policy, NothingRunsBeforeAnImageThatOpensThePrompt) {
   Sequence s = sequence_of(8);
-  s.spans = {{0, 4, false}};
+  s.spans = spans_at({{0, 4}});
   EXPECT_EQ(runnable_tokens(s), 0);
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/support/visual_spans.h"
 
 namespace uhd {
 namespace {
@@ -25,9 +26,15 @@ SchedulerOptions small(int pages) {
   return {.max_running = 4, .max_waiting = 8, .token_budget = 16, .page_size = 4, .pages = pages};
 }
 
-void run(Scheduler& scheduler, const Batch& batch) {
+void complete(Scheduler& scheduler, const Batch& batch) {
   scheduler.complete(batch, std::vector<int32_t>(static_cast<size_t>(batch.samples), 7));
   scheduler.check_integrity();
+}
+
+// Launches a step that was planned, and completes it.
+void run(Scheduler& scheduler, const Batch& batch) {
+  scheduler.launched(batch);
+  complete(scheduler, batch);
 }
 
 TEST(Scheduler, PrefillsInChunksWithinTheBudget) {
@@ -61,18 +68,19 @@ TEST(Scheduler, DecodesBeforeItPrefills) {
 TEST(Scheduler, PrefillsTextAndEarlySlicesWhileLaterOnesAreEncoded) {
   Scheduler scheduler(small(40));
   SequenceSpec s = spec(1, 14);
-  s.spans = {{3, 4, false}, {8, 4, false}};
+  const auto spans = spans_at({{3, 4}, {8, 4}});
+  s.spans = spans;
   scheduler.add(std::move(s));
   Batch batch = scheduler.next(kNow);
   EXPECT_EQ(batch.items[0].count, 3);
   run(scheduler, batch);
   EXPECT_THAT(scheduler.next(kNow).items, IsEmpty());
-  scheduler.visual_ready(1, 0);
+  spans->at(0).ready = true;
   batch = scheduler.next(kNow);
   EXPECT_EQ(batch.items[0].first, 3);
   EXPECT_EQ(batch.items[0].count, 5);
   run(scheduler, batch);
-  scheduler.visual_ready(1, 1);
+  spans->at(1).ready = true;
   batch = scheduler.next(kNow);
   EXPECT_EQ(batch.items[0].count, 6);
   EXPECT_TRUE(batch.items[0].samples);
@@ -82,7 +90,7 @@ TEST(Scheduler, PrefillsTextAndEarlySlicesWhileLaterOnesAreEncoded) {
 TEST(Scheduler, PassesOneThatWaitsForItsFirstSlice) {
   Scheduler scheduler(small(40));
   SequenceSpec blocked = spec(1, 8);
-  blocked.spans = {{0, 4, false}};
+  blocked.spans = spans_at({{0, 4}});
   scheduler.add(std::move(blocked));
   scheduler.add(spec(2, 4));
   const Batch batch = scheduler.next(kNow);
@@ -92,9 +100,9 @@ TEST(Scheduler, PassesOneThatWaitsForItsFirstSlice) {
 }
 
 // Sequence `id` computes the four tokens before its slice, and waits for it.
-void wait_for_a_slice(Scheduler& scheduler, SequenceId id) {
+void wait_for_a_slice(Scheduler& scheduler, SequenceId id, const std::shared_ptr<VisualSpans>& slice) {
   SequenceSpec s = spec(id, 12, 4);
-  s.spans = {{4, 4, false}};
+  s.spans = slice;
   scheduler.add(std::move(s));
   const Batch batch = scheduler.next(kNow);
   ASSERT_EQ(batch.items.size(), 1u);
@@ -107,13 +115,14 @@ TEST(Scheduler, OneThatWaitsForASliceTakesNoPlace) {
   SchedulerOptions options = small(40);
   options.max_running = 1;
   Scheduler scheduler(options);
-  wait_for_a_slice(scheduler, 1);
+  const auto slice = spans_at({{4, 4}});
+  wait_for_a_slice(scheduler, 1, slice);
   scheduler.add(spec(2, 4));
   Batch batch = scheduler.next(kNow);
   ASSERT_EQ(batch.items.size(), 1u);
   EXPECT_EQ(batch.items[0].sequence->id, 2u);
   run(scheduler, batch);
-  scheduler.visual_ready(1, 0);
+  slice->front().ready = true;
   batch = scheduler.next(kNow);
   EXPECT_EQ(batch.items[0].sequence->id, 2u) << "it has the place now";
   run(scheduler, batch);
@@ -126,7 +135,8 @@ TEST(Scheduler, OneThatWaitsForASliceTakesNoPlace) {
 
 TEST(Scheduler, OneThatWaitsForASliceGivesItsPagesToWhoNeedsThem) {
   Scheduler scheduler(small(4));
-  wait_for_a_slice(scheduler, 1);
+  const auto slice = spans_at({{4, 4}});
+  wait_for_a_slice(scheduler, 1, slice);
   scheduler.add(spec(2, 15, 1));
   Batch batch = scheduler.next(kNow);
   ASSERT_EQ(batch.items.size(), 1u);
@@ -135,7 +145,7 @@ TEST(Scheduler, OneThatWaitsForASliceGivesItsPagesToWhoNeedsThem) {
   run(scheduler, batch);
   scheduler.finish(2);
   EXPECT_THAT(scheduler.next(kNow).items, IsEmpty()) << "what it lost is of no use before the slice is there";
-  scheduler.visual_ready(1, 0);
+  slice->front().ready = true;
   batch = scheduler.next(kNow);
   ASSERT_EQ(batch.items.size(), 1u);
   EXPECT_EQ(batch.items[0].first, 0) << "from the start";
@@ -167,7 +177,7 @@ TEST(Scheduler, YoungestStartsOverWhenPagesRunOut) {
       preempted = true;
       EXPECT_EQ(id, 2u);
     }
-    scheduler.complete(batch, std::vector<int32_t>(static_cast<size_t>(batch.samples), 7));
+    run(scheduler, batch);
     for (SequenceId id : {1, 2}) {
       const Sequence* s = scheduler.find(id);
       if (s != nullptr && s->length() == s->max_length) scheduler.finish(id);
@@ -208,13 +218,13 @@ TEST(Scheduler, PlansAStepBeforeTheTokensOfTheLastAreKnown) {
   ASSERT_EQ(second.items.size(), 1u);
   EXPECT_EQ(second.items[0].first, 4);
   EXPECT_TRUE(second.items[0].samples);
-  run(scheduler, prompt);
+  complete(scheduler, prompt);
   EXPECT_THAT(sequence.tokens, ElementsAre(1, 1, 1, 1, 7));
   const Batch third = launched(scheduler);
   EXPECT_EQ(third.items[0].first, 5);
-  run(scheduler, second);
+  complete(scheduler, second);
   EXPECT_THAT(scheduler.next(kNow).items, IsEmpty()) << "the third token is the last, though not known";
-  run(scheduler, third);
+  complete(scheduler, third);
   EXPECT_EQ(sequence.tokens.size(), 7u);
 }
 
@@ -226,7 +236,7 @@ TEST(Scheduler, SaysWhichOfTheTokensThatAreDrawnIsWhose) {
   const Batch batch = launched(scheduler);
   EXPECT_EQ(scheduler.find(2)->awaited_at, 0);
   EXPECT_EQ(scheduler.find(3)->awaited_at, 1);
-  run(scheduler, batch);
+  complete(scheduler, batch);
   EXPECT_EQ(scheduler.find(3)->awaited, 0);
 }
 
@@ -234,11 +244,11 @@ TEST(Scheduler, WhoEndedIsInNoFurtherStepAndLeavesWithItsLast) {
   Scheduler scheduler(small(10));
   scheduler.add(spec(1, 4));
   const Batch first = launched(scheduler), second = launched(scheduler);
-  run(scheduler, first);
+  complete(scheduler, first);
   scheduler.finish(1);  // the token of the first step was an end token
   EXPECT_THAT(scheduler.next(kNow).items, IsEmpty());
   EXPECT_NE(scheduler.find(1), nullptr) << "the second step still writes its pages";
-  run(scheduler, second);
+  complete(scheduler, second);
   EXPECT_TRUE(scheduler.empty());
   EXPECT_EQ(scheduler.pages().free(), 10);
 }
@@ -252,7 +262,7 @@ TEST(Scheduler, ExpiresOnceWhileAStepIsUnderWay) {
   const TimePoint late = kNow + std::chrono::seconds(5);
   EXPECT_THAT(scheduler.next(late).expired, ElementsAre(1u));
   EXPECT_THAT(scheduler.next(late).expired, IsEmpty());
-  run(scheduler, batch);
+  complete(scheduler, batch);
   EXPECT_TRUE(scheduler.empty());
 }
 

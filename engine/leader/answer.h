@@ -1,0 +1,62 @@
+// One answer of a request, from its first token to its last: text, stop rules, log-probabilities.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+#include "model/language/sampler.h"
+#include "model/text/detokenizer.h"
+#include "scheduler/sequence.h"
+
+namespace uhd {
+
+// What all answers of one request have in common.
+struct AnswerRules {
+  SamplingParams sampling;
+  StopRules stop;
+  std::vector<int32_t> stop_ids;  // sorted: the model's end tokens and the request's own
+  int max_tokens = 0;
+};
+
+// Used by the engine's thread.
+class Answer {
+ public:
+  Answer(uint64_t seed, std::shared_ptr<const AnswerRules> rules,
+         const std::shared_ptr<const Tokenizer>& tokenizer);
+
+  // How the next token is drawn; valid until the sequence changes.
+  SampleRow sample_row(const Sequence& sequence) const;
+  // Takes a token that was drawn; its text waits for take(). Throws what the detokenizer throws.
+  void push(const SampledToken& token, TimePoint now);
+  // Ends it for another reason than its tokens; without effect once it has ended.
+  void end(FinishReason reason, std::optional<Failure> failure);
+  // What is certain and was not taken yet. Of an answer that has ended: its last event, without usage.
+  TokenEvent take();
+
+  bool has_text() const { return !next_.text.empty(); }
+  FinishReason finish() const { return finish_; }
+  const std::optional<Failure>& failure() const { return failure_; }
+  int tokens() const { return tokens_; }
+  std::optional<TimePoint> first_token() const { return first_token_; }
+  std::optional<TimePoint> last_token() const { return last_token_; }
+
+ private:
+  bool ends_answer(int32_t id) const;
+  TokenLogprob logprob_of(const SampledToken& token) const;
+
+  uint64_t seed_;
+  std::shared_ptr<const AnswerRules> rules_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  Detokenizer detokenizer_;
+  TokenEvent next_;  // gathers ids whose text is not certain yet
+  int tokens_ = 0;
+  std::optional<TimePoint> first_token_;
+  std::optional<TimePoint> last_token_;
+  FinishReason finish_ = FinishReason::none;
+  std::optional<Failure> failure_;
+};
+
+}  // namespace uhd

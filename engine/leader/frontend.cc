@@ -1,0 +1,140 @@
+#include "engine/leader/frontend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "base/log.h"
+#include "engine/leader/seed.h"
+
+namespace uhd {
+
+namespace {
+
+uint64_t drawn_seed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+Failure no_answer() {
+  return {FailureKind::unavailable, "engine_stalled", "the server's ranks do not answer", 5};
+}
+
+}  // namespace
+
+Frontend::Frontend(LeaderParts parts)
+    : parts_(std::move(parts)), memory_(parts_.options.request_memory_bytes) {
+  if (parts_.options.seed == 0) parts_.options.seed = drawn_seed();
+  loop_ = std::make_unique<LeaderLoop>(parts_, state_);
+}
+
+Frontend::~Frontend() = default;
+
+std::variant<Accepted, Failure> Frontend::submit(Request request, TokenSink sink) {
+  const int answers = std::max(1, request.n);
+  std::optional<Failure> refused = take_places(answers);
+  if (!refused) {
+    auto answer = accept(std::move(request), std::move(sink));
+    if (auto* accepted = std::get_if<Accepted>(&answer)) {
+      parts_.metrics->accepted();
+      return *accepted;
+    }
+    state_.places -= answers;
+    refused = std::get<Failure>(std::move(answer));
+  }
+  parts_.metrics->refused(refused->code);
+  return *refused;
+}
+
+EngineStats Frontend::stats() const {
+  EngineStats stats;
+  stats.running = state_.running;
+  stats.waiting = std::max(0, state_.places - state_.running);
+  stats.free_pages = state_.free_pages;
+  stats.total_pages = parts_.sizes.pages;
+  if (state_.failed || !loop_->answered_within(from_seconds(parts_.options.ready_within_s))) {
+    stats.readiness = Readiness::stalled;
+  } else if (state_.draining) {
+    stats.readiness = Readiness::draining;
+  } else if (parts_.config.vision && state_.encoders == 0) {
+    stats.readiness = Readiness::text_only;
+  } else {
+    stats.readiness = Readiness::ready;
+  }
+  return stats;
+}
+
+std::string Frontend::metrics_text() const {
+  const EngineStats now = stats();
+  const bool ready = now.readiness == Readiness::ready || now.readiness == Readiness::text_only;
+  return parts_.metrics->text({now.running, now.waiting, now.free_pages, now.total_pages, state_.encoders,
+                               state_.slices_queued, ready});
+}
+
+std::vector<int32_t> Frontend::tokenize(const std::string& text, bool add_special) const {
+  return parts_.tokenizer->encode(text, add_special, true);
+}
+
+std::string Frontend::detokenize(const std::vector<int32_t>& ids) const {
+  return parts_.tokenizer->decode(ids, false);
+}
+
+// Places among the answers that run or wait; each is given back when its request ends.
+std::optional<Failure> Frontend::take_places(int answers) {
+  if (state_.failed) return no_answer();
+  if (state_.draining) {
+    return Failure{FailureKind::unavailable, "draining", "the server is shutting down", 5};
+  }
+  const int places = parts_.options.max_running + parts_.options.max_waiting;
+  if (answers > places) {
+    return Failure{FailureKind::invalid, "too_many_answers",
+                   message("the request asks for ", answers, " answers, but the engine has ", places,
+                           " places (engine.max_running and engine.max_waiting)")};
+  }
+  if (state_.places.fetch_add(answers) + answers <= places) return std::nullopt;
+  state_.places -= answers;
+  return full("too many requests are waiting");
+}
+
+Failure Frontend::full(const char* message) const {
+  const double rounds = 1.0 + static_cast<double>(parts_.options.max_waiting) / parts_.options.max_running;
+  const double wait = std::clamp(std::ceil(state_.usual_seconds * rounds / 4), 1.0, 60.0);
+  return {FailureKind::busy, "queue_full", message, wait};
+}
+
+std::variant<Accepted, Failure> Frontend::accept(Request request, TokenSink sink) {
+  try {
+    auto planned = parts_.intake->plan(request);
+    if (auto* failure = std::get_if<Failure>(&planned)) return std::move(*failure);
+    return queue(std::move(request), std::get<PlannedRequest>(std::move(planned)), std::move(sink));
+  } catch (const std::exception& e) {
+    log_error("a request could not be read", "reason", e.what());
+    return Failure{FailureKind::internal, "internal_error", "the request could not be read"};
+  }
+}
+
+std::variant<Accepted, Failure> Frontend::queue(Request request, PlannedRequest plan, TokenSink sink) {
+  std::shared_ptr<void> memory = take_memory(plan, request.n);
+  if (memory == nullptr) return full("the requests that wait hold all the memory that is theirs");
+  const auto answers = static_cast<uint64_t>(request.n);
+  const RequestId id = last_id_.fetch_add(answers) + 1;
+  if (!request.sampling.seed) request.sampling.seed = mixed_seed(parts_.options.seed, id);
+  const Accepted accepted{id, static_cast<int>(plan.prompt.ids.size()), plan.image_tokens, plan.max_tokens};
+  auto live =
+      std::make_unique<LiveRequest>(id, std::move(request), std::move(plan), std::move(memory),
+                                    std::move(sink), parts_.tokenizer, parts_.config.language.eos_ids);
+  if (!parts_.mailbox->post(std::move(live))) return no_answer();
+  return accepted;
+}
+
+// For the encoded images until they are cut, and for the tokens of prompt and answer of each sequence.
+std::shared_ptr<void> Frontend::take_memory(PlannedRequest& planned, int answers) {
+  RequestMemory::Images images;
+  for (PlannedImage& image : planned.images) images.push_back(std::move(image.bytes));
+  const int64_t tokens = answers * (static_cast<int64_t>(planned.prompt.ids.size()) + planned.max_tokens);
+  std::shared_ptr<void> memory = memory_.take(tokens * static_cast<int64_t>(sizeof(int32_t)), images);
+  for (size_t i = 0; i < images.size(); ++i) planned.images[i].bytes = std::move(images[i]);
+  return memory;
+}
+
+}  // namespace uhd

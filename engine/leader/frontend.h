@@ -1,0 +1,48 @@
+// The engine as its callers meet it, on their own threads: requests up to the mailbox, and what is known of
+// the engine.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "engine/engine.h"
+#include "engine/leader/leader_loop.h"
+#include "engine/leader/request_memory.h"
+
+namespace uhd {
+
+class Frontend final : public Engine {
+ public:
+  // Starts the leader's loop; a rank that does not answer its first steps is an Error.
+  explicit Frontend(LeaderParts parts);
+  // Ends running requests as cancelled and tells the other LLM ranks to stop.
+  ~Frontend() override;
+
+  const ModelInfo& model() const override { return parts_.info; }
+  std::variant<Accepted, Failure> submit(Request request, TokenSink sink) override;
+  void cancel(RequestId id) override { parts_.mailbox->post(CancelRequest{id}); }
+  EngineStats stats() const override;
+  std::string metrics_text() const override;
+  void drain() override { state_.draining = true; }
+  bool idle() const override { return state_.places == 0; }
+  std::vector<int32_t> tokenize(const std::string& text, bool add_special) const override;
+  std::string detokenize(const std::vector<int32_t>& ids) const override;
+
+  // From any thread: ranks are lost, and a step under way may never end. Every stream ends with an error.
+  void ranks_lost(const std::string& reason) { loop_->ranks_lost(reason); }
+
+ private:
+  std::optional<Failure> take_places(int answers);
+  Failure full(const char* message) const;
+  std::variant<Accepted, Failure> accept(Request request, TokenSink sink);
+  std::variant<Accepted, Failure> queue(Request request, PlannedRequest plan, TokenSink sink);
+  std::shared_ptr<void> take_memory(PlannedRequest& planned, int answers);
+
+  LeaderParts parts_;
+  LeaderState state_;
+  RequestMemory memory_;
+  std::atomic<uint64_t> last_id_{0};
+  std::unique_ptr<LeaderLoop> loop_;
+};
+
+}  // namespace uhd

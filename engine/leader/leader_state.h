@@ -1,0 +1,19 @@
+// What the engine's thread tells its callers, and they each other: single values, read without a lock.
+#pragma once
+
+#include <atomic>
+
+namespace uhd {
+
+struct LeaderState {
+  std::atomic<int> places{0};  // answers that were accepted and have not ended
+  std::atomic<bool> draining{false};
+  std::atomic<bool> failed{false};  // ranks are lost: nothing can be computed any more
+  std::atomic<int> running{0};      // sequences that have a place in the step
+  std::atomic<int> free_pages{0};
+  std::atomic<int> encoders{0};
+  std::atomic<int> slices_queued{0};
+  std::atomic<double> usual_seconds{1};  // that a request takes: Retry-After is made of it
+};
+
+}  // namespace uhd

@@ -1,0 +1,72 @@
+#include "engine/leader/step_pipeline.h"
+
+#include <algorithm>
+
+namespace uhd {
+
+StepPipeline::StepPipeline(PlanChannel& plans, LlmWorker& worker, RequestTable& table, Duration deadline,
+                           std::function<void(uint64_t step)> on_overdue)
+    : plans_(plans),
+      worker_(worker),
+      table_(table),
+      answered_(Clock::now() - std::chrono::hours(1)),
+      watchdog_(deadline, std::move(on_overdue)) {}
+
+PlannedStep StepPipeline::blank() {
+  if (spare_.empty()) return {};
+  PlannedStep step = std::move(spare_.back());
+  spare_.pop_back();
+  step.plan.placements.clear();
+  step.plan.choice = Choice::greedy;
+  step.batch = {};
+  step.rows.clear();
+  step.pieces.clear();
+  step.decoding = 0;
+  return step;
+}
+
+void StepPipeline::launch(PlannedStep step) {
+  step.plan.number = ++number_;
+  step.plan.kind = StepKind::compute;
+  step.launched = Clock::now();
+  for (const BatchItem& item : step.batch.items) step.decoding += item.sequence->decoding() ? 1 : 0;
+  under_way_.push_back(std::move(step));
+  const PlannedStep& launched = under_way_.back();
+  watchdog_.started(launched.plan.number);
+  table_.away([&] {
+    send(launched.plan);
+    worker_.launch(launched.plan, launched.pieces);
+  });
+}
+
+bool StepPipeline::full() const {
+  if (under_way_.empty()) return false;
+  return under_way_.size() > 1 || !worker_.may_stay_under_way(under_way_.back().plan);
+}
+
+FinishedStep StepPipeline::finish() {
+  FinishedStep done;
+  table_.away([&] { done.tokens = worker_.finish(under_way_.front().rows); });
+  watchdog_.finished();
+  done.step = std::move(under_way_.front());
+  under_way_.pop_front();
+  if (!under_way_.empty()) watchdog_.started(under_way_.front().plan.number);  // it has the device only now
+  const TimePoint now = Clock::now();
+  done.seconds = seconds(now - std::max(done.step.launched, answered_));
+  answered_ = now;
+  return done;
+}
+
+void StepPipeline::stop() {
+  StepPlan plan;
+  plan.kind = StepKind::stop;
+  send(plan);
+}
+
+void StepPipeline::send(const StepPlan& plan) {
+  plan_bytes_.clear();
+  Writer{plan_bytes_}(plan);
+  plans_.send(plan_bytes_);
+}
+
+}  // namespace uhd

@@ -1,0 +1,26 @@
+// The ranges of a request's values: the one table that the API refuses by and the engine checks by.
+#pragma once
+
+#include <cstddef>
+
+namespace uhd::request_limits {
+
+struct Range {
+  double least;
+  double most;
+};
+
+inline constexpr Range kTemperature{0, 2};
+inline constexpr Range kTopP{0, 1};  // above 0
+inline constexpr Range kMinP{0, 1};
+inline constexpr Range kRepetitionPenalty{0.01, 100};
+inline constexpr Range kPresencePenalty{-2, 2};
+inline constexpr Range kFrequencyPenalty{-2, 2};
+inline constexpr Range kLogitBias{-100, 100};
+inline constexpr size_t kMostLogitBiases = 1024;
+inline constexpr int kMostLogprobs = 20;
+inline constexpr size_t kMostStops = 16;
+inline constexpr size_t kLongestStop = 1024;  // bytes
+inline constexpr size_t kMostStopIds = 1024;
+
+}  // namespace uhd::request_limits
