@@ -1,6 +1,7 @@
 #include "kernels/backend.h"
 
 #include "base/log.h"
+#include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/plugin.h"
 
@@ -8,6 +9,21 @@ namespace uhd {
 
 DeviceBuffer::~DeviceBuffer() {
   if (owner_ != nullptr) owner_->release(data_, bytes_);
+}
+
+void Backend::upload(Tensor device, Tensor host) {
+  contracts::upload(device, host);
+  do_upload(device, host);
+}
+
+void Backend::download(Tensor host, Tensor device) {
+  contracts::download(host, device);
+  do_download(host, device);
+}
+
+Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
+  contracts::pack(host, whole);
+  return do_pack(host, format, whole);
 }
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/backend.h"
 #include "kernels/math.h"
+#include "kernels/operations.h"
 
 namespace uhd {
 

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/kv_pages.h"
 
@@ -227,18 +226,16 @@ class PagedKeys {
 
 }  // namespace
 
-void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                               int, int, float scale, bool precise) {
-  contracts::packed_attention(out, q, k, v, q_offsets, kv_offsets);
-  check_offsets("packed_attention", q_offsets, q.rows());
-  check_offsets("packed_attention", kv_offsets, k.rows());
-  const bool pairs = bf16_attention_ && !precise;
-  const int64_t segments = q_offsets.dim(0) - 1;
-  const int64_t heads = q.dim(1);
-  const int64_t d = q.dim(2);
+void Backend::perform(const ops::PackedAttention& op) {
+  check_offsets("packed_attention", op.q_offsets, op.q.rows());
+  check_offsets("packed_attention", op.kv_offsets, op.k.rows());
+  const bool pairs = bf16_attention_ && !op.precise;
+  const int64_t segments = op.q_offsets.dim(0) - 1;
+  const int64_t heads = op.q.dim(1);
+  const int64_t d = op.q.dim(2);
   check_head("packed_attention", d);
-  const int32_t* q_at = q_offsets.data<int32_t>();
-  const int32_t* kv_at = kv_offsets.data<int32_t>();
+  const int32_t* q_at = op.q_offsets.data<int32_t>();
+  const int32_t* kv_at = op.kv_offsets.data<int32_t>();
 
   packed_.plan(segments, heads, d, pairs, [&](int64_t s) { return kv_at[s + 1] - kv_at[s]; });
   std::byte* memory = activations_.take(packed_.bytes());
@@ -249,9 +246,9 @@ void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor 
                          const int64_t h = i % heads;
                          const int64_t first = kv_at[b.segment] + b.first_key;
                          pack_keys(table_, memory + packed_.k_at(b, h), pairs, b.keys, d,
-                                   [&](int64_t j) { return k.row<float>(first + j) + h * d; });
+                                   [&](int64_t j) { return op.k.row<float>(first + j) + h * d; });
                          pack_values(table_, memory + packed_.v_at(b, h), pairs, b.keys, d,
-                                     [&](int64_t j) { return v.row<float>(first + j) + h * d; });
+                                     [&](int64_t j) { return op.v.row<float>(first + j) + h * d; });
                        }
                      });
 
@@ -263,31 +260,30 @@ void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor 
       const int64_t h = i / static_cast<int64_t>(tasks_.size());
       const int64_t keys = kv_at[task.segment + 1] - kv_at[task.segment];
       const int64_t first = q_at[task.segment] + task.first;
-      TaskState state(table_, task.rows, d, pairs, scale);
-      for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, q.row<float>(first + r) + h * d, keys);
+      TaskState state(table_, task.rows, d, pairs, op.scale);
+      for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, op.q.row<float>(first + r) + h * d, keys);
       attend_packed(state, packed_, memory, task.segment, h, d, keys);
-      for (int64_t r = 0; r < task.rows; ++r) state.finish(r, out.row<float>(first + r) + h * d);
+      for (int64_t r = 0; r < task.rows; ++r) state.finish(r, op.out.row<float>(first + r) + h * d);
     }
   });
 }
 
-void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) {
-  contracts::paged_attention(out, q, pages, spans);
-  check_offsets("paged_attention", spans.q_offsets, q.rows());
-  const PageLayout layout(pages.k);
-  const int64_t sequences = spans.q_offsets.dim(0) - 1;
+void Backend::perform(const ops::PagedAttention& op) {
+  check_offsets("paged_attention", op.spans.q_offsets, op.q.rows());
+  const PageLayout layout(op.pages.k);
+  const int64_t sequences = op.spans.q_offsets.dim(0) - 1;
   const int64_t d = layout.d;
   check_head("paged_attention", d);
-  const int64_t group = q.dim(1) / layout.heads;
-  const int32_t* q_at = spans.q_offsets.data<int32_t>();
-  const int32_t* lengths = spans.kv_lengths.data<int32_t>();
-  const auto page_row = [&](int64_t s) { return spans.page_table.row<int32_t>(s); };
+  const int64_t group = op.q.dim(1) / layout.heads;
+  const int32_t* q_at = op.spans.q_offsets.data<int32_t>();
+  const int32_t* lengths = op.spans.kv_lengths.data<int32_t>();
+  const auto page_row = [&](int64_t s) { return op.spans.page_table.row<int32_t>(s); };
   for (int64_t s = 0; s < sequences; ++s) {
-    check(lengths[s] >= q_at[s + 1] - q_at[s] && lengths[s] <= spans.page_table.dim(1) * layout.page,
+    check(lengths[s] >= q_at[s + 1] - q_at[s] && lengths[s] <= op.spans.page_table.dim(1) * layout.page,
           "paged_attention: sequence ", s, " has ", lengths[s], " tokens");
     for (int64_t j = 0; j * layout.page < lengths[s]; ++j)
-      check(page_row(s)[j] >= 0 && page_row(s)[j] < pages.k.rows(), "paged_attention: page ", page_row(s)[j],
-            " of ", pages.k.rows());
+      check(page_row(s)[j] >= 0 && page_row(s)[j] < op.pages.k.rows(), "paged_attention: page ",
+            page_row(s)[j], " of ", op.pages.k.rows());
   }
 
   std::byte* memory = nullptr;
@@ -302,8 +298,8 @@ void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSp
                  layout.key_at(page_row(b.segment)[key / layout.page], key % layout.page, h, 0);
         };
       };
-      pack_keys(table_, memory + packed_.k_at(b, h), layout.pairs, b.keys, d, row(pages.k));
-      pack_values(table_, memory + packed_.v_at(b, h), layout.pairs, b.keys, d, row(pages.v));
+      pack_keys(table_, memory + packed_.k_at(b, h), layout.pairs, b.keys, d, row(op.pages.k));
+      pack_values(table_, memory + packed_.v_at(b, h), layout.pairs, b.keys, d, row(op.pages.v));
     };
     pool_.parallel_for(static_cast<int64_t>(packed_.blocks().size()) * layout.heads, 1,
                        [&](int64_t i, int64_t) {
@@ -325,36 +321,35 @@ void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSp
       const int64_t h = i / static_cast<int64_t>(tasks_.size());
       const int64_t s = task.segment;
       const int64_t before = lengths[s] - (q_at[s + 1] - q_at[s]);
-      TaskState state(table_, task.rows, d, layout.pairs, scale);
+      TaskState state(table_, task.rows, d, layout.pairs, op.scale);
       const auto head_row = [&](Tensor t, int64_t r) {
         return t.row<float>(q_at[s] + (task.first + r) / group) + (h * group + (task.first + r) % group) * d;
       };
       const auto limit = [&](int64_t r) { return before + (task.first + r) / group + 1; };
-      for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, head_row(q, r), limit(r));
+      for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, head_row(op.q, r), limit(r));
       if (layout.in_place)
-        PagedKeys(pages, layout, page_row(s), h).attend(state, limit(task.rows - 1));
+        PagedKeys(op.pages, layout, page_row(s), h).attend(state, limit(task.rows - 1));
       else
         attend_packed(state, packed_, memory, s, h, d, limit(task.rows - 1));
-      for (int64_t r = 0; r < task.rows; ++r) state.finish(r, head_row(out, r));
+      for (int64_t r = 0; r < task.rows; ++r) state.finish(r, head_row(op.out, r));
     }
   });
 }
 
-void Backend::store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) {
-  contracts::store_kv(pages, k, v, slots);
-  const PageLayout layout(pages.k);
-  const int32_t* at = slots.data<int32_t>();
-  for (int64_t t = 0; t < k.rows(); ++t)
-    check(at[t] >= 0 && at[t] < pages.k.rows() * layout.page, "store_kv: slot ", at[t], " of ",
-          pages.k.rows() * layout.page);
+void Backend::perform(const ops::StoreKv& op) {
+  const PageLayout layout(op.pages.k);
+  const int32_t* at = op.slots.data<int32_t>();
+  for (int64_t t = 0; t < op.k.rows(); ++t)
+    check(at[t] >= 0 && at[t] < op.pages.k.rows() * layout.page, "store_kv: slot ", at[t], " of ",
+          op.pages.k.rows() * layout.page);
   const auto store = [&]<class T>(int64_t t, T) {
     const int64_t page = at[t] / layout.page;
     const int64_t offset = at[t] % layout.page;
     for (int64_t h = 0; h < layout.heads; ++h) {
-      const float* key = k.row<float>(t) + h * layout.d;
-      const float* value = v.row<float>(t) + h * layout.d;
-      T* keys = static_cast<T*>(pages.k.raw()) + layout.key_at(page, offset, h, 0);
-      T* values = static_cast<T*>(pages.v.raw()) + layout.value_at(page, offset, h, 0);
+      const float* key = op.k.row<float>(t) + h * layout.d;
+      const float* value = op.v.row<float>(t) + h * layout.d;
+      T* keys = static_cast<T*>(op.pages.k.raw()) + layout.key_at(page, offset, h, 0);
+      T* values = static_cast<T*>(op.pages.v.raw()) + layout.value_at(page, offset, h, 0);
       const int64_t n = layout.in_place && layout.pairs ? 2 : 1;
       const int64_t key_step = layout.in_place ? layout.page * n : n;  // from one unit of D to the next
       for (int64_t i = 0; i < layout.d; i += n)
@@ -362,7 +357,7 @@ void Backend::store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) {
       for (int64_t i = 0; i < layout.d; ++i) values[i * n] = T(value[i]);
     }
   };
-  for_rows(k.rows(), 16 * k.row_size(), [&](int64_t t) {
+  for_rows(op.k.rows(), 16 * op.k.row_size(), [&](int64_t t) {
     if (layout.pairs)
       store(t, bf16());
     else

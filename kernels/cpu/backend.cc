@@ -4,7 +4,6 @@
 
 #include <cstring>
 
-#include "kernels/contracts.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/memory.h"
 
@@ -72,13 +71,11 @@ void Backend::release(void* data, size_t bytes) noexcept {
   allocated_ -= bytes;
 }
 
-void Backend::upload(Tensor device, Tensor host) {
-  contracts::upload(device, host);
+void Backend::do_upload(Tensor device, Tensor host) {
   if (host.bytes() != 0) std::memcpy(device.raw(), host.raw(), host.bytes());
 }
 
-void Backend::download(Tensor host, Tensor device) {
-  contracts::download(host, device);
+void Backend::do_download(Tensor host, Tensor device) {
   if (host.bytes() != 0) std::memcpy(host.raw(), device.raw(), host.bytes());
 }
 

@@ -13,7 +13,7 @@
 
 namespace uhd::cpu {
 
-// Device memory is host memory; upload and download copy at once. Member functions lie by family in
+// Device memory is host memory; upload and download copy at once. The operations lie by family in
 // matmul.cc, quantized.cc, attention.cc, norm.cc, elementwise.cc, rows.cc, select.cc and vision.cc.
 class Backend final : public uhd::Backend {
  public:
@@ -26,42 +26,18 @@ class Backend final : public uhd::Backend {
   size_t allocated() const override { return allocated_; }
 
   DeviceBuffer allocate(size_t bytes) override;
-  void upload(Tensor device, Tensor host) override;
-  void download(Tensor host, Tensor device) override;
   void synchronize() override {}
   std::unique_ptr<Readback> make_readback(size_t bytes) override;
   std::unique_ptr<Mark> make_mark() override;
   std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
-  Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
-
-  void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
-  void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
-  void rms_norm(Tensor out, Tensor x, Tensor w, float eps) override;
-  void add_rms_norm(Tensor residual, Tensor x, Tensor w, Tensor out, float eps) override;
-  void layer_norm(Tensor out, Tensor x, Tensor w, Tensor b, float eps) override;
-  void rope(Tensor q, Tensor k, Tensor positions, Tensor table) override;
-  void store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) override;
-  void paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) override;
-  void packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                        int max_q, int max_kv, float scale, bool precise) override;
-  void silu_mul(Tensor out, Tensor gate_up) override;
-  void add(Tensor out, Tensor a, Tensor b) override;
-  void add_rows(Tensor x, Tensor rows, Tensor index) override;
-  void gather_rows(Tensor out, Tensor x, Tensor index) override;
-  void scatter_rows(Tensor x, Tensor rows, Tensor index) override;
-  void patchify(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
-                const PatchNormalisation& normalisation) override;
-  void interpolate_positions(Tensor out, Tensor table, int h, int w) override;
-  void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
-  void argmax(Tensor ids, Tensor values, Tensor logits) override;
-  void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) override;
-  void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) override;
-  void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
-  void cast(Tensor out, Tensor x) override;
-  void finite_rows(Tensor flags, Tensor x) override;
-  void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 
  private:
+#define UHD_PERFORM(Name) void perform(const ops::Name& op) override;
+  UHD_OPERATIONS(UHD_PERFORM)
+#undef UHD_PERFORM
+  void do_upload(Tensor device, Tensor host) override;
+  void do_download(Tensor host, Tensor device) override;
+  Weight do_pack(Tensor host, WeightFormat format, Tensor whole) override;
   void release(void* data, size_t bytes) noexcept override;
   Weight pack_quantized(Tensor host, WeightFormat format, Tensor whole);
   // body(row) for every row, in tasks of about kTaskElements.

@@ -1,4 +1,3 @@
-#include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
 
 namespace uhd::cpu {
@@ -31,63 +30,59 @@ bool all_finite(const Bits* x, int64_t n, Bits exponent) {
 
 }  // namespace
 
-void Backend::rope(Tensor q, Tensor k, Tensor positions, Tensor table) {
-  contracts::rope(q, k, positions, table);
-  const int64_t d = q.dim(2);
-  for (int64_t t = 0; t < q.rows(); ++t) {
-    const int64_t position = positions.data<int32_t>()[t];
-    check(position >= 0 && position < table.rows(), "rope: position ", position, " of ", table.rows());
+void Backend::perform(const ops::Rope& op) {
+  const int64_t d = op.q.dim(2);
+  for (int64_t t = 0; t < op.q.rows(); ++t) {
+    const int64_t position = op.positions.data<int32_t>()[t];
+    check(position >= 0 && position < op.table.rows(), "rope: position ", position, " of ", op.table.rows());
   }
-  for_rows(q.rows(), q.row_size() + k.row_size(), [&](int64_t t) {
-    const float* cosines = table.row<float>(positions.data<int32_t>()[t]);
-    for (int64_t h = 0; h < q.dim(1); ++h)
-      table_.rope(q.row<float>(t) + h * d, cosines, cosines + d / 2, d / 2);
-    for (int64_t h = 0; h < k.dim(1); ++h)
-      table_.rope(k.row<float>(t) + h * d, cosines, cosines + d / 2, d / 2);
+  for_rows(op.q.rows(), op.q.row_size() + op.k.row_size(), [&](int64_t t) {
+    const float* cosines = op.table.row<float>(op.positions.data<int32_t>()[t]);
+    for (int64_t h = 0; h < op.q.dim(1); ++h)
+      table_.rope(op.q.row<float>(t) + h * d, cosines, cosines + d / 2, d / 2);
+    for (int64_t h = 0; h < op.k.dim(1); ++h)
+      table_.rope(op.k.row<float>(t) + h * d, cosines, cosines + d / 2, d / 2);
   });
 }
 
-void Backend::silu_mul(Tensor out, Tensor gate_up) {
-  contracts::silu_mul(out, gate_up);
-  const int64_t n = out.dim(1);
-  for_rows(out.rows(), 4 * n, [&](int64_t r) {
-    table_.silu_mul(out.row<float>(r), gate_up.row<float>(r), gate_up.row<float>(r) + n, n);
+void Backend::perform(const ops::SiluMul& op) {
+  const int64_t n = op.out.dim(1);
+  for_rows(op.out.rows(), 4 * n, [&](int64_t r) {
+    table_.silu_mul(op.out.row<float>(r), op.gate_up.row<float>(r), op.gate_up.row<float>(r) + n, n);
   });
 }
 
-void Backend::add(Tensor out, Tensor a, Tensor b) {
-  contracts::add(out, a, b);
-  for_rows(out.rows(), out.dim(1), [&](int64_t r) {
-    table_.add(out.row<float>(r), a.row<float>(r), b.row<float>(b.rows() == 1 ? 0 : r), out.dim(1));
+void Backend::perform(const ops::Add& op) {
+  for_rows(op.out.rows(), op.out.dim(1), [&](int64_t r) {
+    table_.add(op.out.row<float>(r), op.a.row<float>(r), op.b.row<float>(op.b.rows() == 1 ? 0 : r),
+               op.out.dim(1));
   });
 }
 
-void Backend::cast(Tensor out, Tensor x) {
-  contracts::cast(out, x);
-  const int64_t n = x.row_size();
-  for_rows(x.rows(), n, [&](int64_t r) {
-    if (x.dtype() == DType::f32 && out.dtype() == DType::bf16)
-      table_.to_bf16(&out.row<bf16>(r)->bits, x.row<float>(r), n);
-    else if (x.dtype() == DType::bf16 && out.dtype() == DType::f32)
-      table_.from_bf16(out.row<float>(r), &x.row<bf16>(r)->bits, n);
-    else if (x.dtype() == DType::bf16)
-      cast_row(out, x.row<bf16>(r), r, n);
-    else if (x.dtype() == DType::f16)
-      cast_row(out, x.row<f16>(r), r, n);
+void Backend::perform(const ops::Cast& op) {
+  const int64_t n = op.x.row_size();
+  for_rows(op.x.rows(), n, [&](int64_t r) {
+    if (op.x.dtype() == DType::f32 && op.out.dtype() == DType::bf16)
+      table_.to_bf16(&op.out.row<bf16>(r)->bits, op.x.row<float>(r), n);
+    else if (op.x.dtype() == DType::bf16 && op.out.dtype() == DType::f32)
+      table_.from_bf16(op.out.row<float>(r), &op.x.row<bf16>(r)->bits, n);
+    else if (op.x.dtype() == DType::bf16)
+      cast_row(op.out, op.x.row<bf16>(r), r, n);
+    else if (op.x.dtype() == DType::f16)
+      cast_row(op.out, op.x.row<f16>(r), r, n);
     else
-      cast_row(out, x.row<float>(r), r, n);
+      cast_row(op.out, op.x.row<float>(r), r, n);
   });
 }
 
-void Backend::finite_rows(Tensor flags, Tensor x) {
-  contracts::finite_rows(flags, x);
-  const int64_t n = x.dim(1);
-  for_rows(x.rows(), n, [&](int64_t r) {
+void Backend::perform(const ops::FiniteRows& op) {
+  const int64_t n = op.x.dim(1);
+  for_rows(op.x.rows(), n, [&](int64_t r) {
     const bool finite =
-        x.dtype() == DType::bf16
-            ? all_finite<uint16_t>(reinterpret_cast<const uint16_t*>(x.row<bf16>(r)), n, 0x7f80)
-            : all_finite<uint32_t>(reinterpret_cast<const uint32_t*>(x.row<float>(r)), n, 0x7f800000);
-    flags.data<int32_t>()[r] = finite ? 1 : 0;
+        op.x.dtype() == DType::bf16
+            ? all_finite<uint16_t>(reinterpret_cast<const uint16_t*>(op.x.row<bf16>(r)), n, 0x7f80)
+            : all_finite<uint32_t>(reinterpret_cast<const uint32_t*>(op.x.row<float>(r)), n, 0x7f800000);
+    op.flags.data<int32_t>()[r] = finite ? 1 : 0;
   });
 }
 

@@ -5,7 +5,6 @@
 // weights: quantized.cc.
 #include <cstring>
 
-#include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/quantize.h"
 
@@ -87,8 +86,7 @@ int64_t panels_a_task(int64_t panels, int threads) { return std::max<int64_t>(1,
 
 }  // namespace
 
-Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
-  contracts::pack(host, whole);
+Weight Backend::do_pack(Tensor host, WeightFormat format, Tensor whole) {
   if (is_quantized(format)) return pack_quantized(host, format, whole);
   Weight w{format, host.dim(0), host.dim(1), {}, {}};
   const int64_t panel_bytes = units_of(w.k, format) * kPanel * 4;
@@ -99,41 +97,40 @@ Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
   return w;
 }
 
-void Backend::matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
-  contracts::matmul(out, x, w, options);
-  const int64_t rows = x.rows();
-  const int64_t units = units_of(w.k, w.format);
-  const std::byte* a = static_cast<const std::byte*>(x.raw());
-  int64_t a_stride = x.row_stride();
-  if (w.format != WeightFormat::f32) {
+void Backend::perform(const ops::Matmul& op) {
+  const int64_t rows = op.x.rows();
+  const int64_t units = units_of(op.w.k, op.w.format);
+  const std::byte* a = static_cast<const std::byte*>(op.x.raw());
+  int64_t a_stride = op.x.row_stride();
+  if (op.w.format != WeightFormat::f32) {
     a_stride = (units + 15) / 16 * 16 + 16;  // not a power of two: rows fall into different cache sets
     std::byte* rounded = activations_.take(static_cast<size_t>(rows * a_stride * 4));
-    for_rows(rows, w.k, [&](int64_t r) {
+    for_rows(rows, op.w.k, [&](int64_t r) {
       uint16_t* row = reinterpret_cast<uint16_t*>(rounded + r * a_stride * 4);
-      table_.to_bf16(row, x.row<float>(r), w.k);
-      if (w.k % 2 != 0) row[w.k] = 0;
+      table_.to_bf16(row, op.x.row<float>(r), op.w.k);
+      if (op.w.k % 2 != 0) row[op.w.k] = 0;
     });
     a = rounded;
   }
-  const PanelForm form = form_of(table_, w);
-  const auto* codes = static_cast<const std::byte*>(w.data.data());
-  const auto* scales = static_cast<const std::byte*>(w.scales.data());
-  const int64_t panels = panels_of(w.n);
-  const float* bias = options.bias.empty() ? nullptr : options.bias.data<float>();
+  const PanelForm form = form_of(table_, op.w);
+  const auto* codes = static_cast<const std::byte*>(op.w.data.data());
+  const auto* scales = static_cast<const std::byte*>(op.w.scales.data());
+  const int64_t panels = panels_of(op.w.n);
+  const float* bias = op.options.bias.empty() ? nullptr : op.options.bias.data<float>();
   // Row chunks of a panel follow one another, so that the panel comes from memory once.
   pool_.parallel_for(panels, panels_a_task(panels, pool_.size()), [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       for (int64_t first = 0; first < rows; first += kPanelRows) {
-        form.loop({.out = out.row<float>(first) + p * kPanel,
-                   .out_stride = out.row_stride(),
+        form.loop({.out = op.out.row<float>(first) + p * kPanel,
+                   .out_stride = op.out.row_stride(),
                    .x = a + first * a_stride * 4,
                    .x_stride = a_stride,
                    .panel = codes + p * units * kPanel * form.unit_bytes,
                    .units = units,
                    .rows = std::min<int64_t>(kPanelRows, rows - first),
-                   .columns = std::min<int64_t>(kPanel, w.n - p * kPanel),
+                   .columns = std::min<int64_t>(kPanel, op.w.n - p * kPanel),
                    .bias = bias == nullptr ? nullptr : bias + p * kPanel,
-                   .epilogue = options.epilogue,
+                   .epilogue = op.options.epilogue,
                    .scales = scales == nullptr ? nullptr : scales + p * form.scale_bytes});
       }
     }

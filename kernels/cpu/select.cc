@@ -3,63 +3,58 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/draw.h"
 
 namespace uhd::cpu {
 
-void Backend::argmax(Tensor ids, Tensor values, Tensor logits) {
-  contracts::argmax(ids, values, logits);
-  for_rows(logits.rows(), logits.dim(1), [&](int64_t r) {
-    const int64_t best = table_.argmax(logits.row<float>(r), logits.dim(1));
-    ids.data<int32_t>()[r] = static_cast<int32_t>(best);
-    values.data<float>()[r] = logits.row<float>(r)[best];
+void Backend::perform(const ops::Argmax& op) {
+  for_rows(op.logits.rows(), op.logits.dim(1), [&](int64_t r) {
+    const int64_t best = table_.argmax(op.logits.row<float>(r), op.logits.dim(1));
+    op.ids.data<int32_t>()[r] = static_cast<int32_t>(best);
+    op.values.data<float>()[r] = op.logits.row<float>(r)[best];
   });
 }
 
-void Backend::best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) {
-  contracts::best_of_shards(ids, part_ids, values, width, vocabulary);
-  for (int64_t i = 0; i < ids.rows(); ++i) {
+void Backend::perform(const ops::BestOfShards& op) {
+  for (int64_t i = 0; i < op.ids.rows(); ++i) {
     float best = -std::numeric_limits<float>::infinity();
     int64_t chosen = -1;
-    for (int64_t r = 0; r < part_ids.rows(); ++r) {
-      const int64_t id = part_ids.row<int32_t>(r)[i] + r * width;
-      const float value = values.row<float>(r)[i];
-      if (id >= vocabulary || !(value > best)) continue;
+    for (int64_t r = 0; r < op.part_ids.rows(); ++r) {
+      const int64_t id = op.part_ids.row<int32_t>(r)[i] + r * op.width;
+      const float value = op.values.row<float>(r)[i];
+      if (id >= op.vocabulary || !(value > best)) continue;
       best = value;
       chosen = id;
     }
-    ids.data<int32_t>()[i] = std::isfinite(best) ? static_cast<int32_t>(chosen) : -1;
+    op.ids.data<int32_t>()[i] = std::isfinite(best) ? static_cast<int32_t>(chosen) : -1;
   }
 }
 
-void Backend::draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) {
-  contracts::draw(ids, logits, vocabulary, draws);
-  const int64_t shards = logits.dim(0), rows = logits.dim(1), width = logits.dim(2);
+void Backend::perform(const ops::Draw& op) {
+  const int64_t shards = op.logits.dim(0), rows = op.logits.dim(1), width = op.logits.dim(2);
   draws_.resize(std::max(draws_.size(), static_cast<size_t>(rows)));
   pool_.parallel_for(rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       DrawScratch& scratch = draws_[static_cast<size_t>(row)];
       scratch.logits.clear();
       for (int64_t r = 0; r < shards; ++r) {
-        const float* part = logits.data<float>() + (r * rows + row) * width;
-        const int64_t left = vocabulary - static_cast<int64_t>(scratch.logits.size());
+        const float* part = op.logits.data<float>() + (r * rows + row) * width;
+        const int64_t left = op.vocabulary - static_cast<int64_t>(scratch.logits.size());
         scratch.logits.insert(scratch.logits.end(), part, part + std::min(width, left));
       }
-      const Draw& how = reinterpret_cast<const Draw*>(draws.data<int32_t>())[row];
-      ids.data<int32_t>()[row] = draw_row(scratch.logits, how, scratch.keys);
+      const Draw& how = reinterpret_cast<const Draw*>(op.draws.data<int32_t>())[row];
+      op.ids.data<int32_t>()[row] = draw_row(scratch.logits, how, scratch.keys);
     }
   });
 }
 
-void Backend::take_drawn(Tensor ids, Tensor drawn, Tensor at) {
-  contracts::take_drawn(ids, drawn, at);
-  for (int64_t t = 0; t < ids.rows(); ++t) {
-    const int32_t from = at.data<int32_t>()[t];
+void Backend::perform(const ops::TakeDrawn& op) {
+  for (int64_t t = 0; t < op.ids.rows(); ++t) {
+    const int32_t from = op.at.data<int32_t>()[t];
     if (from == -1) continue;
-    check(from >= 0 && from < drawn.rows(), "take_drawn: index ", from, " of ", drawn.rows());
-    ids.data<int32_t>()[t] = drawn.data<int32_t>()[from];
+    check(from >= 0 && from < op.drawn.rows(), "take_drawn: index ", from, " of ", op.drawn.rows());
+    op.ids.data<int32_t>()[t] = op.drawn.data<int32_t>()[from];
   }
 }
 

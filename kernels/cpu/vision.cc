@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "kernels/bilinear.h"
-#include "kernels/contracts.h"
 #include "kernels/cpu/backend.h"
 
 namespace uhd::cpu {
@@ -50,37 +49,35 @@ void align_window(Tensor out, Tensor x, const AlignGrid& g, int window_row, int 
 
 }  // namespace
 
-void Backend::patchify(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
-                       const PatchNormalisation& normalisation) {
-  contracts::patchify(out, pixels, slices, patch);
+void Backend::perform(const ops::Patchify& op) {
   float table[3][256];
   for (int c = 0; c < 3; ++c)
     for (int v = 0; v < 256; ++v)
-      table[c][v] = (static_cast<float>(v) / 255.0f - normalisation.mean[c]) / normalisation.deviation[c];
+      table[c][v] =
+          (static_cast<float>(v) / 255.0f - op.normalisation.mean[c]) / op.normalisation.deviation[c];
   int64_t first = 0;
-  for (const PixelSlice& s : slices) {
-    const uint8_t* from = pixels.data<uint8_t>() + s.offset;
-    const int64_t columns = s.width / patch;
-    pool_.parallel_for(s.height / patch, 1, [&](int64_t row, int64_t) {
-      patchify_strip(out.row<float>(first + row * columns), out.row_stride(),
-                     from + row * patch * s.width * 3, s.width, patch, table);
+  for (const PixelSlice& s : op.slices) {
+    const uint8_t* from = op.pixels.data<uint8_t>() + s.offset;
+    const int64_t columns = s.width / op.patch;
+    pool_.parallel_for(s.height / op.patch, 1, [&](int64_t row, int64_t) {
+      patchify_strip(op.out.row<float>(first + row * columns), op.out.row_stride(),
+                     from + row * op.patch * s.width * 3, s.width, op.patch, table);
     });
-    first += columns * (s.height / patch);
+    first += columns * (s.height / op.patch);
   }
 }
 
-void Backend::interpolate_positions(Tensor out, Tensor table, int h, int w) {
-  contracts::interpolate_positions(out, table, h, w);
-  const int64_t side = std::llround(std::sqrt(static_cast<double>(table.rows())));
-  const int64_t n = table.dim(1);
-  for_rows(out.rows(), 16 * n, [&](int64_t cell) {
-    const CubicAt y(static_cast<int>(cell / w), h, side);
-    const CubicAt x(static_cast<int>(cell % w), w, side);
-    float* to = out.row<float>(cell);
+void Backend::perform(const ops::InterpolatePositions& op) {
+  const int64_t side = std::llround(std::sqrt(static_cast<double>(op.table.rows())));
+  const int64_t n = op.table.dim(1);
+  for_rows(op.out.rows(), 16 * n, [&](int64_t cell) {
+    const CubicAt y(static_cast<int>(cell / op.w), op.h, side);
+    const CubicAt x(static_cast<int>(cell % op.w), op.w, side);
+    float* to = op.out.row<float>(cell);
     std::fill_n(to, n, 0.0f);
     for (int j = 0; j < 4; ++j) {
       const float* row[4];
-      for (int i = 0; i < 4; ++i) row[i] = table.row<float>(y.at[j] * side + x.at[i]);
+      for (int i = 0; i < 4; ++i) row[i] = op.table.row<float>(y.at[j] * side + x.at[i]);
       for (int64_t c = 0; c < n; ++c)
         to[c] += y.weight[j] * (x.weight[0] * row[0][c] + x.weight[1] * row[1][c] + x.weight[2] * row[2][c] +
                                 x.weight[3] * row[3][c]);
@@ -88,12 +85,11 @@ void Backend::interpolate_positions(Tensor out, Tensor table, int h, int w) {
   });
 }
 
-void Backend::region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) {
-  contracts::region_align(out, x, grids);
-  for (const AlignGrid& g : grids) {
+void Backend::perform(const ops::RegionAlign& op) {
+  for (const AlignGrid& g : op.grids) {
     pool_.parallel_for(int64_t{g.window_rows} * g.window_columns, 4, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        align_window(out, x, g, static_cast<int>(i / g.window_columns),
+        align_window(op.out, op.x, g, static_cast<int>(i / g.window_columns),
                      static_cast<int>(i % g.window_columns));
     });
   }

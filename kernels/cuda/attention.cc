@@ -58,18 +58,20 @@ Attention::Attention(cudaStream_t stream, AttentionForm form) : stream_(stream),
   plan_ = static_cast<std::byte*>(memory_.get()) + split_bytes;
 }
 
-void Attention::packed(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                       int max_q, float scale) {
-  check_head("packed_attention", q.dim(2));
-  bool tiles = form_ != AttentionForm::plain && max_q >= kLeastTileRows && scale > 0;
-  for (const Tensor& t : {out, q, k, v}) tiles = tiles && fits_tensor_cores(t);
-  if (tiles)
-    packed_attention_tiles(stream_, out, q, k, v, q_offsets, kv_offsets, max_q, scale);
-  else
-    packed_attention_rows(stream_, out, q, k, v, q_offsets, kv_offsets, scale);
+void Attention::queue(const ops::PackedAttention& op) {
+  check_head("packed_attention", op.q.dim(2));
+  bool tiles = form_ != AttentionForm::plain && op.max_q >= kLeastTileRows && op.scale > 0;
+  for (const Tensor& t : {op.out, op.q, op.k, op.v}) tiles = tiles && fits_tensor_cores(t);
+  if (tiles) {
+    packed_attention_tiles(stream_, op.out, op.q, op.k, op.v, op.q_offsets, op.kv_offsets, op.max_q,
+                           op.scale);
+  } else {
+    packed_attention_rows(stream_, op.out, op.q, op.k, op.v, op.q_offsets, op.kv_offsets, op.scale);
+  }
 }
 
-void Attention::paged(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) {
+void Attention::queue(const ops::PagedAttention& op) {
+  const auto& [out, q, pages, spans, scale] = op;
   check_head("paged_attention", q.dim(2));
   bool tiles = form_ != AttentionForm::plain && scale > 0;
   for (const Tensor& t : {out, q, pages.k, pages.v}) tiles = tiles && fits_tensor_cores(t);

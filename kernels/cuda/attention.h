@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <string>
 
-#include "kernels/backend.h"
 #include "kernels/cuda/device_memory.h"
+#include "kernels/operations.h"
 
 namespace uhd::cuda {
 
@@ -29,10 +29,8 @@ class Attention {
   Attention(const Attention&) = delete;
   Attention& operator=(const Attention&) = delete;
 
-  // kernels/backend.h, packed_attention and paged_attention.
-  void packed(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets, int max_q,
-              float scale);
-  void paged(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale);
+  void queue(const ops::PackedAttention& op);
+  void queue(const ops::PagedAttention& op);
 
   size_t scratch_bytes() const { return scratch_bytes_; }  // of device memory, held from the start
 

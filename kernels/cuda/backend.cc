@@ -5,10 +5,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/contracts.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
-#include "kernels/cuda/launchers.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/readback.h"
 #include "kernels/cuda/rehearsal.h"
@@ -130,15 +128,13 @@ void Backend::release(void* data, size_t bytes) noexcept {
   cudaFree(data);
 }
 
-void Backend::upload(Tensor device, Tensor host) {
-  contracts::upload(device, host);
+void Backend::do_upload(Tensor device, Tensor host) {
   check_not_recording("an upload");
   stream();
   staging_.upload(device.raw(), host.raw(), host.bytes());
 }
 
-void Backend::download(Tensor host, Tensor device) {
-  contracts::download(host, device);
+void Backend::do_download(Tensor host, Tensor device) {
   check_not_recording("a download");
   wait();  // the copy itself blocks inside the driver, where nobody could look
   if (host.bytes() != 0)
@@ -239,8 +235,7 @@ void Backend::take_scratch() {
   matmul_.lend(scratch_, memory);
 }
 
-Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
-  contracts::pack(host, whole);
+Weight Backend::do_pack(Tensor host, WeightFormat format, Tensor whole) {
   if (expected_rows_ > 0) {
     cover(scratch_,
           scratch_of(host.dim(0), host.dim(1), format, expected_rows_, activations_, quantize_activations_));
@@ -255,138 +250,6 @@ Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
       host, format, stride, [&](size_t least) { return staging_.room(least); },
       [&](int64_t first, size_t bytes) { staging_.send(to + first * row_bytes, bytes); });
   return w;
-}
-
-void Backend::matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
-  contracts::matmul(out, x, w, options);
-  stream();
-  if (out.elements() != 0) matmul_.run(out, x, w, options);
-}
-
-void Backend::prepare_matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
-  contracts::matmul(out, x, w, options);
-  check_not_recording("a first product");
-  stream();
-  matmul_.prepare(out, x, w, options);
-}
-
-void Backend::embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) {
-  contracts::embed(out, table, ids, first_id);
-  cuda::embed(stream(), out, table, ids, first_id);
-}
-
-void Backend::rms_norm(Tensor out, Tensor x, Tensor w, float eps) {
-  contracts::rms_norm(out, x, w);
-  cuda::rms_norm(stream(), out, x, w, eps);
-}
-
-void Backend::add_rms_norm(Tensor residual, Tensor x, Tensor w, Tensor out, float eps) {
-  contracts::add_rms_norm(residual, x, w, out);
-  cuda::add_rms_norm(stream(), residual, x, w, out, eps);
-}
-
-void Backend::layer_norm(Tensor out, Tensor x, Tensor w, Tensor b, float eps) {
-  contracts::layer_norm(out, x, w, b);
-  cuda::layer_norm(stream(), out, x, w, b, eps);
-}
-
-void Backend::rope(Tensor q, Tensor k, Tensor positions, Tensor table) {
-  contracts::rope(q, k, positions, table);
-  cuda::rope(stream(), q, k, positions, table);
-}
-
-void Backend::store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) {
-  contracts::store_kv(pages, k, v, slots);
-  cuda::store_kv(stream(), pages, k, v, slots);
-}
-
-void Backend::paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) {
-  contracts::paged_attention(out, q, pages, spans);
-  stream();
-  attention_.paged(out, q, pages, spans, scale);
-}
-
-void Backend::packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                               int max_q, int, float scale, bool) {
-  contracts::packed_attention(out, q, k, v, q_offsets, kv_offsets);
-  stream();
-  attention_.packed(out, q, k, v, q_offsets, kv_offsets, max_q, scale);
-}
-
-void Backend::silu_mul(Tensor out, Tensor gate_up) {
-  contracts::silu_mul(out, gate_up);
-  cuda::silu_mul(stream(), out, gate_up);
-}
-
-void Backend::add(Tensor out, Tensor a, Tensor b) {
-  contracts::add(out, a, b);
-  cuda::add(stream(), out, a, b);
-}
-
-void Backend::add_rows(Tensor x, Tensor rows, Tensor index) {
-  contracts::add_rows(x, rows, index);
-  cuda::add_rows(stream(), x, rows, index);
-}
-
-void Backend::gather_rows(Tensor out, Tensor x, Tensor index) {
-  contracts::gather_rows(out, x, index);
-  cuda::gather_rows(stream(), out, x, index);
-}
-
-void Backend::scatter_rows(Tensor x, Tensor rows, Tensor index) {
-  contracts::scatter_rows(x, rows, index);
-  cuda::scatter_rows(stream(), x, rows, index);
-}
-
-void Backend::patchify(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
-                       const PatchNormalisation& normalisation) {
-  contracts::patchify(out, pixels, slices, patch);
-  cuda::patchify(stream(), out, pixels, slices, patch, normalisation);
-}
-
-void Backend::interpolate_positions(Tensor out, Tensor table, int h, int w) {
-  contracts::interpolate_positions(out, table, h, w);
-  cuda::interpolate_positions(stream(), out, table, h, w);
-}
-
-void Backend::region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) {
-  contracts::region_align(out, x, grids);
-  cuda::region_align(stream(), out, x, grids);
-}
-
-void Backend::argmax(Tensor ids, Tensor values, Tensor logits) {
-  contracts::argmax(ids, values, logits);
-  cuda::argmax(stream(), ids, values, logits);
-}
-
-void Backend::best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) {
-  contracts::best_of_shards(ids, part_ids, values, width, vocabulary);
-  cuda::best_of_shards(stream(), ids, part_ids, values, width, vocabulary);
-}
-
-void Backend::draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) {
-  contracts::draw(ids, logits, vocabulary, draws);
-  cuda::draw(stream(), ids, logits, vocabulary, draws);
-}
-
-void Backend::take_drawn(Tensor ids, Tensor drawn, Tensor at) {
-  contracts::take_drawn(ids, drawn, at);
-  cuda::take_drawn(stream(), ids, drawn, at);
-}
-
-void Backend::cast(Tensor out, Tensor x) {
-  contracts::cast(out, x);
-  cuda::cast(stream(), out, x);
-}
-
-void Backend::finite_rows(Tensor flags, Tensor x) {
-  contracts::finite_rows(flags, x);
-  cuda::finite_rows(stream(), flags, x);
-}
-
-void Backend::copy_pages(KvLayer pages, Tensor from, Tensor to) {
-  contracts::copy_pages(pages, from, to);
-  cuda::copy_pages(stream(), pages, from, to);
 }
 
 }  // namespace uhd::cuda

@@ -13,8 +13,10 @@
 #include "kernels/cuda/arena.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/device_memory.h"
+#include "kernels/cuda/launchers.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/staging.h"
+#include "kernels/uniform_operations.h"
 
 namespace uhd::cuda {
 
@@ -34,7 +36,7 @@ class Stream {
 // Activations are bf16, or f32 when options.compute is f32 (parity with the references). To pack fp8 for
 // quantized activations is an Error where the device has no such products (before sm_89). An operation
 // returns when its kernel is queued; what went wrong on the device shows at the next call that waits.
-class Backend final : public uhd::Backend {
+class Backend final : public UniformOperations<Backend, uhd::Backend> {
  public:
   explicit Backend(const BackendOptions& options);
   ~Backend() override;
@@ -49,45 +51,14 @@ class Backend final : public uhd::Backend {
   std::unique_ptr<uhd::Backend> rehearsal() const override;
 
   DeviceBuffer allocate(size_t bytes) override;
-  void upload(Tensor device, Tensor host) override;
-  void download(Tensor host, Tensor device) override;
   void synchronize() override;
   std::unique_ptr<Readback> make_readback(size_t bytes) override;
   std::unique_ptr<uhd::Mark> make_mark() override;
   std::unique_ptr<Recording> record(const std::function<void()>& queue) override;
   void begin_range(const char* name) override;
   void end_range() override;
-  Weight pack(Tensor host, WeightFormat format, Tensor whole) override;
   void expect_rows(int64_t rows) override { expected_rows_ = rows; }
   void take_scratch() override;
-
-  void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
-  void prepare_matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
-  void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
-  void rms_norm(Tensor out, Tensor x, Tensor w, float eps) override;
-  void add_rms_norm(Tensor residual, Tensor x, Tensor w, Tensor out, float eps) override;
-  void layer_norm(Tensor out, Tensor x, Tensor w, Tensor b, float eps) override;
-  void rope(Tensor q, Tensor k, Tensor positions, Tensor table) override;
-  void store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) override;
-  void paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) override;
-  void packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                        int max_q, int max_kv, float scale, bool precise) override;
-  void silu_mul(Tensor out, Tensor gate_up) override;
-  void add(Tensor out, Tensor a, Tensor b) override;
-  void add_rows(Tensor x, Tensor rows, Tensor index) override;
-  void gather_rows(Tensor out, Tensor x, Tensor index) override;
-  void scatter_rows(Tensor x, Tensor rows, Tensor index) override;
-  void patchify(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
-                const PatchNormalisation& normalisation) override;
-  void interpolate_positions(Tensor out, Tensor table, int h, int w) override;
-  void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
-  void argmax(Tensor ids, Tensor values, Tensor logits) override;
-  void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) override;
-  void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) override;
-  void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
-  void cast(Tensor out, Tensor x) override;
-  void finite_rows(Tensor flags, Tensor x) override;
-  void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 
   // The device becomes this thread's; the stream in whose order everything runs.
   cudaStream_t stream() const;
@@ -104,6 +75,31 @@ class Backend final : public uhd::Backend {
   void wait_for(cudaEvent_t event);
 
  private:
+  friend UniformOperations<Backend, uhd::Backend>;
+  template <class Operation>
+  void each(const Operation& operation) {
+    queue(stream(), operation);
+  }
+  void each(const ops::Matmul& product) {
+    stream();  // the device becomes this thread's
+    if (product.out.elements() != 0) matmul_.run(product.out, product.x, product.w, product.options);
+  }
+  void each(const ops::PagedAttention& attention) {
+    stream();
+    attention_.queue(attention);
+  }
+  void each(const ops::PackedAttention& attention) {
+    stream();
+    attention_.queue(attention);
+  }
+  void prepare(const ops::Matmul& product) override {
+    check_not_recording("a first product");
+    stream();
+    matmul_.prepare(product.out, product.x, product.w, product.options);
+  }
+  void do_upload(Tensor device, Tensor host) override;
+  void do_download(Tensor host, Tensor device) override;
+  Weight do_pack(Tensor host, WeightFormat format, Tensor whole) override;
   void release(void* data, size_t bytes) noexcept override;
   void wait();
   void look_until(const std::function<bool()>& done);

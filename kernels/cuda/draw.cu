@@ -208,12 +208,12 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void draw(cudaStream_t stream, Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) {
-  if (ids.rows() == 0) return;
-  const int64_t width = logits.dim(2);
-  launch(draw_rows, blocks(ids.rows(), 1), kThreads, 0, stream, ids.data<int32_t>(), logits.data<float>(),
-         logits.dim(1) * width, static_cast<int>(width), static_cast<int>(vocabulary),
-         reinterpret_cast<const Draw*>(draws.data<int32_t>()));
+void queue(cudaStream_t stream, const ops::Draw& op) {
+  if (op.ids.rows() == 0) return;
+  const int64_t width = op.logits.dim(2);
+  launch(draw_rows, blocks(op.ids.rows(), 1), kThreads, 0, stream, op.ids.data<int32_t>(),
+         op.logits.data<float>(), op.logits.dim(1) * width, static_cast<int>(width),
+         static_cast<int>(op.vocabulary), reinterpret_cast<const Draw*>(op.draws.data<int32_t>()));
 }
 
 }  // namespace uhd::cuda

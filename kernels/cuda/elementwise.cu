@@ -80,49 +80,49 @@ unsigned threads(int64_t accesses) { return row_threads(accesses < kThreads ? ac
 
 }  // namespace
 
-void silu_mul(cudaStream_t stream, Tensor out, Tensor gate_up) {
-  if (out.elements() == 0) return;
-  const int rows = static_cast<int>(out.rows()), columns = static_cast<int>(out.dim(1));
+void queue(cudaStream_t stream, const ops::SiluMul& op) {
+  if (op.out.elements() == 0) return;
+  const int rows = static_cast<int>(op.out.rows()), columns = static_cast<int>(op.out.dim(1));
   const auto run = [&]<class T, int N>() {
-    launch(silu_mul_rows<T, N>, row_grid(rows, columns / N), threads(columns / N), 0, stream, rows_of<T>(out),
-           rows_of<const T>(gate_up), rows, columns);
+    launch(silu_mul_rows<T, N>, row_grid(rows, columns / N), threads(columns / N), 0, stream,
+           rows_of<T>(op.out), rows_of<const T>(op.gate_up), rows, columns);
   };
-  with_width(columns, run, out, gate_up);
+  with_width(columns, run, op.out, op.gate_up);
 }
 
-void add(cudaStream_t stream, Tensor out, Tensor a, Tensor b) {
-  if (out.elements() == 0) return;
-  const int rows = static_cast<int>(out.rows()), columns = static_cast<int>(out.dim(1));
+void queue(cudaStream_t stream, const ops::Add& op) {
+  if (op.out.elements() == 0) return;
+  const int rows = static_cast<int>(op.out.rows()), columns = static_cast<int>(op.out.dim(1));
   const auto run = [&]<class T, int N>() {
-    RowsOf<const T> right = rows_of<const T>(b);
-    if (b.rows() == 1) right.stride = 0;
-    launch(add_matrices<T, N>, row_grid(rows, columns / N), threads(columns / N), 0, stream, rows_of<T>(out),
-           rows_of<const T>(a), right, rows, columns);
+    RowsOf<const T> right = rows_of<const T>(op.b);
+    if (op.b.rows() == 1) right.stride = 0;
+    launch(add_matrices<T, N>, row_grid(rows, columns / N), threads(columns / N), 0, stream,
+           rows_of<T>(op.out), rows_of<const T>(op.a), right, rows, columns);
   };
-  with_width(columns, run, out, a, b);
+  with_width(columns, run, op.out, op.a, op.b);
 }
 
-void add_rows(cudaStream_t stream, Tensor x, Tensor rows, Tensor index) {
-  if (x.elements() == 0) return;
-  const int count = static_cast<int>(x.rows()), columns = static_cast<int>(x.dim(1));
+void queue(cudaStream_t stream, const ops::AddRows& op) {
+  if (op.x.elements() == 0) return;
+  const int count = static_cast<int>(op.x.rows()), columns = static_cast<int>(op.x.dim(1));
   const auto run = [&]<class T, int N>() {
     launch(add_indexed_rows<T, N>, row_grid(count, columns / N), threads(columns / N), 0, stream,
-           rows_of<T>(x), rows_of<const T>(rows), index.data<int32_t>(), count, static_cast<int>(rows.rows()),
-           columns);
+           rows_of<T>(op.x), rows_of<const T>(op.rows), op.index.data<int32_t>(), count,
+           static_cast<int>(op.rows.rows()), columns);
   };
-  with_width(columns, run, x, rows);
+  with_width(columns, run, op.x, op.rows);
 }
 
-void cast(cudaStream_t stream, Tensor out, Tensor x) {
-  if (out.elements() == 0) return;
-  const int rows = static_cast<int>(out.rows()), columns = static_cast<int>(out.row_size());
-  with_float_type(out.dtype(), [&]<class To>() {
-    with_float_type(x.dtype(), [&]<class From>() {
+void queue(cudaStream_t stream, const ops::Cast& op) {
+  if (op.out.elements() == 0) return;
+  const int rows = static_cast<int>(op.out.rows()), columns = static_cast<int>(op.out.row_size());
+  with_float_type(op.out.dtype(), [&]<class To>() {
+    with_float_type(op.x.dtype(), [&]<class From>() {
       const auto run = [&]<int N>() {
         launch(cast_rows<To, From, N>, row_grid(rows, columns / N), threads(columns / N), 0, stream,
-               rows_of<To>(out), rows_of<const From>(x), rows, columns);
+               rows_of<To>(op.out), rows_of<const From>(op.x), rows, columns);
       };
-      if (columns % 8 == 0 && aligned_rows(out, x)) {
+      if (columns % 8 == 0 && aligned_rows(op.out, op.x)) {
         run.template operator()<8>();
       } else {
         run.template operator()<1>();

@@ -25,14 +25,14 @@ __global__ void flag_finite_rows(int* __restrict__ flags, RowsOf<const T> x, int
 
 }  // namespace
 
-void finite_rows(cudaStream_t stream, Tensor flags, Tensor x) {
-  if (x.rows() == 0) return;
-  const int columns = static_cast<int>(x.dim(1));
+void queue(cudaStream_t stream, const ops::FiniteRows& op) {
+  if (op.x.rows() == 0) return;
+  const int columns = static_cast<int>(op.x.dim(1));
   const auto run = [&]<class T, int N>() {
-    launch(flag_finite_rows<T, N>, blocks(x.rows(), 1), row_threads((columns + N - 1) / N), 0, stream,
-           flags.data<int32_t>(), rows_of<const T>(x), columns);
+    launch(flag_finite_rows<T, N>, blocks(op.x.rows(), 1), row_threads((columns + N - 1) / N), 0, stream,
+           op.flags.data<int32_t>(), rows_of<const T>(op.x), columns);
   };
-  with_width(columns, run, x);
+  with_width(columns, run, op.x);
 }
 
 }  // namespace uhd::cuda

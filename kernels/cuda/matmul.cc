@@ -110,7 +110,7 @@ Tensor Matmul::in_pieces(Tensor x, WeightFormat format) {
   const size_t bytes = static_cast<size_t>(rows * columns) * sizeof(bf16);
   const Tensor padded(take(activations_, bytes), DType::bf16, {rows, columns});
   if (columns != k) check_cuda(cudaMemsetAsync(padded.raw(), 0, bytes, stream_), "clearing scratch memory");
-  cast(stream_, padded.slice_columns(0, k), x);
+  queue(stream_, ops::Cast{padded.slice_columns(0, k), x});
   return padded;
 }
 
@@ -186,7 +186,7 @@ const MatmulPlan& Matmul::plan_for(const PlanKey& key, const void* bias) {
 Tensor Matmul::converted(Tensor x, DType dtype, Scratch& scratch) {
   const size_t bytes = static_cast<size_t>(x.elements()) * size_of(dtype);
   const Tensor out(take(scratch, bytes), dtype, x.shape());
-  cast(stream_, out, x);
+  queue(stream_, ops::Cast{out, x});
   return out;
 }
 

@@ -87,34 +87,36 @@ __global__ void layer_norm_rows(RowsOf<T> out_rows, RowsOf<const T> x_rows, cons
 
 }  // namespace
 
-void rms_norm(cudaStream_t stream, Tensor out, Tensor x, Tensor w, float eps) {
-  if (out.elements() == 0) return;
-  const int columns = static_cast<int>(x.dim(1));
+void queue(cudaStream_t stream, const ops::RmsNorm& op) {
+  if (op.out.elements() == 0) return;
+  const int columns = static_cast<int>(op.x.dim(1));
   const auto run = [&]<class T, int N>() {
-    launch(rms_norm_rows<T, N>, blocks(x.rows(), 1), row_threads(columns / N), 0, stream, rows_of<T>(out),
-           rows_of<const T>(x), w.data<float>(), columns, eps);
+    launch(rms_norm_rows<T, N>, blocks(op.x.rows(), 1), row_threads(columns / N), 0, stream,
+           rows_of<T>(op.out), rows_of<const T>(op.x), op.w.data<float>(), columns, op.eps);
   };
-  with_width(columns, run, out, x, w);
+  with_width(columns, run, op.out, op.x, op.w);
 }
 
-void add_rms_norm(cudaStream_t stream, Tensor residual, Tensor x, Tensor w, Tensor out, float eps) {
-  if (out.elements() == 0) return;
-  const int columns = static_cast<int>(x.dim(1));
+void queue(cudaStream_t stream, const ops::AddRmsNorm& op) {
+  if (op.out.elements() == 0) return;
+  const int columns = static_cast<int>(op.x.dim(1));
   const auto run = [&]<class T, int N>() {
-    launch(add_rms_norm_rows<T, N>, blocks(x.rows(), 1), row_threads(columns / N), 0, stream,
-           rows_of<T>(residual), rows_of<const T>(x), w.data<float>(), rows_of<T>(out), columns, eps);
+    launch(add_rms_norm_rows<T, N>, blocks(op.x.rows(), 1), row_threads(columns / N), 0, stream,
+           rows_of<T>(op.residual), rows_of<const T>(op.x), op.w.data<float>(), rows_of<T>(op.out), columns,
+           op.eps);
   };
-  with_width(columns, run, out, residual, x, w);
+  with_width(columns, run, op.out, op.residual, op.x, op.w);
 }
 
-void layer_norm(cudaStream_t stream, Tensor out, Tensor x, Tensor w, Tensor b, float eps) {
-  if (out.elements() == 0) return;
-  const int columns = static_cast<int>(x.dim(1));
+void queue(cudaStream_t stream, const ops::LayerNorm& op) {
+  if (op.out.elements() == 0) return;
+  const int columns = static_cast<int>(op.x.dim(1));
   const auto run = [&]<class T, int N>() {
-    launch(layer_norm_rows<T, N>, blocks(x.rows(), 1), row_threads(columns / N), 0, stream, rows_of<T>(out),
-           rows_of<const T>(x), w.data<float>(), b.data<float>(), columns, eps);
+    launch(layer_norm_rows<T, N>, blocks(op.x.rows(), 1), row_threads(columns / N), 0, stream,
+           rows_of<T>(op.out), rows_of<const T>(op.x), op.w.data<float>(), op.b.data<float>(), columns,
+           op.eps);
   };
-  with_width(columns, run, out, x, w, b);
+  with_width(columns, run, op.out, op.x, op.w, op.b);
 }
 
 }  // namespace uhd::cuda

@@ -48,13 +48,13 @@ void Rehearsal::release(void* data, size_t bytes) noexcept {
   allocated_ -= bytes;
 }
 
-void Rehearsal::download(Tensor, Tensor) { throw Error("a rehearsal has nothing to download"); }
+void Rehearsal::do_download(Tensor, Tensor) { throw Error("a rehearsal has nothing to download"); }
 
 std::unique_ptr<uhd::Readback> Rehearsal::make_readback(size_t) { return std::make_unique<NoReadback>(); }
 
 std::unique_ptr<uhd::Mark> Rehearsal::make_mark() { return std::make_unique<NoMark>(); }
 
-Weight Rehearsal::pack(Tensor host, WeightFormat format, Tensor) {
+Weight Rehearsal::do_pack(Tensor host, WeightFormat format, Tensor) {
   Weight w{format, host.dim(0), host.dim(1), {}, {}};
   if (expected_rows_ > 0) {
     cover(scratch_, scratch_of(w.n, w.k, format, expected_rows_, activations_, quantize_activations_));

@@ -42,17 +42,17 @@ __global__ void rope_rows(RowsOf<T> q, RowsOf<T> k, const int* __restrict__ posi
 
 }  // namespace
 
-void rope(cudaStream_t stream, Tensor q, Tensor k, Tensor positions, Tensor table) {
-  if (q.elements() == 0) return;
-  const int q_heads = static_cast<int>(q.dim(1)), k_heads = static_cast<int>(k.dim(1));
-  const int half = static_cast<int>(q.dim(2) / 2);
+void queue(cudaStream_t stream, const ops::Rope& op) {
+  if (op.q.elements() == 0) return;
+  const int q_heads = static_cast<int>(op.q.dim(1)), k_heads = static_cast<int>(op.k.dim(1));
+  const int half = static_cast<int>(op.q.dim(2) / 2);
   const auto run = [&]<class T, int N>() {
-    launch(rope_rows<T, N>, blocks(q.rows(), 1), row_threads(int64_t{q_heads} * half / N), 0, stream,
-           rows_of<T>(q), rows_of<T>(k), positions.data<int32_t>(), table.data<float>(), q_heads, k_heads,
-           half, static_cast<int>(table.rows()));
+    launch(rope_rows<T, N>, blocks(op.q.rows(), 1), row_threads(int64_t{q_heads} * half / N), 0, stream,
+           rows_of<T>(op.q), rows_of<T>(op.k), op.positions.data<int32_t>(), op.table.data<float>(), q_heads,
+           k_heads, half, static_cast<int>(op.table.rows()));
   };
   // The two halves of a head and the rows of the table are aligned when half a head is.
-  with_width(half, run, q, k, table);
+  with_width(half, run, op.q, op.k, op.table);
 }
 
 }  // namespace uhd::cuda

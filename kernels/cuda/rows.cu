@@ -78,17 +78,17 @@ __global__ void copy_whole_pages(T* k_pages, T* v_pages, const int* __restrict__
 
 }  // namespace
 
-void embed(cudaStream_t stream, Tensor out, Tensor table, Tensor ids, int64_t first_id) {
-  if (out.elements() == 0) return;
-  const int columns = static_cast<int>(out.dim(1));
-  with_activation(out.dtype(), [&]<class T>() {
-    with_float_type(table.dtype(), [&]<class From>() {
+void queue(cudaStream_t stream, const ops::Embed& op) {
+  if (op.out.elements() == 0) return;
+  const int columns = static_cast<int>(op.out.dim(1));
+  with_activation(op.out.dtype(), [&]<class T>() {
+    with_float_type(op.table.dtype(), [&]<class From>() {
       const auto run = [&]<int N>() {
-        launch(embed_rows<T, From, N>, blocks(out.rows(), 1), row_threads(columns / N), 0, stream,
-               rows_of<T>(out), rows_of<const From>(table), ids.data<int32_t>(), first_id, table.rows(),
-               columns);
+        launch(embed_rows<T, From, N>, blocks(op.out.rows(), 1), row_threads(columns / N), 0, stream,
+               rows_of<T>(op.out), rows_of<const From>(op.table), op.ids.data<int32_t>(), op.first_id,
+               op.table.rows(), columns);
       };
-      if (columns % 8 == 0 && aligned_rows(out, table)) {
+      if (columns % 8 == 0 && aligned_rows(op.out, op.table)) {
         run.template operator()<8>();
       } else {
         run.template operator()<1>();
@@ -97,39 +97,39 @@ void embed(cudaStream_t stream, Tensor out, Tensor table, Tensor ids, int64_t fi
   });
 }
 
-void gather_rows(cudaStream_t stream, Tensor out, Tensor x, Tensor index) {
-  if (out.elements() == 0) return;
-  const int columns = static_cast<int>(x.dim(1));
+void queue(cudaStream_t stream, const ops::GatherRows& op) {
+  if (op.out.elements() == 0) return;
+  const int columns = static_cast<int>(op.x.dim(1));
   const auto run = [&]<class T, int N>() {
-    launch(gather<T, N>, blocks(out.rows(), 1), row_threads(columns / N), 0, stream, rows_of<T>(out),
-           rows_of<const T>(x), index.data<int32_t>(), static_cast<int>(x.rows()), columns);
+    launch(gather<T, N>, blocks(op.out.rows(), 1), row_threads(columns / N), 0, stream, rows_of<T>(op.out),
+           rows_of<const T>(op.x), op.index.data<int32_t>(), static_cast<int>(op.x.rows()), columns);
   };
-  with_width(columns, run, out, x);
+  with_width(columns, run, op.out, op.x);
 }
 
-void scatter_rows(cudaStream_t stream, Tensor x, Tensor rows, Tensor index) {
-  if (rows.elements() == 0) return;
-  const int columns = static_cast<int>(x.dim(1));
+void queue(cudaStream_t stream, const ops::ScatterRows& op) {
+  if (op.rows.elements() == 0) return;
+  const int columns = static_cast<int>(op.x.dim(1));
   const auto run = [&]<class T, int N>() {
-    launch(scatter<T, N>, blocks(rows.rows(), 1), row_threads(columns / N), 0, stream, rows_of<T>(x),
-           rows_of<const T>(rows), index.data<int32_t>(), static_cast<int>(x.rows()), columns);
+    launch(scatter<T, N>, blocks(op.rows.rows(), 1), row_threads(columns / N), 0, stream, rows_of<T>(op.x),
+           rows_of<const T>(op.rows), op.index.data<int32_t>(), static_cast<int>(op.x.rows()), columns);
   };
-  with_width(columns, run, x, rows);
+  with_width(columns, run, op.x, op.rows);
 }
 
-void store_kv(cudaStream_t stream, KvLayer pages, Tensor k, Tensor v, Tensor slots) {
-  if (k.elements() == 0) return;
-  const int columns = static_cast<int>(k.row_size());
-  const int64_t slot_count = pages.k.dim(0) * pages.k.dim(1);
-  with_activation(pages.k.dtype(), [&]<class Page>() {
-    with_activation(k.dtype(), [&]<class T>() {
+void queue(cudaStream_t stream, const ops::StoreKv& op) {
+  if (op.k.elements() == 0) return;
+  const int columns = static_cast<int>(op.k.row_size());
+  const int64_t slot_count = op.pages.k.dim(0) * op.pages.k.dim(1);
+  with_activation(op.pages.k.dtype(), [&]<class Page>() {
+    with_activation(op.k.dtype(), [&]<class T>() {
       const auto run = [&]<int N>() {
-        launch(store_slots<Page, T, N>, blocks(k.rows(), 1), row_threads(columns / N), 0, stream,
-               static_cast<Page*>(pages.k.raw()), static_cast<Page*>(pages.v.raw()), rows_of<const T>(k),
-               rows_of<const T>(v), slots.data<int32_t>(), slot_count, columns);
+        launch(store_slots<Page, T, N>, blocks(op.k.rows(), 1), row_threads(columns / N), 0, stream,
+               static_cast<Page*>(op.pages.k.raw()), static_cast<Page*>(op.pages.v.raw()),
+               rows_of<const T>(op.k), rows_of<const T>(op.v), op.slots.data<int32_t>(), slot_count, columns);
       };
       // A slot is a row of k wide, so its place is aligned when k's rows are whole accesses.
-      if (columns % 8 == 0 && aligned_rows(k, v, pages.k, pages.v)) {
+      if (columns % 8 == 0 && aligned_rows(op.k, op.v, op.pages.k, op.pages.v)) {
         run.template operator()<8>();
       } else {
         run.template operator()<1>();
@@ -138,17 +138,17 @@ void store_kv(cudaStream_t stream, KvLayer pages, Tensor k, Tensor v, Tensor slo
   });
 }
 
-void copy_pages(cudaStream_t stream, KvLayer pages, Tensor from, Tensor to) {
-  if (from.rows() == 0 || pages.k.elements() == 0) return;
+void queue(cudaStream_t stream, const ops::CopyPages& op) {
+  if (op.from.rows() == 0 || op.pages.k.elements() == 0) return;
   constexpr int kThreads = 256;
-  const int64_t elements = pages.k.row_size();
-  check(from.rows() <= 65535, "at most 65535 pages are copied at once, not ", from.rows());
+  const int64_t elements = op.pages.k.row_size();
+  check(op.from.rows() <= 65535, "at most 65535 pages are copied at once, not ", op.from.rows());
   const auto run = [&]<class T, int N>() {
-    launch(copy_whole_pages<T, N>, dim3(blocks(elements / N, kThreads), blocks(from.rows(), 1)), kThreads, 0,
-           stream, static_cast<T*>(pages.k.raw()), static_cast<T*>(pages.v.raw()), from.data<int32_t>(),
-           to.data<int32_t>(), static_cast<int>(pages.k.rows()), elements);
+    launch(copy_whole_pages<T, N>, dim3(blocks(elements / N, kThreads), blocks(op.from.rows(), 1)), kThreads,
+           0, stream, static_cast<T*>(op.pages.k.raw()), static_cast<T*>(op.pages.v.raw()),
+           op.from.data<int32_t>(), op.to.data<int32_t>(), static_cast<int>(op.pages.k.rows()), elements);
   };
-  with_width(elements, run, pages.k, pages.v);
+  with_width(elements, run, op.pages.k, op.pages.v);
 }
 
 }  // namespace uhd::cuda

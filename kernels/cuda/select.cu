@@ -81,29 +81,28 @@ __global__ void take_ids(int* __restrict__ ids, const int* __restrict__ drawn, c
 
 }  // namespace
 
-void best_of_shards(cudaStream_t stream, Tensor ids, Tensor part_ids, Tensor values, int64_t width,
-                    int64_t vocabulary) {
-  if (ids.rows() == 0) return;
-  launch(best_rows, blocks(ids.rows(), kFewThreads), kFewThreads, 0, stream, ids.data<int32_t>(),
-         part_ids.data<int32_t>(), values.data<float>(), static_cast<int>(part_ids.rows()),
-         static_cast<int>(ids.rows()), width, vocabulary);
+void queue(cudaStream_t stream, const ops::BestOfShards& op) {
+  if (op.ids.rows() == 0) return;
+  launch(best_rows, blocks(op.ids.rows(), kFewThreads), kFewThreads, 0, stream, op.ids.data<int32_t>(),
+         op.part_ids.data<int32_t>(), op.values.data<float>(), static_cast<int>(op.part_ids.rows()),
+         static_cast<int>(op.ids.rows()), op.width, op.vocabulary);
 }
 
-void take_drawn(cudaStream_t stream, Tensor ids, Tensor drawn, Tensor at) {
-  if (ids.rows() == 0) return;
-  launch(take_ids, blocks(ids.rows(), kFewThreads), kFewThreads, 0, stream, ids.data<int32_t>(),
-         drawn.data<int32_t>(), at.data<int32_t>(), static_cast<int>(ids.rows()),
-         static_cast<int>(drawn.rows()));
+void queue(cudaStream_t stream, const ops::TakeDrawn& op) {
+  if (op.ids.rows() == 0) return;
+  launch(take_ids, blocks(op.ids.rows(), kFewThreads), kFewThreads, 0, stream, op.ids.data<int32_t>(),
+         op.drawn.data<int32_t>(), op.at.data<int32_t>(), static_cast<int>(op.ids.rows()),
+         static_cast<int>(op.drawn.rows()));
 }
 
-void argmax(cudaStream_t stream, Tensor ids, Tensor values, Tensor logits) {
-  if (logits.rows() == 0) return;
-  const int columns = static_cast<int>(logits.dim(1));
+void queue(cudaStream_t stream, const ops::Argmax& op) {
+  if (op.logits.rows() == 0) return;
+  const int columns = static_cast<int>(op.logits.dim(1));
   const auto run = [&]<class T, int N>() {
-    launch(argmax_rows<T, N>, blocks(logits.rows(), 1), kThreads, 0, stream, ids.data<int32_t>(),
-           values.data<float>(), rows_of<const T>(logits), columns);
+    launch(argmax_rows<T, N>, blocks(op.logits.rows(), 1), kThreads, 0, stream, op.ids.data<int32_t>(),
+           op.values.data<float>(), rows_of<const T>(op.logits), columns);
   };
-  with_width(columns, run, logits);
+  with_width(columns, run, op.logits);
 }
 
 }  // namespace uhd::cuda

@@ -1,6 +1,8 @@
-#include "kernels/bilinear.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.cuh"
+
+// Behind device.cuh, which marks its functions for the device.
+#include "kernels/bilinear.h"
 
 namespace uhd::cuda {
 namespace {
@@ -70,42 +72,41 @@ __global__ void align_bins(RowsOf<T> out_rows, RowsOf<const T> x, AlignGrid g, i
 
 }  // namespace
 
-void patchify(cudaStream_t stream, Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
-              const PatchNormalisation& normalisation) {
+void queue(cudaStream_t stream, const ops::Patchify& op) {
   int64_t first = 0;
-  for (const PixelSlice& s : slices) {
-    const int64_t patches = int64_t{s.width / patch} * (s.height / patch);
-    with_activation(out.dtype(), [&]<class T>() {
+  for (const PixelSlice& s : op.slices) {
+    const int64_t patches = int64_t{s.width / op.patch} * (s.height / op.patch);
+    with_activation(op.out.dtype(), [&]<class T>() {
       launch(patchify_slice<T>, blocks(patches, 1), kThreads, 0, stream,
-             rows_of<T>(out.slice_rows(first, patches)), pixels.data<uint8_t>() + s.offset, s.width, patch,
-             normalisation);
+             rows_of<T>(op.out.slice_rows(first, patches)), op.pixels.data<uint8_t>() + s.offset, s.width,
+             op.patch, op.normalisation);
     });
     first += patches;
   }
 }
 
-void interpolate_positions(cudaStream_t stream, Tensor out, Tensor table, int h, int w) {
-  if (out.elements() == 0) return;
-  const int columns = static_cast<int>(out.dim(1));
+void queue(cudaStream_t stream, const ops::InterpolatePositions& op) {
+  if (op.out.elements() == 0) return;
+  const int columns = static_cast<int>(op.out.dim(1));
   int side = 1;
-  while (int64_t{side} * side < table.rows()) ++side;
+  while (int64_t{side} * side < op.table.rows()) ++side;
   const auto run = [&]<class T, int N>() {
-    launch(interpolate_cells<T, N>, blocks(out.rows(), 1), row_threads(columns / N), 0, stream,
-           rows_of<T>(out), rows_of<const T>(table), h, w, side, columns);
+    launch(interpolate_cells<T, N>, blocks(op.out.rows(), 1), row_threads(columns / N), 0, stream,
+           rows_of<T>(op.out), rows_of<const T>(op.table), op.h, op.w, side, columns);
   };
-  with_width(columns, run, out, table);
+  with_width(columns, run, op.out, op.table);
 }
 
-void region_align(cudaStream_t stream, Tensor out, Tensor x, std::span<const AlignGrid> grids) {
-  if (out.elements() == 0) return;
-  const int columns = static_cast<int>(out.dim(1));
-  for (const AlignGrid& g : grids) {
+void queue(cudaStream_t stream, const ops::RegionAlign& op) {
+  if (op.out.elements() == 0) return;
+  const int columns = static_cast<int>(op.out.dim(1));
+  for (const AlignGrid& g : op.grids) {
     const int64_t bins = int64_t{g.window_rows} * g.window_columns * g.bin_rows * g.bin_columns;
     const auto run = [&]<class T, int N>() {
-      launch(align_bins<T, N>, blocks(bins, 1), row_threads(columns / N), 0, stream, rows_of<T>(out),
-             rows_of<const T>(x), g, columns);
+      launch(align_bins<T, N>, blocks(bins, 1), row_threads(columns / N), 0, stream, rows_of<T>(op.out),
+             rows_of<const T>(op.x), g, columns);
     };
-    with_width(columns, run, out, x);
+    with_width(columns, run, op.out, op.x);
   }
 }
 

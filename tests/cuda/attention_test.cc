@@ -132,7 +132,7 @@ double chosen_packed(const PackedCase& c, bool plain) {
   return packed_error(c, [=](cudaStream_t stream, Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets,
                              Tensor kv_offsets, int max_q, float scale) {
     Attention(stream, plain ? AttentionForm::plain : AttentionForm::automatic)
-        .packed(out, q, k, v, q_offsets, kv_offsets, max_q, scale);
+        .queue(ops::PackedAttention{out, q, k, v, q_offsets, kv_offsets, max_q, 0, scale, false});
     cudaStreamSynchronize(stream);
   });
 }
@@ -140,7 +140,7 @@ double chosen_paged(const PagedCase& c, bool plain) {
   return paged_error(c, [=](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
                             float scale, float*) {
     Attention(stream, plain ? AttentionForm::plain : AttentionForm::automatic)
-        .paged(out, q, pages, spans, scale);
+        .queue(ops::PagedAttention{out, q, pages, spans, scale});
     cudaStreamSynchronize(stream);  // before its memory goes
   });
 }

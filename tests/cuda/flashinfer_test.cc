@@ -133,7 +133,7 @@ void expect_chosen(PagedCase c, int64_t out_gap, int launches, double tolerance 
   const int before = flashinfer::standin::launches;
   const double error = paged_error(c, [](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages,
                                          const PagedSpans& spans, float scale, float*) {
-    Attention(stream, attention_form("flashinfer")).paged(out, q, pages, spans, scale);
+    Attention(stream, attention_form("flashinfer")).queue(ops::PagedAttention{out, q, pages, spans, scale});
     cudaStreamSynchronize(stream);  // before its memory goes
   });
   EXPECT_LT(error, tolerance);

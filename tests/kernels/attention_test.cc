@@ -10,7 +10,7 @@ namespace {
 constexpr double kTolerance[] = {2e-5,
                                  1.2e-2};  // of f32 and of bf16, whose probabilities are rounded as well
 
-class Attention : public Operations {
+class Attention : public OperationTest {
  protected:
   // Segment s has queries[s] rows and keys[s] keys.
   // precise: what the host would compute in bf16 must be as near as f32.

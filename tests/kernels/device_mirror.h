@@ -9,13 +9,15 @@
 #include <memory>
 
 #include "kernels/backend.h"
+#include "kernels/uniform_operations.h"
 
 namespace uhd {
 
-class DeviceMirror final : public Backend {
+class DeviceMirror final : public UniformOperations<DeviceMirror, Backend> {
  public:
   // `recover` is called when an operation failed, before the Error goes on.
   DeviceMirror(std::unique_ptr<Backend> backend, std::function<void()> recover);
+  ~DeviceMirror() override;
 
   std::string description() const override { return backend_->description(); }
   DType activation_dtype() const override { return backend_->activation_dtype(); }
@@ -24,8 +26,6 @@ class DeviceMirror final : public Backend {
   size_t allocated() const override { return backend_->allocated(); }
 
   DeviceBuffer allocate(size_t bytes) override;
-  void upload(Tensor device, Tensor host) override { backend_->upload(device, host); }
-  void download(Tensor host, Tensor device) override { backend_->download(host, device); }
   void synchronize() override { backend_->synchronize(); }
   std::unique_ptr<Readback> make_readback(size_t bytes) override { return backend_->make_readback(bytes); }
   std::unique_ptr<Mark> make_mark() override { return backend_->make_mark(); }
@@ -33,41 +33,17 @@ class DeviceMirror final : public Backend {
   std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
   void begin_range(const char* name) override { backend_->begin_range(name); }
   void end_range() override { backend_->end_range(); }
-  Weight pack(Tensor host, WeightFormat format, Tensor whole) override {
-    return backend_->pack(host, format, whole);
-  }
-
-  void matmul(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) override;
-  void embed(Tensor out, Tensor table, Tensor ids, int64_t first_id) override;
-  void rms_norm(Tensor out, Tensor x, Tensor w, float eps) override;
-  void add_rms_norm(Tensor residual, Tensor x, Tensor w, Tensor out, float eps) override;
-  void layer_norm(Tensor out, Tensor x, Tensor w, Tensor b, float eps) override;
-  void rope(Tensor q, Tensor k, Tensor positions, Tensor table) override;
-  void store_kv(KvLayer pages, Tensor k, Tensor v, Tensor slots) override;
-  void paged_attention(Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale) override;
-  void packed_attention(Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets, Tensor kv_offsets,
-                        int max_q, int max_kv, float scale, bool precise) override;
-  void silu_mul(Tensor out, Tensor gate_up) override;
-  void add(Tensor out, Tensor a, Tensor b) override;
-  void add_rows(Tensor x, Tensor rows, Tensor index) override;
-  void gather_rows(Tensor out, Tensor x, Tensor index) override;
-  void scatter_rows(Tensor x, Tensor rows, Tensor index) override;
-  void patchify(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, int patch,
-                const PatchNormalisation& normalisation) override;
-  void interpolate_positions(Tensor out, Tensor table, int h, int w) override;
-  void region_align(Tensor out, Tensor x, std::span<const AlignGrid> grids) override;
-  void argmax(Tensor ids, Tensor values, Tensor logits) override;
-  void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) override;
-  void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) override;
-  void take_drawn(Tensor ids, Tensor drawn, Tensor at) override;
-  void cast(Tensor out, Tensor x) override;
-  void finite_rows(Tensor flags, Tensor x) override;
-  void copy_pages(KvLayer pages, Tensor from, Tensor to) override;
 
  private:
+  friend UniformOperations<DeviceMirror, Backend>;
   class Call;
-  template <class Run>
-  void call(const Run& run);
+  template <class Operation>
+  void each(Operation operation);
+  void do_upload(Tensor device, Tensor host) override { backend_->upload(device, host); }
+  void do_download(Tensor host, Tensor device) override { backend_->download(host, device); }
+  Weight do_pack(Tensor host, WeightFormat format, Tensor whole) override {
+    return backend_->pack(host, format, whole);
+  }
   bool is_own(const Tensor& t) const;
   void release(void* data, size_t bytes) noexcept override;
 

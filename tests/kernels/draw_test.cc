@@ -10,7 +10,7 @@
 namespace uhd {
 namespace {
 
-using Drawing = Operations;
+using Drawing = OperationTest;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 

@@ -6,7 +6,7 @@
 namespace uhd {
 namespace {
 
-class Matmul : public Operations {
+class Matmul : public OperationTest {
  protected:
   void compare(int64_t t, int64_t k, int64_t n, WeightFormat format, bool with_bias, Epilogue epilogue,
                double tolerance = 2e-5) {

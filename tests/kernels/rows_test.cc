@@ -6,7 +6,7 @@
 namespace uhd {
 namespace {
 
-using RowOperations = Operations;
+using RowOperations = OperationTest;
 
 const std::vector<Shape> kShapes = {{1, 1}, {3, 7}, {5, 64}, {2, 65}, {37, 131}, {0, 8}};
 

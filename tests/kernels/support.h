@@ -58,12 +58,12 @@ Tensor indices(const std::vector<int32_t>& values);
 // allowed, unless equality (0) is asked for.
 void expect_close(Tensor out, const reference::Values& want, double tolerance);
 
-class Operations : public testing::TestWithParam<BackendCase> {
+class OperationTest : public testing::TestWithParam<BackendCase> {
  protected:
-  Operations() : backend_(make(WeightFormat::f32)) {
+  OperationTest() : backend_(make(WeightFormat::f32)) {
     bf16_activations = backend_->activation_dtype() == DType::bf16;
   }
-  ~Operations() override { bf16_activations = false; }
+  ~OperationTest() override { bf16_activations = false; }
   std::unique_ptr<Backend> make(WeightFormat compute) const { return make_backend(GetParam(), compute); }
   std::unique_ptr<Backend> backend_;
 };

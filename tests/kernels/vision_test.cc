@@ -3,7 +3,7 @@
 namespace uhd {
 namespace {
 
-using VisionOperations = Operations;
+using VisionOperations = OperationTest;
 
 TEST_P(VisionOperations, PatchifyTakesSlicesOfUnequalSize) {
   std::mt19937 random(3);
