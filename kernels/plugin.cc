@@ -4,7 +4,17 @@
 
 #include <string_view>
 
+#include "base/bytes_text.h"
+#include "kernels/idle_backend.h"
+
 namespace uhd {
+namespace {
+
+// Keeps in every program what the plugin takes from it and the program itself may not refer to.
+[[gnu::used]] const void* const kForThePlugin[] = {reinterpret_cast<const void*>(&bytes_text),
+                                                   reinterpret_cast<const void*>(&IdleBackend::nowhere)};
+
+}  // namespace
 
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
   void* library = dlopen("libuhd_cuda.so", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);

@@ -44,9 +44,11 @@ class RankRoom {
     return pages(memory(sequences)) / pages_of(tokens, question_.engine.page_size) >= sequences;
   }
 
-  // The most sequences of so many tokens. More of them leave less for each: a bisection.
+  // The most sequences of so many tokens. More of them leave less for each: a bisection, below what the pages
+  // would hold if one sequence took as much memory as many.
   int64_t most_sequences(int64_t tokens) const {
-    int64_t held = 0, over = kMostSequences + 1;
+    const int64_t bound = pages(memory(1)) / pages_of(tokens, question_.engine.page_size);
+    int64_t held = 0, over = std::min(kMostSequences, bound) + 1;
     while (over - held > 1) {
       const int64_t middle = held + (over - held) / 2;
       (holds(middle, tokens) ? held : over) = middle;

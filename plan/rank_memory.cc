@@ -4,7 +4,7 @@
 
 #include "engine/slices/row_sizes.h"
 #include "model/language/kv_cache.h"
-#include "model/language/llama.h"
+#include "model/language/step_memory.h"
 #include "model/weights/parameters.h"
 #include "model/weights/shard.h"
 
@@ -14,13 +14,14 @@ RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& option
                            int ranks) {
   const LanguageConfig& language = model.language;
   const bool single = format == WeightFormat::f32;
-  const size_t element = single ? sizeof(float) : sizeof(bf16);
+  const DType activations = single ? DType::f32 : DType::bf16;
+  const size_t element = size_of(activations);
   const LanguageShard shard = shard_of(language, 0, ranks);
   const int context = options.context_length > 0 ? options.context_length : language.context;
   const StepLimits steps{options.token_budget, options.max_running, context, options.page_size};
   RankMemory memory;
   memory.weights = static_cast<int64_t>(weight_bytes(language_parameters(model), language, ranks, format));
-  memory.steps = static_cast<int64_t>(Llama::workspace_bytes(language, shard, steps, element));
+  memory.steps = static_cast<int64_t>(step_bytes(language, shard, steps, activations));
   const int64_t row_bytes = language.hidden * static_cast<int64_t>(element);
   memory.visual_rows = row_bytes * visual_store_rows(model, options, static_cast<int64_t>(element));
   memory.page =

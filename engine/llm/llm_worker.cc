@@ -4,14 +4,16 @@
 
 #include "base/bytes_text.h"
 #include "base/log.h"
+#include "model/language/step_memory.h"
 
 namespace uhd {
 
 namespace {
 
-size_t workspace_bytes(const Llama& llama, const Sampler& sampler, const WorkerSizes& sizes) {
+// Rows are placed before a step takes its workspace.
+size_t workspace_bytes(const Llama& llama, const WorkerSizes& sizes, DType activations) {
   const size_t placing = (static_cast<size_t>(sizes.max_piece_rows) * sizeof(int32_t) + 63) / 64 * 64;
-  return llama.workspace_bytes(sizes.step) + sampler.workspace_bytes(sizes.step.max_sequences) + placing;
+  return std::max(placing, step_bytes(llama.config(), llama.shard(), sizes.step, activations));
 }
 
 }  // namespace
@@ -24,7 +26,7 @@ LlmWorker::LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicato
       llama_(std::move(llama)),
       sampler_(backend, group, llama_->shard(), vocabulary, sizes.step.max_sequences),
       store_(backend, sizes.visual_rows, llama_->config().hidden),
-      workspace_(backend, workspace_bytes(*llama_, sampler_, sizes)),
+      workspace_(backend, workspace_bytes(*llama_, sizes, backend.activation_dtype())),
       hidden_(llama_->config().hidden),
       overlap_(sizes.overlap && !backend.host_memory()) {
   if (sizes.max_piece_rows > 0 && group.rank() > 0) {

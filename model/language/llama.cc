@@ -70,26 +70,6 @@ Llama::Layer Llama::load_layer(const std::string& prefix, Loader& loader) const 
   return layer;
 }
 
-size_t Llama::workspace_bytes(const LanguageConfig& config, const LanguageShard& shard,
-                              const StepLimits& limits, size_t size) {
-  const auto padded = [](int64_t count, size_t each) {
-    return (static_cast<size_t>(count) * each + 63) / 64 * 64;
-  };
-  const int64_t t = limits.max_tokens, h = config.hidden, d = config.head_dim;
-  const int64_t pages = (limits.max_context + limits.page_size - 1) / limits.page_size;
-  size_t bytes = 3 * padded(t * h, size);                                      // hidden, normed, delta
-  bytes += padded(t * (shard.heads + 2 * shard.kv_heads) * d, size);           // qkv
-  bytes += padded(t * shard.heads * d, size);                                  // attended
-  bytes += padded(t * 2 * shard.units, size) + padded(t * shard.units, size);  // gate_up, activated
-  bytes += padded(t * h, size);                                                // visual rows
-  bytes += padded(int64_t{limits.max_sequences} * h, size);                    // sampled rows
-  bytes += padded(int64_t{limits.max_sequences} * shard.ids, sizeof(float));   // logits
-  bytes += 6 * padded(t, 4);  // ids, positions, slots, drawn, visual
-  bytes += 3 * padded(limits.max_sequences + 1, 4) + padded(int64_t{limits.max_sequences} * pages, 4);
-  bytes += padded(limits.max_sequences, sizeof(Draw));
-  return bytes;
-}
-
 void Llama::check_input(const ForwardInput& in, Tensor visual, Tensor drawn, const KvCache& cache) const {
   const size_t tokens = in.ids.size();
   const size_t sequences = in.kv_lengths.size();

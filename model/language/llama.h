@@ -37,14 +37,6 @@ class Llama {
   const LanguageConfig& config() const { return config_; }
   int max_context() const { return max_context_; }
 
-  // Bytes of workspace that forward takes for the largest step (logits included), with activations of
-  // `element` bytes.
-  static size_t workspace_bytes(const LanguageConfig& config, const LanguageShard& shard,
-                                const StepLimits& limits, size_t element);
-  size_t workspace_bytes(const StepLimits& limits) const {
-    return workspace_bytes(config_, shard_, limits, size_of(backend_.activation_dtype()));
-  }
-
   // Every rank of the group calls with the same input. visual: rows [n, H] that input.visual_rows index, may
   // be empty when there are none. Returns this rank's logits f32 [sample_at.size(), shard().ids], of which
   // the columns past shard().real_ids are padding; memory of the workspace, valid until the caller's scope

@@ -29,14 +29,6 @@ Sampler::Sampler(Backend& backend, Communicator& group, const LanguageShard& sha
   for (auto& readback : readbacks_) readback = backend.make_readback(drawn_.bytes());
 }
 
-size_t Sampler::workspace_bytes(int max_rows) const {
-  const auto rows = static_cast<size_t>(max_rows);
-  const auto size = static_cast<size_t>(shard_.size);
-  const size_t gathered = size == 1 ? 0 : size * rows * static_cast<size_t>(shard_.ids) * sizeof(float);
-  const size_t draws = rows * sizeof(Draw);
-  return gathered + draws + 2 * (rows + size * rows) * sizeof(float) + 8 * 64;
-}
-
 void Sampler::choose(Tensor logits, Tensor draws, Workspace& workspace) {
   check(logits.dim(1) == shard_.ids, "logits of ", logits.dim(1), " columns for a shard of ", shard_.ids);
   const Workspace::Scope scope(workspace);

@@ -63,8 +63,6 @@ class Sampler {
  public:
   Sampler(Backend& backend, Communicator& group, const LanguageShard& shard, int vocabulary, int max_rows);
 
-  size_t workspace_bytes(int max_rows) const;
-
   // The ids of the last choose(), i32 [max_rows], equal on all ranks; -1 where no logit is a number.
   Tensor drawn() const { return drawn_.as(DType::i32, {max_rows_}); }
   // draws: i32 [n, kDrawWords] in device memory, equal on all ranks; empty: the largest logit of every row.

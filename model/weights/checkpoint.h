@@ -19,6 +19,9 @@ namespace uhd {
 class Checkpoint {
  public:
   explicit Checkpoint(const std::filesystem::path& directory);
+  // Of no files: tensors in `memory`.
+  Checkpoint(std::map<std::string, Tensor> tensors, std::vector<std::unique_ptr<std::byte[]>> memory)
+      : copies_(std::move(memory)), tensors_(std::move(tensors)) {}
   const Tensor* find(const std::string& name) const;  // null when absent
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
   const std::filesystem::path& directory() const { return directory_; }

@@ -2,6 +2,7 @@
 // sequences grow over page borders, batches change, and under every order of threads. The tests of the test
 // leave one input as it was when the step was recorded.
 #include "engine/llm/decode_graphs.h"
+#include "model/language/step_memory.h"
 
 #include <gmock/gmock.h>
 
@@ -58,7 +59,8 @@ class Model {
         llama_(golden_.config, golden_.checkpoint, *backend_, *group_, options.compute, kContext),
         cache_(*backend_, llama_.config().layers, llama_.shard().kv_heads, llama_.config().head_dim,
                kSparePage + 1, kPage, options.compute == WeightFormat::f32 ? DType::f32 : DType::bf16),
-        workspace_(*backend_, llama_.workspace_bytes(kLimits)),
+        workspace_(*backend_,
+                   step_bytes(llama_.config(), llama_.shard(), kLimits, backend_->activation_dtype())),
         drawn_memory_(backend_->allocate(kMostSequences * sizeof(int32_t))),
         graphs_(*backend_, *group_, kLimits, kSparePage) {}
 

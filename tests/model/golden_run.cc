@@ -8,6 +8,7 @@
 #include "cluster/host/staged_communicator.h"
 #include "model/language/llama.h"
 #include "model/language/sampler.h"
+#include "model/language/step_memory.h"
 #include "model/prompt.h"
 
 namespace uhd {
@@ -63,11 +64,12 @@ class Rank {
                options.format == WeightFormat::f32 ? DType::f32 : DType::bf16),
         sampler_(*backend_, group_, llama_.shard(), model.config.language.vocabulary,
                  std::max(1, options.tail)),
-        workspace_(*backend_, llama_.workspace_bytes({.max_tokens = options.chunk,
-                                                      .max_sequences = std::max(1, options.tail),
-                                                      .max_context = context_,
-                                                      .page_size = options.page_size}) +
-                                  sampler_.workspace_bytes(std::max(1, options.tail))) {
+        workspace_(*backend_, step_bytes(llama_.config(), llama_.shard(),
+                                         {.max_tokens = options.chunk,
+                                          .max_sequences = std::max(1, options.tail),
+                                          .max_context = context_,
+                                          .page_size = options.page_size},
+                                         backend_->activation_dtype())) {
     const auto rows = static_cast<int64_t>(prompt.visual.size()) / model.config.language.hidden;
     if (rows > 0) {
       visual_memory_ = backend_->allocate(prompt.visual.size() * sizeof(float));

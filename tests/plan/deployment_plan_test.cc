@@ -14,7 +14,7 @@
 #include "cluster/host/local_communicator.h"
 #include "engine/launch/rank.h"
 #include "model/language/kv_cache.h"
-#include "model/language/llama.h"
+#include "model/language/step_memory.h"
 #include "model/weights/parameters.h"
 #include "model/weights/shard.h"
 #include "plan/step_cost.h"
@@ -125,7 +125,7 @@ TEST(DeploymentPlan, MemoryIsTheSumOfWhatItsPartsTake) {
       const LanguageShard shard = shard_of(k13b, 0, ranks);
       EXPECT_EQ(plan.memory.weights, weight_bytes(language_parameters(model), k13b, ranks, format));
       const int sequences = static_cast<int>(std::max<int64_t>(plan.sequences, usual.max_running));
-      EXPECT_EQ(plan.memory.steps, Llama::workspace_bytes(k13b, shard, {512, sequences, 4096, 64}, 2));
+      EXPECT_EQ(plan.memory.steps, step_bytes(k13b, shard, {512, sequences, 4096, 64}, DType::bf16));
       EXPECT_EQ(plan.memory.page, KvCache::bytes_per_page(40, shard.kv_heads, 128, 64, DType::bf16));
       EXPECT_EQ(plan.tower, weight_bytes(vision_parameters(model), k13b, 1, WeightFormat::bf16) +
                                 weight_bytes(projector_parameters(model), k13b, 1, WeightFormat::bf16));

@@ -1,0 +1,81 @@
+#include "model/language/step_memory.h"
+
+#include <algorithm>
+
+#include "kernels/draw.h"
+#include "kernels/idle_backend.h"
+#include "model/language/sampler.h"
+#include "model/weights/blank_checkpoint.h"
+
+namespace uhd {
+namespace {
+
+// One rank of a group whose calls do nothing.
+class IdleGroup final : public Communicator {
+ public:
+  IdleGroup(int rank, int size) : rank_(rank), size_(size) {}
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  void all_reduce(Tensor) override {}
+  void all_gather(Tensor, Tensor) override {}
+  void broadcast(Tensor, int) override {}
+  void send(Tensor, int) override {}
+  void receive(Tensor, int) override {}
+  void barrier() override {}
+
+ private:
+  const int rank_;
+  const int size_;
+};
+
+ModelConfig model_of(const LanguageConfig& config) {
+  ModelConfig model;
+  model.language = config;
+  model.head = "head";
+  return model;
+}
+
+// As many tokens as there may be, each with all that a token may have. Padding gives a step that only decodes
+// as many tokens as sequences (DecodeGraphs).
+ForwardInput largest_input(const StepLimits& limits) {
+  const int sequences = limits.max_sequences, tokens = std::max(limits.max_tokens, sequences);
+  const int longest = tokens / sequences + 1;
+  const auto zeros = [](int64_t count) { return std::vector<int32_t>(static_cast<size_t>(count)); };
+  ForwardInput in;
+  in.ids = in.positions = in.slots = in.visual_at = in.visual_rows = in.drawn_at = zeros(tokens);
+  in.q_offsets = {0};
+  for (int s = 0; s < sequences; ++s) {
+    in.kv_lengths.push_back(tokens / sequences + (s < tokens % sequences ? 1 : 0));
+    in.q_offsets.push_back(in.q_offsets.back() + in.kv_lengths.back());
+  }
+  in.max_pages = (std::max(limits.max_context, longest) + limits.page_size - 1) / limits.page_size;
+  in.page_table = zeros(int64_t{sequences} * in.max_pages);
+  in.sample_at = zeros(sequences);
+  in.draws = zeros(sequences * kDrawWords);
+  return in;
+}
+
+}  // namespace
+
+size_t step_bytes(const LanguageConfig& config, const LanguageShard& shard, const StepLimits& limits,
+                  DType activations) {
+  constexpr size_t kUnlimited = size_t{1} << 50;
+  IdleBackend idle(activations);
+  IdleGroup group(shard.rank, shard.size);
+  const ModelConfig model = model_of(config);
+  Llama llama(model, blank_checkpoint(language_parameters(model)), idle, group, WeightFormat::bf16, 1);
+  Sampler sampler(idle, group, shard, config.vocabulary, limits.max_sequences);
+  KvCache cache(idle, config.layers, shard.kv_heads, config.head_dim, 1, limits.page_size, DType::bf16);
+  const Tensor visual(idle.allocate(1).data(), activations, {1, config.hidden});
+  Workspace workspace(idle, kUnlimited);
+
+  const StepInputs inputs = llama.upload(largest_input(limits), visual, sampler.drawn(), cache, workspace);
+  const Tensor logits = workspace.take(DType::f32, {limits.max_sequences, shard.ids});
+  llama.compute(logits, inputs, cache, workspace);
+  sampler.choose(logits, {}, workspace);
+  sampler.choose(logits, inputs.draws, workspace);
+  sampler.fetch_logits(logits, workspace);
+  return workspace.peak();
+}
+
+}  // namespace uhd
