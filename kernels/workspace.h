@@ -9,7 +9,7 @@
 namespace uhd {
 
 // Not thread-safe; belongs to the thread that runs the step. take() past the capacity is an Error that says
-// how much was wanted: the size comes from a formula over the largest step, so that is a bug, not a load
+// how much was wanted: the size was found by running the largest step, so that is a bug, not a load
 // condition.
 class Workspace {
  public:

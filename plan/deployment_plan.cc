@@ -40,15 +40,14 @@ class RankRoom {
 
   int64_t pages(const RankMemory& memory) const { return kv_bytes(memory) / memory.page; }
 
-  bool holds(int64_t sequences, int64_t tokens) const {
-    return pages(memory(sequences)) / pages_of(tokens, question_.engine.page_size) >= sequences;
-  }
+  bool holds(int64_t sequences, int64_t tokens) const { return held_beside(sequences, tokens) >= sequences; }
 
-  // The most sequences of so many tokens. More of them leave less for each: a bisection, below what the pages
-  // would hold if one sequence took as much memory as many.
+  // The most sequences of so many tokens. More of them take more memory for a step and leave less for pages,
+  // so that pages beside one sequence give an upper bound and those beside so many a lower one; then a
+  // bisection.
   int64_t most_sequences(int64_t tokens) const {
-    const int64_t bound = pages(memory(1)) / pages_of(tokens, question_.engine.page_size);
-    int64_t held = 0, over = std::min(kMostSequences, bound) + 1;
+    int64_t over = std::min(kMostSequences, held_beside(1, tokens)) + 1;
+    int64_t held = std::min(over - 1, held_beside(over - 1, tokens));
     while (over - held > 1) {
       const int64_t middle = held + (over - held) / 2;
       (holds(middle, tokens) ? held : over) = middle;
@@ -65,6 +64,11 @@ class RankRoom {
   }
 
  private:
+  // How many sequences the pages hold that are left beside steps of so many.
+  int64_t held_beside(int64_t sequences, int64_t tokens) const {
+    return pages(memory(sequences)) / pages_of(tokens, question_.engine.page_size);
+  }
+
   // On a device the tower runs in what the language model's other tensors do, whatever the checkpoint asks.
   WeightFormat tower_format() const {
     return question_.format == WeightFormat::f32 ? WeightFormat::f32 : WeightFormat::bf16;

@@ -73,8 +73,7 @@ size_t step_bytes(const LanguageConfig& config, const LanguageShard& shard, cons
   const Tensor logits = workspace.take(DType::f32, {limits.max_sequences, shard.ids});
   llama.compute(logits, inputs, cache, workspace);
   sampler.choose(logits, {}, workspace);
-  sampler.choose(logits, inputs.draws, workspace);
-  sampler.fetch_logits(logits, workspace);
+  sampler.fetch_logits(logits, workspace);  // gathers what drawing gathers
   return workspace.peak();
 }
 

@@ -8,8 +8,8 @@
 
 namespace uhd {
 
-// Holds tensors of these names and shapes in bf16. Their values mean nothing: all of them lie in one piece of
-// memory, as long as the longest, which costs nothing where it is not read.
+// Holds tensors of these names and shapes in bf16. All of them begin at one piece of memory that is as long
+// as the longest vector: vectors may be read, and their values are zero; matrices must not be.
 Checkpoint blank_checkpoint(const std::vector<Parameter>& parameters);
 
 }  // namespace uhd

@@ -8,7 +8,7 @@
 #include "cluster/host/local_communicator.h"
 #include "kernels/draw.h"
 #include "model/language/sampler.h"
-#include "model/weights/blank_checkpoint.h"
+#include "model/weights/parameters.h"
 
 namespace uhd {
 namespace {
@@ -51,13 +51,23 @@ ForwardInput step_of(const std::vector<int>& lengths, int max_pages, bool rich) 
   return in;
 }
 
+Checkpoint zeros(const std::vector<Parameter>& parameters) {
+  std::vector<std::unique_ptr<std::byte[]>> memory;
+  std::map<std::string, Tensor> tensors;
+  for (const Parameter& p : parameters) {
+    memory.push_back(std::make_unique<std::byte[]>(static_cast<size_t>(p.shape.elements()) * sizeof(bf16)));
+    tensors.emplace(p.name, Tensor(memory.back().get(), DType::bf16, p.shape));
+  }
+  return {std::move(tensors), std::move(memory)};
+}
+
 // One rank that computes on the CPU, with a workspace of its own size.
 class Rank {
  public:
   explicit Rank(Communicator& group)
       : model_(model()),
         backend_(make_backend({.threads = 1})),
-        llama_(model_, blank_checkpoint(language_parameters(model_)), *backend_, group, WeightFormat::f32,
+        llama_(model_, zeros(language_parameters(model_)), *backend_, group, WeightFormat::f32,
                kLimits.max_context),
         sampler_(*backend_, group, llama_.shard(), config().vocabulary, kLimits.max_sequences),
         cache_(*backend_, config().layers, llama_.shard().kv_heads, config().head_dim, 1, kLimits.page_size,
