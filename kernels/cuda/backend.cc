@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/bytes_text.h"
 #include "kernels/contracts.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
@@ -89,7 +90,7 @@ std::string Backend::description() const {
   check_cuda(cudaGetDeviceProperties(&properties, device_), "asking for the device's properties");
   return message(
       "cuda ", device_, " (", properties.name, ", sm_", properties.major, properties.minor, ", ",
-      mebibytes(properties.totalGlobalMem), "), ", name_of(activations_), " activations",
+      bytes_text(properties.totalGlobalMem), "), ", name_of(activations_), " activations",
       quantize_activations_ ? ", codes in products of more than " + std::to_string(kFewRows) + " rows" : "");
 }
 
