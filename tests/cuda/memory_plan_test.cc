@@ -127,7 +127,7 @@ TEST_F(CudaMemory, OfARankIsThePieceThatWasPlanned) {
         SCOPED_TRACE(message(model.filename().string(), ", ", quantize, ", ranks: ", size));
         emulation::set_devices(size, 400 * kMiB);
         EngineOptions options = tiny(0.5);
-        options.model = model;
+        options.model_path = model;
         options.quantize = quantize;
         options.kv_memory_bytes = 1 << 20;
         const ModelFiles files = open_model(options);
