@@ -200,7 +200,7 @@ SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& op
                                                  backend, tower_format(files, options, backend), limits);
   SliceEncoder slices;
   slices.encode = [encoder, &backend](std::span<const Slice* const> batch, Tensor rows) {
-    const Range range(backend, "uhd_encode");
+    const ProfilerRange range(backend, "uhd_encode");
     std::vector<SliceView> views;
     for (const Slice* slice : batch) views.push_back({slice->width, slice->height, slice->pixels});
     encoder->encode(rows, views);

@@ -219,7 +219,7 @@ Weight Backend::pack_quantized(Tensor host, WeightFormat format, Tensor whole) {
           "model.quantize_activations with model.quantize=fp8 needs a device of sm_", kLeastForFp8,
           " or later, and device ", device_, " is sm_", architecture_of(device_),
           ": take int8, or leave it out");
-  const int64_t row_bytes = pieces_of(w.k, format) * kPieceBytes;
+  const int64_t row_bytes = packets_of(w.k, format) * kPacketBytes;
   w.data = allocate(packed_bytes(w.n, w.k, format).data);
   const std::vector<std::byte> scales =
       pack_codes(host, whole, format, [&](int64_t first, std::span<const std::byte> rows) {
