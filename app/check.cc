@@ -2,12 +2,12 @@
 // and does a backend compute what it should?
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <iostream>
 #include <map>
 #include <memory>
 
 #include "app/commands.h"
+#include "base/bytes_text.h"
 #include "base/error.h"
 #include "model/config.h"
 #include "model/text/tokenizer.h"
@@ -29,29 +29,9 @@ struct CheckOptions {
   bool list = false;
 };
 
-std::string mebibytes(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
-  return text;
-}
-
-const char* family_name(Family family) {
-  switch (family) {
-    case Family::text:
-      return "text";
-    case Family::llava_uhd_v1:
-      return "LLaVA-UHD v1";
-    case Family::llava_15:
-      return "LLaVA-1.5";
-    case Family::minicpmv_26:
-      return "MiniCPM-V 2.6";
-  }
-  return "?";
-}
-
 void print_model(const ModelConfig& m) {
   const LanguageConfig& l = m.language;
-  std::cout << m.directory.string() << ": " << family_name(m.family) << "\n"
+  std::cout << m.directory.string() << ": " << name_of(m.family) << "\n"
             << "  language    " << l.layers << " layers, hidden " << l.hidden << ", heads " << l.heads << "/"
             << l.kv_heads << " of " << l.head_dim << ", MLP " << l.intermediate << ", vocabulary "
             << l.vocabulary << ", context " << l.context << (l.tied ? ", tied embeddings" : "") << "\n";
@@ -86,7 +66,7 @@ void print_types(const std::string& name, const Checkpoint& checkpoint) {
   }
   for (const auto& [type, sum] : types) {
     std::cout << "  " << name << sum.tensors << " tensors of " << type << ", "
-              << mebibytes(static_cast<int64_t>(sum.bytes)) << "\n";
+              << bytes_text(static_cast<int64_t>(sum.bytes)) << "\n";
   }
 }
 
@@ -103,13 +83,13 @@ void print_memory(const ModelConfig& m, const CheckOptions& options) {
   const EngineOptions usual;
   const RankMemory memory = llm_rank_memory(m, usual, format, options.ranks);
   std::cout << "  memory, " << options.format << ", " << options.ranks << " LLM rank"
-            << (options.ranks > 1 ? "s" : "") << ":\n    each LLM rank      " << mebibytes(memory.weights)
-            << " of weights, " << mebibytes(memory.steps) << " for steps of " << usual.token_budget
-            << " tokens, " << mebibytes(memory.page * 1024 / usual.page_size) << " of KV for 1024 tokens\n";
+            << (options.ranks > 1 ? "s" : "") << ":\n    each LLM rank      " << bytes_text(memory.weights)
+            << " of weights, " << bytes_text(memory.steps) << " for steps of " << usual.token_budget
+            << " tokens, " << bytes_text(memory.page * 1024 / usual.page_size) << " of KV for 1024 tokens\n";
   if (!m.vision) return;
   const bool wide = m.vision->wants_f32 && format != WeightFormat::f32;
   const WeightFormat tower = wide ? WeightFormat::f32 : format;
-  std::cout << "    each encoder rank  " << mebibytes(encoder_weight_bytes(m, tower)) << " of weights"
+  std::cout << "    each encoder rank  " << bytes_text(encoder_weight_bytes(m, tower)) << " of weights"
             << (wide ? " in f32, as the checkpoint asks" : "")
             << " (an LLM rank too, when there are no encoder ranks)\n";
 }

@@ -66,7 +66,7 @@ bool print_text(const std::string& text) {
 }
 
 void generate(const ServerConfig& config, const Question& question) {
-  require(!config.engine.model.empty(),
+  require(!config.engine.model_path.empty(),
           "--model: say which checkpoint to ask, for example --model models/nano-uhd");
   Request request = make_request(question);
   const std::unique_ptr<Engine> engine = make_engine(config.engine, config.cluster);
@@ -118,7 +118,7 @@ void add_generate_command(CLI::App& app) {
       "  uhd generate --model models/nano-uhd --llm.tensor_parallel=2 --raw \"1 2 3\"");
   command->callback([command, settings, question] {
     ServerConfig config = settings->read(*command);
-    if (!question->model.empty()) config.engine.model = question->model;
+    if (!question->model.empty()) config.engine.model_path = question->model;
     if (settings->print) {
       std::fputs(print_config(config).c_str(), stdout);
       return;

@@ -70,7 +70,7 @@ void run(const ServerConfig& config, StopSignals& signals, World& world) {
 }
 
 void serve(const ServerConfig& config) {
-  require(!config.engine.model.empty(),
+  require(!config.engine.model_path.empty(),
           "model.path: say which checkpoint to serve, for example --model.path=models/nano-uhd");
   StopSignals signals;
   World world;

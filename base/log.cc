@@ -5,12 +5,13 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <utility>
 
 #include "base/line_writer.h"
+#include "base/utf8.h"
 
 namespace uhd {
 namespace {
@@ -74,24 +75,6 @@ spdlog::logger& logger() {
   return *instance;
 }
 
-// One character of UTF-8 at the start of the text: its code and its bytes; no bytes where there is none.
-std::pair<uint32_t, size_t> take_character(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  constexpr std::array<uint32_t, 5> kLeast{0, 0, 0x80, 0x800, 0x10000};
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return {0, 0};
-  uint32_t code = lead & (0xffu >> (length + 1));
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return {0, 0};
-    code = code << 6 | (byte(i) & 0x3f);
-  }
-  const bool surrogate = code >= 0xd800 && code <= 0xdfff;
-  if (code < kLeast[length] || code > 0x10ffff || surrogate) return {0, 0};
-  return {code, length};
-}
-
 // Ends a line, or steers what shows it.
 bool is_control(uint32_t code) {
   const auto within = [&](uint32_t first, uint32_t last) { return code >= first && code <= last; };
@@ -120,7 +103,8 @@ std::string escaped(std::string_view text, bool quotes) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const auto [code, length] = take_character(text);
+    const size_t length = utf8_length(text, 0);
+    const uint32_t code = length == 0 ? 0 : utf8_at(text, 0).value;
     const std::string_view taken = text.substr(0, std::max<size_t>(length, 1));
     if (length == 0 || is_control(code)) {
       for (char byte : taken) append_escaped(out, byte);

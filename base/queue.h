@@ -41,11 +41,6 @@ class Queue {
     return take();
   }
 
-  std::optional<T> try_pop() {
-    std::lock_guard lock(mutex_);
-    return take();
-  }
-
   void close() {
     {
       std::lock_guard lock(mutex_);

@@ -29,8 +29,8 @@ void require_range(std::string_view key, double value, double lowest, double hig
 }  // namespace
 
 void check_options(const ClusterOptions& o) {
-  require_range("llm.tensor_parallel", o.tensor_parallel, 1, 1024);
-  require_range("encoders.count", o.encoders, 0, 1024);
+  require_range("llm.tensor_parallel", o.tensor_parallel, 1, 64);
+  require_range("encoders.count", o.encoder_count, 0, 1024);
   require_range("cluster.control_port", o.control_port, 0, 65535);
   require_range("cluster.heartbeat_s", o.heartbeat_s, 0.01, 3600);
   require_range("cluster.lost_after_s", o.lost_after_s, 0.02, 3600);

@@ -7,7 +7,7 @@ namespace uhd {
 
 struct ClusterOptions {
   int tensor_parallel = 1;  // LLM ranks: 1, 2, 4, 8 where the model's heads divide
-  int encoders = 0;         // encoder ranks; 0: the LLM ranks encode themselves
+  int encoder_count = 0;    // encoder ranks; 0: the LLM ranks encode themselves
   std::string role =
       "auto";          // auto: by rank, LLM ranks first | llm | encoder: what this program was launched as
   std::string leader;  // role encoder in a job of its own: host:port of the leader's control port

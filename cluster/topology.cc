@@ -9,17 +9,17 @@ namespace {
 
 std::string wish(const ClusterOptions& o) {
   std::string text = message(o.tensor_parallel, " LLM");
-  if (o.encoders > 0) text += message(" + ", o.encoders, " encoder");
-  return text + (o.tensor_parallel + o.encoders == 1 ? " rank" : " ranks");
+  if (o.encoder_count > 0) text += message(" + ", o.encoder_count, " encoder");
+  return text + (o.tensor_parallel + o.encoder_count == 1 ? " rank" : " ranks");
 }
 
 // What fits the options, for the error when the world does not.
 [[noreturn]] void refuse(int world, const ClusterOptions& o) {
-  const int ranks = o.tensor_parallel + o.encoders;
+  const int ranks = o.tensor_parallel + o.encoder_count;
   std::string text = message("the configuration asks for ", wish(o), " = ");
   text += ranks == 1 ? std::string("one process without mpirun") : message("mpirun -n ", ranks);
   text += message("; got ", world, world == 1 ? " rank" : " ranks");
-  if (world == o.tensor_parallel && o.encoders > 0) {
+  if (world == o.tensor_parallel && o.encoder_count > 0) {
     text += " (for encoders in a job of their own, set cluster.role of this one to llm)";
   }
   throw Error(text);
@@ -36,11 +36,11 @@ Topology from_roles(std::span<const Role> roles) {
 
 Topology by_rank(int world, const ClusterOptions& o) {
   const bool one_process = world == 1 && o.tensor_parallel == 1;
-  if (!one_process && world != o.tensor_parallel + o.encoders) refuse(world, o);
+  if (!one_process && world != o.tensor_parallel + o.encoder_count) refuse(world, o);
   std::vector<Role> roles(static_cast<size_t>(world), Role::encoder);
   std::fill_n(roles.begin(), o.tensor_parallel, Role::llm);
   Topology t = from_roles(roles);
-  if (one_process) t.encoder_threads = o.encoders;
+  if (one_process) t.encoder_threads = o.encoder_count;
   return t;
 }
 

@@ -38,6 +38,10 @@ function(uhd_test name)
   endforeach()
 endfunction()
 
+# Folders whose code does little work in tests. Sanitized builds do not optimize it, which halves the time to compile it:
+# the optimizer spends most of its time on the checks. Kernels, the model and the emulation stay optimized.
+set(uhd_light_folders "^(tests/)?(app|cluster|configs|engine|net|plan)$")
+
 function(uhd_options target)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wno-missing-field-initializers -Werror)
@@ -47,6 +51,10 @@ function(uhd_options target)
     target_compile_options(${target} PRIVATE -fsanitize=${UHD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
       -Wno-error)  # instrumented code makes g++ see what is not there; the release build holds to its warnings
     target_link_options(${target} PUBLIC -fsanitize=${UHD_SANITIZE})
+    file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+    if(folder MATCHES ${uhd_light_folders})
+      target_compile_options(${target} PRIVATE -O0)
+    endif()
     if(UHD_SANITIZE MATCHES thread)
       target_compile_options(${target} PRIVATE -Wno-tsan)  # Asio's fences, which this sanitizer does not model
     endif()

@@ -124,7 +124,7 @@ std::vector<Setting> settings_of(ServerConfig& c) {
   EngineOptions& e = c.engine;
   ImageOptions& i = e.image;
   return {
-      {"model.path", &e.model, "checkpoint directory"},
+      {"model.path", &e.model_path, "checkpoint directory"},
       {"model.vision_tower", &e.vision_tower,
        "directory of the vision tower; empty: inside or beside the model"},
       {"model.name", &e.model_name, "name that clients use; empty: the directory's"},
@@ -180,11 +180,11 @@ std::vector<Setting> settings_of(ServerConfig& c) {
       {"net.drain_timeout_s", &c.net.drain_timeout_s, "for running requests after SIGTERM", 0, kDay},
 
       {"llm.tensor_parallel", &c.cluster.tensor_parallel, "LLM ranks", 1, 64},
-      {"encoders.count", &c.cluster.encoders, "encoder ranks; 0: the LLM ranks encode", 0, 4096},
-      {"encoders.batch_patches", &e.encode.batch_patches, "patches of one forward pass", 1, 1 << 20},
-      {"encoders.retries", &e.encode.retries, "of one slice after its first try", 0, 100},
-      {"encoders.wait_s", &e.encode.no_encoder_wait_s, "image requests fail after so long without an encoder",
-       0, kDay},
+      {"encoders.count", &c.cluster.encoder_count, "encoder ranks; 0: the LLM ranks encode", 0, 1024},
+      {"encoders.batch_patches", &e.encoders.batch_patches, "patches of one forward pass", 1, 1 << 20},
+      {"encoders.retries", &e.encoders.retries, "of one slice after its first try", 0, 100},
+      {"encoders.wait_s", &e.encoders.wait_s, "image requests fail after so long without an encoder", 0,
+       kDay},
 
       {"cluster.role",
        &c.cluster.role,
@@ -203,11 +203,11 @@ std::vector<Setting> settings_of(ServerConfig& c) {
        0,
        0,
        {"off", "on", "auto"}},
-      {"cluster.heartbeat_s", &c.cluster.heartbeat_s, "between heartbeats", 0.01, kDay},
-      {"cluster.lost_after_s", &c.cluster.lost_after_s, "a silent peer is lost", 0.01, kDay},
-      {"cluster.job_deadline_s", &c.cluster.job_deadline_s, "an encoder that takes longer is stuck", 0.01,
+      {"cluster.heartbeat_s", &c.cluster.heartbeat_s, "between heartbeats", 0.01, 3600},
+      {"cluster.lost_after_s", &c.cluster.lost_after_s, "a silent peer is lost", 0.02, 3600},
+      {"cluster.job_deadline_s", &c.cluster.job_deadline_s, "an encoder that takes longer is stuck", 0.1,
        kDay},
-      {"cluster.step_deadline_s", &c.cluster.step_deadline_s, "LLM ranks that take longer are stuck", 0.01,
+      {"cluster.step_deadline_s", &c.cluster.step_deadline_s, "LLM ranks that take longer are stuck", 0.1,
        kDay},
 
       {"engine.max_running", &e.max_running, "sequences in one step", 1, 65536},
@@ -231,7 +231,7 @@ std::vector<Setting> settings_of(ServerConfig& c) {
       {"engine.seed", &e.seed, "of requests that name none; 0: drawn at start", 0, 18446744073709551615.0},
 
       {"backend.kind", &e.backend.kind, "device of the ranks", 0, 0, {"cpu", "cuda", "auto"}},
-      {"backend.threads", &e.backend.threads, "per rank; 0: every core this process may use", 0, 4096},
+      {"backend.threads", &e.backend.threads, "per rank; 0: every core this process may use", 0, 1024},
       {"backend.device", &e.backend.device, "CUDA device of this process; -1: one for each rank of a host",
        -1, 1023},
       {"backend.isa",

@@ -141,12 +141,6 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32, UHD_PLA
   return uhd::emulation::shuffle(mask, value, inside ? other : lane, file, line);
 }
 template <class T>
-T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, UHD_PLACE) {
-  const unsigned lane = uhd::emulation::lane_rank();
-  const bool inside = lane % width + delta < static_cast<unsigned>(width);
-  return uhd::emulation::shuffle(mask, value, inside ? lane + delta : lane, file, line);
-}
-template <class T>
 T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, UHD_PLACE) {
   const unsigned lane = uhd::emulation::lane_rank();
   return uhd::emulation::shuffle(mask, value, lane % width >= delta ? lane - delta : lane, file, line);
@@ -168,44 +162,12 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, UHD_PLACE) {
       file, line);
   return slot.all;
 }
-inline int __any_sync(unsigned mask, int predicate, UHD_PLACE) {
-  return __ballot_sync(mask, predicate, file, line) != 0;
-}
-inline int __all_sync(unsigned mask, int predicate, UHD_PLACE) {
-  return __ballot_sync(mask, predicate, file, line) == mask;
-}
-inline void __threadfence() {}
-inline void __threadfence_block() {}
 
 // One block runs at a time, so plain operations are atomic.
 template <class T>
 T atomicAdd(T* at, T value) {
   const T old = *at;
   *at = old + value;
-  return old;
-}
-template <class T>
-T atomicMax(T* at, T value) {
-  const T old = *at;
-  if (old < value) *at = value;
-  return old;
-}
-template <class T>
-T atomicMin(T* at, T value) {
-  const T old = *at;
-  if (value < old) *at = value;
-  return old;
-}
-template <class T>
-T atomicExch(T* at, T value) {
-  const T old = *at;
-  *at = value;
-  return old;
-}
-template <class T>
-T atomicCAS(T* at, T compare, T value) {
-  const T old = *at;
-  if (old == compare) *at = value;
   return old;
 }
 #undef UHD_PLACE

@@ -22,13 +22,13 @@ struct ImageOptions {
 };
 
 struct EncodeOptions {
-  int64_t batch_patches = 4096;   // of one forward pass of the vision tower; one piece always fits
-  int retries = 2;                // of one slice, after its first try
-  double no_encoder_wait_s = 10;  // image requests fail with 503 when no encoder was there for so long
+  int64_t batch_patches = 4096;  // of one forward pass of the vision tower; one piece always fits
+  int retries = 2;               // of one slice, after its first try
+  double wait_s = 10;            // image requests fail with 503 when no encoder was there for so long
 };
 
 struct EngineOptions {
-  std::filesystem::path model;  // checkpoint directory
+  std::filesystem::path model_path;  // checkpoint directory
   std::filesystem::path
       vision_tower;            // where the tower lies that the config calls by a name; "": found beside it
   std::string model_name;      // that clients use; "": the directory's name
@@ -53,7 +53,7 @@ struct EngineOptions {
   double ready_within_s = 30;  // /ready asks that the ranks answered a step so recently
   uint64_t seed = 0;  // of requests that name none: mixed with the request's number; 0: drawn at start
   ImageOptions image;
-  EncodeOptions encode;
+  EncodeOptions encoders;
 };
 
 }  // namespace uhd

@@ -30,7 +30,7 @@ struct StepPlan {
   StepKind kind = StepKind::compute;
   std::vector<Placement> placements;
   ForwardInput input;
-  Choice choice = Choice::greedy;  // of the sampling sequences' tokens
+  TokenChoice choice = TokenChoice::greedy;  // of the sampling sequences' tokens
 };
 
 template <class Archive>

@@ -27,8 +27,8 @@ Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
 }
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
-  require(options.threads >= 0 && options.threads <= 1024, "a backend has 0 to 1024 threads, not ",
-          options.threads);
+  require(options.threads >= 0 && options.threads <= 1024, "backend.threads is ", options.threads,
+          "; it can be from 0 to 1024");
   if (options.kind == "cuda") return make_cuda_backend(options);
   if (options.kind == "auto") {
     try {
@@ -37,8 +37,8 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
       log_info("the CPU is used", "because", error.what());
     }
   }
-  require(options.kind == "cpu" || options.kind == "auto", "unknown backend '", options.kind,
-          "'; there is: cpu, cuda, auto");
+  require(options.kind == "cpu" || options.kind == "auto", "backend.kind is '", options.kind,
+          "'; it can be: cpu, cuda, auto");
   require(!options.quantize_activations,
           "model.quantize_activations is not implemented by the CPU backend: leave it out, or use CUDA");
   return std::make_unique<cpu::Backend>(options);

@@ -109,7 +109,8 @@ class Backend : public Operations {
   // shapes, and are operations alone: to allocate, upload, download or wait is an Error. Null: this backend
   // does not record, and `queue` was not called. Must not outlive the backend.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& queue) = 0;
-  // What this thread calls between the two is named for tools that watch the device; ranges nest. Use Range.
+  // What this thread calls between the two is named for tools that watch the device; ranges nest. Use
+  // ProfilerRange.
   virtual void begin_range(const char*) {}
   virtual void end_range() {}
   // Packs a host matrix [N,K] (f32, bf16 or f16; rows may be spaced, so that a shard of a mapped file packs
@@ -132,12 +133,12 @@ class Backend : public Operations {
 };
 
 // A range of calls for as long as it lives. `name` outlives it.
-class Range {
+class ProfilerRange {
  public:
-  Range(Backend& backend, const char* name) : backend_(backend) { backend.begin_range(name); }
-  ~Range() { backend_.end_range(); }
-  Range(const Range&) = delete;
-  Range& operator=(const Range&) = delete;
+  ProfilerRange(Backend& backend, const char* name) : backend_(backend) { backend.begin_range(name); }
+  ~ProfilerRange() { backend_.end_range(); }
+  ProfilerRange(const ProfilerRange&) = delete;
+  ProfilerRange& operator=(const ProfilerRange&) = delete;
 
  private:
   Backend& backend_;

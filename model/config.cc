@@ -218,6 +218,20 @@ void read_text(const ConfigObject& json, ModelConfig& model) {
 
 }  // namespace
 
+std::string name_of(Family family) {
+  switch (family) {
+    case Family::llava_uhd_v1:
+      return "llava-uhd-v1";
+    case Family::llava_15:
+      return "llava-1.5";
+    case Family::minicpmv_26:
+      return "minicpm-v-2.6";
+    case Family::text:
+      break;
+  }
+  return "text";
+}
+
 ModelConfig read_model_config(const fs::path& directory, const fs::path& vision_tower) {
   std::error_code error;
   require(fs::is_directory(directory, error), "there is no model directory ", directory.string());

@@ -18,6 +18,8 @@ enum class Family : uint8_t {
   llava_15,      // mlp2x_gelu: original layout or LlavaForConditionalGeneration
   minicpmv_26,   // llm. / vpm. / resampler.
 };
+// Returns "text", "llava-uhd-v1", "llava-1.5" or "minicpm-v-2.6", as the API and the programs print it.
+std::string name_of(Family family);
 
 enum class Activation : uint8_t { silu, gelu, gelu_tanh, quick_gelu };
 

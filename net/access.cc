@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "net/api_error.h"
 #include "net/ascii.h"
-#include "net/utf8.h"
+#include "net/quoted.h"
 
 namespace uhd {
 namespace {

@@ -6,7 +6,8 @@
 #include "base/error.h"
 #include "net/ascii.h"
 #include "net/completion.h"
-#include "net/utf8.h"
+#include "net/metrics_page.h"
+#include "net/quoted.h"
 
 namespace uhd {
 namespace {

@@ -12,7 +12,7 @@
 #include "net/api_keys.h"
 #include "net/body_budget.h"
 #include "net/http.h"
-#include "net/metrics_page.h"
+#include "net/http_metrics.h"
 #include "net/openai.h"
 #include "net/options.h"
 #include "net/router.h"
@@ -30,7 +30,7 @@ class Api {
   std::optional<HttpResponse> refuse(HttpRequest& request) const;
   Reply handle(const HttpRequest& request) { return router_.handle(request); }
   void count(const std::string& path, int status) {
-    metrics_.count(std::string(router_.route_of(path)), status);
+    metrics_.answered(std::string(router_.route_of(path)), status);
   }
 
   // New completions get 503 from now on.

@@ -3,7 +3,7 @@
 #include <boost/json.hpp>
 #include <cmath>
 
-#include "net/utf8.h"
+#include "net/quoted.h"
 
 namespace uhd {
 namespace {

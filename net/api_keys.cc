@@ -3,16 +3,10 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mapped_file.h"
+#include "net/ascii.h"
 
 namespace uhd {
 namespace {
-
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const size_t first = text.find_first_not_of(kSpace);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
 
 std::string hex_prefix(const std::array<uint8_t, 32>& digest) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -31,7 +25,7 @@ ApiKeys::ApiKeys(const std::filesystem::path& file) {
   std::string_view rest = text;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size() - 1);
-    const std::string_view key = trim(rest.substr(0, end + 1));
+    const std::string_view key = trim_ascii(rest.substr(0, end + 1));
     rest.remove_prefix(end + 1);
     if (!key.empty() && key.front() != '#') digests_.push_back(sha256(bytes_of(key)));
   }
@@ -44,7 +38,7 @@ std::optional<std::string> ApiKeys::tenant(std::string_view authorization) const
   for (size_t i = 0; i < kScheme.size(); ++i) {
     if ((authorization[i] | 0x20) != kScheme[i]) return std::nullopt;
   }
-  const auto shown = sha256(bytes_of(trim(authorization.substr(kScheme.size()))));
+  const auto shown = sha256(bytes_of(trim_ascii(authorization.substr(kScheme.size()))));
   bool known = false;
   for (const auto& digest : digests_) {
     uint8_t difference = 0;

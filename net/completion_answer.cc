@@ -10,14 +10,17 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/buffers_to_string.hpp>
+#include <boost/beast/http/chunk_encode.hpp>
 #include <limits>
-#include <sstream>
 
 #include "base/log.h"
 
 namespace uhd {
 
 namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
 // clang-tidy 14 does not see uses within a co_await.
 using asio::experimental::awaitable_operators::operator||;  // NOLINT(misc-unused-using-decls)
 using Channel = asio::experimental::concurrent_channel<void(boost::system::error_code, ChoiceEvent)>;
@@ -140,13 +143,12 @@ std::string CompletionAnswer::take(ChoiceEvent&& event) {
 }
 
 std::string CompletionAnswer::framed(const std::string& frames) {
-  std::ostringstream out;
-  if (!begun_) out << stream_head_();
+  std::string out = begun_ ? "" : stream_head_();
   begun_ = true;
-  if (chunked_) out << std::hex << frames.size() << "\r\n";
-  out << frames;
-  if (chunked_) out << (completion_.finished() ? "\r\n0\r\n\r\n" : "\r\n");
-  return std::move(out).str();
+  if (!chunked_) return out + frames;
+  out += beast::buffers_to_string(http::make_chunk(asio::buffer(frames)));
+  if (completion_.finished()) out += beast::buffers_to_string(http::make_chunk_last());
+  return out;
 }
 
 // Notices that the client has left while its answer is being made. Bytes that come meanwhile belong to its

@@ -177,18 +177,18 @@ void HttpServer::Impl::admit(tcp::socket socket) {
     if (const auto session = link->load().lock()) session->give_way();
   });
   if (connection.place == nullptr) {
-    ++api->metrics().refused_connections;
+    api->metrics().connection_refused();
     return say_full(socket);
   }
   boost::system::error_code failed;
   connection.v6 = socket.local_endpoint(failed).protocol() == tcp::v6();
   connection.socket = failed ? -1 : socket.release(failed);
   if (failed) return;
-  ++api->metrics().connections;
+  api->metrics().connected();
   std::lock_guard lock(mutex);
   const uint64_t number = next_session++;
   const auto session = start_session(io, std::move(connection), *context, [this, number] {
-    --api->metrics().connections;
+    api->metrics().disconnected();
     std::lock_guard again(mutex);
     sessions.erase(number);
   });

@@ -294,7 +294,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
           end == CompletionAnswer::End::refused ? error_response(answer.refusal()) : completion.response();
       co_return co_await respond(request, response, began);
     }
-    ++context_.api.metrics().disconnected_clients;
+    context_.api.metrics().client_left();
     log_info("client left before its answer was complete", "id", request.id);
     co_return false;
   }

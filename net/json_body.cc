@@ -1,8 +1,9 @@
 #include "net/json_body.h"
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "net/api_error.h"
-#include "net/utf8.h"
+#include "net/quoted.h"
 
 namespace uhd {
 namespace {

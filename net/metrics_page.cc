@@ -21,40 +21,7 @@ std::string_view name_of(Readiness readiness) {
   return "stalled";
 }
 
-void metric(std::ostream& out, std::string_view name, std::string_view kind, std::string_view help) {
-  out << "# HELP " << name << ' ' << help << "\n# TYPE " << name << ' ' << kind << '\n';
-}
-
-void single(std::ostream& out, std::string_view name, std::string_view kind, std::string_view help,
-            int64_t value) {
-  metric(out, name, kind, help);
-  out << name << ' ' << value << '\n';
-}
-
 }  // namespace
-
-void HttpMetrics::count(const std::string& route, int status) {
-  std::lock_guard lock(mutex_);
-  ++requests_[{route, status}];
-}
-
-std::string HttpMetrics::text(int64_t body_bytes) const {
-  std::ostringstream out;
-  single(out, "uhd_http_connections", "gauge", "Open connections.", connections);
-  single(out, "uhd_http_refused_connections_total", "counter", "Connections over the limit.",
-         refused_connections);
-  single(out, "uhd_http_disconnected_clients_total", "counter",
-         "Clients that left before their answer was complete.", disconnected_clients);
-  single(out, "uhd_http_body_bytes", "gauge",
-         "Bytes held of request bodies, and of images until they are cut.", body_bytes);
-  metric(out, "uhd_http_requests_total", "counter", "Requests answered, by route and status.");
-  std::lock_guard lock(mutex_);
-  for (const auto& [key, count] : requests_) {
-    out << "uhd_http_requests_total{route=\"" << key.first << "\",status=\"" << key.second << "\"} " << count
-        << '\n';
-  }
-  return out.str();
-}
 
 HttpResponse metrics_page(const Engine& engine, const HttpMetrics& http, int64_t body_bytes) {
   return {.body = engine.metrics_text() + http.text(body_bytes),

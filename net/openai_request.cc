@@ -9,7 +9,7 @@
 #include "net/json_fields.h"
 #include "net/messages.h"
 #include "net/openai.h"
-#include "net/utf8.h"
+#include "net/quoted.h"
 
 namespace uhd {
 namespace {

@@ -2,14 +2,17 @@
 #include <boost/json.hpp>
 #include <utility>
 
+#include "base/utf8.h"
 #include "net/openai.h"
 #include "net/sse.h"
-#include "net/utf8.h"
 
 namespace uhd {
 namespace {
 
 namespace json = boost::json;
+
+// JSON holds whole characters only; a token may end within one.
+std::string text_of(std::string_view bytes) { return repair_utf8(bytes, Replacement::per_byte); }
 
 json::value finish_json(FinishReason finish) {
   switch (finish) {
@@ -29,7 +32,7 @@ json::array bytes_json(const std::string& bytes) {
 }
 
 json::object token_json(const std::string& bytes, float logprob) {
-  return {{"token", valid_utf8(bytes)}, {"logprob", logprob}, {"bytes", bytes_json(bytes)}};
+  return {{"token", text_of(bytes)}, {"logprob", logprob}, {"bytes", bytes_json(bytes)}};
 }
 
 json::object chat_logprobs(const std::vector<TokenLogprob>& tokens) {
@@ -43,8 +46,6 @@ json::object chat_logprobs(const std::vector<TokenLogprob>& tokens) {
   }
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
-
-bool begins_character(char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }
 
 // Where the tokens of one event begin, in characters of the answer, of which the event adds [before, after).
 std::vector<size_t> offsets_of(const std::vector<TokenLogprob>& tokens, size_t before, size_t after) {
@@ -62,10 +63,10 @@ std::vector<size_t> offsets_of(const std::vector<TokenLogprob>& tokens, size_t b
 json::object legacy_logprobs(const std::vector<TokenLogprob>& tokens, const std::vector<size_t>& begins) {
   json::array texts, logprobs, tops, offsets;
   for (const TokenLogprob& t : tokens) {
-    texts.emplace_back(valid_utf8(t.bytes));
+    texts.emplace_back(text_of(t.bytes));
     logprobs.emplace_back(t.logprob);
     json::object top;
-    for (const auto& [bytes, logprob] : t.top) top[valid_utf8(bytes)] = logprob;
+    for (const auto& [bytes, logprob] : t.top) top[text_of(bytes)] = logprob;
     tops.push_back(std::move(top));
   }
   for (const size_t offset : begins) offsets.emplace_back(offset);
@@ -142,7 +143,7 @@ std::string ReplyWriter::take(size_t index, TokenEvent&& event) {
                    : ApiError{503, "The request was given up by the server.", "", "cancelled"};
     return stream_ && begun_ ? sse_event(error_json(*failure_)) + std::string(kSseDone) : std::string();
   }
-  event.text = valid_utf8(event.text);
+  event.text = text_of(event.text);
   const size_t before = std::exchange(choice.characters, choice.characters + count_characters(event.text));
   const std::vector<size_t> offsets = offsets_of(event.logprobs, before, choice.characters);
   std::string frames;

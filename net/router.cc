@@ -3,7 +3,7 @@
 #include "base/edit_distance.h"
 #include "base/error.h"
 #include "net/api_error.h"
-#include "net/utf8.h"
+#include "net/quoted.h"
 
 namespace uhd {
 

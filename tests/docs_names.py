@@ -15,7 +15,7 @@ import sys
 QUOTED = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 PATH = re.compile(r"^\.{0,2}/?[\w.*-]+(/[\w.*-]+)*/?$")
 NAME = re.compile(r"^~?[A-Za-z_]\w*(::~?[A-Za-z_]\w*)*(\(\))?$")
-SETTING = re.compile(r"^(model|engine|backend|cluster|encoders|net|image|log)\.[a-z][a-z0-9_]*$")
+SETTING = re.compile(r"^(model|llm|engine|backend|cluster|encoders|net|image|log)\.[a-z][a-z0-9_]*$")
 CODE = {".cc", ".h", ".cu", ".cuh", ".py", ".cmake", ".txt", ".json", ".yaml"}
 FILE = re.compile(r"^[\w-]+\.(cc|h|cu|cuh|py|cmake)$")
 ELSEWHERE = ("build/", "application/", "text/", "image/")  # made by a build; media types

@@ -12,7 +12,7 @@ constexpr Duration kLeaderLimit = std::chrono::minutes(30);
 
 // Encoders of other jobs can come only where one was launched by role, and need a known port.
 bool expects_strangers(const Topology& t, const ClusterOptions& o) {
-  return t.encoder_ranks == 0 && t.encoder_threads == 0 && o.encoders > 0;
+  return t.encoder_ranks == 0 && t.encoder_threads == 0 && o.encoder_count > 0;
 }
 
 std::string secret_for(const Topology& topology, const ClusterOptions& options) {
@@ -80,7 +80,7 @@ ControlHub listen(const ClusterOptions& options, ControlServerOptions server, co
 }  // namespace
 
 bool uses_encoders(const Topology& topology, const ClusterOptions& options) {
-  return options.encoders > 0 || topology.encoder_ranks > 0;
+  return options.encoder_count > 0 || topology.encoder_ranks > 0;
 }
 
 ControlHub open_control_server(World& world, const Topology& topology, const ClusterOptions& options,

@@ -131,7 +131,7 @@ int World::local_rank() const {
 Topology World::agree_topology(const ClusterOptions& options) {
   const auto role = role_request(options);
   if (!state_->all) return make_topology(1, options);
-  LaunchWish mine{static_cast<int32_t>(role), options.tensor_parallel, options.encoders, {}, {}};
+  LaunchWish mine{static_cast<int32_t>(role), options.tensor_parallel, options.encoder_count, {}, {}};
   options.ipc_all_reduce.copy(mine.ipc_all_reduce.data(), mine.ipc_all_reduce.size() - 1);
   options.link.copy(mine.link.data(), mine.link.size() - 1);
   const WaitNotice notice("the other ranks of this job");

@@ -108,7 +108,7 @@ InProcessEngine start_in_process(const EngineOptions& options, const ClusterOpti
                                  std::function<void()> on_lost) {
   check_options(cluster);
   const SharedFiles files = std::make_shared<const ModelFiles>(open_model(options));
-  require(cluster.encoders == 0 || files->config.vision,
+  require(cluster.encoder_count == 0 || files->config.vision,
           "this model has no vision tower: set encoders.count to 0");
   auto groups = make_local_communicators(cluster.tensor_parallel);
   auto plans = make_local_plan_channels(cluster.tensor_parallel);
@@ -123,14 +123,14 @@ InProcessEngine start_in_process(const EngineOptions& options, const ClusterOpti
   }
   parts.plans = std::move(plans[0]);
   LlmRank rank = make_llm_rank(*files, options, cluster, open_device(*files, options), std::move(groups[0]),
-                               cluster.encoders == 0);
+                               cluster.encoder_count == 0);
   for (auto& follower : ranks->followers) follower->wait_started();
   ControlHub hub;
-  if (cluster.encoders > 0) {
+  if (cluster.encoder_count > 0) {
     hub = open_control_server(cluster, encoder_facts(*files, options), rank.device.transport,
                               [mailbox = parts.mailbox] { mailbox->wake(); });
     ranks->encoders = std::make_shared<Encoders>();
-    for (int i = 0; i < cluster.encoders; ++i) {
+    for (int i = 0; i < cluster.encoder_count; ++i) {
       ranks->encoders->add(
           start_encoder(i, files, on_device(options, cluster.tensor_parallel + i), cluster, hub.access));
     }

@@ -12,7 +12,7 @@ namespace uhd {
 
 class World;
 
-// Every rank as threads of this process: cluster.tensor_parallel LLM ranks and cluster.encoders encoder
+// Every rank as threads of this process: cluster.tensor_parallel LLM ranks and cluster.encoder_count encoder
 // ranks. Returns when the model is loaded and the ranks have answered a step; what cannot start is an Error.
 // The destructor ends running requests (cancelled) and joins every thread.
 std::unique_ptr<Engine> make_engine(const EngineOptions& options, const ClusterOptions& cluster);

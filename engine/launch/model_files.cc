@@ -50,10 +50,10 @@ std::string identity_of(const Facts& facts) {
 }  // namespace
 
 ModelFiles open_model(const EngineOptions& options) {
-  require(!options.model.empty(), "no model is given: set model.path to a checkpoint directory");
-  ModelConfig config = read_model_config(options.model, options.vision_tower);
+  require(!options.model_path.empty(), "no model is given: set model.path to a checkpoint directory");
+  ModelConfig config = read_model_config(options.model_path, options.vision_tower);
   override_slicing(config.slicing, options.image);
-  ModelFiles files{.config = std::move(config), .checkpoint = Checkpoint(options.model)};
+  ModelFiles files{.config = std::move(config), .checkpoint = Checkpoint(options.model_path)};
   if (files.config.vision && !files.config.vision_directory.empty() &&
       files.config.vision_directory != files.config.directory) {
     files.tower.emplace(files.config.vision_directory);

@@ -19,20 +19,6 @@ namespace uhd {
 
 namespace {
 
-std::string family_name(Family family) {
-  switch (family) {
-    case Family::llava_uhd_v1:
-      return "llava-uhd-v1";
-    case Family::llava_15:
-      return "llava-1.5";
-    case Family::minicpmv_26:
-      return "minicpm-v-2.6";
-    case Family::text:
-      break;
-  }
-  return "text";
-}
-
 int64_t pages_of_context(int context, int page_size) { return (context + page_size - 1) / page_size; }
 
 int64_t bytes_of_page(const ModelFiles& files, const EngineOptions& options, const LanguageShard& shard) {
@@ -71,7 +57,7 @@ std::unique_ptr<RowBuffers> make_row_buffers(const ModelFiles& files, const Engi
                                size_of(backend.activation_dtype()));
   if (encodes) {
     // Without queries a slice has at most a row a patch.
-    const int64_t patches = std::max<int64_t>(options.encode.batch_patches, sizes.most_rows);
+    const int64_t patches = std::max<int64_t>(options.encoders.batch_patches, sizes.most_rows);
     sizes.batch_rows = int64_t{sizes.buffers} * sizes.most_rows;
     if (files.config.projector.queries == 0) sizes.batch_rows = std::min(sizes.batch_rows, patches);
   }
@@ -208,13 +194,13 @@ void follow_leader(LlmRank& rank, PlanChannel& plans, const EngineOptions& optio
 SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
   EncoderLimits limits;
   const int64_t queries = int64_t{limits.max_slices} * files.config.projector.queries;
-  limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);
+  limits.max_patches = std::max(options.encoders.batch_patches, options.image.limits.max_piece_patches);
   backend.expect_rows(std::max(limits.max_patches + limits.max_slices, queries));  // a class token each
   auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
                                                  backend, tower_format(files, options, backend), limits);
   SliceEncoder slices;
   slices.encode = [encoder, &backend](std::span<const Slice* const> batch, Tensor rows) {
-    const Range range(backend, "uhd_encode");
+    const ProfilerRange range(backend, "uhd_encode");
     std::vector<SliceView> views;
     for (const Slice* slice : batch) views.push_back({slice->width, slice->height, slice->pixels});
     encoder->encode(rows, views);
@@ -233,13 +219,13 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.config = config;
   parts.identity = files->identity;
   parts.sizes = rank.worker->sizes();
-  parts.info = {options.model_name.empty() ? config.name : options.model_name, family_name(config.family),
+  parts.info = {options.model_name.empty() ? config.name : options.model_name, name_of(config.family),
                 config.vision.has_value(), parts.sizes.step.max_context, config.language.vocabulary};
-  parts.tokenizer = load_tokenizer(options.model);
-  add_end_tokens(options.model, *parts.tokenizer, parts.config.language);
+  parts.tokenizer = load_tokenizer(options.model_path);
+  add_end_tokens(options.model_path, *parts.tokenizer, parts.config.language);
   warn_of_tokens_beyond(*parts.tokenizer, parts.config.language);
   parts.intake =
-      std::make_unique<Intake>(config, parts.tokenizer, load_chat_template(options.model), options.image,
+      std::make_unique<Intake>(config, parts.tokenizer, load_chat_template(options.model_path), options.image,
                                IntakeLimits{parts.sizes.step.max_context, parts.sizes.visual_rows});
   parts.info.max_text_bytes = parts.intake->max_text_bytes();
   parts.metrics = std::make_unique<Metrics>(parts.info.id);
@@ -252,14 +238,14 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.buffers = std::move(rank.buffers);
   if (parts.server != nullptr) {
     EncoderPoolLimits limits;
-    limits.retries = options.encode.retries;
-    limits.no_encoder_wait = from_seconds(options.encode.no_encoder_wait_s);
+    limits.retries = options.encoders.retries;
+    limits.no_encoder_wait = from_seconds(options.encoders.wait_s);
     limits.liveness.lost_after = from_seconds(cluster.lost_after_s);
     limits.liveness.job_deadline = from_seconds(cluster.job_deadline_s);
     parts.encoders = std::make_unique<RemoteEncoders>(*parts.server, *parts.buffers, limits, *parts.metrics);
   } else {
     parts.encoders = std::make_unique<LocalEncoders>(std::move(rank.encode), *parts.buffers,
-                                                     options.encode.batch_patches, config.slicing.patch);
+                                                     options.encoders.batch_patches, config.slicing.patch);
   }
   parts.visual = std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.metrics);
 }
@@ -297,7 +283,7 @@ void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend&
   const Parts parts = build(backend, memory);
   memory.tell("an encoder");
   EncoderWorker worker(leader, parts.slices.encode, parts.slices.rows_of, *parts.buffers,
-                       {options.encode.batch_patches, files.config.slicing.patch});
+                       {options.encoders.batch_patches, files.config.slicing.patch});
   worker.run(ended);
 }
 

@@ -206,9 +206,9 @@ bool LeaderLoop::plan(PlannedStep& step) {
   step.batch = scheduler_.next(now);
   note_schedule(step.batch, now);
   if (parts_.visual != nullptr && parts_.visual->has_placements()) {
-    step.pieces = parts_.visual->take_placements(step.plan.placements);
+    step.arrived = parts_.visual->take_placements(step.plan.placements);
   }
-  if (step.batch.items.empty() && step.pieces.empty()) return false;
+  if (step.batch.items.empty() && step.arrived.empty()) return false;
   plan_tokens(step);
   if (!step.batch.items.empty()) scheduler_.launched(step.batch);
   return true;
@@ -241,7 +241,7 @@ void LeaderLoop::plan_tokens(PlannedStep& step) {
     plan.choice = std::max(plan.choice, step.rows.back().choice());
   }
   drop_rows_of_ended(step);
-  if (plan.choice != Choice::drawn) return;
+  if (plan.choice != TokenChoice::drawn) return;
   for (const SampleRow& row : step.rows) append_draw(row.draw(), plan.input.draws);
 }
 
@@ -262,7 +262,7 @@ SampleRow LeaderLoop::sample_row(const Sequence& sequence) {
   if (place.request == nullptr) return row;
   table_.guarded(place.request->id(), [&] {
     SampleRow own = place.request->sample_row(place.answer, sequence);
-    if (own.choice() == Choice::drawn) own.draw();
+    if (own.choice() == TokenChoice::drawn) own.draw();
     row = own;
   });
   return row;

@@ -17,10 +17,10 @@ PlannedStep StepPipeline::blank() {
   PlannedStep step = std::move(spare_.back());
   spare_.pop_back();
   step.plan.placements.clear();
-  step.plan.choice = Choice::greedy;
+  step.plan.choice = TokenChoice::greedy;
   step.batch = {};
   step.rows.clear();
-  step.pieces.clear();
+  step.arrived.clear();
   step.decoding = 0;
   return step;
 }
@@ -35,7 +35,7 @@ void StepPipeline::launch(PlannedStep step) {
   watchdog_.started(launched.plan.number);
   table_.away([&] {
     send(launched.plan);
-    worker_.launch(launched.plan, launched.pieces);
+    worker_.launch(launched.plan, launched.arrived);
   });
 }
 

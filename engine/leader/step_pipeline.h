@@ -19,7 +19,7 @@ struct PlannedStep {
   StepPlan plan;
   Batch batch;
   std::vector<SampleRow> rows;  // how the host draws each token, where the plan leaves it to the host
-  std::vector<Tensor> pieces;   // the visual rows that the plan places
+  std::vector<Tensor> arrived;  // the visual rows that the plan places
   int decoding = 0;             // sequences of the batch that decode
   TimePoint launched;
 };

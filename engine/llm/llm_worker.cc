@@ -44,17 +44,17 @@ void LlmWorker::take_pages(int pages) {
   graphs_.emplace(backend_, group_, step, pages);
 }
 
-void LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> pieces) {
-  const Range range(backend_, "uhd_step");
+void LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> arrived) {
+  const ProfilerRange range(backend_, "uhd_step");
   check(!sampler_.holds_logits(), "a step is launched before the tokens of the last were drawn");
   step_.reset();
-  place(plan, pieces);
+  place(plan, arrived);
   if (!plan.input.ids.empty()) compute(plan);
   launched_.push_back({plan.number, !plan.input.sample_at.empty()});
 }
 
 void LlmWorker::compute(const StepPlan& plan) {
-  const Range range(backend_, "uhd_step.compute");
+  const ProfilerRange range(backend_, "uhd_step.compute");
   step_.emplace(workspace_);
   const ForwardInput* decoding = graphs_->padded(plan.input);
   const ForwardInput& input = decoding != nullptr ? *decoding : plan.input;
@@ -62,7 +62,7 @@ void LlmWorker::compute(const StepPlan& plan) {
   const auto samples = static_cast<int64_t>(plan.input.sample_at.size());
   Tensor logits;
   if (samples > 0) logits = workspace_.take(DType::f32, {inputs.sample_at.rows(), llama_->shard().ids});
-  const bool chooses = plan.choice != Choice::by_host && samples > 0;
+  const bool chooses = plan.choice != TokenChoice::by_host && samples > 0;
   const auto queue = [&] {
     llama_->compute(logits, inputs, *cache_, workspace_);
     if (chooses) sampler_.choose(logits, inputs.draws, workspace_);
@@ -80,7 +80,7 @@ void LlmWorker::compute(const StepPlan& plan) {
 }
 
 std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
-  const Range range(backend_, "uhd_step.wait");
+  const ProfilerRange range(backend_, "uhd_step.wait");
   check(!launched_.empty(), "no step is under way");
   const bool samples = launched_.front().samples;
   launched_.pop_front();
@@ -107,11 +107,11 @@ std::vector<StepPlan> LlmWorker::first_steps() const {
     plans.emplace_back().input = prompt_input(tokens, 0, false, limits, page);
   }
   for (const int size : DecodeGraphs::batch_sizes(limits.max_sequences)) {
-    for (const Choice choice : {Choice::greedy, Choice::drawn, Choice::by_host}) {
+    for (const TokenChoice choice : {TokenChoice::greedy, TokenChoice::drawn, TokenChoice::by_host}) {
       StepPlan& plan = plans.emplace_back();
       plan.choice = choice;
       plan.input = decode_input(size, page, limits.page_size);
-      if (choice == Choice::drawn) plan.input.draws.assign(static_cast<size_t>(size * kDrawWords), 0);
+      if (choice == TokenChoice::drawn) plan.input.draws.assign(static_cast<size_t>(size * kDrawWords), 0);
     }
   }
   return plans;
@@ -127,10 +127,10 @@ void LlmWorker::warm_up(Watchdog& watchdog) {
   for (const StepPlan& plan : first_steps()) {
     watchdog.started(plan.number);
     // The rows of the store stand for a slice's: they go where they are.
-    std::vector<Tensor> pieces;
+    std::vector<Tensor> arrived;
     if (group_.rank() == 0 && !plan.placements.empty())
-      pieces.push_back(store_.rows().slice_rows(0, static_cast<int64_t>(plan.placements[0].rows.size())));
-    launch(plan, pieces);
+      arrived.push_back(store_.rows().slice_rows(0, static_cast<int64_t>(plan.placements[0].rows.size())));
+    launch(plan, arrived);
     finish(std::span(rows).first(plan.input.sample_at.size()));
     watchdog.finished();
   }
@@ -152,7 +152,7 @@ void LlmWorker::settle() noexcept {
 
 // Tokens that the host draws must be known before anything else is queued.
 bool LlmWorker::may_stay_under_way(const StepPlan& plan) const {
-  return overlap_ && plan.choice != Choice::by_host && !plan.input.sample_at.empty();
+  return overlap_ && plan.choice != TokenChoice::by_host && !plan.input.sample_at.empty();
 }
 
 // A rank that is gone may be told of by nothing but time: while a step is under way by the watchdog's, else
@@ -189,18 +189,18 @@ void LlmWorker::finish_watched(Watchdog& watchdog) {
   if (!launched_.empty()) watchdog.started(launched_.front().number);
 }
 
-void LlmWorker::place(const StepPlan& plan, std::span<const Tensor> pieces) {
+void LlmWorker::place(const StepPlan& plan, std::span<const Tensor> arrived) {
   const bool leader = group_.rank() == 0;
-  check(!leader || pieces.size() == plan.placements.size(), "a plan places ", plan.placements.size(),
-        " slices, ", pieces.size(), " are here");
+  check(!leader || arrived.size() == plan.placements.size(), "a plan places ", plan.placements.size(),
+        " slices, ", arrived.size(), " are here");
   if (plan.placements.empty()) return;
-  const Range range(backend_, "uhd_step.place");
+  const ProfilerRange range(backend_, "uhd_step.place");
   for (size_t i = 0; i < plan.placements.size(); ++i) {
     const std::vector<int32_t>& rows = plan.placements[i].rows;
     const Shape shape{static_cast<int64_t>(rows.size()), hidden_};
-    const Tensor piece = leader ? pieces[i] : incoming_.as(backend_.activation_dtype(), shape);
-    if (group_.size() > 1) group_.broadcast(piece, 0);
-    store_.place(piece, rows, workspace_);
+    const Tensor values = leader ? arrived[i] : incoming_.as(backend_.activation_dtype(), shape);
+    if (group_.size() > 1) group_.broadcast(values, 0);
+    store_.place(values, rows, workspace_);
   }
 }
 

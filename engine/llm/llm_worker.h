@@ -46,9 +46,9 @@ class LlmWorker {
   // is told in the log. Collective over the group. Nothing on the host.
   void warm_up(Watchdog& watchdog);
 
-  // Queues a step on the device and waits for nothing. Leader: `pieces` are the rows to place, in the order
+  // Queues a step on the device and waits for nothing. Leader: `arrived` are the rows to place, in the order
   // of plan.placements; other ranks pass none.
-  void launch(const StepPlan& plan, std::span<const Tensor> pieces);
+  void launch(const StepPlan& plan, std::span<const Tensor> arrived);
   // The tokens of the oldest step that was launched and not finished, one per sampling sequence. Leader:
   // `rows` say how the host draws them, where the plan leaves it to the host; other ranks pass nothing and
   // use nothing.
@@ -65,7 +65,7 @@ class LlmWorker {
   void follow(PlanChannel& plans, Watchdog& watchdog, Duration silence);
 
  private:
-  void place(const StepPlan& plan, std::span<const Tensor> pieces);
+  void place(const StepPlan& plan, std::span<const Tensor> arrived);
   void compute(const StepPlan& plan);
   std::vector<StepPlan> first_steps() const;
   void finish_watched(Watchdog& watchdog);

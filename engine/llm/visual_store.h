@@ -16,8 +16,8 @@ class VisualStore {
 
   // [rows, width]; empty without rows.
   Tensor rows() const { return rows_; }
-  // Row i of `piece` [n, width] goes to row at[i].
-  void place(Tensor piece, std::span<const int32_t> at, Workspace& workspace);
+  // Row i of `values` [n, width] goes to row at[i].
+  void place(Tensor values, std::span<const int32_t> at, Workspace& workspace);
 
  private:
   Backend& backend_;

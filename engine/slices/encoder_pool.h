@@ -96,7 +96,6 @@ class EncoderPool {
 
   size_t encoders() const { return encoders_.size(); }
   size_t queued() const { return queue_.size(); }
-  size_t in_flight() const { return flights_.size(); }
   int64_t retries() const { return retries_; }
 
  private:

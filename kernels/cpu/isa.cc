@@ -26,7 +26,8 @@ const Table& choose_table(const std::string& isa) {
     if (isa == t->name) return *t;
     names += (names.empty() ? "" : ", ") + std::string(t->name);
   }
-  throw Error(message("instruction set '", isa, "' is not available here; there is: auto, ", names));
+  throw Error(
+      message("backend.isa is '", isa, "', which this machine does not have; it can be: auto, ", names));
 }
 
 }  // namespace uhd::cpu

@@ -8,7 +8,6 @@
 namespace uhd::cuda {
 
 constexpr int kRowWarps = 4;  // of a block; each works alone
-constexpr int kLargestRowHead = 512;
 
 constexpr size_t row_shared_bytes(int64_t d) {
   return kRowWarps * (2 * static_cast<size_t>(d) + kWarp) * sizeof(float);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/bytes_text.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/pack.h"
@@ -87,7 +88,7 @@ std::string Backend::description() const {
   check_cuda(cudaGetDeviceProperties(&properties, device_), "asking for the device's properties");
   return message(
       "cuda ", device_, " (", properties.name, ", sm_", properties.major, properties.minor, ", ",
-      mebibytes(properties.totalGlobalMem), "), ", name_of(activations_), " activations",
+      bytes_text(properties.totalGlobalMem), "), ", name_of(activations_), " activations",
       quantize_activations_ ? ", codes in products of more than " + std::to_string(kFewRows) + " rows" : "");
 }
 
@@ -214,7 +215,7 @@ Weight Backend::pack_quantized(Tensor host, WeightFormat format, Tensor whole) {
           "model.quantize_activations with model.quantize=fp8 needs a device of sm_", kLeastForFp8,
           " or later, and device ", device_, " is sm_", architecture_of(device_),
           ": take int8, or leave it out");
-  const int64_t row_bytes = pieces_of(w.k, format) * kPieceBytes;
+  const int64_t row_bytes = packets_of(w.k, format) * kPacketBytes;
   w.data = allocate(packed_bytes(w.n, w.k, format).data);
   const std::vector<std::byte> scales =
       pack_codes(host, whole, format, [&](int64_t first, std::span<const std::byte> rows) {

@@ -13,7 +13,4 @@ inline void check_cuda(cudaError_t status, const char* doing) {
         message("CUDA: ", doing, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
 }
 
-// For messages.
-inline std::string mebibytes(size_t bytes) { return message((bytes + (1 << 19)) >> 20, " MiB"); }
-
 }  // namespace uhd::cuda

@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include "base/bytes_text.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/check.h"
 
@@ -18,8 +19,8 @@ DeviceMemory take_device_memory(size_t bytes, const char* use) {
     size_t left = 0, total = 0;
     check_cuda(cudaGetDevice(&device), "asking for the device");
     check_cuda(cudaMemGetInfo(&left, &total), "asking for the memory left");
-    throw OutOfMemory(message("device ", device, " is out of memory: ", mebibytes(bytes), " wanted for ", use,
-                              ", ", mebibytes(left), " of ", mebibytes(total), " free"));
+    throw OutOfMemory(message("device ", device, " is out of memory: ", bytes_text(bytes), " wanted for ",
+                              use, ", ", bytes_text(left), " of ", bytes_text(total), " free"));
   }
   check_cuda(status, "allocating memory");
   return DeviceMemory(memory);

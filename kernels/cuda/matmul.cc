@@ -54,13 +54,13 @@ void Matmul::prepare(Tensor out, Tensor x, const Weight& w, const MatmulOptions&
 void Matmul::quantized_product(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
   if (out.rows() <= kFewRows) {
     const bool add = options.epilogue == Epilogue::add;
-    few_rows_matmul(stream_, out, in_pieces(x, w.format), w, options.bias, add);
+    few_rows_matmul(stream_, out, in_packets(x, w.format), w, options.bias, add);
     if (options.epilogue != Epilogue::none && !add) apply_epilogue(stream_, out, out, options.epilogue);
     return;
   }
   if (quantize_activations_ && w.format != WeightFormat::int4) return product_of_codes(out, x, w, options);
   if (x.dtype() != DType::bf16) x = converted(x, DType::bf16, activations_);
-  const int64_t stride = pieces_of(w.k, w.format) * codes_of_piece(w.format);
+  const int64_t stride = packets_of(w.k, w.format) * codes_of_packet(w.format);
   const int64_t row_bytes = stride * static_cast<int64_t>(sizeof(bf16));
   const int64_t most = outputs_at_once(w.n, row_bytes, part_bytes_);
   void* expanded = take(expanded_, static_cast<size_t>(most * row_bytes));
@@ -76,7 +76,7 @@ void Matmul::quantized_product(Tensor out, Tensor x, const Weight& w, const Matm
 void Matmul::product_of_codes(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options) {
   const bool whole = w.format == WeightFormat::int8;
   check(!whole || w.k <= kMostInt8Inputs, "a sum of ", w.k, " products of int8 may leave 32 bits");
-  const int64_t rows = whole_units(x.rows()), columns = pieces_of(w.k, w.format) * codes_of_piece(w.format);
+  const int64_t rows = whole_units(x.rows()), columns = packets_of(w.k, w.format) * codes_of_packet(w.format);
   // Scratch memory in powers of two: what a growing number of rows leaves behind stays below what is in use.
   const auto code_bytes = static_cast<size_t>(rows * columns);
   auto* const codes_at = static_cast<std::byte*>(
@@ -102,10 +102,10 @@ void Matmul::product_of_codes(Tensor out, Tensor x, const Weight& w, const Matmu
   if (options.epilogue != Epilogue::none && !add) apply_epilogue(stream_, out, out, options.epilogue);
 }
 
-Tensor Matmul::in_pieces(Tensor x, WeightFormat format) {
+Tensor Matmul::in_packets(Tensor x, WeightFormat format) {
   const int64_t rows = x.rows(), k = x.dim(1);
-  const int64_t columns = pieces_of(k, format) * codes_of_piece(format);
-  const bool aligned = alignment_of(x.raw()) >= kPieceBytes && (rows == 1 || x.row_stride() % 8 == 0);
+  const int64_t columns = packets_of(k, format) * codes_of_packet(format);
+  const bool aligned = alignment_of(x.raw()) >= kPacketBytes && (rows == 1 || x.row_stride() % 8 == 0);
   if (x.dtype() == DType::bf16 && columns == k && aligned) return x;
   const size_t bytes = static_cast<size_t>(rows * columns) * sizeof(bf16);
   const Tensor padded(take(activations_, bytes), DType::bf16, {rows, columns});

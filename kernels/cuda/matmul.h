@@ -82,7 +82,7 @@ class Matmul {
                 bool gelu_tanh);
   Tensor converted(Tensor x, DType dtype, Scratch& scratch);
   // x as few_rows_matmul reads it.
-  Tensor in_pieces(Tensor x, WeightFormat format);
+  Tensor in_packets(Tensor x, WeightFormat format);
   void* take(Scratch& scratch, size_t bytes);
 
   cudaStream_t stream_;

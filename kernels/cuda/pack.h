@@ -20,9 +20,9 @@ constexpr PackedBytes packed_bytes(int64_t n, int64_t k, WeightFormat format) {
     const int64_t element = format == WeightFormat::bf16 ? 2 : 4;
     return {static_cast<size_t>(n * weight_stride(k, format) * element), 0};
   }
-  const int64_t pieces = pieces_of(k, format);
-  const int64_t scales = format == WeightFormat::int4 ? n * pieces * 2 : n * 4;
-  return {static_cast<size_t>(rows_held(n, format) * pieces * kPieceBytes), static_cast<size_t>(scales)};
+  const int64_t packets = packets_of(k, format);
+  const int64_t scales = format == WeightFormat::int4 ? n * packets * 2 : n * 4;
+  return {static_cast<size_t>(rows_held(n, format) * packets * kPacketBytes), static_cast<size_t>(scales)};
 }
 
 // Writes the matrix into memory that it is lent, in order, rows of `stride` elements each, zero past K.
@@ -72,7 +72,7 @@ inline void place_codes(std::span<const uint8_t> codes, WeightFormat format, std
     std::copy_n(reinterpret_cast<const std::byte*>(codes.data()), codes.size(), row);
     return;
   }
-  std::fill_n(row, groups_of(static_cast<int64_t>(codes.size())) * kPieceBytes, std::byte{0x88});
+  std::fill_n(row, groups_of(static_cast<int64_t>(codes.size())) * kPacketBytes, std::byte{0x88});
   for (size_t i = 0; i < codes.size(); ++i) {
     const size_t word = i / 8, bit = i % 8 / 2 * 4 + i % 2 * 16;
     const auto nibble = static_cast<uint8_t>((codes[i] ^ 8) & 15);  // code + 8: what was there is 8
@@ -87,7 +87,7 @@ inline void place_codes(std::span<const uint8_t> codes, WeightFormat format, std
 template <class Take>
 std::vector<std::byte> pack_codes(Tensor host, Tensor whole, WeightFormat format, const Take& take) {
   constexpr int64_t kBatchBytes = int64_t{1} << 20;
-  const int64_t n = host.dim(0), row_bytes = pieces_of(host.dim(1), format) * kPieceBytes;
+  const int64_t n = host.dim(0), row_bytes = packets_of(host.dim(1), format) * kPacketBytes;
   const int64_t batch = std::clamp<int64_t>(kBatchBytes / row_bytes, 1, n);
   RowQuantizer quantizer(host, whole, format);
   std::vector<std::byte> rows(static_cast<size_t>(batch * row_bytes)), scales;

@@ -49,10 +49,10 @@ ProductScratch scratch_of(int64_t n, int64_t k, WeightFormat format, int64_t row
     add_plain(scratch, n, k, format, rows, activations);
     return scratch;
   }
-  const int64_t columns = pieces_of(k, format) * codes_of_piece(format);
-  const int64_t in_pieces = std::min(rows, kFewRows) * columns;
+  const int64_t columns = packets_of(k, format) * codes_of_packet(format);
+  const int64_t in_packets = std::min(rows, kFewRows) * columns;
   const int64_t converted = activations == DType::bf16 ? 0 : rows * k;
-  of(scratch, ScratchUse::activations) = bytes_of(std::max(in_pieces, converted), sizeof(bf16));
+  of(scratch, ScratchUse::activations) = bytes_of(std::max(in_packets, converted), sizeof(bf16));
   if (rows <= kFewRows) return scratch;
   if (quantize_activations && format != WeightFormat::int4) {
     add_codes(scratch, n, columns, rows);

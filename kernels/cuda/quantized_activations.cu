@@ -9,7 +9,7 @@ namespace uhd::cuda {
 namespace {
 
 constexpr float kLeast = 1e-30f;  // kernels/quantize.cc
-constexpr int kCodes = 16;        // of a piece
+constexpr int kCodes = 16;        // of a packet
 
 struct E4m3 {
   static constexpr float kMost = 448.0f;
@@ -27,13 +27,13 @@ struct Int8 {
 
 // Columns [first, first + 16) of a row, zeros from `columns` on.
 template <bool Wide, class T>
-__device__ void load_piece(float (&to)[kCodes], const T* row, int first, int columns) {
+__device__ void load_packet(float (&to)[kCodes], const T* row, int first, int columns) {
   if (Wide && first + kCodes <= columns) return load_floats(to, row + first);
 #pragma unroll
   for (int i = 0; i < kCodes; ++i) to[i] = first + i < columns ? to_float(row[first + i]) : 0.0f;
 }
 
-// One block a row of codes, one piece of them a thread at a time; the row of x is read twice, the second time
+// One block a row of codes, one packet of them a thread at a time; the row of x is read twice, the second time
 // from the caches.
 template <class Code, class T, bool Wide>
 __global__ void quantize_each_row(RowsOf<unsigned char> code_rows, float* __restrict__ scales,
@@ -46,7 +46,7 @@ __global__ void quantize_each_row(RowsOf<unsigned char> code_rows, float* __rest
   // Magnitudes are ordered as their bits are, and what is not finite is above them all.
   uint32_t bits = 0;
   for (int first = static_cast<int>(threadIdx.x) * kCodes; first < columns; first += step) {
-    load_piece<Wide>(v, x, first, columns);
+    load_packet<Wide>(v, x, first, columns);
 #pragma unroll
     for (int i = 0; i < kCodes; ++i) {
       const uint32_t magnitude = bits_as<uint32_t>(v[i]) & 0x7fffffffu;
@@ -61,11 +61,11 @@ __global__ void quantize_each_row(RowsOf<unsigned char> code_rows, float* __rest
   if (threadIdx.x == 0) scales[row] = finite ? scale : NAN;
   unsigned char* codes = code_rows[row];
   for (int first = static_cast<int>(threadIdx.x) * kCodes; first < code_rows.stride; first += step) {
-    load_piece<Wide>(v, x, first, encoded ? columns : 0);
-    Packed<unsigned char, kCodes> piece;
+    load_packet<Wide>(v, x, first, encoded ? columns : 0);
+    Packed<unsigned char, kCodes> packet;
 #pragma unroll
-    for (int i = 0; i < kCodes; ++i) piece.values[i] = Code::encode(v[i] * inverse);
-    store_aligned(codes + first, piece);
+    for (int i = 0; i < kCodes; ++i) packet.values[i] = Code::encode(v[i] * inverse);
+    store_aligned(codes + first, packet);
   }
 }
 

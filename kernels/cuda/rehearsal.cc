@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/bytes_text.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/pack.h"
 
@@ -16,8 +17,8 @@ Rehearsal::Rehearsal(std::string description, DType activations, bool quantize_a
 DeviceBuffer Rehearsal::allocate(size_t bytes) {
   void* const part = arena_.take(bytes);
   if (part == nullptr)
-    throw OutOfMemory(message("the device would be out of memory: ", mebibytes(bytes), " wanted, ",
-                              mebibytes(free_memory()), " of the ", mebibytes(arena_.bytes()),
+    throw OutOfMemory(message("the device would be out of memory: ", bytes_text(bytes), " wanted, ",
+                              bytes_text(free_memory()), " of the ", bytes_text(arena_.bytes()),
                               " that were free left"));
   allocated_ += bytes;
   return DeviceBuffer(*this, part, bytes);

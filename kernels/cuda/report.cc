@@ -2,6 +2,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 
+#include "base/bytes_text.h"
 #include "kernels/cuda/check.h"
 #include "kernels/plugin.h"
 
@@ -36,7 +37,7 @@ std::vector<std::pair<std::string, std::string>> report() {
     check_cuda(cudaGetDeviceProperties(&p, i), "asking for a device's properties");
     rows.emplace_back(message("device ", i),
                       message(p.name, ", sm_", p.major, p.minor, ", ", p.multiProcessorCount,
-                              " multiprocessors, ", p.totalGlobalMem >> 20, " MiB", peers_of(i, count)));
+                              " multiprocessors, ", bytes_text(p.totalGlobalMem), peers_of(i, count)));
   }
   return rows;
 }

@@ -116,12 +116,12 @@ void append_draw(const Draw& draw, std::vector<int32_t>& words) {
   std::memcpy(words.data() + first, &draw, sizeof(draw));
 }
 
-Choice SampleRow::choice() const {
+TokenChoice SampleRow::choice() const {
   const bool as_they_are = rule.logprobs < 0 && rule.repetition_penalty == 1.0f &&
                            rule.presence_penalty == 0.0f && rule.frequency_penalty == 0.0f &&
                            (logit_bias == nullptr || logit_bias->empty()) && banned.empty();
-  if (!as_they_are) return Choice::by_host;
-  return rule.temperature > 0.0f ? Choice::drawn : Choice::greedy;
+  if (!as_they_are) return TokenChoice::by_host;
+  return rule.temperature > 0.0f ? TokenChoice::drawn : TokenChoice::greedy;
 }
 
 Draw SampleRow::draw() const {

@@ -111,16 +111,16 @@ std::vector<SampledToken> Sampler::by_host(Tensor logits, std::span<const Sample
   return tokens;
 }
 
-std::vector<SampledToken> Sampler::sample(Tensor logits, Choice choice, std::span<const SampleRow> rows,
+std::vector<SampledToken> Sampler::sample(Tensor logits, TokenChoice choice, std::span<const SampleRow> rows,
                                           Workspace& workspace) {
   if (logits.rows() == 0) return {};
   const Workspace::Scope scope(workspace);
-  if (choice == Choice::by_host) {
+  if (choice == TokenChoice::by_host) {
     fetch_logits(logits, workspace);
     return take(rows);
   }
   Tensor draws;
-  if (choice == Choice::drawn) {
+  if (choice == TokenChoice::drawn) {
     std::vector<int32_t> words;
     for (const SampleRow& row : rows) append_draw(row.draw(), words);
     draws = workspace.put(words).reshaped({logits.rows(), kDrawWords});

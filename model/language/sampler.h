@@ -20,7 +20,7 @@ namespace uhd {
 
 // Where tokens are chosen: as the largest logits of the shards; drawn by the backend (kernels/draw.h); by the
 // host, from rows of logits. A step takes the last of those that its rows need.
-enum class Choice : uint8_t { greedy, drawn, by_host };
+enum class TokenChoice : uint8_t { greedy, drawn, by_host };
 
 // How the next token of one sequence is chosen. Spans and pointers are borrowed for the call.
 struct SampleRow {
@@ -33,7 +33,7 @@ struct SampleRow {
   std::span<const int32_t> output;
 
   // The host's are those with penalties, biases, banned tokens or log-probabilities.
-  Choice choice() const;
+  TokenChoice choice() const;
   // Of temperature, top-k, top-p, min-p, seed and step.
   Draw draw() const;
 };
@@ -78,7 +78,7 @@ class Sampler {
   std::vector<SampledToken> take(std::span<const SampleRow> rows);
 
   // All at once. Greedy: `rows` are not read; drawn: on every rank.
-  std::vector<SampledToken> sample(Tensor logits, Choice choice, std::span<const SampleRow> rows,
+  std::vector<SampledToken> sample(Tensor logits, TokenChoice choice, std::span<const SampleRow> rows,
                                    Workspace& workspace);
 
  private:

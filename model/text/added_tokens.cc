@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "model/json_file.h"
 #include "model/text/unicode.h"
-#include "model/text/utf8.h"
 
 namespace uhd {
 namespace {
@@ -13,7 +13,7 @@ namespace {
 size_t previous_character(std::string_view text, size_t at) {
   do {
     --at;
-  } while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80);
+  } while (at > 0 && !begins_character(text[at]));
   return at;
 }
 

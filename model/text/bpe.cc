@@ -5,9 +5,9 @@
 #include <queue>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "model/json_file.h"
 #include "model/text/pre_tokenizer.h"
-#include "model/text/utf8.h"
 
 namespace uhd {
 namespace {

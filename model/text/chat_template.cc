@@ -7,10 +7,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
+#include "base/utf8.h"
 #include "model/json_file.h"
 #include "model/text/jinja/template.h"
 #include "model/text/jinja/text.h"
-#include "model/text/utf8.h"
 
 namespace uhd {
 namespace {
@@ -96,7 +96,7 @@ size_t role_of(const ChatTurn& turn, size_t place) {
 bool is_visible(std::string_view text, size_t at) {
   const auto byte = static_cast<unsigned char>(text[at]);
   if (byte < 0x80) return !jinja::is_blank(byte);
-  if ((byte & 0xc0) == 0x80) return false;
+  if (!begins_character(text[at])) return false;
   return utf8_length(text, at) == 0 || !jinja::is_blank(utf8_at(text, at).value);
 }
 // How many characters are no blanks. Changes of case keep their number or raise it.

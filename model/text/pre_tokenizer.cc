@@ -5,10 +5,10 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "model/json_file.h"
 #include "model/text/regex.h"
 #include "model/text/unicode.h"
-#include "model/text/utf8.h"
 
 namespace uhd {
 namespace {

@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace uhd {
 
@@ -59,7 +60,7 @@ std::vector<TextRange> Regex::find_all(std::string_view text) const {
       at = range[1];
     } else {
       at = std::max<size_t>(at, range[1]) + 1;
-      while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) ++at;
+      while (at < text.size() && !begins_character(text[at])) ++at;
     }
   }
   return found;

@@ -9,10 +9,10 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/utf8.h"
 #include "model/json_file.h"
 #include "model/text/added_tokens.h"
 #include "model/text/sentencepiece_model.h"
-#include "model/text/utf8.h"
 
 namespace uhd {
 namespace {
@@ -81,7 +81,8 @@ class SentencePieceTokenizer final : public Tokenizer {
     std::vector<int32_t> ids;
     if (add_special) ids = prefix_;
     std::string repaired;
-    const std::string_view text = is_utf8(given) ? given : std::string_view(repaired = repair_utf8(given));
+    const std::string_view text =
+        is_utf8(given) ? given : std::string_view(repaired = repair_utf8(given, Replacement::per_subpart));
     bool first = true;
     if (!text.empty()) {
       for (const TextPiece& piece : finder_.split(text, literal)) {

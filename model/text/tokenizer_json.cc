@@ -5,13 +5,13 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/utf8.h"
 #include "model/json_file.h"
 #include "model/text/added_tokens.h"
 #include "model/text/bpe.h"
 #include "model/text/normalizer.h"
 #include "model/text/pre_tokenizer.h"
 #include "model/text/token_decoder.h"
-#include "model/text/utf8.h"
 
 namespace uhd {
 namespace {
@@ -54,7 +54,8 @@ class JsonTokenizer final : public Tokenizer {
     std::vector<int32_t> ids;
     if (add_special) ids = affixes_.prefix;
     std::string repaired;
-    const std::string_view text = is_utf8(given) ? given : std::string_view(repaired = repair_utf8(given));
+    const std::string_view text =
+        is_utf8(given) ? given : std::string_view(repaired = repair_utf8(given, Replacement::per_subpart));
     for (const TextPiece& piece : raw_finder_.split(text, literal)) {
       if (piece.token != nullptr) {
         ids.push_back(piece.token->id);

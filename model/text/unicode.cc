@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "model/text/utf8.h"
+#include "base/utf8.h"
 
 namespace uhd {
 namespace {

@@ -23,6 +23,7 @@ TEST_F(CheckCommand, FindsASoundCheckpointComplete) {
   copy_model();
   const std::string output = run("--model model --tp 2");
   EXPECT_EQ(status(), 0) << output;
+  EXPECT_NE(output.find("model: llava-1.5\n"), std::string::npos) << output;
   EXPECT_NE(output.find("2 LLM ranks"), std::string::npos) << output;
   EXPECT_TRUE(output.ends_with("complete\n")) << output;
 }

@@ -225,7 +225,7 @@ TEST(ControlTcp, APortInUseIsAnErrorThatNamesIt) {
 ClusterOptions of_two_jobs() {
   ClusterOptions options;
   options.role = "llm";
-  options.encoders = 1;
+  options.encoder_count = 1;
   return options;
 }
 

@@ -14,7 +14,7 @@ using testing::HasSubstr;
 ClusterOptions wants(int llm, int encoders) {
   ClusterOptions o;
   o.tensor_parallel = llm;
-  o.encoders = encoders;
+  o.encoder_count = encoders;
   return o;
 }
 
@@ -106,7 +106,7 @@ TEST(ClusterOptions, BadValuesAreNamed) {
   };
   EXPECT_EQ(with([](auto&) {}), "no error");
   EXPECT_THAT(with([](auto& o) { o.tensor_parallel = 0; }), HasSubstr("llm.tensor_parallel is 0"));
-  EXPECT_THAT(with([](auto& o) { o.encoders = -1; }), HasSubstr("encoders.count is -1"));
+  EXPECT_THAT(with([](auto& o) { o.encoder_count = -1; }), HasSubstr("encoders.count is -1"));
   EXPECT_THAT(with([](auto& o) { o.role = "chef"; }), AllOf(HasSubstr("'chef'"), HasSubstr("encoder")));
   EXPECT_THAT(with([](auto& o) { o.link = "ucx"; }), AllOf(HasSubstr("'ucx'"), HasSubstr("mpi")));
   EXPECT_THAT(with([](auto& o) { o.ipc_all_reduce = "maybe"; }),

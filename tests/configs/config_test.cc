@@ -27,7 +27,7 @@ TEST(Config, DefaultsAreLoopbackAndSingle) {
   EXPECT_EQ(c.net.host, "127.0.0.1");
   EXPECT_EQ(c.net.port, 8080);
   EXPECT_EQ(c.cluster.tensor_parallel, 1);
-  EXPECT_EQ(c.cluster.encoders, 0);
+  EXPECT_EQ(c.cluster.encoder_count, 0);
 }
 
 TEST(Config, ReadsEveryTypeFromTheFile) {
@@ -36,7 +36,7 @@ TEST(Config, ReadsEveryTypeFromTheFile) {
       "engine:\n  share_caches: true\n  seed: 18446744073709551615\nimage: {prescale_longest: -1, max_bytes: "
       "77, max_images: 3}\nlog:\n",
       "c.yaml", {});
-  EXPECT_EQ(c.engine.model, "a/b");
+  EXPECT_EQ(c.engine.model_path, "a/b");
   EXPECT_EQ(c.engine.model_name, "7");
   EXPECT_EQ(c.net.port, 81);
   EXPECT_EQ(c.net.idle_timeout_s, 1.5);
@@ -118,7 +118,7 @@ TEST(Config, TheFilesOfTheRepositoryAreGood) {
   for (const char* name : {"single", "tp2-enc2", "multinode", "llava-uhd-13b"}) {
     EXPECT_NO_THROW(load_config(std::string("configs/") + name + ".yaml", {})) << name;
   }
-  EXPECT_EQ(load_config("configs/tp2-enc2.yaml", {}).cluster.encoders, 2);
+  EXPECT_EQ(load_config("configs/tp2-enc2.yaml", {}).cluster.encoder_count, 2);
 }
 
 TEST(Config, HelpNamesEverySetting) {

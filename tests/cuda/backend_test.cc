@@ -43,8 +43,8 @@ TEST_F(CudaBackend, OutOfMemorySaysHowMuchAndLeavesTheRest) {
   const auto backend = make_cuda_backend({.kind = "cuda"});
   const DeviceBuffer some = backend->allocate(size_t{16} << 20);
   EXPECT_THAT([&] { backend->allocate(size_t{128} << 20); },
-              ThrowsMessage<Error>(testing::AllOf(HasSubstr("device 0 is out of memory: 128 MiB wanted"),
-                                                  HasSubstr("of 80 MiB free"))));
+              ThrowsMessage<Error>(testing::AllOf(HasSubstr("device 0 is out of memory: 128.0 MiB wanted"),
+                                                  HasSubstr("of 80.0 MiB free"))));
   const std::vector<float> values = {1, 2, 3};
   std::vector<float> got(3);
   const Tensor device = some.as(DType::f32, {3});

@@ -240,7 +240,7 @@ TEST(CudaEngines, AnswerWithQuantizedActivations) {
 // Activations on a device have one type: the bundled checkpoint's wish gives way, a user's does not.
 TEST(CudaEngines, RunTheTowerAsTheLanguageModel) {
   EngineOptions options = options_of({}, "cuda");
-  options.model = std::filesystem::path(UHD_SOURCE_DIR) / "models/nano-uhd";
+  options.model_path = std::filesystem::path(UHD_SOURCE_DIR) / "models/nano-uhd";
   options.dtype = "bf16";
   const auto format = [&] {
     const ModelFiles files = open_model(options);

@@ -107,7 +107,7 @@ TEST_F(CudaMemory, ThatIsNotThereIsAnErrorWithTheNumbers) {
   const size_t allocated = backend->allocated();
   EXPECT_THAT(
       [&] { plan.take("steps", [&] { return backend->allocate(200 * kMiB); }); },
-      ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("out of memory: 200 MiB wanted"),
+      ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("out of memory: 200.0 MiB wanted"),
                                        HasSubstr("it is for steps"), HasSubstr("weights 100.0 MiB"))));
   EXPECT_EQ(backend->allocated(), allocated);
 }
@@ -127,7 +127,7 @@ TEST_F(CudaMemory, OfARankIsThePieceThatWasPlanned) {
         SCOPED_TRACE(message(model.filename().string(), ", ", quantize, ", ranks: ", size));
         emulation::set_devices(size, 400 * kMiB);
         EngineOptions options = tiny(0.5);
-        options.model = model;
+        options.model_path = model;
         options.quantize = quantize;
         options.kv_memory_bytes = 1 << 20;
         const ModelFiles files = open_model(options);

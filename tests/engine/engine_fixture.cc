@@ -68,7 +68,7 @@ bool becomes_idle(const Engine& engine) {
 
 EngineOptions tiny_options(const std::filesystem::path& model) {
   EngineOptions options;
-  options.model = model;
+  options.model_path = model;
   options.dtype = "f32";
   options.backend.threads = 1;
   options.max_running = 8;
@@ -81,7 +81,7 @@ EngineOptions tiny_options(const std::filesystem::path& model) {
 ClusterOptions ranks(int tensor_parallel, int encoders) {
   ClusterOptions cluster;
   cluster.tensor_parallel = tensor_parallel;
-  cluster.encoders = encoders;
+  cluster.encoder_count = encoders;
   cluster.job_deadline_s = 240;  // a busy machine and a sanitizer make encoders slow, not stuck
   return cluster;
 }

@@ -370,7 +370,7 @@ TEST(Engine, WithoutAnyEncoderImagesFailAndTextGoesOn) {
   const GoldenCase image = golden_case("uhd-v1-tiny/golden_image_2slices");
   const GoldenCase text = golden_case("uhd-v1-tiny/golden_text");
   EngineOptions options = tiny_options(image.model);
-  options.encode.no_encoder_wait_s = 0.5;
+  options.encoders.wait_s = 0.5;
   InProcessEngine started = start_in_process(options, ranks(1, 1));
   started.encoders->end(0);
   const Submitted failed = submit(*started.engine, image.request);

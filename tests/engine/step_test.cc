@@ -89,7 +89,7 @@ TEST_F(BuildForwardInput, RefusesRowsThatDoNotFitTheSpan) {
 TEST(StepPlan, TravelsWhole) {
   StepPlan plan;
   plan.number = 7;
-  plan.choice = Choice::drawn;
+  plan.choice = TokenChoice::drawn;
   plan.placements = {{{1, 2}}, {{9}}};
   plan.input = probe_input(3, 64);
   append_draw(make_draw(0.5f, 3, 0.9f, 0.1f, 7), plan.input.draws);
@@ -100,7 +100,7 @@ TEST(StepPlan, TravelsWhole) {
   reader(read);
   EXPECT_EQ(reader.left(), 0u);
   EXPECT_EQ(read.number, 7u);
-  EXPECT_EQ(read.choice, Choice::drawn);
+  EXPECT_EQ(read.choice, TokenChoice::drawn);
   EXPECT_EQ(read.input.draws, plan.input.draws);
   ASSERT_EQ(read.placements.size(), 2u);
   EXPECT_EQ(read.placements[0].rows, plan.placements[0].rows);

@@ -148,7 +148,7 @@ class Rank {
     const LanguageShard& shard = llama_.shard();
     const Tensor all = workspace_.take(DType::f32, {shard.size, logits.rows(), shard.ids});
     group_.all_gather(all, logits);
-    const auto tokens = sampler_.sample(logits, Choice::greedy, {}, workspace_);
+    const auto tokens = sampler_.sample(logits, TokenChoice::greedy, {}, workspace_);
     std::vector<int32_t> ids;
     for (const SampledToken& token : tokens) ids.push_back(token.id);
     if (leader()) keep(host_floats(*backend_, all), logits.rows(), ids.back(), input.positions.back());

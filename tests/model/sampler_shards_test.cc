@@ -20,7 +20,7 @@ LanguageConfig config() {
 }
 
 // What rank 0 chooses for the given rows when `ranks` ranks hold a part each; padding is made tempting.
-std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>>& rows, Choice choice,
+std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>>& rows, TokenChoice choice,
                                  const std::vector<SampleRow>& how) {
   auto group = make_local_communicators(ranks);
   std::vector<SampledToken> chosen;
@@ -44,7 +44,8 @@ std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>
         const Tensor logits = memory.as(DType::f32, shape);
         backend->upload(logits, Tensor::of(own.data(), shape));
         auto tokens = sampler.sample(
-            logits, choice, rank == 0 || choice == Choice::drawn ? how : std::vector<SampleRow>{}, workspace);
+            logits, choice, rank == 0 || choice == TokenChoice::drawn ? how : std::vector<SampleRow>{},
+            workspace);
         if (rank == 0) chosen = std::move(tokens);
       });
     }
@@ -59,7 +60,7 @@ const std::vector<std::vector<float>> kRows{{0, 1, 5, 2, 3, 4, 5, 1, 0, 2, 5},
 class SamplerOn : public testing::TestWithParam<int> {};
 
 TEST_P(SamplerOn, GreedyTakesTheLowestOfTheLargest) {
-  const auto tokens = choose(GetParam(), kRows, Choice::greedy, {});
+  const auto tokens = choose(GetParam(), kRows, TokenChoice::greedy, {});
   ASSERT_EQ(tokens.size(), 3u);
   EXPECT_EQ(tokens[0].id, 2);
   EXPECT_EQ(tokens[1].id, 8);
@@ -71,8 +72,8 @@ TEST_P(SamplerOn, DrawsAsOneRankDoes) {
     const std::vector<SampleRow> how{{.rule = {.logprobs = 3}, .seed = 3, .step = step},
                                      {.rule = {.top_p = 0.9f}, .seed = 4, .step = step},
                                      {.rule = {.temperature = 0}}};
-    const auto one = choose(1, kRows, Choice::by_host, how);
-    const auto many = choose(GetParam(), kRows, Choice::by_host, how);
+    const auto one = choose(1, kRows, TokenChoice::by_host, how);
+    const auto many = choose(GetParam(), kRows, TokenChoice::by_host, how);
     ASSERT_EQ(many.size(), one.size());
     for (size_t i = 0; i < one.size(); ++i) {
       EXPECT_EQ(many[i].id, one[i].id);
@@ -87,8 +88,8 @@ TEST_P(SamplerOn, TheBackendDrawsWhatTheHostDraws) {
     const std::vector<SampleRow> how{{.rule = {.temperature = 2, .top_k = 5}, .seed = 3, .step = step},
                                      {.rule = {.top_p = 0.9f, .min_p = 0.01f}, .seed = 4, .step = step},
                                      {.rule = {.temperature = 0}}};
-    const auto host = choose(GetParam(), kRows, Choice::by_host, how);
-    const auto backend = choose(GetParam(), kRows, Choice::drawn, how);
+    const auto host = choose(GetParam(), kRows, TokenChoice::by_host, how);
+    const auto backend = choose(GetParam(), kRows, TokenChoice::drawn, how);
     ASSERT_EQ(backend.size(), host.size());
     for (size_t i = 0; i < host.size(); ++i) EXPECT_EQ(backend[i].id, host[i].id);
   }

@@ -121,8 +121,8 @@ TEST(SampleRow, NonsenseInTheLogitsIsNotChosen) {
 }
 
 TEST(SampleRow, SaysWhereItsTokenIsChosen) {
-  EXPECT_EQ((SampleRow{.rule = {.temperature = 0}}).choice(), Choice::greedy);
-  EXPECT_EQ((SampleRow{.rule = {.top_k = 3, .top_p = 0.5f, .min_p = 0.1f}}).choice(), Choice::drawn);
+  EXPECT_EQ((SampleRow{.rule = {.temperature = 0}}).choice(), TokenChoice::greedy);
+  EXPECT_EQ((SampleRow{.rule = {.top_k = 3, .top_p = 0.5f, .min_p = 0.1f}}).choice(), TokenChoice::drawn);
   const std::vector<int32_t> banned{1};
   const std::map<int32_t, float> bias{{4, 1.0f}}, none;
   for (const SampleRow& row :
@@ -130,9 +130,9 @@ TEST(SampleRow, SaysWhereItsTokenIsChosen) {
         SampleRow{.rule = {.temperature = 0, .repetition_penalty = 1.1f}},
         SampleRow{.rule = {.presence_penalty = 0.1f}}, SampleRow{.rule = {.frequency_penalty = 0.1f}},
         SampleRow{.logit_bias = &bias}, SampleRow{.banned = banned}}) {
-    EXPECT_EQ(row.choice(), Choice::by_host);
+    EXPECT_EQ(row.choice(), TokenChoice::by_host);
   }
-  EXPECT_EQ((SampleRow{.logit_bias = &none}).choice(), Choice::drawn);
+  EXPECT_EQ((SampleRow{.logit_bias = &none}).choice(), TokenChoice::drawn);
 }
 
 TEST(RandomBits, AreEven) {

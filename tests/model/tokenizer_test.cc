@@ -11,7 +11,6 @@
 #include "model/text/regex.h"
 #include "model/text/sentencepiece_model.h"
 #include "model/text/unicode.h"
-#include "model/text/utf8.h"
 #include "tests/model/tiny_tokenizer.h"
 #include "tests/support/temporary_directory.h"
 
@@ -161,22 +160,6 @@ TEST(Regex, FindsInOrderAndSkipsEmptyMatches) {
 
 TEST(Regex, CatastrophicPatternsEnd) {
   EXPECT_THROW(Regex("(a|aa)+$", "x").find_all(std::string(5000, 'a') + "!"), Error);
-}
-
-TEST(Utf8Stream, GivesOutWholeCharacters) {
-  Utf8Stream stream(Replacement::per_subpart);
-  std::string out;
-  stream.push("\xe4\xbd", out);
-  EXPECT_EQ(out, "");
-  EXPECT_EQ(stream.tail(), "\xef\xbf\xbd");
-  stream.push("\xa0z", out);
-  EXPECT_EQ(out, "\xe4\xbd\xa0z");
-  EXPECT_EQ(stream.tail(), "");
-  Utf8Stream bytes(Replacement::per_byte);
-  bytes.push("\xe4\xbd", out);
-  EXPECT_EQ(bytes.tail(), "\xef\xbf\xbd\xef\xbf\xbd");
-  EXPECT_EQ(repair_utf8("\xed\xa0\x80\xf5\xc0\x80 ok"),
-            "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd ok");
 }
 
 TEST(LoadTokenizer, NamesWhatIsMissingOrBroken) {

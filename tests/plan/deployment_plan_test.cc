@@ -145,7 +145,7 @@ TEST(DeploymentPlan, MemoryIsTheSumOfWhatItsPartsTake) {
 // What a rank of the bundled model really sizes itself to, in f32 as the CPU has its activations.
 TEST(DeploymentPlan, MemoryIsThatOfARunningRank) {
   EngineOptions options;
-  options.model = "models/nano-uhd";
+  options.model_path = "models/nano-uhd";
   options.dtype = "f32";
   options.token_budget = 48;
   options.max_running = 3;

@@ -273,6 +273,8 @@ TEST(Scheduler, StepsAreLaunchedAsTheyWerePlanned) {
   EXPECT_THROW(scheduler.launched(first), Error);
   const Batch second = scheduler.next(kNow);
   EXPECT_THROW(scheduler.next(kNow), Error) << "the second is not launched";
+  complete(scheduler, first);
+  EXPECT_THROW(complete(scheduler, second), Error) << "it was never launched";
   EXPECT_THROW(scheduler.launched(first), Error);
 }
 

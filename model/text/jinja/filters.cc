@@ -7,12 +7,12 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/utf8.h"
 #include "model/text/jinja/format.h"
 #include "model/text/jinja/json.h"
 #include "model/text/jinja/operators.h"
 #include "model/text/jinja/text.h"
 #include "model/text/unicode.h"
-#include "model/text/utf8.h"
 
 namespace uhd::jinja {
 namespace {

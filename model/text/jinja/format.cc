@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "model/text/utf8.h"
+#include "base/utf8.h"
 
 namespace uhd::jinja {
 namespace {

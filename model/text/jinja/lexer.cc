@@ -4,8 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "base/utf8.h"
 #include "model/text/jinja/value.h"
-#include "model/text/utf8.h"
 
 namespace uhd::jinja {
 namespace {

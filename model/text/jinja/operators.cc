@@ -127,18 +127,18 @@ Value arithmetic(const std::string& operation, const Value& left, const Value& r
   return whole_arithmetic(operation, left.integer, right.integer);
 }
 
-struct Range {
+struct SubscriptRange {
   int64_t begin = 0;
   int64_t end = 0;
   int64_t step = 1;
 };
 
-Range range_of(const std::array<const Value*, 3>& bounds, int64_t size) {
+SubscriptRange range_of(const std::array<const Value*, 3>& bounds, int64_t size) {
   const auto given = [&](size_t i) { return bounds[i] != nullptr && !bounds[i]->is(Type::none); };
   for (size_t i = 0; i < 3; ++i) {
     if (given(i) && !bounds[i]->is_whole()) fail("a bound of a slice must be a whole number");
   }
-  Range range;
+  SubscriptRange range;
   if (given(2)) range.step = std::clamp<int64_t>(bounds[2]->integer, -size - 1, size + 1);
   if (range.step == 0) fail("a slice with a step of zero");
   const bool up = range.step > 0;
@@ -153,7 +153,7 @@ Range range_of(const std::array<const Value*, 3>& bounds, int64_t size) {
   return range;
 }
 
-MarkedText slice_of_text(const MarkedText& text, const Range& range) {
+MarkedText slice_of_text(const MarkedText& text, const SubscriptRange& range) {
   const auto places = character_places(text.text);
   if (range.step == 1) {
     const auto from = places[static_cast<size_t>(range.begin)];
@@ -212,7 +212,7 @@ Value slice_of(const Value& object, const std::array<const Value*, 3>& bounds, B
   // Jinja gives nothing for what has no places.
   if (object.is(Form::iterator) || object.is(Form::view)) return Value::undefined("a slice");
   if (!object.is(Type::list) && !object.is(Type::string)) return Value::undefined("a slice");
-  const Range range = range_of(bounds, length_of(object, budget));
+  const SubscriptRange range = range_of(bounds, length_of(object, budget));
   if (object.is(Type::string)) {
     budget.bytes(object.string->size());
     return Value::of(slice_of_text(*object.string, range));

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "base/utf8.h"
 #include "model/text/jinja/format.h"
 #include "model/text/unicode.h"
-#include "model/text/utf8.h"
 
 namespace uhd::jinja {
 namespace {
@@ -208,7 +208,7 @@ MarkedText trimmed(const MarkedText& text, const std::string* set, bool left, bo
   }
   while (right && end > begin) {
     size_t at = end - 1;
-    while (at > begin && (static_cast<unsigned char>(text.text[at]) & 0xc0) == 0x80) --at;
+    while (at > begin && !begins_character(text.text[at])) --at;
     if (!in_set(set, text.text, utf8_at(text.text, at), at)) break;
     end = at;
   }

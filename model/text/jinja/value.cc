@@ -6,8 +6,8 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "model/text/unicode.h"
-#include "model/text/utf8.h"
 
 namespace uhd::jinja {
 namespace {
@@ -399,9 +399,7 @@ int64_t length_of(const Value& value, Budget& budget) {
   if (value.is(Type::undefined)) return 0;
   if (!value.is(Type::string)) fail("length of a value that has none");
   budget.bytes(value.string->size());
-  return static_cast<int64_t>(std::count_if(value.str().begin(), value.str().end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-  }));
+  return static_cast<int64_t>(count_characters(value.str()));
 }
 
 }  // namespace uhd::jinja

@@ -108,7 +108,7 @@ class Rendezvous : public testing::TestWithParam<const char*> {};
 TEST_P(Rendezvous, EveryEncoderRankOfTheJobJoinsAndSendsRows) {
   World& world = test_world();
   ClusterOptions options;
-  options.encoders = world.size() - 1;
+  options.encoder_count = world.size() - 1;
   options.link = GetParam();
   const Topology topology = world.agree_topology(options);
   if (world.rank() == topology.leader) {

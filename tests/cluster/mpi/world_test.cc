@@ -40,7 +40,7 @@ TEST(World, AgreesOnRolesByRank) {
   World& world = test_world();
   ClusterOptions o;
   o.tensor_parallel = world.size() - 1;
-  o.encoders = 1;
+  o.encoder_count = 1;
   const Topology t = world.agree_topology(o);
   EXPECT_EQ(t.of(world.size() - 1), (Place{Role::encoder, 0}));
   EXPECT_EQ(t.leader, 0);
@@ -50,7 +50,7 @@ TEST(World, AgreesOnRolesThatProgramsWereLaunchedWith) {
   World& world = test_world();
   ClusterOptions o;
   o.tensor_parallel = world.size() - 1;
-  o.encoders = 1;
+  o.encoder_count = 1;
   o.role = world.rank() == 0 ? "encoder" : "llm";
   const Topology t = world.agree_topology(o);
   EXPECT_EQ(t.of(0), (Place{Role::encoder, 0}));
@@ -70,7 +70,7 @@ TEST(World, TheGroupOfLlmRanksLeavesEncodersOut) {
   World& world = test_world();
   ClusterOptions o;
   o.tensor_parallel = world.size() - 1;
-  o.encoders = 1;
+  o.encoder_count = 1;
   const Topology t = world.agree_topology(o);
   const auto tp = world.tensor_parallel(t);
   const auto plans = world.plan_channel(t);

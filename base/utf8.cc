@@ -1,4 +1,4 @@
-#include "model/text/utf8.h"
+#include "base/utf8.h"
 
 #include <algorithm>
 
@@ -71,22 +71,30 @@ void append_utf8(std::string& out, uint32_t c) {
   put(0x80 | (c & 0x3f));
 }
 
-bool is_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
+size_t first_invalid_utf8(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
     const size_t bytes = utf8_length(text, at);
-    if (bytes == 0) return false;
+    if (bytes == 0) return at;
     at += bytes;
   }
-  return true;
+  return at;
+}
+
+bool is_utf8(std::string_view text) { return first_invalid_utf8(text) == text.size(); }
+
+size_t count_characters(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), begins_character));
 }
 
 size_t utf8_subpart(std::string_view text, size_t at) {
   return std::max<size_t>(1, fitting(text, at, lead_of(byte_at(text, at))));
 }
 
-std::string repair_utf8(std::string_view text) {
+std::string repair_utf8(std::string_view text, Replacement replacement) {
   std::string out;
-  Utf8Stream stream(Replacement::per_subpart);
+  out.reserve(text.size());
+  Utf8Stream stream(replacement);
   stream.push(text, out);
   stream.finish(out);
   return out;
