@@ -6,8 +6,9 @@
 #include "base/log.h"
 #include "cluster/host/local_communicator.h"
 #include "cluster/launch/rendezvous.h"
+#include "engine/launch/encoder_rank.h"
+#include "engine/launch/leader_rank.h"
 #include "engine/launch/model_facts.h"
-#include "engine/launch/rank.h"
 
 namespace uhd {
 

@@ -7,9 +7,10 @@
 #include "base/log.h"
 #include "cluster/launch/rendezvous.h"
 #include "cluster/launch/world.h"
+#include "engine/launch/encoder_rank.h"
 #include "engine/launch/in_process.h"
+#include "engine/launch/leader_rank.h"
 #include "engine/launch/model_facts.h"
-#include "engine/launch/rank.h"
 
 namespace uhd {
 

@@ -12,7 +12,7 @@
 #include "base/mapped_file.h"
 #include "bench/geometries.h"
 #include "cluster/host/local_communicator.h"
-#include "engine/launch/rank.h"
+#include "engine/launch/llm_rank.h"
 #include "model/language/kv_cache.h"
 #include "model/language/llama.h"
 #include "model/weights/parameters.h"

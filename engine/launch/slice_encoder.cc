@@ -1,0 +1,46 @@
+#include "engine/launch/slice_encoder.h"
+
+#include <algorithm>
+
+#include "engine/slices/row_sizes.h"
+#include "model/vision/vision_encoder.h"
+
+namespace uhd {
+
+SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
+  EncoderLimits limits;
+  const int64_t queries = int64_t{limits.max_slices} * files.config.projector.queries;
+  limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);
+  backend.expect_rows(std::max(limits.max_patches + limits.max_slices, queries));  // a class token each
+  auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
+                                                 backend, tower_format(files, options, backend), limits);
+  SliceEncoder slices;
+  slices.encode = [encoder, &backend](std::span<const Slice* const> batch, Tensor rows) {
+    const Range range(backend, "uhd_encode");
+    std::vector<SliceView> views;
+    for (const Slice* slice : batch) views.push_back({slice->width, slice->height, slice->pixels});
+    encoder->encode(rows, views);
+  };
+  slices.rows_of = [encoder](const Slice& slice) {
+    return static_cast<int>(encoder->tokens_of(slice.width, slice.height));
+  };
+  return slices;
+}
+
+std::unique_ptr<RowBuffers> make_row_buffers(const ModelFiles& files, const EngineOptions& options,
+                                             Backend& backend, bool encodes) {
+  RowSizes sizes;
+  sizes.most_rows = max_piece_rows(files.config, options.image);
+  sizes.width = files.config.language.hidden;
+  sizes.buffers = fair_buffers(static_cast<size_t>(sizes.most_rows) * static_cast<size_t>(sizes.width) *
+                               size_of(backend.activation_dtype()));
+  if (encodes) {
+    // Without queries a slice has at most a row a patch.
+    const int64_t patches = std::max<int64_t>(options.encode.batch_patches, sizes.most_rows);
+    sizes.batch_rows = int64_t{sizes.buffers} * sizes.most_rows;
+    if (files.config.projector.queries == 0) sizes.batch_rows = std::min(sizes.batch_rows, patches);
+  }
+  return std::make_unique<RowBuffers>(backend, sizes);
+}
+
+}  // namespace uhd
