@@ -60,14 +60,14 @@ void print_model(const ModelConfig& m) {
   std::cout << "  vision      " << v.layers << " of " << v.total_layers << " layers, hidden " << v.hidden
             << ", heads " << v.heads << ", patch " << v.patch << ", native size " << v.image;
   if (m.vision_directory != m.directory) std::cout << ", from " << m.vision_directory.string();
-  std::cout << "\n  projector   ";
-  if (m.projector.kind == ProjectorKind::mlp) {
+  std::cout << "\n  resampler   ";
+  if (m.resampler.kind == ResamplerKind::mlp) {
     std::cout << "linear, GELU, linear\n";
   } else {
-    std::cout << (m.projector.kind == ProjectorKind::spatial ? "spatial resampler, "
+    std::cout << (m.resampler.kind == ResamplerKind::spatial ? "spatial resampler, "
                                                              : "perceiver resampler, ")
-              << m.projector.queries << " queries a slice, width " << m.projector.width << ", heads "
-              << m.projector.heads << "\n";
+              << m.resampler.queries << " queries a slice, width " << m.resampler.width << ", heads "
+              << m.resampler.heads << "\n";
   }
   std::cout << "  slicing     native size " << m.slicing.scale << ", at most " << m.slicing.max_slices
             << " slices, " << m.slicing.tokens_per_slice << " tokens each\n";

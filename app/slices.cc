@@ -35,7 +35,7 @@ ModelConfig paper_model() {
   ModelConfig model;
   model.family = Family::llava_uhd_v1;
   model.vision.emplace();
-  model.projector = {.kind = ProjectorKind::perceiver, .queries = 64};
+  model.resampler = {.kind = ResamplerKind::perceiver, .queries = 64};
   model.layout.column_separator = {','};
   model.layout.row_separator = {'\n'};
   return model;
@@ -49,8 +49,8 @@ ModelConfig model_of(const SlicesOptions& options) {
   if (options.patch > 0) model.slicing.patch = model.vision->patch = options.patch;
   if (options.prescale >= 0) model.slicing.prescale_longest = options.prescale;
   if (options.tokens > 0) {
-    require(model.projector.kind != ProjectorKind::mlp, "--tokens: this model makes a token of every patch");
-    model.projector.queries = options.tokens;
+    require(model.resampler.kind != ResamplerKind::mlp, "--tokens: this model makes a token of every patch");
+    model.resampler.queries = options.tokens;
   }
   return model;
 }

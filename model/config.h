@@ -76,13 +76,13 @@ struct VisionConfig {
   std::array<float, 3> deviation{};
 };
 
-enum class ProjectorKind : uint8_t {
+enum class ResamplerKind : uint8_t {
   mlp,        // Linear, GELU, Linear on every patch
   perceiver,  // learned queries, one cross-attention over all patches of a slice
   spatial,    // adapt_spatial_resampler: each query attends its own region
 };
-struct ProjectorConfig {
-  ProjectorKind kind = ProjectorKind::mlp;
+struct ResamplerConfig {
+  ResamplerKind kind = ResamplerKind::mlp;
   int queries = 0;  // per slice; mlp: 0, as many tokens as patches
   int width = 0;
   int heads = 0;
@@ -124,13 +124,13 @@ struct ModelConfig {
   std::string name;  // of the directory, or of the link to it: what /v1/models shows unless configured
   LanguageConfig language;
   std::optional<VisionConfig> vision;
-  ProjectorConfig projector;
+  ResamplerConfig resampler;
   SlicingConfig slicing;
   ImageLayout layout;
   std::filesystem::path directory;
   std::filesystem::path vision_directory;  // where the tower's tensors are, if not inside the checkpoint
-  // What comes before "layers.0.", "encoder.layers.0." and the projector's own names; each ends in ".".
-  std::string prefix_language, prefix_vision, prefix_projector;
+  // What comes before "layers.0.", "encoder.layers.0." and the resampler's own names; each ends in ".".
+  std::string prefix_language, prefix_vision, prefix_resampler;
   std::string head;  // name of the output head's tensor (absent from the files where embeddings are tied)
 };
 

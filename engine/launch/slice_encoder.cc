@@ -9,7 +9,7 @@ namespace uhd {
 
 SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
   EncoderLimits limits;
-  const int64_t queries = int64_t{limits.max_slices} * files.config.projector.queries;
+  const int64_t queries = int64_t{limits.max_slices} * files.config.resampler.queries;
   limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);
   backend.expect_rows(std::max(limits.max_patches + limits.max_slices, queries));  // a class token each
   auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
@@ -38,7 +38,7 @@ std::unique_ptr<RowBuffers> make_row_buffers(const ModelFiles& files, const Engi
     // Without queries a slice has at most a row a patch.
     const int64_t patches = std::max<int64_t>(options.encode.batch_patches, sizes.most_rows);
     sizes.batch_rows = int64_t{sizes.buffers} * sizes.most_rows;
-    if (files.config.projector.queries == 0) sizes.batch_rows = std::min(sizes.batch_rows, patches);
+    if (files.config.resampler.queries == 0) sizes.batch_rows = std::min(sizes.batch_rows, patches);
   }
   return std::make_unique<RowBuffers>(backend, sizes);
 }

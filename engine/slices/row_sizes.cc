@@ -6,7 +6,7 @@ namespace uhd {
 
 int max_piece_rows(const ModelConfig& config, const ImageOptions& options) {
   if (!config.vision) return 0;
-  if (config.projector.queries > 0) return config.projector.queries;
+  if (config.resampler.queries > 0) return config.resampler.queries;
   if (config.slicing.kind == SlicingConfig::Kind::adaptive) {
     return static_cast<int>(options.limits.max_piece_patches);
   }

@@ -6,9 +6,9 @@ namespace uhd {
 
 CrossAttention::CrossAttention(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
                                WeightFormat format)
-    : backend_(backend), config_(model.projector) {
+    : backend_(backend), config_(model.resampler) {
   Loader loader(checkpoint, backend, format);
-  const std::string& prefix = model.prefix_projector;
+  const std::string& prefix = model.prefix_resampler;
   const int64_t e = config_.width;
   const auto norm = [&](const std::string& name) {
     return Norm{loader.vector(prefix + name + ".weight"), loader.vector(prefix + name + ".bias")};

@@ -37,7 +37,7 @@ class CrossAttention {
   DeviceTensor project_queries(const std::string& prefix, Loader& loader) const;
 
   Backend& backend_;
-  ProjectorConfig config_;
+  ResamplerConfig config_;
   Weight kv_proj_;  // [E, W]
   Norm ln_kv_, ln_post_;
   DeviceTensor query_;  // [Q, E]: ln_q, position and the query projection applied once

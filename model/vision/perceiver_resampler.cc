@@ -9,9 +9,9 @@ PerceiverResampler::PerceiverResampler(const ModelConfig& model, const Checkpoin
                                        Backend& backend, WeightFormat format)
     : backend_(backend),
       attention_(model, checkpoint, backend, format),
-      positions_(backend, model.projector.width) {
-  if (!model.projector.sincos_keys) {
-    table_ = Loader(checkpoint, backend, format).matrix(model.prefix_projector + "pos_embed");
+      positions_(backend, model.resampler.width) {
+  if (!model.resampler.sincos_keys) {
+    table_ = Loader(checkpoint, backend, format).matrix(model.prefix_resampler + "pos_embed");
   }
 }
 

@@ -1,5 +1,5 @@
 // The compression layer: features of a slice to the visual tokens that the language model reads. Three forms,
-// named by the config: perceiver, spatial (each query its own region), and the plain projector.
+// named by the config: perceiver, spatial (each query its own region), and the plain MLP.
 #pragma once
 
 #include <memory>
@@ -24,7 +24,7 @@ class Resampler {
                        Workspace& workspace) = 0;
 };
 
-// The form that the config asks for, its tensors under model.prefix_projector. Backend borrowed; the
+// The form that the config asks for, its tensors under model.prefix_resampler. Backend borrowed; the
 // checkpoint is not needed afterwards.
 std::unique_ptr<Resampler> make_resampler(const ModelConfig& model, const Checkpoint& checkpoint,
                                           Backend& backend, WeightFormat format);

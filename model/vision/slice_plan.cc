@@ -145,7 +145,7 @@ int64_t total_patches(const SlicePlan& plan, int patch) {
 
 int tokens_of_piece(const SlicePlan& plan, int index, const ModelConfig& config) {
   check(index >= 0 && index < plan.pieces(), "piece ", index, " of ", plan.pieces());
-  if (config.projector.kind != ProjectorKind::mlp) return config.projector.queries;
+  if (config.resampler.kind != ResamplerKind::mlp) return config.resampler.queries;
   check(config.vision.has_value(), "the model has no vision tower");
   return static_cast<int>(patches_of(plan.piece(index), config.vision->patch));
 }

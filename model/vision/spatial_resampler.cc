@@ -29,9 +29,9 @@ SpatialResampler::SpatialResampler(const ModelConfig& model, const Checkpoint& c
                                    WeightFormat format)
     : backend_(backend),
       attention_(model, checkpoint, backend, format),
-      side_(static_cast<int>(std::lround(std::sqrt(model.projector.queries)))),
-      table_(Loader(checkpoint, backend, format).matrix(model.prefix_projector + "pos_embed")),
-      positions_(backend, model.projector.width) {}
+      side_(static_cast<int>(std::lround(std::sqrt(model.resampler.queries)))),
+      table_(Loader(checkpoint, backend, format).matrix(model.prefix_resampler + "pos_embed")),
+      positions_(backend, model.resampler.width) {}
 
 size_t SpatialResampler::workspace_bytes(int64_t max_patches, int) const {
   const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));

@@ -317,8 +317,8 @@ TEST(Prompt, SlicesAndSeparatorsFollowTheLayout) {
   chat.config.family = Family::llava_uhd_v1;
   chat.config.slicing.kind = SlicingConfig::Kind::adaptive;
   chat.config.slicing.tokens_per_slice = 3;
-  chat.config.projector.kind = ProjectorKind::perceiver;
-  chat.config.projector.queries = 3;
+  chat.config.resampler.kind = ResamplerKind::perceiver;
+  chat.config.resampler.queries = 3;
   chat.config.layout.column_separator = {7};
   chat.config.layout.row_separator = {8};
   const ChatText text{"<image>", {}, {{0, 7}}};

@@ -1,26 +1,26 @@
-#include "model/vision/projector.h"
+#include "model/vision/mlp_resampler.h"
 
 namespace uhd {
 
-Projector::Projector(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
-                     WeightFormat format)
+MlpResampler::MlpResampler(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
+                           WeightFormat format)
     : backend_(backend) {
   Loader loader(checkpoint, backend, format);
   const std::string first =
-      model.prefix_projector + (model.projector.stored_in_sequence ? "0." : "linear_1.");
+      model.prefix_resampler + (model.resampler.stored_in_sequence ? "0." : "linear_1.");
   const std::string second =
-      model.prefix_projector + (model.projector.stored_in_sequence ? "2." : "linear_2.");
+      model.prefix_resampler + (model.resampler.stored_in_sequence ? "2." : "linear_2.");
   first_ = loader.whole(first + "weight");
   first_bias_ = loader.vector(first + "bias");
   second_ = loader.whole(second + "weight");
   second_bias_ = loader.vector(second + "bias");
 }
 
-size_t Projector::workspace_bytes(int64_t max_patches, int) const {
+size_t MlpResampler::workspace_bytes(int64_t max_patches, int) const {
   return static_cast<size_t>(max_patches * first_.n) * size_of(backend_.activation_dtype()) + 64;
 }
 
-void Projector::forward(Tensor out, Tensor features, std::span<const PatchGrid>, Workspace& workspace) {
+void MlpResampler::forward(Tensor out, Tensor features, std::span<const PatchGrid>, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   const Tensor middle = workspace.take(backend_.activation_dtype(), {features.rows(), first_.n});
   backend_.matmul(middle, features, first_, {first_bias_.view, Epilogue::gelu});
