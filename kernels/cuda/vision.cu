@@ -1,6 +1,8 @@
-#include "kernels/bilinear.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.cuh"
+
+// Behind device.cuh, which marks its functions for the device.
+#include "kernels/bilinear.h"
 
 namespace uhd::cuda {
 namespace {
