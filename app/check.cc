@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "model/config.h"
 #include "model/text/tokenizer.h"
+#include "model/vision/slice_rows.h"
 #include "model/weights/parameters.h"
 #include "plan/rank_memory.h"
 
@@ -69,8 +70,9 @@ void print_model(const ModelConfig& m) {
               << m.resampler.queries << " queries a slice, width " << m.resampler.width << ", heads "
               << m.resampler.heads << "\n";
   }
+  const int side = m.slicing.scale / m.slicing.patch;
   std::cout << "  slicing     native size " << m.slicing.scale << ", at most " << m.slicing.max_slices
-            << " slices, " << m.slicing.tokens_per_slice << " tokens each\n";
+            << " slices, " << slice_rows_of(m).of({side, side}) << " tokens each\n";
 }
 
 // How many tensors and bytes of each type.

@@ -25,7 +25,6 @@ void read_resampler(const ConfigObject& json, int default_queries, ModelConfig& 
   p.heads = json.integer("mm_resampler_heads", 1, 1024, std::max(1, p.width / 128));
   require(p.width % p.heads == 0 && p.width % 4 == 0, json.at("mm_resampler_width"), " of ", p.width,
           " must be divided by its ", p.heads, " heads and by 4");
-  model.slicing.tokens_per_slice = p.queries;
 }
 
 void read_uhd_slicing(const ConfigObject& json, ModelConfig& model) {
@@ -55,7 +54,6 @@ void read_square_slicing(const ConfigObject& json, bool padded_by_default, Model
   require(s.scale % s.patch == 0, json.where(), ": the tower's image size ", s.scale,
           " is not a multiple of its patch size ", s.patch);
   s.max_slices = 1;
-  s.tokens_per_slice = (s.scale / s.patch) * (s.scale / s.patch);
 }
 
 // LLaVA's own layout: language model at the top, projector under model.mm_projector, tower inside or beside.
@@ -196,7 +194,6 @@ void read_minicpmv(const ConfigObject& json, ModelConfig& model) {
       slices.integer("scale_resolution", s.patch, 8192, json.integer("image_size", s.patch, 8192, 448)));
   s.max_slices = preprocessor.integer("max_slice_nums", 1, 64, slices.integer("max_slice_nums", 1, 64, 9));
   if (!preprocessor.flag("slice_mode", json.flag("slice_mode", true))) s.max_slices = 1;
-  s.tokens_per_slice = p.queries;
   read_minicpmv_layout(preprocessor, model);
   model.layout.image_ids = preprocessor.flag("use_image_id", json.flag("use_image_id", true));
 }

@@ -56,6 +56,8 @@ struct LanguageConfig {
 void add_end_token(LanguageConfig& language, int32_t id);
 
 struct VisionConfig {
+  // CLIP has a class token and a norm before its first layer, SigLIP a bias in the embedding of its patches.
+  enum class Kind : uint8_t { clip, siglip } kind = Kind::clip;
   int layers = 0;        // that run: up to the selected hidden state
   int total_layers = 0;  // that the checkpoint holds
   int hidden = 0;
@@ -65,11 +67,8 @@ struct VisionConfig {
   int image = 336;  // native size: the position table is (image/patch)²
   float norm_eps = 1e-5f;
   Activation activation = Activation::quick_gelu;
-  bool class_token = true;  // CLIP; SigLIP has none
-  bool patch_bias = false;  // SigLIP
-  bool pre_norm = true;     // CLIP's pre_layrnorm
-  bool post_norm = false;   // SigLIP's post_layernorm on the output
-  bool wants_f32 = false;   // beside a language model in bf16 too, where the backend can (mm_vision_dtype)
+  bool post_norm = false;  // MiniCPM-V's post_layernorm on the output
+  bool wants_f32 = false;  // beside a language model in bf16 too, where the backend can (mm_vision_dtype)
   bool bucket_positions =
       false;  // NaViT: fractional coordinates bucketed into the table, instead of interpolation
   std::array<float, 3> mean{};
@@ -105,7 +104,6 @@ struct SlicingConfig {
   int max_slices = 7;
   SliceRounding rounding = SliceRounding::floor;
   int prescale_longest = 0;  // 0: off
-  int tokens_per_slice = 0;
 };
 
 // How an image's rows are wrapped and joined in the prompt, as token ids.

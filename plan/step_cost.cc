@@ -67,7 +67,7 @@ StepCost vision_cost(const VisionConfig& vision, const ResamplerConfig& resample
   const auto slices = static_cast<double>(patches.size());
   double p = 0;
   std::vector<AttentionSpan> segments;
-  const int extra = vision.class_token ? 1 : 0;
+  const int extra = vision.kind == VisionConfig::Kind::clip ? 1 : 0;  // class tokens
   for (const int n : patches) {
     p += n;
     segments.push_back({n + extra, n + extra});
@@ -81,7 +81,7 @@ StepCost vision_cost(const VisionConfig& vision, const ResamplerConfig& resample
       {"patchify", 1, patchify},
       {"patch embedding", 1, matmul(p, w, pixels)},
       {"positions, class rows", 1, rows(t, w, 3, 2)},
-      {"layer_norm", 2 * layers + (vision.pre_norm ? 1 : 0) + (vision.post_norm ? 1 : 0), rows(t, w, 1, 1)},
+      {"layer_norm", 2 * layers + extra + (vision.post_norm ? 1 : 0), rows(t, w, 1, 1)},
       {"qkv", layers, matmul(t, 3 * w, w)},
       {"packed_attention", layers, packed_attention_cost(segments, heads, d, kElement)},
       {"attention out", layers, matmul(t, w, w, true)},

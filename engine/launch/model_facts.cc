@@ -42,11 +42,11 @@ std::string digest_of(const LanguageConfig& c) {
 std::string digest_of(const VisionConfig& v, const ResamplerConfig& p, const SlicingConfig& s) {
   std::vector<std::byte> text;
   Writer write(text);
-  write(v.layers, v.hidden, v.heads, v.intermediate, v.patch, v.image, v.norm_eps, v.activation,
-        v.class_token, v.patch_bias, v.pre_norm, v.post_norm, v.bucket_positions);
+  write(v.layers, v.hidden, v.heads, v.intermediate, v.patch, v.image, v.norm_eps, v.activation, v.kind,
+        v.post_norm, v.bucket_positions);
   for (size_t i = 0; i < v.mean.size(); ++i) write(v.mean[i], v.deviation[i]);
   write(p.kind, p.queries, p.width, p.heads, p.sincos_keys, p.norm_eps);
-  write(s.kind, s.scale, s.patch, s.rounding, s.tokens_per_slice);
+  write(s.kind, s.scale, s.patch, s.rounding);
   return digest_of(text);
 }
 

@@ -3,15 +3,16 @@
 #include <algorithm>
 
 #include "engine/slices/row_sizes.h"
+#include "model/vision/slice_rows.h"
 #include "model/vision/vision_encoder.h"
 
 namespace uhd {
 
 SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
   EncoderLimits limits;
-  const int64_t queries = int64_t{limits.max_slices} * files.config.resampler.queries;
   limits.max_patches = std::max(options.encode.batch_patches, options.image.limits.max_piece_patches);
-  backend.expect_rows(std::max(limits.max_patches + limits.max_slices, queries));  // a class token each
+  const int64_t most = slice_rows_of(files.config).most(limits.max_patches, limits.max_slices);
+  backend.expect_rows(std::max(limits.max_patches + limits.max_slices, most));  // a class token each
   auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
                                                  backend, tower_format(files, options, backend), limits);
   SliceEncoder slices;
@@ -35,10 +36,10 @@ std::unique_ptr<RowBuffers> make_row_buffers(const ModelFiles& files, const Engi
   sizes.buffers = fair_buffers(static_cast<size_t>(sizes.most_rows) * static_cast<size_t>(sizes.width) *
                                size_of(backend.activation_dtype()));
   if (encodes) {
-    // Without queries a slice has at most a row a patch.
-    const int64_t patches = std::max<int64_t>(options.encode.batch_patches, sizes.most_rows);
-    sizes.batch_rows = int64_t{sizes.buffers} * sizes.most_rows;
-    if (files.config.resampler.queries == 0) sizes.batch_rows = std::min(sizes.batch_rows, patches);
+    // A pass has as many slices as there are buffers, and no more patches than a batch or one slice.
+    const int64_t passed = slice_rows_of(files.config).most(options.encode.batch_patches, sizes.buffers);
+    sizes.batch_rows =
+        std::min(int64_t{sizes.buffers} * sizes.most_rows, std::max<int64_t>(passed, sizes.most_rows));
   }
   return std::make_unique<RowBuffers>(backend, sizes);
 }

@@ -20,9 +20,9 @@ CrossAttention::CrossAttention(const ModelConfig& model, const Checkpoint& check
   const RowRange key = part("weight", 1), value = part("weight", 2);
   const RowRange key_bias = part("bias", 1), value_bias = part("bias", 2);
   // Scores say where a query looks: an error in them is exponentiated, and one of bf16's roundings there
-  // moves the features more than all others of this layer together. The host has f32 for them; a device's
-  // activations are of one type.
-  Loader scores(checkpoint, backend, backend.host_memory() ? WeightFormat::f32 : format);
+  // moves the features more than all others of this layer together. So they are formed in f32 wherever
+  // activations are f32; activations of bf16 are multiplied in bf16 alone.
+  Loader scores(checkpoint, backend, backend.activation_dtype() == DType::f32 ? WeightFormat::f32 : format);
   kv_proj_ = loader.whole(prefix + "kv_proj.weight");
   ln_kv_ = norm("ln_kv");
   ln_post_ = norm("ln_post");

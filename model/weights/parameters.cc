@@ -174,13 +174,13 @@ Table vision_parameters(const ModelConfig& model) {
   const std::string& prefix = model.prefix_vision;
   const std::string embeddings = prefix + "embeddings.";
   const int64_t grid = c.image / c.patch;
-  if (c.class_token) table.push_back({embeddings + "class_embedding", {c.hidden}, ShardRule::whole});
+  const bool clip = c.kind == VisionConfig::Kind::clip;
+  if (clip) table.push_back({embeddings + "class_embedding", {c.hidden}, ShardRule::whole});
   table.push_back({embeddings + "patch_embedding.weight", {c.hidden, 3, c.patch, c.patch}, ShardRule::whole});
-  if (c.patch_bias) table.push_back({embeddings + "patch_embedding.bias", {c.hidden}, ShardRule::whole});
-  table.push_back({embeddings + "position_embedding.weight",
-                   {grid * grid + (c.class_token ? 1 : 0), c.hidden},
-                   ShardRule::whole});
-  if (c.pre_norm) add_norm(table, prefix + "pre_layrnorm", c.hidden);
+  if (!clip) table.push_back({embeddings + "patch_embedding.bias", {c.hidden}, ShardRule::whole});
+  table.push_back(
+      {embeddings + "position_embedding.weight", {grid * grid + (clip ? 1 : 0), c.hidden}, ShardRule::whole});
+  if (clip) add_norm(table, prefix + "pre_layrnorm", c.hidden);
   for (int i = 0; i < c.total_layers; ++i) {
     const std::string layer = prefix + "encoder.layers." + std::to_string(i) + ".";
     const ShardRule rule = i < c.layers ? ShardRule::whole : ShardRule::unused;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "model/vision/slice_rows.h"
 #include "tests/support/temporary_directory.h"
 
 namespace uhd {
@@ -178,7 +179,7 @@ TEST_F(LlavaConfig, ReadsTheResamplersOwnFields) {
   EXPECT_EQ(m.resampler.width, 48);
   EXPECT_EQ(m.resampler.heads, 3);
   EXPECT_EQ(m.slicing.max_slices, 6);
-  EXPECT_EQ(m.slicing.tokens_per_slice, 16);
+  EXPECT_EQ(slice_rows_of(m).each, 16);
   EXPECT_EQ(m.vision->layers, 3);
   EXPECT_EQ(m.layout.column_separator, std::vector<int32_t>{5});
   EXPECT_THROW(read_with("../tower", R"(, "mm_num_queries": 15)"), Error);
