@@ -29,4 +29,7 @@ const Table& choose_table(const std::string& isa) {
   throw Error(message("instruction set '", isa, "' is not available here; there is: auto, ", names));
 }
 
+// Every table but the scalar one is for AVX2 or what includes it.
+bool has_avx2(const std::string& isa) { return &choose_table(isa) != &kScalarTable; }
+
 }  // namespace uhd::cpu
