@@ -2,7 +2,6 @@
 
 #include "engine/launch/memory_book.h"
 #include "engine/launch/model_facts.h"
-#include "engine/launch/slice_encoder.h"
 #include "engine/slices/encoder_worker.h"
 
 namespace uhd {
@@ -16,30 +15,30 @@ Hello encoder_hello(const ModelFiles& files, const EngineOptions& options, const
   return hello;
 }
 
-void run_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend,
-                 ControlClient& leader, const std::function<bool()>& ended) {
+EncoderRank make_encoder_rank(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
   require(files.config.vision.has_value(), "this model has no vision tower: set encoders.count to 0");
   MemoryBook memory(backend);
-  struct Parts {
-    SliceEncoder slices;
-    std::unique_ptr<RowBuffers> buffers;
-  };
   const auto build = [&](Backend& on, MemoryBook& plan) {
-    Parts parts;
-    parts.slices = plan.take("vision tower", [&] { return make_slice_encoder(files, options, on); });
+    EncoderRank rank;
+    rank.slices = plan.take("vision tower", [&] { return make_slice_encoder(files, options, on); });
     take_scratch(plan, on);
-    parts.buffers =
-        plan.take("rows on their way", [&] { return make_row_buffers(files, options, on, true); });
-    return parts;
+    rank.buffers = plan.take("rows on their way", [&] { return make_row_buffers(files, options, on, true); });
+    return rank;
   };
   if (const std::unique_ptr<Backend> rehearsal = backend.rehearsal()) {
     MemoryBook planned(*rehearsal);
     build(*rehearsal, planned);
     planned.reserve(backend);
   }
-  const Parts parts = build(backend, memory);
+  EncoderRank rank = build(backend, memory);
   memory.tell("an encoder");
-  EncoderWorker worker(leader, parts.slices.encode, parts.slices.rows_of, *parts.buffers,
+  rank.slices.warm_up(*rank.buffers);
+  return rank;
+}
+
+void run_encoder(EncoderRank& rank, const ModelFiles& files, const EngineOptions& options,
+                 ControlClient& leader, const std::function<bool()>& ended) {
+  EncoderWorker worker(leader, rank.slices.encode, rank.slices.rows_of, *rank.buffers,
                        {options.encode.batch_patches, files.config.slicing.patch});
   worker.run(ended);
 }

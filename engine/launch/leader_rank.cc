@@ -57,7 +57,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
     limits.liveness.job_deadline = from_seconds(cluster.job_deadline_s);
     parts.encoders = std::make_unique<RemoteEncoders>(*parts.server, *parts.buffers, limits, *parts.metrics);
   } else {
-    parts.encoders = std::make_unique<LocalEncoders>(std::move(rank.encode), *parts.buffers,
+    parts.encoders = std::make_unique<LocalEncoders>(std::move(rank.slices.encode), *parts.buffers,
                                                      options.encode.batch_patches, config.slicing.patch);
   }
   parts.visual = std::make_unique<VisualFlow>(parts.sizes.visual_rows, *parts.encoders, *parts.metrics);

@@ -9,7 +9,6 @@
 #include "cluster/wait_notice.h"
 #include "engine/launch/memory_book.h"
 #include "engine/launch/model_facts.h"
-#include "engine/launch/slice_encoder.h"
 #include "engine/slices/row_sizes.h"
 
 namespace uhd {
@@ -40,7 +39,7 @@ int agreed_minimum(Backend& backend, Communicator& group, int32_t mine) {
 // What an LLM rank's own memory holds.
 struct LlmParts {
   std::unique_ptr<LlmWorker> worker;
-  EncodeSlices encode;
+  SliceEncoder slices;
   std::unique_ptr<RowBuffers> buffers;
 };
 
@@ -53,8 +52,7 @@ LlmParts make_parts(const ModelFiles& files, const EngineOptions& options, Worke
                                    sizes.step.max_context);
   });
   if (encodes && files.config.vision) {
-    parts.encode =
-        memory.take("vision tower", [&] { return make_slice_encoder(files, options, backend).encode; });
+    parts.slices = memory.take("vision tower", [&] { return make_slice_encoder(files, options, backend); });
   }
   parts.worker = memory.take("steps and visual rows", [&] {
     return std::make_unique<LlmWorker>(std::move(llama), backend, group, files.config.language.vocabulary,
@@ -145,8 +143,11 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   take_pages(parts, pages, memory);
   memory.tell(message("LLM rank ", group.rank()));
   rank.worker = std::move(parts.worker);
-  rank.encode = std::move(parts.encode);
+  rank.slices = std::move(parts.slices);
   rank.buffers = std::move(parts.buffers);
+  if (rank.slices.warm_up) rank.slices.warm_up(*rank.buffers);
+  // The other ranks wait for that here: a step in which they waited would be overdue.
+  if (!backend.host_memory()) agreed_minimum(backend, group, 0);
   return rank;
 }
 

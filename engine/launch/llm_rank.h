@@ -8,9 +8,8 @@
 
 #include "cluster/options.h"
 #include "engine/launch/rank_device.h"
+#include "engine/launch/slice_encoder.h"
 #include "engine/llm/llm_worker.h"
-#include "engine/slices/row_buffers.h"
-#include "engine/slices/slice_encoders.h"
 
 namespace uhd {
 
@@ -18,14 +17,14 @@ struct LlmRank {
   RankDevice device;
   std::unique_ptr<Communicator> group;  // of the backend's memory
   std::unique_ptr<LlmWorker> worker;
-  EncodeSlices encode;                  // empty: this rank does not encode
+  SliceEncoder slices;                  // empty: this rank does not encode
   std::unique_ptr<RowBuffers> buffers;  // of a leader with vision
 };
 
 // Loads this rank's shard and sizes its memory: the pages come last, and the log tells what all of it is for.
 // Collective over the group, which is of host memory: all ranks compare their settings (llm_facts), and agree
 // on how they reach each other's device memory and on the number of pages. Where the rank `encodes`, the
-// vision tower is loaded too.
+// vision tower is loaded too, and warm.
 LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, const ClusterOptions& cluster,
                       RankDevice device, std::unique_ptr<Communicator> host_group, bool encodes);
 

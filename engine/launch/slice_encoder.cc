@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "engine/slices/row_sizes.h"
 #include "model/vision/slice_rows.h"
 #include "model/vision/vision_encoder.h"
@@ -24,6 +26,16 @@ SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& op
   };
   slices.rows_of = [encoder](const Slice& slice) {
     return static_cast<int>(encoder->tokens_of(slice.width, slice.height));
+  };
+  slices.warm_up = [encoder, &backend](RowBuffers& buffers) {
+    if (backend.host_memory()) return;
+    const TimePoint begin = Clock::now();
+    encoder->warm_up(buffers.largest_batch());
+    StagedRows staged = buffers.take(1);
+    backend.cast(staged.rows, buffers.batch(1));
+    staged.judge();
+    backend.synchronize();
+    log_info("the vision tower is warm", "seconds", seconds(Clock::now() - begin));
   };
   return slices;
 }

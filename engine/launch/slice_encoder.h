@@ -10,11 +10,13 @@
 
 namespace uhd {
 
-// Both functions share the tower and keep it; they belong to the thread that encodes. `rows_of` gives the
-// number of rows that a slice becomes.
+// The functions share the tower and keep it; they belong to the thread that encodes. `rows_of` gives the
+// number of rows that a slice becomes. `warm_up` makes on a device what only first uses make, on the way of a
+// slice from its pixels to its judged rows; it is called once, before there are slices.
 struct SliceEncoder {
   EncodeSlices encode;
   std::function<int(const Slice&)> rows_of;
+  std::function<void(RowBuffers&)> warm_up;
 };
 
 // Loads the tower. The backend is borrowed; the files are not needed afterwards.

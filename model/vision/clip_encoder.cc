@@ -70,4 +70,13 @@ void ClipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid>
   backend_.gather_rows(out, pass.hidden, places.patches);
 }
 
+void ClipEncoder::prepare(Tensor patches, int max_slices, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const Vit::Pass pass = vit_->take_pass(patches.rows() + max_slices, workspace);
+  const Tensor rows = workspace.take(pass.hidden.dtype(), {patches.rows(), config_.hidden});
+  for (int64_t p = patches.rows(); p > 0; --p)
+    backend_.prepare_matmul(rows.slice_rows(0, p), patches.slice_rows(0, p), patch_);
+  vit_->prepare(pass);
+}
+
 }  // namespace uhd

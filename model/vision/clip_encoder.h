@@ -18,6 +18,7 @@ class ClipEncoder final : public FeatureEncoder {
   size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   // The class tokens take part in the layers and are dropped at the end.
   void forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) override;
+  void prepare(Tensor patches, int max_slices, Workspace& workspace) override;
 
   // Returns the positions of a grid's patches, [rows · columns, W], valid until the next call.
   Tensor positions_of(PatchGrid grid) { return positions_->of(grid); }

@@ -98,4 +98,24 @@ void CrossAttention::attend(Tensor out, Tensor key, Tensor value, int64_t repeat
   backend_.matmul(out, mixed, proj_);
 }
 
+void CrossAttention::prepare_projection(Tensor out, Tensor features) {
+  backend_.prepare_matmul(out, features, kv_proj_);
+}
+
+void CrossAttention::prepare_keys(Tensor key, Tensor value, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const Tensor projected = workspace.take(backend_.activation_dtype(), key.shape());
+  backend_.prepare_matmul(projected, key, key_, {.bias = key_bias_.view});
+  backend_.prepare_matmul(projected, value, value_, {.bias = value_bias_.view});
+}
+
+void CrossAttention::prepare_queries(Tensor out, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const DType dtype = backend_.activation_dtype();
+  const Tensor attended = workspace.take(dtype, {out.rows(), config_.width});
+  const Tensor mixed = workspace.take(dtype, {out.rows(), config_.width});
+  backend_.prepare_matmul(mixed, attended, out_, {.bias = out_bias_.view});
+  backend_.prepare_matmul(out, mixed, proj_);
+}
+
 }  // namespace uhd

@@ -26,6 +26,10 @@ class FeatureEncoder {
   virtual void forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
                        Workspace& workspace) = 0;
 
+  // Makes what the first passes of up to so many patches and slices would make; `patches` are those of the
+  // largest.
+  virtual void prepare(Tensor patches, int max_slices, Workspace& workspace) = 0;
+
   // Stages are "embeddings", "pre_layrnorm" (CLIP) and "hidden.L" after L layers, each with the rows that the
   // layers see.
   void observe(StageObserver observer) { observer_ = std::move(observer); }

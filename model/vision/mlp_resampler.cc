@@ -1,5 +1,7 @@
 #include "model/vision/mlp_resampler.h"
 
+#include <algorithm>
+
 namespace uhd {
 
 MlpResampler::MlpResampler(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
@@ -25,6 +27,16 @@ void MlpResampler::forward(Tensor out, Tensor features, std::span<const PatchGri
   const Tensor middle = workspace.take(backend_.activation_dtype(), {features.rows(), first_.n});
   backend_.matmul(middle, features, first_, {first_bias_.view, Epilogue::gelu});
   backend_.matmul(out, middle, second_, {.bias = second_bias_.view});
+}
+
+void MlpResampler::prepare(Tensor out, Tensor features, int, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const Tensor middle = workspace.take(backend_.activation_dtype(), {features.rows(), first_.n});
+  for (int64_t p = std::min(features.rows(), out.rows()); p > 0; --p) {
+    const Tensor own = middle.slice_rows(0, p);
+    backend_.prepare_matmul(own, features.slice_rows(0, p), first_, {first_bias_.view, Epilogue::gelu});
+    backend_.prepare_matmul(out.slice_rows(0, p), own, second_, {.bias = second_bias_.view});
+  }
 }
 
 }  // namespace uhd

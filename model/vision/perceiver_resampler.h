@@ -13,6 +13,7 @@ class PerceiverResampler : public Resampler {
                      WeightFormat format);
   size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   void forward(Tensor out, Tensor features, std::span<const PatchGrid> grids, Workspace& workspace) override;
+  void prepare(Tensor out, Tensor features, int max_slices, Workspace& workspace) override;
 
  private:
   void fill_positions(PatchGrid grid, Tensor rows);

@@ -39,4 +39,13 @@ void ResampledTower::forward(Tensor out, Tensor pixels, std::span<const PixelSli
   resampler_->forward(out, features, grids, workspace);
 }
 
+void ResampledTower::prepare(Tensor out, int64_t max_patches, int max_slices, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const DType dtype = backend_.activation_dtype();
+  const Tensor rows = workspace.take(dtype, {max_patches, int64_t{3} * config_.patch * config_.patch});
+  const Tensor features = workspace.take(dtype, {max_patches, config_.hidden});
+  features_->prepare(rows, max_slices, workspace);
+  resampler_->prepare(out, features, max_slices, workspace);
+}
+
 }  // namespace uhd

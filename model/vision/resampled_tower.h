@@ -14,6 +14,7 @@ class ResampledTower final : public VisionTower {
 
   size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   void forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, Workspace& workspace) override;
+  void prepare(Tensor out, int64_t max_patches, int max_slices, Workspace& workspace) override;
 
  private:
   Backend& backend_;

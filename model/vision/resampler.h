@@ -21,6 +21,9 @@ class Resampler {
   // slice_rows_of(model) says.
   virtual void forward(Tensor out, Tensor features, std::span<const PatchGrid> grids,
                        Workspace& workspace) = 0;
+  // Makes what the first passes of up to so many slices would make; `out` and `features` are those of the
+  // largest.
+  virtual void prepare(Tensor out, Tensor features, int max_slices, Workspace& workspace) = 0;
 };
 
 // Loads the form that the config asks for, its tensors under model.prefix_resampler. The backend is borrowed;

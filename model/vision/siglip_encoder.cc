@@ -56,4 +56,14 @@ void SiglipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGri
   backend_.cast(out, pass.normed);
 }
 
+void SiglipEncoder::prepare(Tensor patches, int, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const Vit::Pass pass = vit_->take_pass(patches.rows(), workspace);
+  for (int64_t p = patches.rows(); p > 0; --p) {
+    backend_.prepare_matmul(pass.hidden.slice_rows(0, p), patches.slice_rows(0, p), patch_,
+                            {.bias = patch_bias_.view});
+  }
+  vit_->prepare(pass);
+}
+
 }  // namespace uhd

@@ -17,6 +17,7 @@ class SiglipEncoder final : public FeatureEncoder {
 
   size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   void forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) override;
+  void prepare(Tensor patches, int max_slices, Workspace& workspace) override;
 
  private:
   void embed(Tensor hidden, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace);

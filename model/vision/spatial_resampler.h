@@ -14,6 +14,7 @@ class SpatialResampler : public Resampler {
                    WeightFormat format);
   size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   void forward(Tensor out, Tensor features, std::span<const PatchGrid> grids, Workspace& workspace) override;
+  void prepare(Tensor out, Tensor features, int max_slices, Workspace& workspace) override;
 
  private:
   void attend_slice(Tensor out, Tensor key, Tensor value, PatchGrid grid, Workspace& workspace);

@@ -106,4 +106,19 @@ VisualTokens VisionEncoder::encode(std::span<const SliceView> slices) {
   return tokens;
 }
 
+// Attention takes slices of few patches by other code than those of many.
+void VisionEncoder::warm_up(Tensor out) {
+  if (backend_.host_memory()) return;
+  tower_->prepare(out, limits_.max_patches, limits_.max_slices, workspace_);
+  for (const int side : {2, 4}) {
+    const int pixels = side * shape_.patch;
+    const std::vector<uint8_t> grey(static_cast<size_t>(pixels * pixels) * 3, 128);
+    const SliceView slice{pixels, pixels, grey};
+    const int64_t rows = tokens_of(pixels, pixels);
+    if (grid_of(slice).patches() > limits_.max_patches || rows > out.rows()) break;
+    encode(out.slice_rows(0, rows), {&slice, 1});
+  }
+  backend_.synchronize();
+}
+
 }  // namespace uhd

@@ -48,6 +48,9 @@ class VisionEncoder {
   VisualTokens encode(std::span<const SliceView> slices);
   // As encode, into rows [sum of tokens, H] of the activation type that the caller owns.
   void encode(Tensor out, std::span<const SliceView> slices);
+  // On a device: makes what only first uses make (plans of products, code), so that no slice waits for it.
+  // `out` is what the largest passes write, [rows, H]; it holds anything afterwards. Nothing on the host.
+  void warm_up(Tensor out);
 
  private:
   PatchGrid grid_of(const SliceView& slice) const;

@@ -24,6 +24,9 @@ class VisionTower {
   // do not depend on the others of the pass.
   virtual void forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
                        Workspace& workspace) = 0;
+  // Makes what the first passes of up to so many patches and slices would make: plans of products. `out`
+  // holds the rows of the largest, and anything afterwards.
+  virtual void prepare(Tensor out, int64_t max_patches, int max_slices, Workspace& workspace) = 0;
 };
 
 // Loads the tower of the model's family: the vision tensors from `tower`, what lies behind them from

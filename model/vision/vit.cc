@@ -101,4 +101,19 @@ void Vit::run_layer(int index, Pass& pass) {
   backend_.matmul(pass.hidden, pass.mlp, layer.fc2, {layer.fc2_bias.view, Epilogue::add});
 }
 
+void Vit::prepare(const Pass& pass) {
+  if (layers_.empty()) return;
+  const Layer& layer = layers_.front();
+  for (int64_t t = pass.hidden.rows(); t > 0; --t) {
+    const auto rows = [t](Tensor x) { return x.slice_rows(0, t); };
+    backend_.prepare_matmul(rows(pass.qkv), rows(pass.normed), layer.qkv, {.bias = layer.qkv_bias.view});
+    backend_.prepare_matmul(rows(pass.hidden), rows(pass.attended), layer.out,
+                            {layer.out_bias.view, Epilogue::add});
+    backend_.prepare_matmul(rows(pass.mlp), rows(pass.normed), layer.fc1,
+                            {layer.fc1_bias.view, epilogue_of(config_.activation)});
+    backend_.prepare_matmul(rows(pass.hidden), rows(pass.mlp), layer.fc2,
+                            {layer.fc2_bias.view, Epilogue::add});
+  }
+}
+
 }  // namespace uhd

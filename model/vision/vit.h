@@ -38,8 +38,13 @@ class Vit {
     Tensor offsets;   // i32 [S+1]
     int longest = 0;  // rows of the largest slice
   };
+  // As begin(), for rows of any slices: `offsets` is empty.
+  Pass take_pass(int64_t rows, Workspace& workspace) const;
   Pass begin(const std::vector<int32_t>& offsets, Workspace& workspace) const;
   void run_layer(int layer, Pass& pass);
+  // Makes what the first passes of any number of rows up to those of `pass` would make
+  // (Backend::prepare_matmul).
+  void prepare(const Pass& pass);
   // What begin() takes.
   size_t workspace_bytes(int64_t rows, int slices) const;
 
@@ -55,7 +60,6 @@ class Vit {
     DeviceTensor fc1_bias, fc2_bias;
   };
   Layer load_layer(const std::string& prefix, Loader& loader) const;
-  Pass take_pass(int64_t rows, Workspace& workspace) const;
 
   Backend& backend_;
   VisionConfig config_;

@@ -28,6 +28,7 @@ class MergingTower final : public VisionTower {
     }
     backend_.upload(out, Tensor::of(values.data(), out.shape()));
   }
+  void prepare(Tensor, int64_t, int, Workspace&) override {}
 
  private:
   Backend& backend_;
