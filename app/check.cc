@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "model/config.h"
 #include "model/text/tokenizer.h"
+#include "model/vision/slice_rows.h"
 #include "model/weights/parameters.h"
 #include "plan/rank_memory.h"
 
@@ -40,17 +41,18 @@ void print_model(const ModelConfig& m) {
   std::cout << "  vision      " << v.layers << " of " << v.total_layers << " layers, hidden " << v.hidden
             << ", heads " << v.heads << ", patch " << v.patch << ", native size " << v.image;
   if (m.vision_directory != m.directory) std::cout << ", from " << m.vision_directory.string();
-  std::cout << "\n  projector   ";
-  if (m.projector.kind == ProjectorKind::mlp) {
+  std::cout << "\n  resampler   ";
+  if (m.resampler.kind == ResamplerKind::mlp) {
     std::cout << "linear, GELU, linear\n";
   } else {
-    std::cout << (m.projector.kind == ProjectorKind::spatial ? "spatial resampler, "
+    std::cout << (m.resampler.kind == ResamplerKind::spatial ? "spatial resampler, "
                                                              : "perceiver resampler, ")
-              << m.projector.queries << " queries a slice, width " << m.projector.width << ", heads "
-              << m.projector.heads << "\n";
+              << m.resampler.queries << " queries a slice, width " << m.resampler.width << ", heads "
+              << m.resampler.heads << "\n";
   }
+  const int side = m.slicing.scale / m.slicing.patch;
   std::cout << "  slicing     native size " << m.slicing.scale << ", at most " << m.slicing.max_slices
-            << " slices, " << m.slicing.tokens_per_slice << " tokens each\n";
+            << " slices, " << slice_rows_of(m).of({side, side}) << " tokens each\n";
 }
 
 // How many tensors and bytes of each type.
@@ -95,7 +97,7 @@ void print_memory(const ModelConfig& m, const CheckOptions& options) {
 }
 
 void check_model(const CheckOptions& options) {
-  const ModelConfig model = read_model_config(options.model, options.vision_tower);
+  const ModelConfig model = read_model_config(options.model_path, options.vision_tower);
   print_model(model);
   const Checkpoint checkpoint(model.directory);
   std::unique_ptr<Checkpoint> tower;

@@ -46,7 +46,7 @@ void add_memory(std::ostringstream& text, const DevicePlan& plan, const PlanRepo
   const bool encodes = report.model.vision && !report.question.separate_encoders;
   const auto line = [&](const std::string& label, const Cell& cell) { add_line(text, plan, label, cell); };
   line("GB of a rank: weights", [](const RankPlan& r) { return gigabytes(r.memory.weights); });
-  if (encodes) line("  vision tower and projector", [](const RankPlan& r) { return gigabytes(r.tower); });
+  if (encodes) line("  vision tower and resampler", [](const RankPlan& r) { return gigabytes(r.tower); });
   line(message("  steps of ", report.question.engine.token_budget, " rows"),
        [](const RankPlan& r) { return gigabytes(r.memory.steps); });
   if (report.model.vision)

@@ -13,7 +13,7 @@ struct SliceReport {
   std::string file;
   ImageHeader header;
   SlicePlan plan;
-  ModelConfig model;                // slicing, projector and layout are used
+  ModelConfig model;                // slicing, resampler and layout are used
   std::vector<std::string> pieces;  // files written: the slices, then the overview; empty: none
   std::string grid_picture;         // file written
 };

@@ -35,22 +35,22 @@ ModelConfig paper_model() {
   ModelConfig model;
   model.family = Family::llava_uhd_v1;
   model.vision.emplace();
-  model.projector = {.kind = ProjectorKind::perceiver, .queries = 64};
+  model.resampler = {.kind = ResamplerKind::perceiver, .queries = 64};
   model.layout.column_separator = {','};
   model.layout.row_separator = {'\n'};
   return model;
 }
 
 ModelConfig model_of(const SlicesOptions& options) {
-  ModelConfig model = options.model.empty() ? paper_model() : read_model_config(options.model);
-  require(model.vision.has_value(), options.model, " is a language model: it sees no images");
+  ModelConfig model = options.model_path.empty() ? paper_model() : read_model_config(options.model_path);
+  require(model.vision.has_value(), options.model_path, " is a language model: it sees no images");
   if (options.max_slices > 0) model.slicing.max_slices = options.max_slices;
   if (options.scale > 0) model.slicing.scale = options.scale;
   if (options.patch > 0) model.slicing.patch = model.vision->patch = options.patch;
   if (options.prescale >= 0) model.slicing.prescale_longest = options.prescale;
   if (options.tokens > 0) {
-    require(model.projector.kind != ProjectorKind::mlp, "--tokens: this model makes a token of every patch");
-    model.projector.queries = options.tokens;
+    require(model.resampler.kind != ResamplerKind::mlp, "--tokens: this model makes a token of every patch");
+    model.resampler.queries = options.tokens;
   }
   return model;
 }

@@ -20,7 +20,7 @@ inline const LanguageConfig k7b = vicuna(32, 4096, 32, 11008);
 inline const LanguageConfig k13b = vicuna(40, 5120, 40, 13824);
 inline const VisionConfig kTower{
     .layers = 23, .total_layers = 24, .hidden = 1024, .heads = 16, .intermediate = 4096};
-inline const ProjectorConfig kResampler{
-    .kind = ProjectorKind::spatial, .queries = 144, .width = 5120, .heads = 40};
+inline const ResamplerConfig kResampler{
+    .kind = ResamplerKind::spatial, .queries = 144, .width = 5120, .heads = 40};
 
 }  // namespace uhd

@@ -18,14 +18,13 @@ int whole_root(int n) {
 }
 
 void read_resampler(const ConfigObject& json, int default_queries, ModelConfig& model) {
-  ProjectorConfig& p = model.projector;
+  ResamplerConfig& p = model.resampler;
   p.queries = json.integer("mm_num_queries", 1, 4096, default_queries);
   require(whole_root(p.queries) > 0, json.at("mm_num_queries"), " of ", p.queries, " is not a square number");
   p.width = json.integer("mm_resampler_width", 4, 1 << 16, model.language.hidden);
   p.heads = json.integer("mm_resampler_heads", 1, 1024, std::max(1, p.width / 128));
   require(p.width % p.heads == 0 && p.width % 4 == 0, json.at("mm_resampler_width"), " of ", p.width,
           " must be divided by its ", p.heads, " heads and by 4");
-  model.slicing.tokens_per_slice = p.queries;
 }
 
 void read_uhd_slicing(const ConfigObject& json, ModelConfig& model) {
@@ -55,7 +54,6 @@ void read_square_slicing(const ConfigObject& json, bool padded_by_default, Model
   require(s.scale % s.patch == 0, json.where(), ": the tower's image size ", s.scale,
           " is not a multiple of its patch size ", s.patch);
   s.max_slices = 1;
-  s.tokens_per_slice = (s.scale / s.patch) * (s.scale / s.patch);
 }
 
 // LLaVA's own layout: language model at the top, projector under model.mm_projector, tower inside or beside.
@@ -66,7 +64,7 @@ void read_llava(const ConfigObject& json, const fs::path& tower_path, const Tens
   model.language = read_language_config(json, architecture.find("Mistral") != std::string::npos ? "mistral"
                                               : architecture.find("Qwen2") != std::string::npos ? "qwen2"
                                                                                                 : "llama");
-  model.prefix_projector = "model.mm_projector.";
+  model.prefix_resampler = "model.mm_projector.";
   const int select = json.integer("mm_vision_select_layer", -1024, 1024, -2);
   const std::string feature = json.text("mm_vision_select_feature", "patch");
   require(feature == "patch", json.at("mm_vision_select_feature"), " is '", feature, "', not patch");
@@ -100,20 +98,20 @@ void read_llava(const ConfigObject& json, const fs::path& tower_path, const Tens
   require(json.integer("mm_hidden_size", 1, 1 << 16, model.vision->hidden) == model.vision->hidden,
           json.at("mm_hidden_size"), " differs from the tower's hidden size of ", model.vision->hidden);
 
-  const std::string projector = json.text("mm_projector_type", "");
-  if (projector == "mlp2x_gelu") {
+  const std::string compression = json.text("mm_projector_type", "");
+  if (compression == "mlp2x_gelu") {
     model.family = Family::llava_15;
-    model.projector.kind = ProjectorKind::mlp;
-    model.projector.stored_in_sequence = true;
+    model.resampler.kind = ResamplerKind::mlp;
+    model.resampler.stored_in_sequence = true;
     read_square_slicing(json, false, model);
-  } else if (projector == "adapt_spatial_resampler" || projector == "perceiver_resampler") {
+  } else if (compression == "adapt_spatial_resampler" || compression == "perceiver_resampler") {
     model.family = Family::llava_uhd_v1;
-    const bool spatial = projector == "adapt_spatial_resampler";
-    model.projector.kind = spatial ? ProjectorKind::spatial : ProjectorKind::perceiver;
+    const bool spatial = compression == "adapt_spatial_resampler";
+    model.resampler.kind = spatial ? ResamplerKind::spatial : ResamplerKind::perceiver;
     read_resampler(json, spatial ? 144 : 64, model);
     read_uhd_slicing(json, model);
   } else {
-    throw Error(message(json.at("mm_projector_type"), " is '", projector,
+    throw Error(message(json.at("mm_projector_type"), " is '", compression,
                         "', not one of mlp2x_gelu, adapt_spatial_resampler, perceiver_resampler"));
   }
 }
@@ -133,14 +131,14 @@ void read_llava_hf(const ConfigObject& json, const TensorNames& names, ModelConf
       read_vision_config(json.object("vision_config"), json.integer("vision_feature_layer", -1024, 1024, -2));
   const ConfigObject preprocessor = ConfigObject::read(model.directory / "preprocessor_config.json");
   read_normalisation(preprocessor, *model.vision);
-  model.projector.kind = ProjectorKind::mlp;
+  model.resampler.kind = ResamplerKind::mlp;
   // The model was trained on padded squares; only a processor that says it does not pad is believed.
   read_square_slicing(json, preprocessor.flag("do_pad", true), model);
   const bool nested = names.any_starts_with("model.language_model.");
   model.prefix_language = nested ? "model.language_model." : "language_model.model.";
   model.head = nested ? "lm_head.weight" : "language_model.lm_head.weight";
   model.prefix_vision = nested ? "model.vision_tower.vision_model." : "vision_tower.vision_model.";
-  model.prefix_projector = nested ? "model.multi_modal_projector." : "multi_modal_projector.";
+  model.prefix_resampler = nested ? "model.multi_modal_projector." : "multi_modal_projector.";
   model.vision_directory = model.directory;
 }
 
@@ -167,7 +165,7 @@ void read_minicpmv(const ConfigObject& json, ModelConfig& model) {
   model.prefix_language = "llm.model.";
   model.head = "llm.lm_head.weight";
   model.prefix_vision = "vpm.";
-  model.prefix_projector = "resampler.";
+  model.prefix_resampler = "resampler.";
   model.vision_directory = model.directory;
 
   const ConfigObject vision = json.object("vision_config");
@@ -177,8 +175,8 @@ void read_minicpmv(const ConfigObject& json, ModelConfig& model) {
   const ConfigObject preprocessor = ConfigObject::read(model.directory / "preprocessor_config.json");
   read_normalisation(preprocessor, *model.vision);
 
-  ProjectorConfig& p = model.projector;
-  p.kind = ProjectorKind::perceiver;
+  ResamplerConfig& p = model.resampler;
+  p.kind = ResamplerKind::perceiver;
   p.sincos_keys = true;
   p.queries = json.integer("query_num", 1, 4096, 64);
   p.width = model.language.hidden;
@@ -196,7 +194,6 @@ void read_minicpmv(const ConfigObject& json, ModelConfig& model) {
       slices.integer("scale_resolution", s.patch, 8192, json.integer("image_size", s.patch, 8192, 448)));
   s.max_slices = preprocessor.integer("max_slice_nums", 1, 64, slices.integer("max_slice_nums", 1, 64, 9));
   if (!preprocessor.flag("slice_mode", json.flag("slice_mode", true))) s.max_slices = 1;
-  s.tokens_per_slice = p.queries;
   read_minicpmv_layout(preprocessor, model);
   model.layout.image_ids = preprocessor.flag("use_image_id", json.flag("use_image_id", true));
 }

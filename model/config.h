@@ -58,6 +58,8 @@ struct LanguageConfig {
 void add_end_token(LanguageConfig& language, int32_t id);
 
 struct VisionConfig {
+  // CLIP has a class token and a norm before its first layer, SigLIP a bias in the embedding of its patches.
+  enum class Kind : uint8_t { clip, siglip } kind = Kind::clip;
   int layers = 0;        // that run: up to the selected hidden state
   int total_layers = 0;  // that the checkpoint holds
   int hidden = 0;
@@ -67,24 +69,21 @@ struct VisionConfig {
   int image = 336;  // native size: the position table is (image/patch)²
   float norm_eps = 1e-5f;
   Activation activation = Activation::quick_gelu;
-  bool class_token = true;  // CLIP; SigLIP has none
-  bool patch_bias = false;  // SigLIP
-  bool pre_norm = true;     // CLIP's pre_layrnorm
-  bool post_norm = false;   // SigLIP's post_layernorm on the output
-  bool wants_f32 = false;   // beside a language model in bf16 too, where the backend can (mm_vision_dtype)
+  bool post_norm = false;  // MiniCPM-V's post_layernorm on the output
+  bool wants_f32 = false;  // beside a language model in bf16 too, where the backend can (mm_vision_dtype)
   bool bucket_positions =
       false;  // NaViT: fractional coordinates bucketed into the table, instead of interpolation
   std::array<float, 3> mean{};
   std::array<float, 3> deviation{};
 };
 
-enum class ProjectorKind : uint8_t {
+enum class ResamplerKind : uint8_t {
   mlp,        // Linear, GELU, Linear on every patch
   perceiver,  // learned queries, one cross-attention over all patches of a slice
   spatial,    // adapt_spatial_resampler: each query attends its own region
 };
-struct ProjectorConfig {
-  ProjectorKind kind = ProjectorKind::mlp;
+struct ResamplerConfig {
+  ResamplerKind kind = ResamplerKind::mlp;
   int queries = 0;  // per slice; mlp: 0, as many tokens as patches
   int width = 0;
   int heads = 0;
@@ -107,7 +106,6 @@ struct SlicingConfig {
   int max_slices = 7;
   SliceRounding rounding = SliceRounding::floor;
   int prescale_longest = 0;  // 0: off
-  int tokens_per_slice = 0;
 };
 
 // How an image's rows are wrapped and joined in the prompt, as token ids.
@@ -126,13 +124,13 @@ struct ModelConfig {
   std::string name;  // of the directory, or of the link to it: what /v1/models shows unless configured
   LanguageConfig language;
   std::optional<VisionConfig> vision;
-  ProjectorConfig projector;
+  ResamplerConfig resampler;
   SlicingConfig slicing;
   ImageLayout layout;
   std::filesystem::path directory;
   std::filesystem::path vision_directory;  // where the tower's tensors are, if not inside the checkpoint
-  // What comes before "layers.0.", "encoder.layers.0." and the projector's own names; each ends in ".".
-  std::string prefix_language, prefix_vision, prefix_projector;
+  // What comes before "layers.0.", "encoder.layers.0." and the resampler's own names; each ends in ".".
+  std::string prefix_language, prefix_vision, prefix_resampler;
   std::string head;  // name of the output head's tensor (absent from the files where embeddings are tied)
 };
 

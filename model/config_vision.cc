@@ -29,6 +29,7 @@ VisionConfig read_vision_config(const ConfigObject& json, int select_layer) {
   require(siglip || type.starts_with("clip"), json.at("model_type"), " is '", type,
           "', neither clip nor siglip");
   VisionConfig c;
+  c.kind = siglip ? VisionConfig::Kind::siglip : VisionConfig::Kind::clip;
   c.total_layers = json.integer("num_hidden_layers", 1, 1024, 12);
   c.layers = layers_up_to(json, select_layer, c.total_layers);
   c.hidden = json.integer("hidden_size", 2, 1 << 15, 768);
@@ -40,9 +41,6 @@ VisionConfig read_vision_config(const ConfigObject& json, int select_layer) {
   c.image = json.integer("image_size", c.patch, 8192, 224);
   c.norm_eps = static_cast<float>(json.number("layer_norm_eps", 0, 1, siglip ? 1e-6 : 1e-5));
   c.activation = activation_of(json, siglip ? "gelu_pytorch_tanh" : "quick_gelu");
-  c.class_token = !siglip;
-  c.pre_norm = !siglip;
-  c.patch_bias = siglip;
   if (siglip) {
     c.mean = {0.5f, 0.5f, 0.5f};
     c.deviation = {0.5f, 0.5f, 0.5f};

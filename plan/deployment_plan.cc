@@ -132,7 +132,7 @@ class Steps {
 
 double encode_s(const ModelConfig& model, std::span<const int> patches, const DeviceRoof& device) {
   if (patches.empty()) return 0;
-  return roof_seconds(vision_cost(*model.vision, model.projector, model.language.hidden, patches), device);
+  return roof_seconds(vision_cost(*model.vision, model.resampler, model.language.hidden, patches), device);
 }
 
 // No encoder is faster than one that has nothing but its piece, and no row of a piece or behind it can be

@@ -33,8 +33,8 @@ RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& option
 int64_t encoder_weight_bytes(const ModelConfig& model, WeightFormat format) {
   if (!model.vision) return 0;
   auto parameters = vision_parameters(model);
-  const auto projector = projector_parameters(model);
-  parameters.insert(parameters.end(), projector.begin(), projector.end());
+  const auto resampler = resampler_parameters(model);
+  parameters.insert(parameters.end(), resampler.begin(), resampler.end());
   return static_cast<int64_t>(weight_bytes(parameters, model.language, 1, format));
 }
 

@@ -61,13 +61,13 @@ StepCost language_step_cost(const LanguageConfig& language, std::span<const Atte
   return step;
 }
 
-StepCost vision_cost(const VisionConfig& vision, const ProjectorConfig& projector, int language_hidden,
+StepCost vision_cost(const VisionConfig& vision, const ResamplerConfig& resampler, int language_hidden,
                      std::span<const int> patches) {
   const double w = vision.hidden, heads = vision.heads, d = w / heads;
   const auto slices = static_cast<double>(patches.size());
   double p = 0;
   std::vector<AttentionSpan> segments;
-  const int extra = vision.class_token ? 1 : 0;
+  const int extra = vision.kind == VisionConfig::Kind::clip ? 1 : 0;  // class tokens
   for (const int n : patches) {
     p += n;
     segments.push_back({n + extra, n + extra});
@@ -81,7 +81,7 @@ StepCost vision_cost(const VisionConfig& vision, const ProjectorConfig& projecto
       {"patchify", 1, patchify},
       {"patch embedding", 1, matmul(p, w, pixels)},
       {"positions, class rows", 1, rows(t, w, 3, 2)},
-      {"layer_norm", 2 * layers + (vision.pre_norm ? 1 : 0) + (vision.post_norm ? 1 : 0), rows(t, w, 1, 1)},
+      {"layer_norm", 2 * layers + extra + (vision.post_norm ? 1 : 0), rows(t, w, 1, 1)},
       {"qkv", layers, matmul(t, 3 * w, w)},
       {"packed_attention", layers, packed_attention_cost(segments, heads, d, kElement)},
       {"attention out", layers, matmul(t, w, w, true)},
@@ -90,25 +90,25 @@ StepCost vision_cost(const VisionConfig& vision, const ProjectorConfig& projecto
       {"features", 1, rows(p, w, 1, 1)},
   };
   const double e = language_hidden;
-  if (projector.kind == ProjectorKind::mlp) {
-    step.kernels.push_back({"projector 1", 1, matmul(p, e, w)});
-    step.kernels.push_back({"projector 2", 1, matmul(p, e, e)});
+  if (resampler.kind == ResamplerKind::mlp) {
+    step.kernels.push_back({"resampler 1", 1, matmul(p, e, w)});
+    step.kernels.push_back({"resampler 2", 1, matmul(p, e, e)});
     return step;
   }
-  // Both resamplers: keys and values of the tower's width to the projector's, a cross-attention, two
+  // Both resamplers: keys and values of the tower's width to the resampler's, a cross-attention, two
   // products.
-  const double width = projector.width, q = projector.queries * slices;
-  const bool spatial = projector.kind == ProjectorKind::spatial;
+  const double width = resampler.width, q = resampler.queries * slices;
+  const bool spatial = resampler.kind == ResamplerKind::spatial;
   constexpr int kBins = 12;  // of a window, at most (vision/spatial_resampler.cc)
   const double keys = spatial ? q * kBins : p;
   std::vector<AttentionSpan> crossed;
   for (const int n : patches) {
     if (spatial)
-      crossed.insert(crossed.end(), static_cast<size_t>(projector.queries), {1, kBins});
+      crossed.insert(crossed.end(), static_cast<size_t>(resampler.queries), {1, kBins});
     else
-      crossed.push_back({projector.queries, n});
+      crossed.push_back({resampler.queries, n});
   }
-  Cost cross = packed_attention_cost(crossed, projector.heads, width / projector.heads, kElement);
+  Cost cross = packed_attention_cost(crossed, resampler.heads, width / resampler.heads, kElement);
   if (spatial) {
     cross.launches = slices;
     step.kernels.push_back({"region_align", static_cast<int>(2 * slices), rows(keys / slices, width, 1, 1)});

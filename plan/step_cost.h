@@ -1,7 +1,7 @@
-// The least a step of the model has to do on one rank, kernel by kernel: what Llama::forward and Vit::forward
-// queue, in the words of plan/operation_cost.h. Activations are bf16, and so are weights where no format is
-// given. What a device does to quantized weights besides reading them (expanding them for long prompts) is
-// not counted.
+// The least a step of the model has to do on one rank, kernel by kernel: what Llama::forward and
+// VisionTower::forward queue, in the words of plan/operation_cost.h. Activations are bf16, and so are weights
+// where no format is given. What a device does to quantized weights besides reading them (expanding them for
+// long prompts) is not counted.
 #pragma once
 
 #include <span>
@@ -34,8 +34,8 @@ struct StepCost {
 StepCost language_step_cost(const LanguageConfig& language, std::span<const AttentionSpan> spans, int samples,
                             int ranks, WeightFormat weights = WeightFormat::bf16);
 
-// The tower over slices of `patches` patches each, and the projector behind it.
-StepCost vision_cost(const VisionConfig& vision, const ProjectorConfig& projector, int language_hidden,
+// The tower over slices of `patches` patches each, and the resampler behind it.
+StepCost vision_cost(const VisionConfig& vision, const ResamplerConfig& resampler, int language_hidden,
                      std::span<const int> patches);
 
 // Kernels one after another, each at its roof, then the all-reduces at the speed of the link. Launches and

@@ -6,8 +6,9 @@
 #include "base/log.h"
 #include "cluster/host/local_communicator.h"
 #include "cluster/launch/rendezvous.h"
+#include "engine/launch/encoder_rank.h"
+#include "engine/launch/leader_rank.h"
 #include "engine/launch/model_facts.h"
-#include "engine/launch/rank.h"
 
 namespace uhd {
 
@@ -82,10 +83,11 @@ std::unique_ptr<RankThread> start_encoder(int index, const SharedFiles& files, c
       message("encoder", index),
       [files, options, cluster, access](const std::stop_token& stop, const auto& started) {
         const RankDevice device = open_device(*files, options);
+        EncoderRank rank = make_encoder_rank(*files, options, *device.backend);
         const auto client = open_local_client(
             access, cluster, encoder_hello(*files, options, *device.backend), device.transport, {});
         started();
-        run_encoder(*files, options, *device.backend, *client, [&] { return stop.stop_requested(); });
+        run_encoder(rank, *files, options, *client, [&] { return stop.stop_requested(); });
       });
 }
 

@@ -7,9 +7,10 @@
 #include "base/log.h"
 #include "cluster/launch/rendezvous.h"
 #include "cluster/launch/world.h"
+#include "engine/launch/encoder_rank.h"
 #include "engine/launch/in_process.h"
+#include "engine/launch/leader_rank.h"
 #include "engine/launch/model_facts.h"
-#include "engine/launch/rank.h"
 
 namespace uhd {
 
@@ -75,9 +76,10 @@ void serve_encoder(World& world, const Topology& topology, const EngineOptions& 
   const auto watch = with_leader ? watch_leader(world, topology) : nullptr;
   const ModelFiles files = open_model(options);
   const RankDevice device = open_device(files, options);
+  EncoderRank rank = make_encoder_rank(files, options, *device.backend);
   const auto client = open_control_client(
       world, topology, cluster, encoder_hello(files, options, *device.backend), device.transport, {});
-  run_encoder(files, options, *device.backend, *client,
+  run_encoder(rank, files, options, *client,
               [&] { return with_leader && world.told_to_end(topology.leader); });
 }
 

@@ -63,4 +63,11 @@ void MemoryBook::tell(const std::string& whose) const {
   row("left", static_cast<int64_t>(backend_.free_memory()));
 }
 
+void take_scratch(MemoryBook& memory, Backend& backend) {
+  memory.take("scratch of products", [&] {
+    backend.take_scratch();
+    return true;
+  });
+}
+
 }  // namespace uhd

@@ -59,4 +59,7 @@ class MemoryBook {
   std::vector<Use> uses_;
 };
 
+// Takes the scratch that products of all that was packed need, and books it.
+void take_scratch(MemoryBook& memory, Backend& backend);
+
 }  // namespace uhd

@@ -39,14 +39,14 @@ std::string digest_of(const LanguageConfig& c) {
   return digest_of(text);
 }
 
-std::string digest_of(const VisionConfig& v, const ProjectorConfig& p, const SlicingConfig& s) {
+std::string digest_of(const VisionConfig& v, const ResamplerConfig& p, const SlicingConfig& s) {
   std::vector<std::byte> text;
   Writer write(text);
-  write(v.layers, v.hidden, v.heads, v.intermediate, v.patch, v.image, v.norm_eps, v.activation,
-        v.class_token, v.patch_bias, v.pre_norm, v.post_norm, v.bucket_positions);
+  write(v.layers, v.hidden, v.heads, v.intermediate, v.patch, v.image, v.norm_eps, v.activation, v.kind,
+        v.post_norm, v.bucket_positions);
   for (size_t i = 0; i < v.mean.size(); ++i) write(v.mean[i], v.deviation[i]);
   write(p.kind, p.queries, p.width, p.heads, p.sincos_keys, p.norm_eps);
-  write(s.kind, s.scale, s.patch, s.rounding, s.tokens_per_slice);
+  write(s.kind, s.scale, s.patch, s.rounding);
   return digest_of(text);
 }
 
@@ -62,7 +62,7 @@ Facts encoder_facts(const ModelFiles& files, const EngineOptions& options) {
   if (!config.vision) return facts;
   if (files.tower) facts.push_back({"model.vision_tower (its tensors)", digest_of(*files.tower)});
   facts.push_back(
-      {"model.path (its vision config)", digest_of(*config.vision, config.projector, config.slicing)});
+      {"model.path (its vision config)", digest_of(*config.vision, config.resampler, config.slicing)});
   facts.push_back({"model.vision_dtype", std::string(name_of(files.vision))});
   facts.push_back({"image.max_slices", message(config.slicing.max_slices)});
   facts.push_back({"image.prescale_longest", message(config.slicing.prescale_longest)});

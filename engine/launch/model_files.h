@@ -25,6 +25,8 @@ struct ModelFiles {
   DType kv_dtype() const { return format == WeightFormat::f32 ? DType::f32 : DType::bf16; }
 };
 
+using SharedFiles = std::shared_ptr<const ModelFiles>;
+
 // A checkpoint that is not complete, or an option that it cannot follow, is an Error.
 ModelFiles open_model(const EngineOptions& options);
 

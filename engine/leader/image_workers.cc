@@ -4,9 +4,11 @@
 
 namespace uhd {
 
-ImageWorkers::ImageWorkers(int threads, const ImageOptions& options, const SlicingConfig& slicing,
-                           int64_t slice_memory, std::function<void(CutImage)> done)
+ImageWorkers::ImageWorkers(int threads, const ImageOptions& options, const std::string& isa,
+                           const SlicingConfig& slicing, int64_t slice_memory,
+                           std::function<void(CutImage)> done)
     : options_(options),
+      resize_(row_kernels(isa)),
       slicing_(slicing),
       done_(std::move(done)),
       shared_(std::make_shared<Shared>(slice_memory)) {
@@ -61,7 +63,7 @@ ImageWorkers::Result ImageWorkers::cut(const CutQueue::Work& work) const {
   try {
     const Image image = decode_image(*task.bytes, options_.limits, options_.reference_compat);
     std::vector<SharedSlice> slices;
-    for (Slice& slice : cut_slices(image, task.plan, slicing_, work.request->salt)) {
+    for (Slice& slice : cut_slices(image, task.plan, slicing_, work.request->salt, resize_)) {
       slices.push_back(share(std::move(slice)));
     }
     return slices;

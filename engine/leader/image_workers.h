@@ -16,10 +16,11 @@ namespace uhd {
 
 class ImageWorkers {
  public:
-  // `slice_memory`: bytes of cut slices that anybody holds; more wait uncut. `done` is called on a worker's
-  // thread, once for each image that is begun; images of abandoned requests are not begun.
-  ImageWorkers(int threads, const ImageOptions& options, const SlicingConfig& slicing, int64_t slice_memory,
-               std::function<void(CutImage)> done);
+  // `isa` is backend.isa, for the resize. `slice_memory`: bytes of cut slices that anybody holds; more wait
+  // uncut. `done` is called on a worker's thread, once for each image that is begun; images of abandoned
+  // requests are not begun.
+  ImageWorkers(int threads, const ImageOptions& options, const std::string& isa, const SlicingConfig& slicing,
+               int64_t slice_memory, std::function<void(CutImage)> done);
   // Images not begun are dropped. Slices may live on.
   ~ImageWorkers();
 
@@ -42,6 +43,7 @@ class ImageWorkers {
   SharedSlice share(Slice&& slice) const;
 
   ImageOptions options_;
+  const RowKernels& resize_;
   SlicingConfig slicing_;
   std::function<void(CutImage)> done_;
   std::shared_ptr<Shared> shared_;

@@ -34,7 +34,7 @@ LeaderLoop::LeaderLoop(LeaderParts& parts, LeaderState& state)
       state_(state),
       scheduler_(scheduler_options(parts)),
       images_(parts.config.vision ? parts.options.image.threads : 1, parts.options.image,
-              parts.config.slicing, parts.options.slice_memory_bytes,
+              parts.options.backend.isa, parts.config.slicing, parts.options.slice_memory_bytes,
               [mailbox = parts.mailbox](CutImage cut) { mailbox->post(std::move(cut)); }),
       table_(
           state, *parts.mailbox, *parts.metrics, [this](const LiveRequest& ended) { release(ended); },

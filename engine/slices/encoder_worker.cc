@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "cluster/host/staged_visual_link.h"
 #include "model/vision/slice_plan.h"
 
@@ -72,11 +71,25 @@ void EncoderWorker::drop(uint64_t job) {
   ready_.erase(job);
 }
 
+// The leader tries a slice only a few times, and a bad one must not use up the tries of its neighbours.
 void EncoderWorker::encode_batch() {
   std::vector<const Slice*> waiting;
   for (const Job& job : queue_) waiting.push_back(&job.slice);
   const std::vector<size_t> chosen = choose_batch(waiting, pass_patches(), options_.patch, buffers_.free());
-  encode(chosen);
+  std::vector<BatchEncoder::Item> items;
+  for (size_t i : chosen) items.push_back({waiting[i], rows_of_(*waiting[i])});
+  for (BatchEncoder::Pass& pass : batches_.encode(items)) {
+    const Job& first = queue_[chosen[pass.first]];
+    if (!pass.failure.empty()) {
+      leader_.send(EncodeFailed{first.id, pass.failure});
+      continue;
+    }
+    const int64_t patches = patches_of({first.slice.width, first.slice.height}, options_.patch);
+    patches_a_second_ =
+        static_cast<double>(patches) * static_cast<double>(pass.count) / std::max(pass.seconds, 1e-6);
+    for (size_t i = 0; i < pass.count; ++i)
+      announce(queue_[chosen[pass.first + i]], std::move(pass.rows[i]), pass.seconds);
+  }
   for (size_t n = chosen.size(); n-- > 0;)
     queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(chosen[n]));
 }
@@ -90,55 +103,13 @@ int64_t EncoderWorker::pass_patches() const {
   return static_cast<int64_t>(std::clamp(patches, 1.0, static_cast<double>(options_.batch_patches)));
 }
 
-// Of the queue. When a batch fails, its slices are encoded one by one: the leader tries a slice only a few
-// times, and a bad one must not use up the tries of its neighbours.
-void EncoderWorker::encode(std::span<const size_t> chosen) {
-  std::vector<const Slice*> slices;
-  std::vector<int> rows;
-  int total = 0;
-  const TimePoint start = Clock::now();
-  std::optional<std::string> reason;
-  Tensor all;
-  try {
-    for (size_t i : chosen) {
-      slices.push_back(&queue_[i].slice);
-      rows.push_back(rows_of_(queue_[i].slice));
-      total += rows.back();
-    }
-    all = buffers_.batch(total);
-    encode_(slices, all);
-  } catch (const std::exception& e) {
-    log_error("encoding failed", "slices", chosen.size(), "reason", e.what());
-    reason = e.what();
-  }
-  if (reason && chosen.size() == 1) {
-    leader_.send(EncodeFailed{queue_[chosen[0]].id, *reason});
-    return;
-  }
-  if (reason) {
-    for (size_t n = 0; n < chosen.size(); ++n) encode(chosen.subspan(n, 1));
-    return;
-  }
-  const double took = seconds(Clock::now() - start);
-  int64_t patches = 0;
-  for (const Slice* slice : slices) patches += patches_of({slice->width, slice->height}, options_.patch);
-  patches_a_second_ = static_cast<double>(patches) / std::max(took, 1e-6);
-  int64_t first = 0;
-  for (size_t n = 0; n < chosen.size(); ++n) {
-    announce(queue_[chosen[n]], all.slice_rows(first, rows[n]), took);
-    first += rows[n];
-  }
-}
-
-void EncoderWorker::announce(const Job& job, Tensor rows, double seconds) {
-  StagedRows staged = buffers_.take(static_cast<int>(rows.rows()));
-  buffers_.backend().cast(staged.rows, rows);
+void EncoderWorker::announce(const Job& job, StagedRows staged, double seconds) {
   staged.used();
   Encoded encoded;
   encoded.job = job.id;
-  encoded.rows = static_cast<uint32_t>(rows.rows());
-  encoded.width = static_cast<uint32_t>(rows.row_size());
-  encoded.dtype = rows.dtype();
+  encoded.rows = static_cast<uint32_t>(staged.rows.rows());
+  encoded.width = static_cast<uint32_t>(staged.rows.row_size());
+  encoded.dtype = staged.rows.dtype();
   encoded.seconds = static_cast<float>(seconds);
   ready_[job.id] = std::move(staged);
   leader_.send(encoded);

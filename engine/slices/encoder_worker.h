@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "cluster/encoders/control_client.h"
+#include "engine/slices/batch_encoder.h"
 #include "engine/slices/row_buffers.h"
 #include "engine/slices/slice_encoders.h"
 
@@ -27,7 +28,7 @@ class EncoderWorker {
   EncoderWorker(ControlClient& leader, EncodeSlices encode, std::function<int(const Slice&)> rows_of,
                 RowBuffers& buffers, EncoderWorkerOptions options)
       : leader_(leader),
-        encode_(std::move(encode)),
+        batches_(std::move(encode), buffers),
         rows_of_(std::move(rows_of)),
         buffers_(buffers),
         options_(options) {}
@@ -48,14 +49,13 @@ class EncoderWorker {
   void drop(uint64_t job);
   void encode_batch();
   int64_t pass_patches() const;
-  void encode(std::span<const size_t> chosen);
-  void announce(const Job& job, Tensor rows, double seconds);
+  void announce(const Job& job, StagedRows rows, double seconds);
   void advance_link();
   void end_sent();
   bool may_encode() const { return !queue_.empty() && buffers_.free() > 0; }
 
   ControlClient& leader_;
-  EncodeSlices encode_;
+  BatchEncoder batches_;
   std::function<int(const Slice&)> rows_of_;
   RowBuffers& buffers_;
   EncoderWorkerOptions options_;

@@ -1,7 +1,5 @@
 #include "engine/slices/local_encoders.h"
 
-#include "base/log.h"
-
 namespace uhd {
 
 namespace {
@@ -43,43 +41,23 @@ std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches) {
   return batch;
 }
 
-// When a batch fails, its slices are encoded one by one: a bad slice is no fault of its neighbours.
 void LocalEncoders::encode(std::span<const SliceJob> batch, TimePoint now) {
-  if (encode_at_once(batch, now)) return;
-  if (batch.size() == 1) {
-    made_.push_back({batch[0].slice->fingerprint, false, false, "the encoder failed", {}, now});
-    return;
-  }
-  for (size_t i = 0; i < batch.size(); ++i) encode(batch.subspan(i, 1), now);
-}
-
-bool LocalEncoders::encode_at_once(std::span<const SliceJob> batch, TimePoint now) {
-  std::vector<const Slice*> slices;
-  int64_t rows = 0;
-  for (const SliceJob& job : batch) {
-    slices.push_back(job.slice.get());
-    rows += job.rows;
-  }
-  try {
-    const Tensor all = buffers_.batch(rows);
-    encode_(slices, all);
-    int64_t first = 0;
-    for (const SliceJob& job : batch) {
-      keep(job, all.slice_rows(first, job.rows), now);
-      first += job.rows;
+  std::vector<BatchEncoder::Item> items;
+  for (const SliceJob& job : batch) items.push_back({job.slice.get(), job.rows});
+  for (BatchEncoder::Pass& pass : batches_.encode(items)) {
+    for (size_t i = 0; i < pass.count; ++i) {
+      EncodedSlice& slice = made_.emplace_back();
+      slice.fingerprint = items[pass.first + i].slice->fingerprint;
+      slice.first_sent = now;
+      slice.ok = pass.failure.empty();
+      if (slice.ok) {
+        slice.rows = std::move(pass.rows[i]);
+        slice.rows.judge();
+      } else {
+        slice.reason = "the encoder failed";
+      }
     }
-    return true;
-  } catch (const std::exception& e) {
-    log_error("encoding failed", "slices", batch.size(), "reason", e.what());
-    return false;
   }
-}
-
-void LocalEncoders::keep(const SliceJob& job, Tensor rows, TimePoint started) {
-  EncodedSlice slice{job.slice->fingerprint, true, false, "", buffers_.take(job.rows), started};
-  buffers_.backend().cast(slice.rows.rows, rows);
-  slice.rows.judge();
-  made_.push_back(std::move(slice));
 }
 
 // Whether it is known how the slice ended.

@@ -4,6 +4,7 @@
 
 #include <deque>
 
+#include "engine/slices/batch_encoder.h"
 #include "engine/slices/slice_encoders.h"
 
 namespace uhd {
@@ -11,7 +12,10 @@ namespace uhd {
 class LocalEncoders final : public SliceEncoders {
  public:
   LocalEncoders(EncodeSlices encode, RowBuffers& buffers, int64_t batch_patches, int patch)
-      : encode_(std::move(encode)), buffers_(buffers), batch_patches_(batch_patches), patch_(patch) {}
+      : batches_(std::move(encode), buffers),
+        buffers_(buffers),
+        batch_patches_(batch_patches),
+        patch_(patch) {}
 
   void add(SliceJob job, TimePoint now) override;
   bool cancel(const Fingerprint& fingerprint) override;
@@ -24,11 +28,9 @@ class LocalEncoders final : public SliceEncoders {
   std::vector<SliceJob> take_batch(int64_t patches);
   bool may_encode() const { return !queue_.empty() && buffers_.free() > 0; }
   void encode(std::span<const SliceJob> batch, TimePoint now);
-  bool encode_at_once(std::span<const SliceJob> batch, TimePoint now);
-  void keep(const SliceJob& job, Tensor rows, TimePoint started);
   static bool settle(EncodedSlice& slice);
 
-  EncodeSlices encode_;
+  BatchEncoder batches_;
   RowBuffers& buffers_;
   int64_t batch_patches_;
   int patch_;

@@ -67,6 +67,7 @@ class RowBuffers {
   size_t bytes_of_largest() const { return buffers_.front().memory.bytes(); }
   // Where a pass writes the rows of its slices, [rows, H]. Used by one pass after another.
   Tensor batch(int64_t rows) const;
+  Tensor largest_batch() const { return batch(sizes_.batch_rows); }
   Backend& backend() const { return backend_; }
   int width() const { return sizes_.width; }
 

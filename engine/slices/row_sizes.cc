@@ -2,16 +2,18 @@
 
 #include <algorithm>
 
+#include "model/vision/slice_rows.h"
+
 namespace uhd {
 
 int max_piece_rows(const ModelConfig& config, const ImageOptions& options) {
   if (!config.vision) return 0;
-  if (config.projector.queries > 0) return config.projector.queries;
+  const SliceRows rows = slice_rows_of(config);
   if (config.slicing.kind == SlicingConfig::Kind::adaptive) {
-    return static_cast<int>(options.limits.max_piece_patches);
+    return static_cast<int>(rows.most(options.limits.max_piece_patches, 1));
   }
   const int side = config.slicing.scale / config.slicing.patch;
-  return side * side;
+  return static_cast<int>(rows.of({side, side}));
 }
 
 int64_t visual_store_rows(const ModelConfig& model, const EngineOptions& options, int64_t element) {

@@ -14,7 +14,7 @@
 
 namespace uhd {
 
-// Runs the vision tower and the projector: rows [sum of the slices' rows, H], slice after slice. Slices of
+// Runs the vision tower and the resampler: rows [sum of the slices' rows, H], slice after slice. Slices of
 // one call have equal shape.
 using EncodeSlices = std::function<void(std::span<const Slice* const> slices, Tensor rows)>;
 

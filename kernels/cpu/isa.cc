@@ -30,4 +30,7 @@ const Table& choose_table(const std::string& isa) {
       message("backend.isa is '", isa, "', which this machine does not have; it can be: auto, ", names));
 }
 
+// Every table but the scalar one is for AVX2 or what includes it.
+bool has_avx2(const std::string& isa) { return &choose_table(isa) != &kScalarTable; }
+
 }  // namespace uhd::cpu

@@ -15,4 +15,8 @@ std::vector<const Table*> available_tables();
 // Error.
 const Table& choose_table(const std::string& isa);
 
+// Returns whether code for AVX2 may run where choose_table(isa) is the choice: for loops that have no place
+// in the table.
+bool has_avx2(const std::string& isa);
+
 }  // namespace uhd::cpu

@@ -14,7 +14,7 @@ namespace {
 
 // What NVIDIA advises for Hopper; smaller devices lose little by having it too.
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
-// Prefill comes in every number of rows up to the token budget.
+// Of those that were not prepared.
 constexpr size_t kMostPlans = 4096;
 // 127² times as many is below 2^31.
 constexpr int64_t kMostInt8Inputs = 131072;
@@ -99,7 +99,8 @@ void Matmul::product_of_codes(Tensor out, Tensor x, const Weight& w, const Matmu
     scale_sums(stream_, out.slice_columns(first, count), sums, scales, weight_scales.slice_rows(first, count),
                bias, add);
   }
-  if (options.epilogue != Epilogue::none && !add) apply_epilogue(stream_, out, out, options.epilogue);
+  if (!preparing_ && options.epilogue != Epilogue::none && !add)
+    apply_epilogue(stream_, out, out, options.epilogue);
 }
 
 Tensor Matmul::in_packets(Tensor x, WeightFormat format) {
@@ -134,7 +135,7 @@ void Matmul::product(Tensor out, Tensor x, Tensor w, const MatmulOptions& option
     return;
   const bool add = direct && options.epilogue == Epilogue::add;
   multiply(in, result, x, w, bias, add, false);
-  if (through_sums || (options.epilogue != Epilogue::none && !add)) {
+  if (!preparing_ && (through_sums || (options.epilogue != Epilogue::none && !add))) {
     apply_epilogue(stream_, out, result, options.epilogue);
   }
 }
@@ -171,11 +172,12 @@ bool Matmul::multiply(WeightFormat in, Tensor out, Tensor x, Tensor w, Tensor bi
 const MatmulPlan& Matmul::plan_for(const PlanKey& key, const void* bias) {
   const auto found = plans_.find(key);
   if (found != plans_.end()) {
-    uses_.splice(uses_.begin(), uses_, found->second.use);
+    if (found->second.use != uses_.end()) uses_.splice(uses_.begin(), uses_, found->second.use);
     return *found->second.plan;
   }
   auto plan = std::make_unique<MatmulPlan>(handle_.get(), key, bias, kWorkspaceBytes);
-  if (plans_.size() >= kMostPlans) {  // launches under way hold what they need of a plan
+  if (preparing_) return *plans_.emplace(key, Kept{std::move(plan), uses_.end()}).first->second.plan;
+  if (uses_.size() >= kMostPlans) {  // launches under way hold what they need of a plan
     plans_.erase(uses_.back());
     uses_.pop_back();
   }
@@ -186,7 +188,7 @@ const MatmulPlan& Matmul::plan_for(const PlanKey& key, const void* bias) {
 Tensor Matmul::converted(Tensor x, DType dtype, Scratch& scratch) {
   const size_t bytes = static_cast<size_t>(x.elements()) * size_of(dtype);
   const Tensor out(take(scratch, bytes), dtype, x.shape());
-  queue(stream_, ops::Cast{out, x});
+  if (!preparing_) queue(stream_, ops::Cast{out, x});
   return out;
 }
 

@@ -41,7 +41,8 @@ constexpr int64_t weight_stride(int64_t k, WeightFormat format) {
 // are scaled on their way to out. Rows of int8 may have up to 131072 inputs, so that sums fit 32 bits.
 //
 // A plan holds descriptors and the algorithm that the heuristic names; one is made at the first use of its
-// shapes, which must not be under stream capture; of too many, the one whose last use is longest ago goes.
+// shapes, which must not be under stream capture. Those that prepare() made stay; of too many others, the one
+// whose last use is longest ago goes.
 // Scratch memory that was not lent grows at first use too and is kept until the end, because a captured graph
 // may still name it. Not thread-safe; belongs to its stream's thread.
 class Matmul {
@@ -53,7 +54,8 @@ class Matmul {
 
   void run(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
   // Makes what the first run of such a product makes: its plans, scratch memory, and, by running one product
-  // of each kind, code on the device. out holds anything afterwards.
+  // of each kind, its code on the device; conversions and epilogues of their own are left out. out holds
+  // anything afterwards.
   void prepare(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
 
   // Scratch memory that outlives this, by its use; before anything is captured.
@@ -100,7 +102,7 @@ class Matmul {
     std::list<PlanKey>::iterator use;
   };
   std::unordered_map<PlanKey, Kept, PlanKeyHash> plans_;
-  std::list<PlanKey> uses_;  // the last first
+  std::list<PlanKey> uses_;  // of plans that were not prepared, the last first
   bool preparing_ = false;
   std::unordered_set<uint64_t> prepared_;  // MatmulPlan::code of what has run since
 };

@@ -9,9 +9,6 @@
 
 namespace uhd {
 
-// Plans for all of them are made in less than a second, and kept (kernels/cuda/matmul.cc).
-constexpr int kMostPreparedTokens = 768;
-
 // Tensors of one forward pass. T tokens, H hidden.
 struct Llama::Step {
   Tensor hidden;     // [T, H] the residual stream
@@ -183,7 +180,7 @@ Llama::Step Llama::take_step(int64_t t, Workspace& workspace) const {
 
 void Llama::prepare(const StepLimits& limits, Workspace& workspace) {
   const Layer& layer = layers_.front();
-  for (int t = std::min(limits.max_tokens, kMostPreparedTokens); t > 0; --t) {
+  for (int t = limits.max_tokens; t > 0; --t) {
     const Workspace::Scope scope(workspace);
     const Step step = take_step(t, workspace);
     backend_.prepare_matmul(step.qkv, step.normed, layer.qkv, {.bias = layer.qkv_bias.view});

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "model/vision/vit.h"
+#include "model/vision/siglip_encoder.h"
 
 namespace uhd {
 namespace {

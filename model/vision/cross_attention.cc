@@ -6,9 +6,9 @@ namespace uhd {
 
 CrossAttention::CrossAttention(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
                                WeightFormat format)
-    : backend_(backend), config_(model.projector) {
+    : backend_(backend), config_(model.resampler) {
   Loader loader(checkpoint, backend, format);
-  const std::string& prefix = model.prefix_projector;
+  const std::string& prefix = model.prefix_resampler;
   const int64_t e = config_.width;
   const auto norm = [&](const std::string& name) {
     return Norm{loader.vector(prefix + name + ".weight"), loader.vector(prefix + name + ".bias")};
@@ -20,9 +20,9 @@ CrossAttention::CrossAttention(const ModelConfig& model, const Checkpoint& check
   const RowRange key = part("weight", 1), value = part("weight", 2);
   const RowRange key_bias = part("bias", 1), value_bias = part("bias", 2);
   // Scores say where a query looks: an error in them is exponentiated, and one of bf16's roundings there
-  // moves the features more than all others of this layer together. The host has f32 for them; a device's
-  // activations are of one type.
-  Loader scores(checkpoint, backend, backend.host_memory() ? WeightFormat::f32 : format);
+  // moves the features more than all others of this layer together. So they are formed in f32 wherever
+  // activations are f32; activations of bf16 are multiplied in bf16 alone.
+  Loader scores(checkpoint, backend, backend.activation_dtype() == DType::f32 ? WeightFormat::f32 : format);
   kv_proj_ = loader.whole(prefix + "kv_proj.weight");
   ln_kv_ = norm("ln_kv");
   ln_post_ = norm("ln_post");
@@ -96,6 +96,26 @@ void CrossAttention::attend(Tensor out, Tensor key, Tensor value, int64_t repeat
   backend_.matmul(mixed, attended, out_, {.bias = out_bias_.view});
   backend_.layer_norm(mixed, mixed, ln_post_.weight.view, ln_post_.bias.view, config_.norm_eps);
   backend_.matmul(out, mixed, proj_);
+}
+
+void CrossAttention::prepare_projection(Tensor out, Tensor features) {
+  backend_.prepare_matmul(out, features, kv_proj_);
+}
+
+void CrossAttention::prepare_keys(Tensor key, Tensor value, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const Tensor projected = workspace.take(backend_.activation_dtype(), key.shape());
+  backend_.prepare_matmul(projected, key, key_, {.bias = key_bias_.view});
+  backend_.prepare_matmul(projected, value, value_, {.bias = value_bias_.view});
+}
+
+void CrossAttention::prepare_queries(Tensor out, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const DType dtype = backend_.activation_dtype();
+  const Tensor attended = workspace.take(dtype, {out.rows(), config_.width});
+  const Tensor mixed = workspace.take(dtype, {out.rows(), config_.width});
+  backend_.prepare_matmul(mixed, attended, out_, {.bias = out_bias_.view});
+  backend_.prepare_matmul(out, mixed, proj_);
 }
 
 }  // namespace uhd

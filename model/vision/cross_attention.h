@@ -27,6 +27,11 @@ class CrossAttention {
   };
   void attend(Tensor out, Tensor key, Tensor value, int64_t repeats, const Segments& segments,
               Workspace& workspace);
+  // Makes what the first products of so many rows would make; `out` has a row for each query, key and value
+  // are as in attend.
+  void prepare_projection(Tensor out, Tensor features);
+  void prepare_keys(Tensor key, Tensor value, Workspace& workspace);
+  void prepare_queries(Tensor out, Workspace& workspace);
   // What attend takes for so many rows of queries and keys.
   size_t workspace_bytes(int64_t query_rows, int64_t key_rows) const;
 
@@ -37,7 +42,7 @@ class CrossAttention {
   DeviceTensor project_queries(const std::string& prefix, Loader& loader) const;
 
   Backend& backend_;
-  ProjectorConfig config_;
+  ResamplerConfig config_;
   Weight kv_proj_;  // [E, W]
   Norm ln_kv_, ln_post_;
   DeviceTensor query_;  // [Q, E]: ln_q, position and the query projection applied once

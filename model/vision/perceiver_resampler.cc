@@ -9,9 +9,9 @@ PerceiverResampler::PerceiverResampler(const ModelConfig& model, const Checkpoin
                                        Backend& backend, WeightFormat format)
     : backend_(backend),
       attention_(model, checkpoint, backend, format),
-      positions_(backend, model.projector.width) {
-  if (!model.projector.sincos_keys) {
-    table_ = Loader(checkpoint, backend, format).matrix(model.prefix_projector + "pos_embed");
+      positions_(backend, model.resampler.width) {
+  if (!model.resampler.sincos_keys) {
+    table_ = Loader(checkpoint, backend, format).matrix(model.prefix_resampler + "pos_embed");
   }
 }
 
@@ -54,6 +54,20 @@ void PerceiverResampler::forward(Tensor out, Tensor features, std::span<const Pa
   segments.q_offsets = workspace.put(q_offsets);
   segments.kv_offsets = workspace.put(kv_offsets);
   attention_.attend(out, key, value, static_cast<int64_t>(grids.size()), segments, workspace);
+}
+
+void PerceiverResampler::prepare(Tensor out, Tensor features, int max_slices, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const DType dtype = backend_.activation_dtype();
+  const Tensor value = workspace.take(dtype, {features.rows(), attention_.width()});
+  const Tensor key = workspace.take(dtype, {features.rows(), attention_.width()});
+  for (int64_t p = features.rows(); p > 0; --p) {
+    attention_.prepare_projection(value.slice_rows(0, p), features.slice_rows(0, p));
+    attention_.prepare_keys(key.slice_rows(0, p), value.slice_rows(0, p), workspace);
+  }
+  const int64_t queries = attention_.queries();
+  for (int64_t slices = std::min<int64_t>(max_slices, out.rows() / queries); slices > 0; --slices)
+    attention_.prepare_queries(out.slice_rows(0, slices * queries), workspace);
 }
 
 std::vector<float> sincos_positions(PatchGrid grid, int width) {

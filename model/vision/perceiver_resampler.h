@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/vision/cross_attention.h"
+#include "model/vision/position_cache.h"
 #include "model/vision/resampler.h"
 
 namespace uhd {
@@ -10,9 +11,9 @@ class PerceiverResampler : public Resampler {
  public:
   PerceiverResampler(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
                      WeightFormat format);
-  int64_t tokens_of(PatchGrid) const override { return attention_.queries(); }
   size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   void forward(Tensor out, Tensor features, std::span<const PatchGrid> grids, Workspace& workspace) override;
+  void prepare(Tensor out, Tensor features, int max_slices, Workspace& workspace) override;
 
  private:
   void fill_positions(PatchGrid grid, Tensor rows);

@@ -6,16 +6,9 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "model/vision/patch_grid.h"
 
 namespace uhd {
-
-// A slice's features: rows x columns, row-major.
-struct PatchGrid {
-  int rows = 0;
-  int columns = 0;
-  int64_t patches() const { return int64_t{rows} * columns; }
-  bool operator==(const PatchGrid&) const = default;
-};
 
 // [rows · columns, width] per grid, in the backend's activation type, in memory that is taken at once: so
 // many rows, which the grids take round and round, new ones in the place of the oldest. A grid of more rows

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "kernels/cpu/isa.h"
 #include "model/vision/resize_rows.h"
 
 namespace uhd {
@@ -71,11 +72,6 @@ Columns crop_inputs(AxisFilter& filter) {
   return {first, end - first};
 }
 
-const RowKernels& best_row_kernels() {
-  static const RowKernels* const kernels = avx2_row_kernels();
-  return kernels != nullptr ? *kernels : scalar_row_kernels();
-}
-
 // Rows lie in the image; the last ones are copied to where slack follows.
 RowSource rows_of(const Image& image, std::vector<uint8_t>& last_row) {
   const size_t bytes = static_cast<size_t>(image.width) * 3;
@@ -92,12 +88,12 @@ RowSource rows_of(const Image& image, std::vector<uint8_t>& last_row) {
 
 }  // namespace
 
-std::vector<uint8_t> resize_bicubic_window(const RowSource& source, Size full, const Window& window) {
+std::vector<uint8_t> resize_bicubic_window(const RowSource& source, Size full, const Window& window,
+                                           const RowKernels& kernels) {
   check(window.x >= 0 && window.y >= 0 && window.width > 0 && window.height > 0 &&
             window.x + int64_t{window.width} <= full.width &&
             window.y + int64_t{window.height} <= full.height,
         "a window outside of ", full.width, "x", full.height);
-  const RowKernels& kernels = best_row_kernels();
   const bool same_width = full.width == source.width;
   const bool same_height = full.height == source.height;
   const bool horizontal_last = !same_width && vertical_first(source, full);
@@ -130,14 +126,19 @@ std::vector<uint8_t> resize_bicubic_window(const RowSource& source, Size full, c
   return pixels;
 }
 
-std::vector<uint8_t> resize_bicubic_window(const Image& image, Size full, const Window& window) {
+std::vector<uint8_t> resize_bicubic_window(const Image& image, Size full, const Window& window,
+                                           const RowKernels& kernels) {
   std::vector<uint8_t> last_row;
-  return resize_bicubic_window(rows_of(image, last_row), full, window);
+  return resize_bicubic_window(rows_of(image, last_row), full, window, kernels);
 }
 
-Image resize_bicubic(const Image& image, int width, int height) {
+const RowKernels& row_kernels(const std::string& isa) {
+  return cpu::has_avx2(isa) ? avx2_row_kernels() : scalar_row_kernels();
+}
+
+Image resize_bicubic(const Image& image, int width, int height, const RowKernels& kernels) {
   check(width > 0 && height > 0, "resize to ", width, "x", height);
-  return {width, height, resize_bicubic_window(image, Size{width, height}, {0, 0, width, height})};
+  return {width, height, resize_bicubic_window(image, Size{width, height}, {0, 0, width, height}, kernels)};
 }
 
 }  // namespace uhd

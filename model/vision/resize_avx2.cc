@@ -104,9 +104,9 @@ UHD_AVX2 void vertical(uint8_t* out, const uint8_t* const* rows, const AxisFilte
 
 }  // namespace
 
-const RowKernels* avx2_row_kernels() {
+const RowKernels& avx2_row_kernels() {
   static constexpr RowKernels kKernels{horizontal, vertical};
-  return __builtin_cpu_supports("avx2") ? &kKernels : nullptr;
+  return kKernels;
 }
 
 }  // namespace uhd
@@ -114,7 +114,7 @@ const RowKernels* avx2_row_kernels() {
 #else
 
 namespace uhd {
-const RowKernels* avx2_row_kernels() { return nullptr; }
+const RowKernels& avx2_row_kernels() { return scalar_row_kernels(); }
 }  // namespace uhd
 
 #endif

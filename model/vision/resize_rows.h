@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace uhd {
@@ -32,8 +33,10 @@ struct RowKernels {
   void (*vertical)(uint8_t* out, const uint8_t* const* rows, const AxisFilter& filter, int index, int bytes);
 };
 
+// The kernels for backend.isa: "auto" or a name. What is not available here is an Error (kernels/cpu/isa.h).
+const RowKernels& row_kernels(const std::string& isa);
+
 const RowKernels& scalar_row_kernels();
-// Null where this processor has none.
-const RowKernels* avx2_row_kernels();
+const RowKernels& avx2_row_kernels();  // the scalar ones where this is not built for x86-64
 
 }  // namespace uhd

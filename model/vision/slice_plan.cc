@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "model/vision/slice_rows.h"
 
 namespace uhd {
 namespace {
@@ -145,9 +146,10 @@ int64_t total_patches(const SlicePlan& plan, int patch) {
 
 int tokens_of_piece(const SlicePlan& plan, int index, const ModelConfig& config) {
   check(index >= 0 && index < plan.pieces(), "piece ", index, " of ", plan.pieces());
-  if (config.projector.kind != ProjectorKind::mlp) return config.projector.queries;
-  check(config.vision.has_value(), "the model has no vision tower");
-  return static_cast<int>(patches_of(plan.piece(index), config.vision->patch));
+  const Size piece = plan.piece(index);
+  const int patch = config.slicing.patch;
+  return static_cast<int>(slice_rows_of(config).of(
+      {static_cast<int>(piece.height / patch), static_cast<int>(piece.width / patch)}));
 }
 
 int visual_tokens(const SlicePlan& plan, const ModelConfig& config) {

@@ -18,25 +18,27 @@ Slice make_slice(int width, int height, std::vector<uint8_t> pixels, std::string
   return slice;
 }
 
-Slice resized(const Image& source, Size full, const Window& window, std::string_view salt) {
-  return make_slice(window.width, window.height, resize_bicubic_window(source, full, window), salt);
+Slice resized(const Image& source, Size full, const Window& window, std::string_view salt,
+              const RowKernels& kernels) {
+  return make_slice(window.width, window.height, resize_bicubic_window(source, full, window, kernels), salt);
 }
 
-std::vector<Slice> cut_grid(const Image& image, const SlicePlan& plan, std::string_view salt) {
+std::vector<Slice> cut_grid(const Image& image, const SlicePlan& plan, std::string_view salt,
+                            const RowKernels& kernels) {
   const int width = to_int(plan.cell.width), height = to_int(plan.cell.height);
   std::vector<Slice> slices;
   slices.reserve(plan.pieces());
   for (int i = 0; i < plan.slices(); ++i) {
     const Window window{i % plan.columns * width, i / plan.columns * height, width, height};
-    slices.push_back(resized(image, plan.refined, window, salt));
+    slices.push_back(resized(image, plan.refined, window, salt, kernels));
   }
   const Window whole{0, 0, to_int(plan.overview.width), to_int(plan.overview.height)};
-  slices.push_back(resized(image, plan.overview, whole, salt));
+  slices.push_back(resized(image, plan.overview, whole, salt, kernels));
   return slices;
 }
 
 // The image in the middle of a square of the mean colour, resized; the square is never made.
-Slice pad_square(const Image& image, Size target, std::string_view salt) {
+Slice pad_square(const Image& image, Size target, std::string_view salt, const RowKernels& kernels) {
   constexpr std::array<uint8_t, 3> kMeanColour{122, 116, 104};
   const int side = std::max(image.width, image.height);
   const int left = (side - image.width) / 2;
@@ -52,11 +54,12 @@ Slice pad_square(const Image& image, Size target, std::string_view salt) {
                            return padded.data();
                          }};
   const int width = to_int(target.width), height = to_int(target.height);
-  return make_slice(width, height, resize_bicubic_window(square, target, {0, 0, width, height}), salt);
+  return make_slice(width, height, resize_bicubic_window(square, target, {0, 0, width, height}, kernels),
+                    salt);
 }
 
 // The shorter side resized to the target's, then the middle; the rest is never made.
-Slice centre_crop(const Image& image, Size target, std::string_view salt) {
+Slice centre_crop(const Image& image, Size target, std::string_view salt, const RowKernels& kernels) {
   const int side = to_int(target.width);
   const auto scaled = [&](int longer, int shorter) {
     return static_cast<int64_t>(static_cast<double>(int64_t{side} * longer) / shorter);
@@ -68,7 +71,7 @@ Slice centre_crop(const Image& image, Size target, std::string_view salt) {
     full.width = scaled(image.width, image.height);
   }
   const Window middle{to_int((full.width - side) / 2), to_int((full.height - side) / 2), side, side};
-  return resized(image, full, middle, salt);
+  return resized(image, full, middle, salt, kernels);
 }
 
 void check_pieces(const SlicePlan& plan, int patch, const ImageLimits& limits) {
@@ -97,7 +100,7 @@ SlicePlan plan_image(const ImageHeader& header, const SlicingConfig& config, con
 }
 
 std::vector<Slice> cut_slices(const Image& image, const SlicePlan& plan, const SlicingConfig& config,
-                              std::string_view salt) {
+                              std::string_view salt, const RowKernels& kernels) {
   if (Size{image.width, image.height} != plan.image) {
     throw ImageError("image_invalid",
                      message("the image decodes to ", image.width, "x", image.height,
@@ -106,15 +109,15 @@ std::vector<Slice> cut_slices(const Image& image, const SlicePlan& plan, const S
   std::vector<Slice> slices;
   switch (config.kind) {
     case SlicingConfig::Kind::pad_square:
-      slices.push_back(pad_square(image, plan.overview, salt));
+      slices.push_back(pad_square(image, plan.overview, salt, kernels));
       break;
     case SlicingConfig::Kind::centre_crop:
-      slices.push_back(centre_crop(image, plan.overview, salt));
+      slices.push_back(centre_crop(image, plan.overview, salt, kernels));
       break;
     case SlicingConfig::Kind::adaptive:
-      if (plan.source == plan.image) return cut_grid(image, plan, salt);
-      return cut_grid(resize_bicubic(image, to_int(plan.source.width), to_int(plan.source.height)), plan,
-                      salt);
+      if (plan.source == plan.image) return cut_grid(image, plan, salt, kernels);
+      return cut_grid(resize_bicubic(image, to_int(plan.source.width), to_int(plan.source.height), kernels),
+                      plan, salt, kernels);
   }
   return slices;
 }

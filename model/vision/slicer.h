@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "model/vision/image.h"
+#include "model/vision/resize_rows.h"
 
 namespace uhd {
 
@@ -25,6 +26,6 @@ SlicePlan plan_image(const ImageHeader& header, const SlicingConfig& config, con
 // Every piece of the plan in order: slices row by row, then the overview. An image whose decoded size differs
 // from the plan's is an ImageError.
 std::vector<Slice> cut_slices(const Image& image, const SlicePlan& plan, const SlicingConfig& config,
-                              std::string_view salt);
+                              std::string_view salt, const RowKernels& kernels = row_kernels("auto"));
 
 }  // namespace uhd

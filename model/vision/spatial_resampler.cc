@@ -6,12 +6,11 @@ namespace uhd {
 namespace {
 
 constexpr int64_t kMostBins = 12;
+constexpr int kShapes[][2] = {{4, 2}, {3, 2}, {4, 3}, {3, 3}, {2, 4}, {2, 3}, {3, 4}};  // columns, rows
 
 }  // namespace
 
 PatchGrid bins_of(PatchGrid grid) {
-  // (columns, rows)
-  constexpr int kShapes[][2] = {{4, 2}, {3, 2}, {4, 3}, {3, 3}, {2, 4}, {2, 3}, {3, 4}};
   const double aspect = std::log(static_cast<double>(grid.columns) / grid.rows);
   double smallest = INFINITY;
   PatchGrid best;
@@ -29,9 +28,9 @@ SpatialResampler::SpatialResampler(const ModelConfig& model, const Checkpoint& c
                                    WeightFormat format)
     : backend_(backend),
       attention_(model, checkpoint, backend, format),
-      side_(static_cast<int>(std::lround(std::sqrt(model.projector.queries)))),
-      table_(Loader(checkpoint, backend, format).matrix(model.prefix_projector + "pos_embed")),
-      positions_(backend, model.projector.width) {}
+      side_(static_cast<int>(std::lround(std::sqrt(model.resampler.queries)))),
+      table_(Loader(checkpoint, backend, format).matrix(model.prefix_resampler + "pos_embed")),
+      positions_(backend, model.resampler.width) {}
 
 size_t SpatialResampler::workspace_bytes(int64_t max_patches, int) const {
   const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));
@@ -87,6 +86,26 @@ void SpatialResampler::attend_slice(Tensor out, Tensor key, Tensor value, PatchG
   }
   attention_.attend(out, keys, values, 1,
                     {workspace.put(q_offsets), workspace.put(kv_offsets), 1, per_window}, workspace);
+}
+
+// A slice is attended alone, with as many keys as the bins of its windows.
+void SpatialResampler::prepare(Tensor out, Tensor features, int, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const DType dtype = backend_.activation_dtype();
+  const int64_t queries = attention_.queries();
+  {
+    const Workspace::Scope projecting(workspace);
+    const Tensor value = workspace.take(dtype, {features.rows(), attention_.width()});
+    for (int64_t p = features.rows(); p > 0; --p)
+      attention_.prepare_projection(value.slice_rows(0, p), features.slice_rows(0, p));
+  }
+  const Tensor keys = workspace.take(dtype, {queries * kMostBins, attention_.width()});
+  const Tensor values = workspace.take(dtype, {queries * kMostBins, attention_.width()});
+  for (const auto& shape : kShapes) {
+    const int64_t rows = queries * shape[0] * shape[1];
+    attention_.prepare_keys(keys.slice_rows(0, rows), values.slice_rows(0, rows), workspace);
+  }
+  attention_.prepare_queries(out.slice_rows(0, queries), workspace);
 }
 
 }  // namespace uhd

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/vision/cross_attention.h"
+#include "model/vision/position_cache.h"
 #include "model/vision/resampler.h"
 
 namespace uhd {
@@ -11,9 +12,9 @@ class SpatialResampler : public Resampler {
  public:
   SpatialResampler(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
                    WeightFormat format);
-  int64_t tokens_of(PatchGrid) const override { return attention_.queries(); }
   size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   void forward(Tensor out, Tensor features, std::span<const PatchGrid> grids, Workspace& workspace) override;
+  void prepare(Tensor out, Tensor features, int max_slices, Workspace& workspace) override;
 
  private:
   void attend_slice(Tensor out, Tensor key, Tensor value, PatchGrid grid, Workspace& workspace);

@@ -1,13 +1,13 @@
-// u8 slices to visual tokens: packs slices of many sizes and requests into passes, runs the tower and the
-// compression layer.
+// u8 slices to visual tokens: packs slices of many sizes and requests into passes of a tower.
 #pragma once
 
 #include <memory>
 #include <span>
+#include <vector>
 
-#include "model/vision/resampler.h"
+#include "model/vision/slice_rows.h"
+#include "model/vision/vision_tower.h"
 #include "model/vision/visual_tokens.h"
-#include "model/vision/vit.h"
 
 namespace uhd {
 
@@ -23,14 +23,24 @@ struct EncoderLimits {
   int max_slices = 16;         // of one pass
 };
 
-// Not thread-safe; allocates its workspace once. Backend borrowed, must outlive the encoder and its results.
+// What an encoder knows of its tower's slices and rows.
+struct TowerShape {
+  int patch = 0;   // pixels a side
+  SliceRows rows;  // of a slice
+  int hidden = 0;  // H of the language model
+};
+
+// Not thread-safe; allocates its workspace once. The backend is borrowed and must outlive the encoder and its
+// results.
 class VisionEncoder {
  public:
-  // tower: the checkpoint of the vision tensors; the same as `checkpoint` where the tower is inside.
+  VisionEncoder(std::unique_ptr<VisionTower> tower, TowerShape shape, Backend& backend,
+                const EncoderLimits& limits = {});
+  // Loads the model's tower (make_vision_tower).
   VisionEncoder(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint& tower,
                 Backend& backend, WeightFormat format, const EncoderLimits& limits = {});
 
-  // Rows that a slice of this size becomes.
+  // Returns how many rows a slice of this size becomes.
   int64_t tokens_of(int width, int height) const;
 
   // The result does not depend on which other slices are encoded with a slice. A slice that is not a multiple
@@ -38,22 +48,20 @@ class VisionEncoder {
   VisualTokens encode(std::span<const SliceView> slices);
   // As encode, into rows [sum of tokens, H] of the activation type that the caller owns.
   void encode(Tensor out, std::span<const SliceView> slices);
-
-  Vit& vit() { return vit_; }
-  Resampler& resampler() { return *resampler_; }
-  size_t workspace_bytes() const { return workspace_.capacity(); }
+  // On a device: makes what only first uses make (plans of products, code), so that no slice waits for it.
+  // `out` is what the largest passes write, [rows, H]; it holds anything afterwards. Nothing on the host.
+  void warm_up(Tensor out);
 
  private:
+  PatchGrid grid_of(const SliceView& slice) const;
   void check_slice(const SliceView& slice) const;
   size_t pass_length(std::span<const SliceView> slices) const;
   void run_pass(Tensor out, std::span<const SliceView> slices);
 
   Backend& backend_;
-  VisionConfig config_;
-  int hidden_;
+  TowerShape shape_;
   EncoderLimits limits_;
-  Vit vit_;
-  std::unique_ptr<Resampler> resampler_;
+  std::unique_ptr<VisionTower> tower_;
   Workspace workspace_;
   std::vector<uint8_t> staged_;
 };

@@ -22,48 +22,16 @@ Epilogue epilogue_of(Activation activation) {
 
 }  // namespace
 
-// Tensors of one forward pass. T rows: every slice's class token, if it has one, and patches.
-struct Vit::Pass {
-  Tensor hidden;    // [T, W]
-  Tensor normed;    // [T, W]
-  Tensor qkv;       // [T, 3 W]
-  Tensor attended;  // [T, W]
-  Tensor mlp;       // [T, I]
-  Tensor offsets;   // i32 [S+1]
-  Tensor patch_at;  // i32 [P] rows of the patches
-  Tensor class_at;  // i32 [S] rows of the class tokens
-  int longest = 0;
-};
+LayerNorm load_layer_norm(Loader& loader, const std::string& name) {
+  return {loader.vector(name + ".weight"), loader.vector(name + ".bias")};
+}
 
-Vit::Vit(const ModelConfig& model, const Checkpoint& tower, Backend& backend, WeightFormat format)
-    : backend_(backend),
-      config_(*model.vision),
-      precise_(format == WeightFormat::f32),
-      positions_(backend, model.vision->hidden, model.vision->bucket_positions ? 0 : PositionCache::kRows) {
-  Loader loader(tower, backend, format);
-  const std::string& prefix = model.prefix_vision;
-  const std::string embeddings = prefix + "embeddings.";
-  const auto norm = [&](const std::string& name) {
-    return Norm{loader.vector(prefix + name + ".weight"), loader.vector(prefix + name + ".bias")};
-  };
-  patch_ = loader.whole(embeddings + "patch_embedding.weight");
-  if (config_.patch_bias) patch_bias_ = loader.vector(embeddings + "patch_embedding.bias");
-
-  const int64_t w = config_.hidden;
-  const int64_t side = config_.image / config_.patch;
-  std::vector<float> table = floats_of(loader.tensor(embeddings + "position_embedding.weight"));
-  if (config_.class_token) {
-    std::vector<float> row = floats_of(loader.tensor(embeddings + "class_embedding"));
-    for (size_t i = 0; i < row.size(); ++i) row[i] += table[i];
-    class_row_ = loader.activations(row, {1, w});
-    table.erase(table.begin(), table.begin() + w);
-  }
-  position_table_ = loader.activations(table, {side * side, w});
-  if (config_.pre_norm) pre_norm_ = norm("pre_layrnorm");
+Vit::Vit(const VisionConfig& config, const std::string& prefix, Loader& loader, Backend& backend,
+         WeightFormat format)
+    : backend_(backend), config_(config), precise_(format == WeightFormat::f32) {
   for (int i = 0; i < config_.layers; ++i) {
     layers_.push_back(load_layer(prefix + "encoder.layers." + std::to_string(i) + ".", loader));
   }
-  if (config_.post_norm) post_norm_ = norm("post_layernorm");
 }
 
 Vit::Layer Vit::load_layer(const std::string& prefix, Loader& loader) const {
@@ -75,16 +43,13 @@ Vit::Layer Vit::load_layer(const std::string& prefix, Loader& loader) const {
     }
     return ranges;
   };
-  const auto norm = [&](const std::string& name) {
-    return Norm{loader.vector(prefix + name + ".weight"), loader.vector(prefix + name + ".bias")};
-  };
   Layer layer;
-  layer.norm1 = norm("layer_norm1");
+  layer.norm1 = load_layer_norm(loader, prefix + "layer_norm1");
   layer.qkv = loader.rows(qkv("weight"));
   layer.qkv_bias = loader.vector(qkv("bias"));
   layer.out = loader.whole(prefix + "self_attn.out_proj.weight");
   layer.out_bias = loader.vector(prefix + "self_attn.out_proj.bias");
-  layer.norm2 = norm("layer_norm2");
+  layer.norm2 = load_layer_norm(loader, prefix + "layer_norm2");
   layer.fc1 = loader.whole(prefix + "mlp.fc1.weight");
   layer.fc1_bias = loader.vector(prefix + "mlp.fc1.bias");
   layer.fc2 = loader.whole(prefix + "mlp.fc2.weight");
@@ -92,52 +57,34 @@ Vit::Layer Vit::load_layer(const std::string& prefix, Loader& loader) const {
   return layer;
 }
 
-size_t Vit::workspace_bytes(int64_t max_patches, int max_slices) const {
+size_t Vit::workspace_bytes(int64_t rows, int slices) const {
   const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));
-  const int64_t rows = max_patches + (config_.class_token ? max_slices : 0);
+  return static_cast<size_t>(rows * (6 * config_.hidden + config_.intermediate) * size +
+                             (int64_t{slices} + 1) * 4 + 6 * 64);
+}
+
+Vit::Pass Vit::take_pass(int64_t rows, Workspace& workspace) const {
   const int64_t w = config_.hidden;
-  const int64_t activations = rows * (6 * w + config_.intermediate) + (max_patches + max_slices) * w;
-  const int64_t indices = 2 * max_patches + 3 * int64_t{max_slices} + 1;
-  return static_cast<size_t>(activations * size + indices * 4 + 16 * 64);
+  const DType dtype = backend_.activation_dtype();
+  Pass pass;
+  pass.hidden = workspace.take(dtype, {rows, w});
+  pass.normed = workspace.take(dtype, {rows, w});
+  pass.qkv = workspace.take(dtype, {rows, 3 * w});
+  pass.attended = workspace.take(dtype, {rows, w});
+  pass.mlp = workspace.take(dtype, {rows, config_.intermediate});
+  return pass;
 }
 
-Tensor Vit::positions_of(PatchGrid grid) {
-  return positions_.get(grid, [&](Tensor rows) {
-    backend_.interpolate_positions(rows, position_table_.view, grid.rows, grid.columns);
-  });
+Vit::Pass Vit::begin(const std::vector<int32_t>& offsets, Workspace& workspace) const {
+  Pass pass = take_pass(offsets.back(), workspace);
+  pass.offsets = workspace.put(offsets);
+  for (size_t s = 1; s < offsets.size(); ++s)
+    pass.longest = std::max(pass.longest, offsets[s] - offsets[s - 1]);
+  return pass;
 }
 
-void Vit::embed(Pass& pass, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) {
-  const Workspace::Scope scope(workspace);
-  const int64_t w = config_.hidden;
-  Tensor rows = pass.hidden;
-  if (config_.class_token) rows = workspace.take(pass.hidden.dtype(), {patches.rows(), w});
-  backend_.matmul(rows, patches, patch_, {.bias = patch_bias_.view});
-  if (config_.bucket_positions) {
-    std::vector<int32_t> ids;
-    for (const PatchGrid& grid : grids) {
-      const auto of_slice = bucket_positions(grid, config_.image / config_.patch);
-      ids.insert(ids.end(), of_slice.begin(), of_slice.end());
-    }
-    backend_.add_rows(rows, position_table_.view, workspace.put(ids));
-  } else {
-    int64_t first = 0;
-    for (const PatchGrid& grid : grids) {
-      const Tensor own = rows.slice_rows(first, grid.patches());
-      backend_.add(own, own, positions_of(grid));
-      first += grid.patches();
-    }
-  }
-  if (!config_.class_token) return;
-  backend_.scatter_rows(pass.hidden, rows, pass.patch_at);
-  const auto slices = static_cast<int64_t>(grids.size());
-  const std::vector<int32_t> zeros(grids.size(), 0);
-  const Tensor classes = workspace.take(pass.hidden.dtype(), {slices, w});
-  backend_.gather_rows(classes, class_row_.view, workspace.put(zeros));
-  backend_.scatter_rows(pass.hidden, classes, pass.class_at);
-}
-
-void Vit::run_layer(const Layer& layer, Pass& pass) {
+void Vit::run_layer(int index, Pass& pass) {
+  const Layer& layer = layers_[static_cast<size_t>(index)];
   const int64_t t = pass.hidden.rows(), w = config_.hidden, d = w / config_.heads;
   const Shape heads{t, config_.heads, d};
   backend_.layer_norm(pass.normed, pass.hidden, layer.norm1.weight.view, layer.norm1.bias.view,
@@ -154,55 +101,18 @@ void Vit::run_layer(const Layer& layer, Pass& pass) {
   backend_.matmul(pass.hidden, pass.mlp, layer.fc2, {layer.fc2_bias.view, Epilogue::add});
 }
 
-void Vit::forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) {
-  const Workspace::Scope scope(workspace);
-  const int64_t w = config_.hidden;
-  const int extra = config_.class_token ? 1 : 0;
-  std::vector<int32_t> offsets{0}, patch_at, class_at;
-  Pass pass;
-  for (const PatchGrid& grid : grids) {
-    const auto length = static_cast<int32_t>(grid.patches() + extra);
-    if (extra > 0) class_at.push_back(offsets.back());
-    for (int32_t i = extra; i < length; ++i) patch_at.push_back(offsets.back() + i);
-    offsets.push_back(offsets.back() + length);
-    pass.longest = std::max(pass.longest, length);
-  }
-  check(static_cast<int64_t>(patch_at.size()) == patches.rows(), patches.rows(), " patches for grids of ",
-        patch_at.size());
-  const int64_t t = offsets.back();
-  const DType dtype = backend_.activation_dtype();
-  pass.hidden = workspace.take(dtype, {t, w});
-  pass.normed = workspace.take(dtype, {t, w});
-  pass.qkv = workspace.take(dtype, {t, 3 * w});
-  pass.attended = workspace.take(dtype, {t, w});
-  pass.mlp = workspace.take(dtype, {t, config_.intermediate});
-  pass.offsets = workspace.put(offsets);
-  if (extra > 0) {
-    pass.patch_at = workspace.put(patch_at);
-    pass.class_at = workspace.put(class_at);
-  }
-
-  embed(pass, patches, grids, workspace);
-  show("embeddings", pass.hidden);
-  if (config_.pre_norm) {
-    backend_.layer_norm(pass.hidden, pass.hidden, pre_norm_.weight.view, pre_norm_.bias.view,
-                        config_.norm_eps);
-    show("pre_layrnorm", pass.hidden);
-  }
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    run_layer(layers_[i], pass);
-    show("hidden." + std::to_string(i + 1), pass.hidden);
-  }
-  Tensor features = pass.hidden;
-  if (config_.post_norm) {
-    backend_.layer_norm(pass.normed, pass.hidden, post_norm_.weight.view, post_norm_.bias.view,
-                        config_.norm_eps);
-    features = pass.normed;
-  }
-  if (extra > 0) {
-    backend_.gather_rows(out, features, pass.patch_at);
-  } else {
-    backend_.cast(out, features);
+void Vit::prepare(const Pass& pass) {
+  if (layers_.empty()) return;
+  const Layer& layer = layers_.front();
+  for (int64_t t = pass.hidden.rows(); t > 0; --t) {
+    const auto rows = [t](Tensor x) { return x.slice_rows(0, t); };
+    backend_.prepare_matmul(rows(pass.qkv), rows(pass.normed), layer.qkv, {.bias = layer.qkv_bias.view});
+    backend_.prepare_matmul(rows(pass.hidden), rows(pass.attended), layer.out,
+                            {layer.out_bias.view, Epilogue::add});
+    backend_.prepare_matmul(rows(pass.mlp), rows(pass.normed), layer.fc1,
+                            {layer.fc1_bias.view, epilogue_of(config_.activation)});
+    backend_.prepare_matmul(rows(pass.hidden), rows(pass.mlp), layer.fc2,
+                            {layer.fc2_bias.view, Epilogue::add});
   }
 }
 

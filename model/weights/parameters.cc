@@ -131,8 +131,8 @@ struct Expected {
 };
 Expected expected_of(const ModelConfig& model, bool own_tower) {
   Expected expected{language_parameters(model), vision_parameters(model)};
-  const Table projector = projector_parameters(model);
-  expected.own.insert(expected.own.end(), projector.begin(), projector.end());
+  const Table resampler = resampler_parameters(model);
+  expected.own.insert(expected.own.end(), resampler.begin(), resampler.end());
   if (own_tower) return expected;
   expected.own.insert(expected.own.end(), expected.tower.begin(), expected.tower.end());
   expected.tower.clear();
@@ -174,13 +174,13 @@ Table vision_parameters(const ModelConfig& model) {
   const std::string& prefix = model.prefix_vision;
   const std::string embeddings = prefix + "embeddings.";
   const int64_t grid = c.image / c.patch;
-  if (c.class_token) table.push_back({embeddings + "class_embedding", {c.hidden}, ShardRule::whole});
+  const bool clip = c.kind == VisionConfig::Kind::clip;
+  if (clip) table.push_back({embeddings + "class_embedding", {c.hidden}, ShardRule::whole});
   table.push_back({embeddings + "patch_embedding.weight", {c.hidden, 3, c.patch, c.patch}, ShardRule::whole});
-  if (c.patch_bias) table.push_back({embeddings + "patch_embedding.bias", {c.hidden}, ShardRule::whole});
-  table.push_back({embeddings + "position_embedding.weight",
-                   {grid * grid + (c.class_token ? 1 : 0), c.hidden},
-                   ShardRule::whole});
-  if (c.pre_norm) add_norm(table, prefix + "pre_layrnorm", c.hidden);
+  if (!clip) table.push_back({embeddings + "patch_embedding.bias", {c.hidden}, ShardRule::whole});
+  table.push_back(
+      {embeddings + "position_embedding.weight", {grid * grid + (clip ? 1 : 0), c.hidden}, ShardRule::whole});
+  if (clip) add_norm(table, prefix + "pre_layrnorm", c.hidden);
   for (int i = 0; i < c.total_layers; ++i) {
     const std::string layer = prefix + "encoder.layers." + std::to_string(i) + ".";
     const ShardRule rule = i < c.layers ? ShardRule::whole : ShardRule::unused;
@@ -196,14 +196,14 @@ Table vision_parameters(const ModelConfig& model) {
   return table;
 }
 
-Table projector_parameters(const ModelConfig& model) {
+Table resampler_parameters(const ModelConfig& model) {
   Table table;
   if (!model.vision) return table;
-  const ProjectorConfig& c = model.projector;
-  const std::string& prefix = model.prefix_projector;
+  const ResamplerConfig& c = model.resampler;
+  const std::string& prefix = model.prefix_resampler;
   const int64_t in = model.vision->hidden;
   const int64_t out = model.language.hidden;
-  if (c.kind == ProjectorKind::mlp) {
+  if (c.kind == ResamplerKind::mlp) {
     add_linear(table, prefix + (c.stored_in_sequence ? "0" : "linear_1"), out, in, true, ShardRule::whole);
     add_linear(table, prefix + (c.stored_in_sequence ? "2" : "linear_2"), out, out, true, ShardRule::whole);
     return table;

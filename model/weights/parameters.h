@@ -33,7 +33,7 @@ WeightFormat head_format(WeightFormat layers);
 
 std::vector<Parameter> language_parameters(const ModelConfig& model);
 std::vector<Parameter> vision_parameters(const ModelConfig& model);     // empty for text models
-std::vector<Parameter> projector_parameters(const ModelConfig& model);  // empty for text models
+std::vector<Parameter> resampler_parameters(const ModelConfig& model);  // empty for text models
 
 // Everything wrong with the files, one line each, naming the tensor: missing, misshaped, not of a float type,
 // or unknown where the model computes (a bias, an adapter, a layer too many). `tower` is the checkpoint of

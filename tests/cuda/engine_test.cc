@@ -12,6 +12,7 @@
 #include "emulation/cuda.h"
 #include "emulation/streams.h"
 #include "engine/launch/model_files.h"
+#include "model/vision/png_writer.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {
@@ -187,6 +188,49 @@ TEST_P(CudaEngine, MakesNothingForTheFirstTimeOnceItServes) {
   for (const int prompt : {1, 2, 7, 13, 24, 30}) answers(*engine, {greedy(prompt, 2)});
   EXPECT_TRUE(becomes_idle(*engine));
   EXPECT_THAT(later.seen(), testing::IsEmpty());
+}
+
+// The same of the largest steps, whose plans are many.
+TEST(CudaEngines, MakeNothingForTheFirstTimeForALongPrompt) {
+  emulation::set_devices(4);
+  EngineOptions options = options_of({}, "cuda");
+  options.context_length = options.token_budget = 800;
+  options.max_running = 1;
+  options.kv_memory_bytes = int64_t{100} * 8 * 4 * 2 * 256 * 4;  // 100 pages
+  const auto engine = make_engine(options, ranks(1, 0));
+  FirstUses later;
+  answers(*engine, {greedy(785, 2)});
+  EXPECT_THAT(later.seen(), testing::IsEmpty());
+  EXPECT_EQ(emulation::failure(), "");
+}
+
+Request asks_about(int width, int height) {
+  Image picture{width, height, std::vector<uint8_t>(size_t{3} * static_cast<size_t>(width * height), 90)};
+  Request request = greedy(0, 2);
+  request.messages = {
+      {"user", {{"", std::make_shared<const std::string>(encode_png(picture))}, {"What?", nullptr}}}};
+  return request;
+}
+
+// And of pictures, whether the leader encodes or a rank of its own does, which takes memory of a link as it
+// joins.
+TEST(CudaEngines, MakeNothingForTheFirstTimeForAPicture) {
+  for (const int encoders : {0, 1}) {
+    emulation::set_devices(4);
+    EngineOptions options = options_of({}, "cuda");
+    options.context_length = 512;
+    options.kv_memory_bytes = int64_t{128} * 8 * 4 * 2 * 256 * 4;  // 128 pages
+    const auto engine = make_engine(options, ranks(1, encoders));
+    FirstUses later;
+    answers(*engine, {asks_about(64, 96)});
+    answers(*engine, {asks_about(180, 60)});
+    if (encoders == 0) {
+      EXPECT_THAT(later.seen(), testing::IsEmpty());
+    } else {
+      EXPECT_THAT(later.seen(), testing::Not(testing::Contains("cublasLtMatmulAlgoGetHeuristic")));
+    }
+    EXPECT_EQ(emulation::failure(), "");
+  }
 }
 
 // A rank that hangs, and is told of by nothing: the others end in the time of a step, streams with an error,

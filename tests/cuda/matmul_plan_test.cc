@@ -203,16 +203,18 @@ TEST(MatmulCache, KeepsThePlansThatAreUsed) {
   cuda::Matmul matmul(backend.stream());
   int asked = 0;
   emulation::watch_cuda([&](std::string_view call) { asked += call == "cublasLtMatmulAlgoGetHeuristic"; });
-  const auto prepare = [&](int64_t rows) {
-    matmul.prepare(out.as(DType::f32, {rows, 1}), x.as(DType::f32, {rows, 1}), w, {});
-  };
-  for (int64_t rows = 2; rows <= kShapes; ++rows) {
-    prepare(rows);
-    if (rows % 1000 == 0) prepare(1);
+  const auto of = [&](const DeviceBuffer& memory, int64_t rows) { return memory.as(DType::f32, {rows, 1}); };
+  const auto run = [&](int64_t rows) { matmul.run(of(out, rows), of(x, rows), w, {}); };
+  matmul.prepare(of(out, kShapes), of(x, kShapes), w, {});
+  for (int64_t rows = 2; rows < kShapes; ++rows) {
+    run(rows);
+    if (rows % 1000 == 0) run(1);
   }
   EXPECT_EQ(asked, kShapes) << "the shape in use was asked for once";
   EXPECT_LT(matmul.plans(), size_t{kShapes});
-  prepare(2);
+  run(kShapes);
+  EXPECT_EQ(asked, kShapes) << "what was prepared stays";
+  run(2);
   EXPECT_EQ(asked, kShapes + 1);
   emulation::watch_cuda({});
   backend.synchronize();

@@ -9,7 +9,7 @@
 #include "cluster/host/local_communicator.h"
 #include "emulation/cuda.h"
 #include "emulation/streams.h"
-#include "engine/launch/rank.h"
+#include "engine/launch/llm_rank.h"
 #include "kernels/plugin.h"
 #include "tests/engine/engine_fixture.h"
 

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "cluster/host/local_communicator.h"
-#include "engine/launch/rank.h"
+#include "engine/launch/leader_rank.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

@@ -53,7 +53,7 @@ class ImageWorkersTest : public testing::Test {
 };
 
 TEST_F(ImageWorkersTest, ThePlanTellsTheBytesOfTheSlices) {
-  ImageWorkers workers(1, options_, slicing_, 1, [&](CutImage cut) { cuts_.take(std::move(cut)); });
+  ImageWorkers workers(1, options_, "auto", slicing_, 1, [&](CutImage cut) { cuts_.take(std::move(cut)); });
   workers.add(request(1));
   ASSERT_TRUE(cuts_.wait_for(1));
   int64_t bytes = 0;
@@ -64,7 +64,7 @@ TEST_F(ImageWorkersTest, ThePlanTellsTheBytesOfTheSlices) {
 }
 
 TEST_F(ImageWorkersTest, WhatFitsIsCutAndTheRestAsSlicesGo) {
-  ImageWorkers workers(2, options_, slicing_, 2 * slice_bytes(plan_),
+  ImageWorkers workers(2, options_, "auto", slicing_, 2 * slice_bytes(plan_),
                        [&](CutImage cut) { cuts_.take(std::move(cut)); });
   for (RequestId id = 1; id <= 6; ++id) workers.add(request(id));
   size_t done = 0;
@@ -77,7 +77,7 @@ TEST_F(ImageWorkersTest, WhatFitsIsCutAndTheRestAsSlicesGo) {
 }
 
 TEST_F(ImageWorkersTest, AbandonedRequestsMakeRoom) {
-  ImageWorkers workers(1, options_, slicing_, slice_bytes(plan_),
+  ImageWorkers workers(1, options_, "auto", slicing_, slice_bytes(plan_),
                        [&](CutImage cut) { cuts_.take(std::move(cut)); });
   workers.add(request(1));
   ASSERT_TRUE(cuts_.wait_for(1));
@@ -97,13 +97,18 @@ TEST_F(ImageWorkersTest, AbandonedRequestsMakeRoom) {
 TEST_F(ImageWorkersTest, SlicesOutliveTheThreadsThatCutThem) {
   std::vector<CutImage> kept;
   {
-    ImageWorkers workers(1, options_, slicing_, 1, [&](CutImage cut) { cuts_.take(std::move(cut)); });
+    ImageWorkers workers(1, options_, "auto", slicing_, 1, [&](CutImage cut) { cuts_.take(std::move(cut)); });
     workers.add(request(1));
     workers.add(request(2));
     ASSERT_TRUE(cuts_.wait_for(1));
     kept = cuts_.take_all();
   }
   EXPECT_FALSE(std::get<std::vector<SharedSlice>>(kept[0].result)[0]->pixels.empty());
+}
+
+// backend.isa reaches the resize, which gives the same pixels on all.
+TEST_F(ImageWorkersTest, CutByTheInstructionSetThatIsAskedFor) {
+  EXPECT_THROW(ImageWorkers(1, options_, "abacus", slicing_, 1, [](CutImage) {}), Error);
 }
 
 }  // namespace

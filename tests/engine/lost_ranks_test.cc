@@ -4,7 +4,7 @@
 #include <condition_variable>
 
 #include "cluster/host/local_communicator.h"
-#include "engine/launch/rank.h"
+#include "engine/launch/leader_rank.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

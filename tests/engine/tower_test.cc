@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "engine/launch/rank.h"
+#include "engine/launch/slice_encoder.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "model/vision/slice_rows.h"
 #include "tests/support/temporary_directory.h"
 
 namespace uhd {
@@ -174,11 +175,11 @@ TEST_F(LlavaConfig, SaysWhereTheTowerShouldBe) {
 TEST_F(LlavaConfig, ReadsTheResamplersOwnFields) {
   const ModelConfig m = read_with("../tower", R"(, "mm_num_queries": 16, "mm_resampler_width": 48,
     "mm_resampler_heads": 3, "mm_max_slices": 6, "mm_vision_select_layer": -1)");
-  EXPECT_EQ(m.projector.queries, 16);
-  EXPECT_EQ(m.projector.width, 48);
-  EXPECT_EQ(m.projector.heads, 3);
+  EXPECT_EQ(m.resampler.queries, 16);
+  EXPECT_EQ(m.resampler.width, 48);
+  EXPECT_EQ(m.resampler.heads, 3);
   EXPECT_EQ(m.slicing.max_slices, 6);
-  EXPECT_EQ(m.slicing.tokens_per_slice, 16);
+  EXPECT_EQ(slice_rows_of(m).each, 16);
   EXPECT_EQ(m.vision->layers, 3);
   EXPECT_EQ(m.layout.column_separator, std::vector<int32_t>{5});
   EXPECT_THROW(read_with("../tower", R"(, "mm_num_queries": 15)"), Error);

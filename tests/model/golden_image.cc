@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "model/prompt.h"
+#include "model/vision/feature_encoder.h"
+#include "model/vision/resampler.h"
 
 namespace uhd {
 namespace {
@@ -107,31 +109,32 @@ std::vector<SliceView> views_of(const std::vector<GoldenPiece>& pieces) {
   return views;
 }
 
-PieceResult run_piece(Backend& backend, VisionEncoder& encoder, const GoldenModel& model,
-                      const Slice& slice) {
+PieceResult run_piece(Backend& backend, WeightFormat format, const GoldenModel& model, const Slice& slice) {
   const VisionConfig& vision = *model.config.vision;
+  const auto encoder = make_feature_encoder(model.config, model.tower(), backend, format);
+  const auto resampler = make_resampler(model.config, model.checkpoint, backend, format);
   const PatchGrid grid{slice.height / vision.patch, slice.width / vision.patch};
   const int64_t patches = grid.patches();
-  const int64_t tokens = encoder.tokens_of(slice.width, slice.height);
+  const int64_t tokens = slice_rows_of(model.config).of(grid);
   const int64_t values = int64_t{3} * vision.patch * vision.patch;
-  Workspace workspace(backend, encoder.workspace_bytes() +
-                                   static_cast<size_t>(patches * (2 * values + vision.hidden) +
-                                                       tokens * model.config.language.hidden) *
-                                       4 +
-                                   1024);
+  const int64_t own = patches * (2 * values + vision.hidden) + tokens * model.config.language.hidden;
+  Workspace workspace(backend,
+                      std::max(encoder->workspace_bytes(patches, 1), resampler->workspace_bytes(patches, 1)) +
+                          static_cast<size_t>(own) * 4 + 1024);
   const auto bytes = static_cast<int64_t>(slice.pixels.size());
+  const DType dtype = backend.activation_dtype();
   const Tensor pixels = workspace.take(DType::u8, {bytes});
-  const Tensor rows = workspace.take(backend.activation_dtype(), {patches, values});
-  const Tensor features = workspace.take(backend.activation_dtype(), {patches, vision.hidden});
-  const Tensor out = workspace.take(backend.activation_dtype(), {tokens, model.config.language.hidden});
+  const Tensor rows = workspace.take(dtype, {patches, values});
+  const Tensor features = workspace.take(dtype, {patches, vision.hidden});
+  const Tensor out = workspace.take(dtype, {tokens, model.config.language.hidden});
   PatchNormalisation normalisation;
   std::copy(vision.mean.begin(), vision.mean.end(), normalisation.mean);
   std::copy(vision.deviation.begin(), vision.deviation.end(), normalisation.deviation);
   const PixelSlice place{0, slice.width, slice.height};
   backend.upload(pixels, Tensor::of(slice.pixels.data(), {bytes}));
   backend.patchify(rows, pixels, {&place, 1}, vision.patch, normalisation);
-  encoder.vit().forward(features, rows, {&grid, 1}, workspace);
-  encoder.resampler().forward(out, features, {&grid, 1}, workspace);
+  encoder->forward(features, rows, {&grid, 1}, workspace);
+  resampler->forward(out, features, {&grid, 1}, workspace);
   return {host_floats(backend, features), host_floats(backend, out)};
 }
 

@@ -28,6 +28,6 @@ struct PieceResult {
   std::vector<float> features;
   std::vector<float> tokens;
 };
-PieceResult run_piece(Backend& backend, VisionEncoder& encoder, const GoldenModel& model, const Slice& slice);
+PieceResult run_piece(Backend& backend, WeightFormat format, const GoldenModel& model, const Slice& slice);
 
 }  // namespace uhd

@@ -99,7 +99,6 @@ TEST_P(ImageGoldensIn, FeaturesAndVisualTokens) {
     SCOPED_TRACE(c.name());
     const GoldenModel model = model_of(c);
     const auto backend = test_backend(GetParam());
-    VisionEncoder encoder(model.config, model.checkpoint, model.tower(), *backend, GetParam());
     for (const GoldenPiece& piece : cut_golden_images(model, c.golden)) {
       const std::string dot = piece.name.empty() ? "" : "." + piece.name;
       Golden::Values tower, layer;
@@ -110,7 +109,7 @@ TEST_P(ImageGoldensIn, FeaturesAndVisualTokens) {
         if (auto values = c.golden.tensor(prefix + dot); values.found()) layer = values;
       }
       if (!tower.found() && !layer.found()) continue;
-      const PieceResult found = run_piece(*backend, encoder, model, piece.slice);
+      const PieceResult found = run_piece(*backend, GetParam(), model, piece.slice);
       if (tower.found()) {
         expect_close(found.features, tower.values, exact ? kVisionF32 : kTowerBf16,
                      c.name() + " tower" + dot);

@@ -38,7 +38,6 @@ struct Chat {
     config.family = Family::llava_15;
     config.slicing.kind = SlicingConfig::Kind::pad_square;
     config.slicing.scale = 28;
-    config.slicing.tokens_per_slice = 4;
     config.vision.emplace();
   }
   Prompt build(const std::vector<ChatTurn>& turns, size_t images = 0) const {
@@ -316,9 +315,8 @@ TEST(Prompt, SlicesAndSeparatorsFollowTheLayout) {
   plan.cell = {14, 28};
   chat.config.family = Family::llava_uhd_v1;
   chat.config.slicing.kind = SlicingConfig::Kind::adaptive;
-  chat.config.slicing.tokens_per_slice = 3;
-  chat.config.projector.kind = ProjectorKind::perceiver;
-  chat.config.projector.queries = 3;
+  chat.config.resampler.kind = ResamplerKind::perceiver;
+  chat.config.resampler.queries = 3;
   chat.config.layout.column_separator = {7};
   chat.config.layout.row_separator = {8};
   const ChatText text{"<image>", {}, {{0, 7}}};

@@ -4,7 +4,10 @@
 
 #include <cmath>
 #include <random>
+#include <string_view>
 
+#include "base/error.h"
+#include "kernels/cpu/isa.h"
 #include "model/vision/resize_rows.h"
 #include "tests/model/image_files.h"
 
@@ -135,9 +138,17 @@ TEST(Resize, RefusesEmptySizesAndWindowsOutside) {
   EXPECT_THROW(resize_bicubic_window(image, Size{8, 8}, {-1, 0, 2, 2}), Error);
 }
 
+TEST(Resize, TheChoiceOfInstructionsReachesIt) {
+  EXPECT_EQ(&row_kernels("scalar"), &scalar_row_kernels());
+  for (const cpu::Table* table : cpu::available_tables()) {
+    const bool scalar = std::string_view(table->name) == "scalar";
+    EXPECT_EQ(&row_kernels(table->name), scalar ? &scalar_row_kernels() : &avx2_row_kernels()) << table->name;
+  }
+  EXPECT_THROW(row_kernels("abacus"), Error);
+}
+
 TEST(Resize, VectorKernelsEqualTheScalarOnes) {
-  const RowKernels* vector = avx2_row_kernels();
-  if (vector == nullptr) return;  // a processor without them runs the scalar ones alone
+  const RowKernels& vector = row_kernels("auto");  // the scalar ones on a processor without others
   const RowKernels& scalar = scalar_row_kernels();
   for (const auto& [in, out] :
        {std::pair{1, 9}, {2, 70}, {3, 3}, {40, 39}, {100, 7}, {1000, 14}, {9, 1000}}) {
@@ -145,7 +156,7 @@ TEST(Resize, VectorKernelsEqualTheScalarOnes) {
     const Image row = noise(in + kRowSlack, 1, in);
     std::vector<uint8_t> want(size_t{3} * out), got(want.size());
     scalar.horizontal(want.data(), row.pixels.data(), filter);
-    vector->horizontal(got.data(), row.pixels.data(), filter);
+    vector.horizontal(got.data(), row.pixels.data(), filter);
     EXPECT_EQ(got, want) << in << " to " << out;
     for (const int bytes : {1, 3, 15, 16, 17, 48, 99}) {
       const Image columns = noise(bytes, in, bytes);
@@ -155,7 +166,7 @@ TEST(Resize, VectorKernelsEqualTheScalarOnes) {
       for (int y = 0; y < out; ++y) {
         std::vector<uint8_t> expected(bytes), found(bytes);
         scalar.vertical(expected.data(), rows.data() + filter.first[y], filter, y, bytes);
-        vector->vertical(found.data(), rows.data() + filter.first[y], filter, y, bytes);
+        vector.vertical(found.data(), rows.data() + filter.first[y], filter, y, bytes);
         ASSERT_EQ(found, expected) << in << " to " << out << " at " << y;
       }
     }

@@ -102,15 +102,15 @@ TEST(SlicePlan, RefusesAnAbsurdConfig) {
 
 TEST(SlicePlan, CountsQueriesOfEveryPiece) {
   ModelConfig config;
-  config.projector = {.kind = ProjectorKind::perceiver, .queries = 64};
+  config.resampler = {.kind = ResamplerKind::perceiver, .queries = 64};
   const SlicePlan plan = plan_slices({672, 1008}, uhd_config());
   EXPECT_EQ(tokens_of_piece(plan, 6, config), 64);
   EXPECT_EQ(visual_tokens(plan, config), 448);
-  config.projector.queries = 144;
+  config.resampler.queries = 144;
   EXPECT_EQ(visual_tokens(plan, config), 1008);
 }
 
-TEST(SlicePlan, CountsPatchesWhereTheProjectorHasNoQueries) {
+TEST(SlicePlan, CountsPatchesWhereTheResamplerHasNoQueries) {
   ModelConfig config;
   config.vision = VisionConfig{.patch = 14, .image = 336};
   config.slicing = {.kind = SlicingConfig::Kind::pad_square};
@@ -136,7 +136,7 @@ TEST(SlicePlan, CountsTheTokensOfTheLayout) {
 
 TEST(SlicePlan, RefusesAPieceOutsideThePlan) {
   ModelConfig config;
-  config.projector = {.kind = ProjectorKind::perceiver, .queries = 64};
+  config.resampler = {.kind = ResamplerKind::perceiver, .queries = 64};
   const SlicePlan plan = plan_slices({10, 10}, uhd_config());
   EXPECT_THROW(tokens_of_piece(plan, 1, config), Error);
   EXPECT_THROW(tokens_of_piece(plan, -1, config), Error);

@@ -81,7 +81,7 @@ void expect_rects(const json::array& rects, const SlicePlan& plan) {
 
 int tokens_with(const SlicePlan& plan, int queries) {
   ModelConfig config;
-  config.projector = {.kind = ProjectorKind::perceiver, .queries = queries};
+  config.resampler = {.kind = ResamplerKind::perceiver, .queries = queries};
   return visual_tokens(plan, config);
 }
 

@@ -4,7 +4,9 @@
 #include <cstdio>
 
 #include "model/config_parts.h"
-#include "model/vision/vision_encoder.h"
+#include "model/vision/clip_encoder.h"
+#include "model/vision/resampler.h"
+#include "model/vision/siglip_encoder.h"
 #include "tests/model/golden_model.h"
 
 namespace uhd {
@@ -71,7 +73,7 @@ TEST(TowerGoldens, StagesOfClip) {
         const ModelConfig model = tower_config(folder);
         const Checkpoint checkpoint(folder);
         const auto backend = test_backend(format);
-        Vit vit(model, checkpoint, *backend, format);
+        ClipEncoder vit(model, checkpoint, *backend, format);
         vit.observe([&](const std::string& stage, Tensor rows) {
           const auto wanted = golden.tensor(stage);
           if (!wanted.found()) return;
@@ -104,7 +106,7 @@ TEST(TowerGoldens, InterpolatedPositionsOfClip) {
       const ModelConfig model = tower_config(folder);
       const Checkpoint checkpoint(folder);
       const auto backend = test_backend(WeightFormat::f32);
-      Vit vit(model, checkpoint, *backend, WeightFormat::f32);
+      ClipEncoder vit(model, checkpoint, *backend, WeightFormat::f32);
       for (const auto& name : golden.tensor_names("pos.")) {
         const auto wanted = golden.tensor(name);
         const auto found = host_floats(*backend, vit.positions_of(grid_in(name)));

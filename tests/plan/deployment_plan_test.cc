@@ -12,7 +12,7 @@
 #include "base/mapped_file.h"
 #include "bench/geometries.h"
 #include "cluster/host/local_communicator.h"
-#include "engine/launch/rank.h"
+#include "engine/launch/llm_rank.h"
 #include "model/language/kv_cache.h"
 #include "model/language/step_memory.h"
 #include "model/weights/parameters.h"
@@ -35,7 +35,7 @@ ModelConfig llava_uhd_13b() {
   ModelConfig model = text_model(k13b);
   model.family = Family::llava_uhd_v1;
   model.vision = kTower;
-  model.projector = kResampler;
+  model.resampler = kResampler;
   model.layout.column_separator = {29892};
   model.layout.row_separator = {13};
   return model;
@@ -128,7 +128,7 @@ TEST(DeploymentPlan, MemoryIsTheSumOfWhatItsPartsTake) {
       EXPECT_EQ(plan.memory.steps, step_bytes(k13b, shard, {512, sequences, 4096, 64}, DType::bf16));
       EXPECT_EQ(plan.memory.page, KvCache::bytes_per_page(40, shard.kv_heads, 128, 64, DType::bf16));
       EXPECT_EQ(plan.tower, weight_bytes(vision_parameters(model), k13b, 1, WeightFormat::bf16) +
-                                weight_bytes(projector_parameters(model), k13b, 1, WeightFormat::bf16));
+                                weight_bytes(resampler_parameters(model), k13b, 1, WeightFormat::bf16));
       EXPECT_NEAR(static_cast<double>(plan.kv_bytes), 0.9 * (80e9 - static_cast<double>(fixed_bytes(plan))),
                   1);
       EXPECT_EQ(plan.kv_tokens, plan.kv_bytes / plan.memory.page * 64);

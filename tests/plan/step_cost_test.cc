@@ -68,8 +68,8 @@ TEST(StepCost, GroupedHeadsReadLessCache) {
 
 TEST(StepCost, OfTheTowerFollowsItsSlices) {
   const VisionConfig tower{.layers = 23, .hidden = 1024, .heads = 16, .intermediate = 4096};
-  const ProjectorConfig resampler{
-      .kind = ProjectorKind::perceiver, .queries = 64, .width = 4096, .heads = 32};
+  const ResamplerConfig resampler{
+      .kind = ResamplerKind::perceiver, .queries = 64, .width = 4096, .heads = 32};
   const std::vector<int> one(1, 576), seven(7, 576);
   const Cost a = vision_cost(tower, resampler, 4096, one).total();
   const Cost b = vision_cost(tower, resampler, 4096, seven).total();
@@ -78,7 +78,7 @@ TEST(StepCost, OfTheTowerFollowsItsSlices) {
   EXPECT_EQ(a.launches, b.launches);
   // 23 layers of 12 W² weights over 577 rows, and attention.
   EXPECT_GT(a.flops, 23 * 2 * 577 * 12 * 1024.0 * 1024);
-  const ProjectorConfig spatial{.kind = ProjectorKind::spatial, .queries = 144, .width = 4096, .heads = 32};
+  const ResamplerConfig spatial{.kind = ResamplerKind::spatial, .queries = 144, .width = 4096, .heads = 32};
   EXPECT_GT(vision_cost(tower, spatial, 4096, seven).total().launches, b.launches) << "slice by slice";
 }
 

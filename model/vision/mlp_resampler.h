@@ -6,12 +6,12 @@
 
 namespace uhd {
 
-class Projector : public Resampler {
+class MlpResampler : public Resampler {
  public:
-  Projector(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend, WeightFormat format);
-  int64_t tokens_of(PatchGrid grid) const override { return grid.patches(); }
+  MlpResampler(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend, WeightFormat format);
   size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   void forward(Tensor out, Tensor features, std::span<const PatchGrid> grids, Workspace& workspace) override;
+  void prepare(Tensor out, Tensor features, int max_slices, Workspace& workspace) override;
 
  private:
   Backend& backend_;

@@ -1,0 +1,29 @@
+// The vision tower as a part of a rank: the function that encoders call, and memory for the rows it makes.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "engine/launch/model_files.h"
+#include "engine/slices/row_buffers.h"
+#include "engine/slices/slice_encoders.h"
+
+namespace uhd {
+
+// The functions share the tower and keep it; they belong to the thread that encodes. `rows_of` gives the
+// number of rows that a slice becomes. `warm_up` makes on a device what only first uses make, on the way of a
+// slice from its pixels to its judged rows; it is called once, before there are slices.
+struct SliceEncoder {
+  EncodeSlices encode;
+  std::function<int(const Slice&)> rows_of;
+  std::function<void(RowBuffers&)> warm_up;
+};
+
+// Loads the tower. The backend is borrowed; the files are not needed afterwards.
+SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend);
+
+// Takes memory for rows on their way; where the rank `encodes`, for what one pass of the tower writes, too.
+std::unique_ptr<RowBuffers> make_row_buffers(const ModelFiles& files, const EngineOptions& options,
+                                             Backend& backend, bool encodes);
+
+}  // namespace uhd

@@ -1,0 +1,43 @@
+// Encodes batches of slices into rows on their way. Where a batch fails, its slices are encoded one by one: a
+// bad slice is no fault of its neighbours.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/slices/row_buffers.h"
+#include "engine/slices/slice_encoders.h"
+
+namespace uhd {
+
+// Belongs to the thread that encodes. The buffers are borrowed.
+class BatchEncoder {
+ public:
+  BatchEncoder(EncodeSlices encode, RowBuffers& buffers) : encode_(std::move(encode)), buffers_(buffers) {}
+
+  struct Item {
+    const Slice* slice = nullptr;
+    int rows = 0;  // that it becomes
+  };
+  // One forward pass: of slices [first, first + count) of the batch.
+  struct Pass {
+    size_t first = 0;
+    size_t count = 0;
+    std::vector<StagedRows> rows;  // of each slice, queued; none where the pass failed
+    std::string failure;           // why a pass of one slice failed
+    double seconds = 0;
+  };
+
+  // Returns the passes in the order of the slices: one of all of them, or one of each. The slices have equal
+  // shape, and as many buffers are free as there are slices.
+  std::vector<Pass> encode(std::span<const Item> batch);
+
+ private:
+  Pass run(std::span<const Item> batch, size_t first, size_t count);
+
+  EncodeSlices encode_;
+  RowBuffers& buffers_;
+};
+
+}  // namespace uhd

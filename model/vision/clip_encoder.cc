@@ -1,0 +1,82 @@
+#include "model/vision/clip_encoder.h"
+
+namespace uhd {
+
+ClipEncoder::ClipEncoder(const ModelConfig& model, const Checkpoint& tower, Backend& backend,
+                         WeightFormat format)
+    : backend_(backend), config_(*model.vision) {
+  Loader loader(tower, backend, format);
+  load_embeddings(loader, model.prefix_vision + "embeddings.");
+  pre_norm_ = load_layer_norm(loader, model.prefix_vision + "pre_layrnorm");
+  vit_.emplace(config_, model.prefix_vision, loader, backend, format);
+}
+
+// The first row of the table is the class token's.
+void ClipEncoder::load_embeddings(Loader& loader, const std::string& prefix) {
+  patch_ = loader.whole(prefix + "patch_embedding.weight");
+  const int64_t w = config_.hidden, side = config_.image / config_.patch;
+  std::vector<float> table = floats_of(loader.tensor(prefix + "position_embedding.weight"));
+  std::vector<float> row = floats_of(loader.tensor(prefix + "class_embedding"));
+  for (size_t i = 0; i < row.size(); ++i) row[i] += table[i];
+  class_row_ = loader.activations(row, {1, w});
+  table.erase(table.begin(), table.begin() + w);
+  positions_.emplace(backend_, loader.activations(table, {side * side, w}));
+}
+
+size_t ClipEncoder::workspace_bytes(int64_t max_patches, int max_slices) const {
+  const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));
+  const int64_t rows = max_patches + max_slices;
+  const int64_t indices = max_patches + 2 * int64_t{max_slices};
+  return vit_->workspace_bytes(rows, max_slices) +
+         static_cast<size_t>(rows * config_.hidden * size + indices * 4 + 8 * 64);
+}
+
+void ClipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGrid> grids, const Places& places,
+                        Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const int64_t w = config_.hidden;
+  const Tensor rows = workspace.take(hidden.dtype(), {patches.rows(), w});
+  backend_.matmul(rows, patches, patch_);
+  positions_->add_to(rows, grids);
+  backend_.scatter_rows(hidden, rows, places.patches);
+  const std::vector<int32_t> zeros(grids.size(), 0);
+  const Tensor classes = workspace.take(hidden.dtype(), {static_cast<int64_t>(grids.size()), w});
+  backend_.gather_rows(classes, class_row_.view, workspace.put(zeros));
+  backend_.scatter_rows(hidden, classes, places.classes);
+}
+
+void ClipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
+                          Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  std::vector<int32_t> offsets{0}, patches_at, classes_at;
+  for (const PatchGrid& grid : grids) {
+    const auto first = offsets.back(), length = static_cast<int32_t>(grid.patches()) + 1;
+    classes_at.push_back(first);
+    for (int32_t i = 1; i < length; ++i) patches_at.push_back(first + i);
+    offsets.push_back(first + length);
+  }
+  check(static_cast<int64_t>(patches_at.size()) == patches.rows(), patches.rows(), " patches for grids of ",
+        patches_at.size());
+  Vit::Pass pass = vit_->begin(offsets, workspace);
+  const Places places{workspace.put(patches_at), workspace.put(classes_at)};
+  embed(pass.hidden, patches, grids, places, workspace);
+  show("embeddings", pass.hidden);
+  backend_.layer_norm(pass.hidden, pass.hidden, pre_norm_.weight.view, pre_norm_.bias.view, config_.norm_eps);
+  show("pre_layrnorm", pass.hidden);
+  for (int i = 0; i < vit_->layers(); ++i) {
+    vit_->run_layer(i, pass);
+    show("hidden." + std::to_string(i + 1), pass.hidden);
+  }
+  backend_.gather_rows(out, pass.hidden, places.patches);
+}
+
+void ClipEncoder::prepare(Tensor patches, int max_slices, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const Vit::Pass pass = vit_->take_pass(patches.rows() + max_slices, workspace);
+  const Tensor rows = workspace.take(pass.hidden.dtype(), {patches.rows(), config_.hidden});
+  for (int64_t p = patches.rows(); p > 0; --p)
+    backend_.prepare_matmul(rows.slice_rows(0, p), patches.slice_rows(0, p), patch_);
+  vit_->prepare(pass);
+}
+
+}  // namespace uhd

@@ -1,0 +1,19 @@
+#include "model/vision/feature_encoder.h"
+
+#include "model/vision/clip_encoder.h"
+#include "model/vision/siglip_encoder.h"
+
+namespace uhd {
+
+std::unique_ptr<FeatureEncoder> make_feature_encoder(const ModelConfig& model, const Checkpoint& tower,
+                                                     Backend& backend, WeightFormat format) {
+  switch (model.vision->kind) {
+    case VisionConfig::Kind::clip:
+      return std::make_unique<ClipEncoder>(model, tower, backend, format);
+    case VisionConfig::Kind::siglip:
+      return std::make_unique<SiglipEncoder>(model, tower, backend, format);
+  }
+  throw Error("a vision tower of no known kind");
+}
+
+}  // namespace uhd

@@ -1,0 +1,51 @@
+#include "model/vision/resampled_tower.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace uhd {
+
+ResampledTower::ResampledTower(const VisionConfig& config, Backend& backend,
+                               std::unique_ptr<FeatureEncoder> features, std::unique_ptr<Resampler> resampler)
+    : backend_(backend), config_(config), features_(std::move(features)), resampler_(std::move(resampler)) {}
+
+size_t ResampledTower::workspace_bytes(int64_t max_patches, int max_slices) const {
+  const auto values = size_t{3} * static_cast<size_t>(config_.patch) * static_cast<size_t>(config_.patch);
+  const size_t element = size_of(backend_.activation_dtype());
+  const size_t rows =
+      static_cast<size_t>(max_patches) * (values + static_cast<size_t>(config_.hidden)) * element;
+  return rows + 2 * 64 +
+         std::max(features_->workspace_bytes(max_patches, max_slices),
+                  resampler_->workspace_bytes(max_patches, max_slices));
+}
+
+void ResampledTower::forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
+                             Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  std::vector<PatchGrid> grids;
+  int64_t patches = 0;
+  for (const PixelSlice& slice : slices) {
+    grids.push_back({slice.height / config_.patch, slice.width / config_.patch});
+    patches += grids.back().patches();
+  }
+  const DType dtype = backend_.activation_dtype();
+  const Tensor rows = workspace.take(dtype, {patches, int64_t{3} * config_.patch * config_.patch});
+  const Tensor features = workspace.take(dtype, {patches, config_.hidden});
+  PatchNormalisation normalisation;
+  std::copy(config_.mean.begin(), config_.mean.end(), normalisation.mean);
+  std::copy(config_.deviation.begin(), config_.deviation.end(), normalisation.deviation);
+  backend_.patchify(rows, pixels, slices, config_.patch, normalisation);
+  features_->forward(features, rows, grids, workspace);
+  resampler_->forward(out, features, grids, workspace);
+}
+
+void ResampledTower::prepare(Tensor out, int64_t max_patches, int max_slices, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const DType dtype = backend_.activation_dtype();
+  const Tensor rows = workspace.take(dtype, {max_patches, int64_t{3} * config_.patch * config_.patch});
+  const Tensor features = workspace.take(dtype, {max_patches, config_.hidden});
+  features_->prepare(rows, max_slices, workspace);
+  resampler_->prepare(out, features, max_slices, workspace);
+}
+
+}  // namespace uhd

@@ -1,0 +1,69 @@
+#include "model/vision/siglip_encoder.h"
+
+namespace uhd {
+
+SiglipEncoder::SiglipEncoder(const ModelConfig& model, const Checkpoint& tower, Backend& backend,
+                             WeightFormat format)
+    : backend_(backend), config_(*model.vision) {
+  Loader loader(tower, backend, format);
+  const std::string embeddings = model.prefix_vision + "embeddings.";
+  patch_ = loader.whole(embeddings + "patch_embedding.weight");
+  patch_bias_ = loader.vector(embeddings + "patch_embedding.bias");
+  DeviceTensor table = loader.matrix(embeddings + "position_embedding.weight");
+  if (config_.bucket_positions) {
+    table_ = std::move(table);
+  } else {
+    positions_.emplace(backend, std::move(table));
+  }
+  if (config_.post_norm) post_norm_ = load_layer_norm(loader, model.prefix_vision + "post_layernorm");
+  vit_.emplace(config_, model.prefix_vision, loader, backend, format);
+}
+
+size_t SiglipEncoder::workspace_bytes(int64_t max_patches, int max_slices) const {
+  return vit_->workspace_bytes(max_patches, max_slices) + static_cast<size_t>(max_patches * 4 + 2 * 64);
+}
+
+void SiglipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGrid> grids,
+                          Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  backend_.matmul(hidden, patches, patch_, {.bias = patch_bias_.view});
+  if (positions_) return positions_->add_to(hidden, grids);
+  std::vector<int32_t> ids;
+  for (const PatchGrid& grid : grids) {
+    const auto of_slice = bucket_positions(grid, config_.image / config_.patch);
+    ids.insert(ids.end(), of_slice.begin(), of_slice.end());
+  }
+  backend_.add_rows(hidden, table_.view, workspace.put(ids));
+}
+
+void SiglipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
+                            Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  std::vector<int32_t> offsets{0};
+  for (const PatchGrid& grid : grids)
+    offsets.push_back(offsets.back() + static_cast<int32_t>(grid.patches()));
+  check(offsets.back() == patches.rows(), patches.rows(), " patches for grids of ", offsets.back());
+  Vit::Pass pass = vit_->begin(offsets, workspace);
+  embed(pass.hidden, patches, grids, workspace);
+  show("embeddings", pass.hidden);
+  for (int i = 0; i < vit_->layers(); ++i) {
+    vit_->run_layer(i, pass);
+    show("hidden." + std::to_string(i + 1), pass.hidden);
+  }
+  if (!config_.post_norm) return backend_.cast(out, pass.hidden);
+  backend_.layer_norm(pass.normed, pass.hidden, post_norm_.weight.view, post_norm_.bias.view,
+                      config_.norm_eps);
+  backend_.cast(out, pass.normed);
+}
+
+void SiglipEncoder::prepare(Tensor patches, int, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const Vit::Pass pass = vit_->take_pass(patches.rows(), workspace);
+  for (int64_t p = patches.rows(); p > 0; --p) {
+    backend_.prepare_matmul(pass.hidden.slice_rows(0, p), patches.slice_rows(0, p), patch_,
+                            {.bias = patch_bias_.view});
+  }
+  vit_->prepare(pass);
+}
+
+}  // namespace uhd
