@@ -97,7 +97,7 @@ void print_memory(const ModelConfig& m, const CheckOptions& options) {
 }
 
 void check_model(const CheckOptions& options) {
-  const ModelConfig model = read_model_config(options.model_path, options.vision_tower);
+  const ModelConfig model = read_model_config(options.model, options.vision_tower);
   print_model(model);
   const Checkpoint checkpoint(model.directory);
   std::unique_ptr<Checkpoint> tower;

@@ -42,8 +42,8 @@ ModelConfig paper_model() {
 }
 
 ModelConfig model_of(const SlicesOptions& options) {
-  ModelConfig model = options.model_path.empty() ? paper_model() : read_model_config(options.model_path);
-  require(model.vision.has_value(), options.model_path, " is a language model: it sees no images");
+  ModelConfig model = options.model.empty() ? paper_model() : read_model_config(options.model);
+  require(model.vision.has_value(), options.model, " is a language model: it sees no images");
   if (options.max_slices > 0) model.slicing.max_slices = options.max_slices;
   if (options.scale > 0) model.slicing.scale = options.scale;
   if (options.patch > 0) model.slicing.patch = model.vision->patch = options.patch;

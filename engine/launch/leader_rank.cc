@@ -6,24 +6,6 @@
 
 namespace uhd {
 
-namespace {
-
-std::string family_name(Family family) {
-  switch (family) {
-    case Family::llava_uhd_v1:
-      return "llava-uhd-v1";
-    case Family::llava_15:
-      return "llava-1.5";
-    case Family::minicpmv_26:
-      return "minicpm-v-2.6";
-    case Family::text:
-      break;
-  }
-  return "text";
-}
-
-}  // namespace
-
 void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptions& options,
                  const ClusterOptions& cluster, LlmRank rank, std::unique_ptr<ControlServer> server) {
   const ModelConfig& config = files->config;
@@ -32,7 +14,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.config = config;
   parts.identity = files->identity;
   parts.sizes = rank.worker->sizes();
-  parts.info = {options.model_name.empty() ? config.name : options.model_name, family_name(config.family),
+  parts.info = {options.model_name.empty() ? config.name : options.model_name, name_of(config.family),
                 config.vision.has_value(), parts.sizes.step.max_context, config.language.vocabulary};
   parts.tokenizer = load_tokenizer(options.model_path);
   add_end_tokens(options.model_path, *parts.tokenizer, parts.config.language);
