@@ -225,6 +225,7 @@ std::vector<Setting> settings_of(ServerConfig& c) {
        "cut slices on their way to encoders; images beyond wait uncut", 1, kManyBytes},
       {"engine.request_memory_bytes", &e.request_memory_bytes,
        "images and tokens of accepted requests; more get 429", 1, kManyBytes},
+      {"engine.prefix_cache", &e.prefix_cache, "keep KV pages for later requests that begin alike"},
       {"engine.share_caches", &e.share_caches, "between API keys"},
       {"engine.overlap", &e.overlap, "on a device: launch a step before the last one's tokens are known"},
       {"engine.ready_within_s", &e.ready_within_s, "/ready asks for a step so recent", 0.1, kDay},

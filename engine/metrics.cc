@@ -71,6 +71,8 @@ struct Metrics::Series {
   Histogram& total = histogram("uhd_request_seconds", "Submission to last event", kSeconds);
   Counter& prompt_tokens = counter("uhd_prompt_tokens_total", "Tokens of finished prompts");
   Counter& image_tokens = counter("uhd_image_tokens_total", "Of them, visual tokens and separators");
+  Counter& cached_tokens =
+      counter("uhd_prefix_cached_tokens_total", "Prompt tokens whose keys and values were kept from before");
   Counter& prefill_tokens = counter("uhd_prefill_tokens_total", "Prompt tokens computed");
   Counter& decode_tokens = counter("uhd_decode_tokens_total", "Tokens computed one at a time");
   Counter& completion_tokens = counter("uhd_completion_tokens_total", "Tokens of finished answers");
@@ -90,6 +92,7 @@ struct Metrics::Series {
   Gauge& waiting = gauge("uhd_waiting_requests", "Requests not yet admitted");
   Gauge& free_pages = gauge("uhd_kv_pages_free", "KV pages nobody holds");
   Gauge& total_pages = gauge("uhd_kv_pages", "KV pages");
+  Gauge& cached_pages = gauge("uhd_kv_pages_cached", "KV pages whose content is kept for later requests");
   Gauge& encoders = gauge("uhd_encoders", "Encoders at work");
   Gauge& slices_queued = gauge("uhd_slices_queued", "Slices not yet sent to an encoder");
   Gauge& ready = gauge("uhd_ready", "1 if the ranks answered a step recently");
@@ -134,6 +137,8 @@ void Metrics::step(int prefill_tokens, int decode_tokens, int sequences, double 
 
 void Metrics::preempted(int sequences) { series_->preempted.Increment(sequences); }
 
+void Metrics::prefix_cached(int tokens) { series_->cached_tokens.Increment(tokens); }
+
 void Metrics::slices(int encoded_anew, int cached) {
   series_->slices_encoded.Increment(encoded_anew);
   series_->slices_cached.Increment(cached);
@@ -150,6 +155,7 @@ std::string Metrics::text(const Gauges& gauges) const {
   s.waiting.Set(gauges.waiting);
   s.free_pages.Set(gauges.free_pages);
   s.total_pages.Set(gauges.total_pages);
+  s.cached_pages.Set(gauges.cached_pages);
   s.encoders.Set(gauges.encoders);
   s.slices_queued.Set(gauges.slices_queued);
   s.ready.Set(gauges.ready ? 1 : 0);

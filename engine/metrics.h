@@ -17,6 +17,7 @@ struct Gauges {
   int waiting = 0;
   int free_pages = 0;
   int total_pages = 0;
+  int cached_pages = 0;
   int encoders = 0;
   int slices_queued = 0;
   bool ready = false;
@@ -35,6 +36,7 @@ class Metrics {
   void token_gap(double seconds);  // between two tokens of one request
   void step(int prefill_tokens, int decode_tokens, int sequences, double seconds);
   void preempted(int sequences);
+  void prefix_cached(int tokens);  // of a prompt, that were not computed
   void slices(int encoded_anew, int cached);
   void slice_encoded(double seconds);  // first sent to rows here
   void slice_failed();

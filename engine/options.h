@@ -48,6 +48,7 @@ struct EngineOptions {
   int64_t visual_cache_bytes = int64_t{256} << 20;  // rows of encoded slices, per LLM rank
   int64_t slice_memory_bytes = int64_t{256} << 20;  // of cut slices that wait, or are encoded
   int64_t request_memory_bytes = int64_t{1} << 30;  // of accepted requests: images not cut yet, and tokens
+  bool prefix_cache = true;                         // keep KV pages for later requests that begin alike
   bool share_caches = false;                        // between tenants; off: each API key has its own salt
   bool overlap = true;         // on a device: plan and launch a step before the tokens of the last are known
   double ready_within_s = 30;  // /ready asks that the ranks answered a step so recently

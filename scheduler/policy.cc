@@ -35,9 +35,12 @@ Sequence* choose_spare(std::span<Sequence* const> waiting, const Sequence& reque
   return spare;
 }
 
-int spare_pages(std::span<Sequence* const> waiting) {
+int spare_pages(std::span<Sequence* const> waiting, const Sequence& requester, const PagePool& pool) {
   int pages = 0;
-  for (const Sequence* s : waiting) pages += static_cast<int>(s->pages.size());
+  for (const Sequence* s : waiting) {
+    if (s == &requester) continue;
+    for (const PageRef& page : s->pages) pages += pool.holders(page.page()) == 1 ? 1 : 0;
+  }
   return pages;
 }
 
@@ -51,7 +54,8 @@ int promised_pages(std::span<Sequence* const> running, int page_size) {
 
 bool may_admit(const Sequence& sequence, std::span<Sequence* const> running, int free_pages, int page_size) {
   if (running.empty()) return true;
-  return pages_for(sequence.length() + 1, page_size) <= free_pages - promised_pages(running, page_size);
+  const int needed = pages_for(sequence.length() + 1, page_size) - static_cast<int>(sequence.pages.size());
+  return needed <= free_pages - promised_pages(running, page_size);
 }
 
 }  // namespace uhd

@@ -21,14 +21,16 @@ Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requ
 // Who gives a page away before any running sequence does: the youngest of those that wait with pages. Null
 // when there is none besides `requester`.
 Sequence* choose_spare(std::span<Sequence* const> waiting, const Sequence& requester);
-int spare_pages(std::span<Sequence* const> waiting);
+// The pages that would be free if all that wait besides `requester` gave theirs away, or a little less: pages
+// that several of them share are not counted.
+int spare_pages(std::span<Sequence* const> waiting, const Sequence& requester, const PagePool& pool);
 
 // Pages that running sequences will still take for tokens they already have: promised, though not taken yet.
 int promised_pages(std::span<Sequence* const> running, int page_size);
 
-// A waiting sequence is admitted when all its known tokens and one more fit the pages that are neither held
-// by running sequences nor promised to them (`free_pages`: with those that waiting ones hold, its own too);
-// alone it is always admitted, for the pool holds the longest sequence.
+// A waiting sequence is admitted when all its known tokens and one more fit its own pages and those that are
+// neither held by running sequences nor promised to them (`free_pages`: with those that other waiting ones
+// hold); alone it is always admitted, for the pool holds the longest sequence.
 bool may_admit(const Sequence& sequence, std::span<Sequence* const> running, int free_pages, int page_size);
 
 }  // namespace uhd

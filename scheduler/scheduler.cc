@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "scheduler/policy.h"
+#include "scheduler/prefix.h"
 
 namespace uhd {
 
@@ -12,6 +13,12 @@ namespace {
 void insert_by_order(std::vector<Sequence*>& list, Sequence* sequence) {
   auto younger = [](const Sequence* a, const Sequence* b) { return a->order < b->order; };
   list.insert(std::upper_bound(list.begin(), list.end(), sequence, younger), sequence);
+}
+
+// The deepest first: a page is of no use without those before it, and goes before them when it is not used.
+void give_up_pages(Sequence& sequence, size_t left) {
+  while (sequence.pages.size() > left) sequence.pages.pop_back();
+  sequence.named = std::min(sequence.named, left);
 }
 
 }  // namespace
@@ -41,6 +48,8 @@ Admission Scheduler::add(SequenceSpec spec) {
   sequence->tokens.reserve(sequence->tokens.size() + static_cast<size_t>(spec.max_tokens));
   sequence->spans = std::move(spec.spans);
   sequence->deadline = spec.deadline;
+  sequence->cache_root = spec.cache_root;
+  sequence->after = spec.after;
   sequence->order = arrivals_++;
   Sequence* added = sequence.get();
   check(sequences_.emplace(spec.id, std::move(sequence)).second, "request ", spec.id, " is already here");
@@ -62,6 +71,9 @@ Batch Scheduler::next(TimePoint now) {
   check(!planned_, "the step before is not launched");
   Batch batch;
   expire(now, batch);
+  for (Sequence* sequence : running_) {
+    if (!sequence->leaving && !sequence->decoding()) adopt_pages(*sequence);
+  }
   leave_places();
   schedule_decoding(batch);
   schedule_prefill(batch);
@@ -98,6 +110,7 @@ void Scheduler::complete(const Batch& batch, std::span<const int32_t> tokens) {
       --sequence.awaited;
       sequence.tokens.push_back(tokens[drawn++]);
     }
+    name_pages(sequence);
     if (sequence.leaving && sequence.launched == 0) erase(sequence.id);
   }
 }
@@ -147,9 +160,9 @@ void Scheduler::schedule_decoding(Batch& batch) {
 
 void Scheduler::schedule_prefill(Batch& batch) {
   for (size_t i = 0; i < running_.size() && batch.tokens < options_.token_budget; ++i) {
-    const Sequence& sequence = *running_[i];
+    Sequence& sequence = *running_[i];
     if (sequence.leaving || sequence.scheduled > 0 || sequence.decoding()) continue;
-    prefill(*running_[i], batch);
+    prefill(sequence, batch);
   }
 }
 
@@ -158,19 +171,64 @@ void Scheduler::admit(Batch& batch) {
     if (batch.tokens >= options_.token_budget) return;
     if (static_cast<int>(running_.size()) >= options_.max_running) return;
     Sequence& sequence = *waiting_[i];
-    // One that waits for a slice may be passed; one that waits for pages may not, or a long prompt would wait
-    // for ever.
-    if (sequence.leaving || runnable_tokens(sequence) == 0) {
+    // One that waits for a slice or for another's prompt may be passed; one that waits for pages may not, or
+    // a long prompt would wait for ever.
+    if (!sequence.leaving) adopt_pages(sequence);
+    if (sequence.leaving || runnable_tokens(sequence) == 0 || waits_for_prompt(sequence)) {
       ++i;
       continue;
     }
-    if (!may_admit(sequence, running_, pool_.free() + spare_pages(waiting_), options_.page_size)) return;
+    if (!may_admit(sequence, running_, pool_.free() + spare_pages(waiting_, sequence, pool_),
+                   options_.page_size))
+      return;
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
     sequence.phase = Phase::running;
     insert_by_order(running_, &sequence);
     batch.admitted.push_back(sequence.id);
     prefill(sequence, batch);
   }
+}
+
+// Takes pages that hold the sequence's next tokens already, in place of a page that it has begun itself.
+void Scheduler::adopt_pages(Sequence& sequence) {
+  if (!sequence.cache_root || sequence.launched > 0 || sequence.scheduled > 0) return;
+  const auto whole = static_cast<size_t>(sequence.computed / options_.page_size);
+  // One token is left to compute; two of a sequence that decodes, which else would decode behind those that
+  // prefill.
+  const int left = sequence.generated() > 0 ? 2 : 1;
+  const auto most = static_cast<size_t>((sequence.length() - left) / options_.page_size);
+  std::vector<PageRef> found;
+  for (size_t index = whole; index < most; ++index) {
+    const std::optional<Fingerprint> name = page_name(sequence, index, options_.page_size);
+    std::optional<PageRef> page = name ? pool_.find(*name) : std::nullopt;
+    if (!page) break;
+    found.push_back(std::move(*page));
+  }
+  if (found.empty()) return;
+  give_up_pages(sequence, whole);
+  for (PageRef& page : found) sequence.pages.push_back(std::move(page));
+  sequence.named = sequence.pages.size();
+  const int before = sequence.computed;
+  sequence.computed = static_cast<int>(sequence.pages.size()) * options_.page_size;
+  if (sequence.generated() == 0 && sequence.preemptions == 0) sequence.cached += sequence.computed - before;
+}
+
+void Scheduler::name_pages(Sequence& sequence) {
+  const int known = std::min(sequence.computed, static_cast<int>(sequence.tokens.size()));
+  const auto full = std::min(sequence.pages.size(), static_cast<size_t>(known / options_.page_size));
+  for (; sequence.named < full; ++sequence.named) {
+    const std::optional<Fingerprint> name = page_name(sequence, sequence.named, options_.page_size);
+    if (!name) return;
+    pool_.name(sequence.pages[sequence.named], *name);
+  }
+}
+
+// Sequences of one prompt: the first computes it, the others begin with its pages.
+bool Scheduler::waits_for_prompt(const Sequence& sequence) const {
+  if (sequence.after == 0 || !sequence.cache_root || sequence.preemptions > 0) return false;
+  const Sequence* first = find(sequence.after);
+  return first != nullptr && !first->leaving &&
+         static_cast<int>(first->tokens.size()) == first->prompt_length;
 }
 
 bool Scheduler::prefill(Sequence& sequence, Batch& batch) {
@@ -185,7 +243,10 @@ bool Scheduler::prefill(Sequence& sequence, Batch& batch) {
 int Scheduler::reserve(Sequence& sequence, int tokens, Batch& batch) {
   const auto needed = static_cast<size_t>(pages_for(sequence.computed + tokens, options_.page_size));
   while (sequence.pages.size() < needed) {
-    if (pool_.free() == 0 && !free_a_page(sequence, batch)) break;
+    // A page that was given up may have other holders.
+    while (pool_.free() == 0 && free_a_page(sequence, batch)) {
+    }
+    if (pool_.free() == 0) break;
     sequence.pages.push_back(pool_.take());
   }
   const int room = static_cast<int>(sequence.pages.size()) * options_.page_size - sequence.computed;
@@ -194,7 +255,7 @@ int Scheduler::reserve(Sequence& sequence, int tokens, Batch& batch) {
 
 bool Scheduler::free_a_page(const Sequence& requester, Batch& batch) {
   if (Sequence* spare = choose_spare(waiting_, requester)) {
-    spare->pages.pop_back();
+    give_up_pages(*spare, spare->pages.size() - 1);
     spare->computed = std::min(spare->computed, static_cast<int>(spare->pages.size()) * options_.page_size);
     return true;
   }
@@ -204,7 +265,7 @@ bool Scheduler::free_a_page(const Sequence& requester, Batch& batch) {
 }
 
 void Scheduler::preempt(Sequence& sequence, Batch& batch) {
-  sequence.pages.clear();
+  give_up_pages(sequence, 0);
   sequence.computed = 0;
   sequence.phase = Phase::waiting;
   ++sequence.preemptions;
@@ -225,14 +286,14 @@ void Scheduler::erase(SequenceId id) {
   const auto found = sequences_.find(id);
   std::erase(running_, found->second.get());
   std::erase(waiting_, found->second.get());
+  give_up_pages(*found->second, 0);
   sequences_.erase(found);
 }
 
 void Scheduler::check_integrity() const {
   pool_.check_integrity();
   check(sequences_.size() == running_.size() + waiting_.size(), "a sequence is in no list, or in two");
-  std::vector<bool> written(static_cast<size_t>(pool_.total()), false);
-  int held = 0;
+  std::vector<int> holders(static_cast<size_t>(pool_.total()), 0);
   for (const auto& [id, sequence] : sequences_) {
     const auto holds = static_cast<int>(sequence->pages.size());
     const int computed = sequence->computed + sequence->scheduled;
@@ -241,12 +302,18 @@ void Scheduler::check_integrity() const {
     check(sequence->length() <= sequence->max_length, "request ", id, " is longer than agreed");
     check(sequence->phase == Phase::running || sequence->scheduled == 0, "request ", id,
           " is planned without a place");
-    held += holds;
-    for (const PageRef& ref : sequence->pages) {
-      const auto page = static_cast<size_t>(ref.page());
-      check(!written[page], "page ", page, " has two writers");
-      written[page] = true;
-    }
+    for (const PageRef& ref : sequence->pages) ++holders[static_cast<size_t>(ref.page())];
+    const auto next = static_cast<size_t>(computed / options_.page_size);
+    check(next >= sequence->pages.size() || !pool_.is_named(sequence->pages[next].page()), "request ", id,
+          " would write to a page that others may read");
+  }
+  int held = 0;
+  for (int32_t page = 0; page < pool_.total(); ++page) {
+    const int held_by = holders[static_cast<size_t>(page)];
+    check(held_by == pool_.holders(page), "page ", page, " has ", held_by, " holders, not ",
+          pool_.holders(page));
+    check(held_by <= 1 || pool_.is_named(page), "page ", page, " has two writers");
+    held += held_by > 0 ? 1 : 0;
   }
   check(held + pool_.free() == pool_.total(), "pages are lost: ", held, " held, ", pool_.free(), " free");
 }

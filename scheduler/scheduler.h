@@ -30,6 +30,10 @@ struct SequenceSpec {
   std::shared_ptr<const VisualSpans> spans = no_spans();
   int max_tokens = 0;  // of the answer, at least 1
   std::optional<TimePoint> deadline;
+  // Pages are shared among sequences of one root, which stands for those who may know of each other; none:
+  // the sequence shares nothing.
+  std::optional<Fingerprint> cache_root;
+  SequenceId after = 0;  // another sequence of the same prompt, which computes it for both; 0: none
 };
 
 enum class Admission : uint8_t { queued, queue_full, too_long };
@@ -40,6 +44,10 @@ enum class Admission : uint8_t { queued, queue_full, too_long };
 //
 // Nothing waits in a place of the step for what it does not have: a sequence whose next token waits for a
 // slice leaves its place, and keeps its pages only until another needs them, one by one from its end.
+//
+// A page that is full keeps its name (page_name), and later sequences that begin alike hold it instead of
+// computing it again, whether or not somebody else holds it still. At least one token of each is left to
+// compute, which gives its next.
 //
 // So nobody waits in a circle. Requests take rows of the visual store (VisualIndex), then memory for their
 // cut slices (CutQueue), each for all of their slices at once, and hold them while they wait for encoders,
@@ -84,6 +92,9 @@ class Scheduler {
   void schedule_decoding(Batch& batch);
   void schedule_prefill(Batch& batch);
   void admit(Batch& batch);
+  void adopt_pages(Sequence& sequence);
+  void name_pages(Sequence& sequence);
+  bool waits_for_prompt(const Sequence& sequence) const;
   bool prefill(Sequence& sequence, Batch& batch);
   int reserve(Sequence& sequence, int tokens, Batch& batch);
   bool free_a_page(const Sequence& requester, Batch& batch);

@@ -36,6 +36,12 @@ struct Sequence {
   int max_length = 0;  // prompt and answer together; the pool must be able to hold it
   std::optional<TimePoint> deadline;
 
+  std::optional<Fingerprint> cache_root;  // its pages may be shared by others of the same root
+  std::vector<Fingerprint> page_names;    // of its first pages, as far as they were asked for (page_name)
+  size_t named = 0;                       // of its first pages: they have a name, or another page has it
+  SequenceId after = 0;                   // it waits until this one, of the same prompt, has computed it
+  int cached = 0;                         // tokens of the prompt that were computed by others
+
   Phase phase = Phase::waiting;
   uint64_t order = 0;  // of arrival: the older goes first, the younger is preempted
   int computed = 0;    // tokens whose K and V lie in the pages, once the steps under way are done

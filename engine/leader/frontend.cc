@@ -67,8 +67,8 @@ EngineStats Frontend::stats() const {
 std::string Frontend::metrics_text() const {
   const EngineStats now = stats();
   const bool ready = now.readiness == Readiness::ready || now.readiness == Readiness::text_only;
-  return parts_.metrics->text({now.running, now.waiting, now.free_pages, now.total_pages, state_.encoders,
-                               state_.slices_queued, ready});
+  return parts_.metrics->text({now.running, now.waiting, now.free_pages, now.total_pages, state_.cached_pages,
+                               state_.encoders, state_.slices_queued, ready});
 }
 
 std::vector<int32_t> Frontend::tokenize(const std::string& text, bool add_special) const {

@@ -109,8 +109,9 @@ void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
   LiveRequest& request = table_.add(std::move(arrived));
   const RequestId id = request.id();
   table_.guarded(id, [&] {
+    const std::optional<Fingerprint> root = cache_root(request);
     for (int answer = 0; answer < request.answers(); ++answer) {
-      if (scheduler_.add(request.take_spec(answer)) == Admission::queued) continue;
+      if (scheduler_.add(request.take_spec(answer, root)) == Admission::queued) continue;
       table_.end(id, FinishReason::error,
                  Failure{FailureKind::busy, "queue_full", "too many requests are waiting", 1});
       return;
@@ -142,13 +143,23 @@ void LeaderLoop::want_slices(const LiveRequest& request, const CutImage& cut) {
   parts_.visual->want(request.id(), cut.image, std::move(pieces), Clock::now());
 }
 
+// Who may share what is computed of the same input: one tenant, with one model. The length goes first, so
+// that no identity and tenant together spell another pair.
+std::string LeaderLoop::cache_salt(const LiveRequest& request) const {
+  const std::string tenant = parts_.options.share_caches ? "" : request.tenant();
+  return message(parts_.identity.size(), ':', parts_.identity, tenant);
+}
+
+std::optional<Fingerprint> LeaderLoop::cache_root(const LiveRequest& request) const {
+  if (!parts_.options.prefix_cache) return std::nullopt;
+  return fingerprint({bytes_of(cache_salt(request))});
+}
+
 CutRequest LeaderLoop::images_of(const LiveRequest& request) const {
   CutRequest images;
   images.request = request.id();
   images.client = request.client();
-  // Length first: no identity and tenant together spell another pair.
-  const std::string tenant = parts_.options.share_caches ? "" : request.tenant();
-  images.salt = message(parts_.identity.size(), ':', parts_.identity, tenant);
+  images.salt = cache_salt(request);
   images.abandoned = request.abandoned();
   for (const PlannedImage& image : request.images()) images.images.push_back({image.bytes, image.plan});
   return images;
@@ -293,10 +304,19 @@ void LeaderLoop::deliver(FinishedStep done) {
 
 void LeaderLoop::deliver(const RequestTable::Place& place, const SampledToken& token, TimePoint now) {
   LiveRequest& request = *place.request;
+  if (place.answer == 0 && !request.last_token(0)) count_cached(request);
   if (const auto last = request.last_token(place.answer)) parts_.metrics->token_gap(seconds(now - *last));
   if (request.token(place.answer, token, now) == FinishReason::none) return;
   if (request.ended()) return table_.retire(request.id());
   scheduler_.finish(request.sequence(place.answer));
+}
+
+// What the first answer's sequence did not compute of the prompt; told before its first token ends it.
+void LeaderLoop::count_cached(LiveRequest& request) {
+  const Sequence* first = scheduler_.find(request.sequence(0));
+  if (first == nullptr) return;
+  request.cached_tokens(first->cached);
+  parts_.metrics->prefix_cached(first->cached);
 }
 
 void LeaderLoop::release(const LiveRequest& request) {
@@ -308,6 +328,7 @@ void LeaderLoop::release(const LiveRequest& request) {
 void LeaderLoop::publish() {
   state_.running = scheduler_.running();
   state_.free_pages = scheduler_.pages().free();
+  state_.cached_pages = scheduler_.pages().named();
   if (parts_.encoders != nullptr) {
     state_.encoders = parts_.encoders->encoders();
     state_.slices_queued = parts_.encoders->queued();

@@ -39,6 +39,9 @@ class LeaderLoop {
   void image_cut(CutImage cut);
   void want_slices(const LiveRequest& request, const CutImage& cut);
   CutRequest images_of(const LiveRequest& request) const;
+  std::string cache_salt(const LiveRequest& request) const;
+  std::optional<Fingerprint> cache_root(const LiveRequest& request) const;
+  void count_cached(LiveRequest& request);
   void advance_images();
   void slice_ready(const VisualFlow::Ready& ready);
 

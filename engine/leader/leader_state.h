@@ -11,6 +11,7 @@ struct LeaderState {
   std::atomic<bool> failed{false};  // ranks are lost: nothing can be computed any more
   std::atomic<int> running{0};      // sequences that have a place in the step
   std::atomic<int> free_pages{0};
+  std::atomic<int> cached_pages{0};  // whose content is kept for later requests, held or not
   std::atomic<int> encoders{0};
   std::atomic<int> slices_queued{0};
   std::atomic<double> usual_seconds{1};  // that a request takes: Retry-After is made of it

@@ -75,7 +75,7 @@ LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, 
   moments_.submitted = Clock::now();
 }
 
-SequenceSpec LiveRequest::take_spec(int answer) {
+SequenceSpec LiveRequest::take_spec(int answer, const std::optional<Fingerprint>& cache_root) {
   SequenceSpec spec;
   spec.id = sequence(answer);
   spec.tenant = request_.tenant;
@@ -87,6 +87,8 @@ SequenceSpec LiveRequest::take_spec(int answer) {
   spec.spans = spans_;
   spec.max_tokens = rules_->max_tokens;
   spec.deadline = request_.deadline;
+  spec.cache_root = cache_root;
+  if (answer > 0) spec.after = sequence(0);
   return spec;
 }
 
@@ -152,6 +154,7 @@ Usage LiveRequest::usage_of(const Answer& answer, TimePoint now) const {
   Usage usage;
   usage.prompt_tokens = prompt_tokens_;
   usage.image_tokens = image_tokens_;
+  usage.cached_tokens = cached_tokens_;
   usage.images = reports_;
   usage.completion_tokens = answer.tokens();
   const Moments& m = moments_;

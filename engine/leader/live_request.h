@@ -49,8 +49,10 @@ class LiveRequest {
   bool all_cut() const { return uncut_ == 0; }
   void cached_slice(int image) { ++reports_[static_cast<size_t>(image)].cached_slices; }
 
-  // For Scheduler::add, once for each answer, the last one last.
-  SequenceSpec take_spec(int answer);
+  // For Scheduler::add, once for each answer, the last one last. Pages are shared under `cache_root`.
+  SequenceSpec take_spec(int answer, const std::optional<Fingerprint>& cache_root);
+  // So many tokens of the prompt need not be computed.
+  void cached_tokens(int tokens) { cached_tokens_ = tokens; }
   SampleRow sample_row(int answer, const Sequence& sequence) const {
     return answers_[static_cast<size_t>(answer)].sample_row(sequence);
   }
@@ -89,6 +91,7 @@ class LiveRequest {
   std::vector<int32_t> prompt_ids_;
   int prompt_tokens_;
   int image_tokens_;
+  int cached_tokens_ = 0;
   std::shared_ptr<const AnswerRules> rules_;
   std::vector<Answer> answers_;
   std::shared_ptr<std::atomic<bool>> abandoned_ = std::make_shared<std::atomic<bool>>(false);

@@ -8,6 +8,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <thread>
 
@@ -58,6 +59,29 @@ Submitted submit(Engine& engine, Request request) {
     submitted.id = submitted.accepted.id;
   }
   return submitted;
+}
+
+std::vector<std::vector<int32_t>> answers_of(Engine& engine, const Request& request) {
+  auto ids = std::make_shared<std::vector<std::vector<int32_t>>>(static_cast<size_t>(request.n));
+  std::promise<void> all;
+  const auto ended = std::make_shared<int>(0);
+  const auto answer = engine.submit(request, [&, ids, ended, n = request.n](TokenEvent&& event) {
+    auto& own = ids->at(static_cast<size_t>(event.answer));
+    own.insert(own.end(), event.ids.begin(), event.ids.end());
+    if (event.finish == FinishReason::none) return;
+    EXPECT_EQ(event.usage->completion_tokens, static_cast<int>(own.size()));
+    if (++*ended == n) all.set_value();
+  });
+  EXPECT_TRUE(std::holds_alternative<Accepted>(answer));
+  all.get_future().wait();
+  return *ids;
+}
+
+double metric(const Engine& engine, const std::string& name) {
+  const std::string text = engine.metrics_text();
+  const size_t at = text.find("\n" + name + "{");
+  EXPECT_NE(at, std::string::npos) << name;
+  return at == std::string::npos ? -1 : std::stod(text.substr(text.find(' ', at)));
 }
 
 bool becomes_idle(const Engine& engine) {

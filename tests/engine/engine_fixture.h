@@ -45,6 +45,11 @@ struct Submitted {
 };
 Submitted submit(Engine& engine, Request request);
 
+// The ids of each answer of one request, once all have ended.
+std::vector<std::vector<int32_t>> answers_of(Engine& engine, const Request& request);
+// The value of a series of the metrics page that has no labels but the model.
+double metric(const Engine& engine, const std::string& name);
+
 // A request counts until just after its last event: looks again until none does, for ten seconds at most.
 bool becomes_idle(const Engine& engine);
 

@@ -210,23 +210,6 @@ TEST(Engine, MinTokensHoldOffStopStringsToo) {
   EXPECT_EQ(never.answer->finish, FinishReason::length);
 }
 
-// The answers of one request with n > 1, as their events say.
-std::vector<std::vector<int32_t>> answers_of(Engine& engine, const Request& request) {
-  auto ids = std::make_shared<std::vector<std::vector<int32_t>>>(static_cast<size_t>(request.n));
-  std::promise<void> all;
-  const auto ended = std::make_shared<int>(0);
-  const auto answer = engine.submit(request, [&, ids, ended, n = request.n](TokenEvent&& event) {
-    auto& own = ids->at(static_cast<size_t>(event.answer));
-    own.insert(own.end(), event.ids.begin(), event.ids.end());
-    if (event.finish == FinishReason::none) return;
-    EXPECT_EQ(event.usage->completion_tokens, static_cast<int>(own.size()));
-    if (++*ended == n) all.set_value();
-  });
-  EXPECT_TRUE(std::holds_alternative<Accepted>(answer));
-  all.get_future().wait();
-  return *ids;
-}
-
 TEST(Engine, EverySeedRepeatsZeroTooAndAnswersDiffer) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
   Request request = text_request(c, 24);

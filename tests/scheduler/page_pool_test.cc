@@ -47,6 +47,61 @@ TEST(PagePool, MovedReferenceHoldsOnce) {
   pool.check_integrity();
 }
 
+constexpr Fingerprint kFirst{1, 1}, kSecond{2, 2}, kThird{3, 3};
+
+TEST(PagePool, KeepsANamedPageUntilItIsNeeded) {
+  PagePool pool(2);
+  int32_t kept = -1;
+  {
+    const PageRef page = pool.take();
+    kept = page.page();
+    pool.name(page, kFirst);
+    EXPECT_FALSE(pool.find(kSecond));
+  }
+  EXPECT_EQ(pool.free(), 2) << "it can be taken";
+  {
+    const auto found = pool.find(kFirst);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->page(), kept);
+    EXPECT_EQ(pool.free(), 1);
+    EXPECT_NE(pool.take().page(), kept);
+  }
+  pool.check_integrity();
+  EXPECT_NE(pool.take().page(), kept) << "a page without a name goes first";
+  const PageRef one = pool.take(), two = pool.take();
+  EXPECT_FALSE(pool.find(kFirst));
+  EXPECT_EQ(pool.evictions(), 1);
+  pool.check_integrity();
+}
+
+TEST(PagePool, LetsTheLeastRecentlyUsedGoFirst) {
+  PagePool pool(3);
+  std::vector<PageRef> pages;
+  for (const Fingerprint& name : {kFirst, kSecond, kThird}) {
+    pages.push_back(pool.take());
+    pool.name(pages.back(), name);
+  }
+  pages.clear();
+  pool.find(kFirst);  // is used once more
+  const PageRef taken = pool.take();
+  EXPECT_TRUE(pool.find(kFirst));
+  EXPECT_FALSE(pool.find(kSecond));
+  EXPECT_TRUE(pool.find(kThird));
+  pool.check_integrity();
+}
+
+TEST(PagePool, OnePageHasOneName) {
+  PagePool pool(2);
+  const PageRef a = pool.take(), b = pool.take();
+  pool.name(a, kFirst);
+  pool.name(b, kFirst);
+  EXPECT_FALSE(pool.is_named(b.page()));
+  pool.name(a, kSecond);
+  EXPECT_FALSE(pool.find(kSecond));
+  EXPECT_EQ(pool.find(kFirst)->page(), a.page());
+  pool.check_integrity();
+}
+
 TEST(PagePool, RefusesToBeEmpty) { EXPECT_THROW(PagePool(0), Error); }
 
 }  // namespace

@@ -52,7 +52,10 @@ TEST(Policy, TheYoungestThatWaitsGivesAPageFirst) {
   std::vector<Sequence*> waiting = {&old, &young, &bare};
   EXPECT_EQ(choose_spare(waiting, bare), &young);
   EXPECT_EQ(choose_spare(waiting, young), &old);
-  EXPECT_EQ(spare_pages(waiting), 2);
+  EXPECT_EQ(spare_pages(waiting, bare, pool), 2);
+  EXPECT_EQ(spare_pages(waiting, young, pool), 1) << "its own are no gain";
+  bare.pages.push_back(old.pages[0].share());
+  EXPECT_EQ(spare_pages(waiting, young, pool), 0) << "one holder's page stays with the other";
 }
 
 TEST(Policy, NothingRunsBeforeAnImageThatOpensThePrompt) {

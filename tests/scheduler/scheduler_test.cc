@@ -278,6 +278,127 @@ TEST(Scheduler, StepsAreLaunchedAsTheyWerePlanned) {
   EXPECT_THROW(scheduler.launched(first), Error);
 }
 
+// A prompt of the tokens 0, 1, 2, ... whose pages others of the root may share.
+SequenceSpec sharing(SequenceId id, int prompt, uint64_t root = 1) {
+  SequenceSpec s = spec(id, prompt);
+  for (int i = 0; i < prompt; ++i) s.prompt[static_cast<size_t>(i)] = i;
+  s.cache_root = Fingerprint{root, root};
+  return s;
+}
+
+// Adds it alone: the tokens of its prompt that are computed.
+int computed_of(Scheduler& scheduler, SequenceSpec s) {
+  const SequenceId id = s.id;
+  scheduler.add(std::move(s));
+  int computed = 0;
+  while (scheduler.find(id)->generated() == 0) {
+    const Batch batch = scheduler.next(kNow);
+    computed += batch.tokens;
+    run(scheduler, batch);
+  }
+  scheduler.finish(id);
+  return computed;
+}
+
+TEST(Scheduler, ComputesAPrefixOnceForAllThatBeginAlike) {
+  Scheduler scheduler(small(20));
+  EXPECT_EQ(computed_of(scheduler, sharing(1, 14)), 14);
+  EXPECT_EQ(scheduler.pages().free(), 20) << "what is kept can be taken";
+  EXPECT_EQ(computed_of(scheduler, sharing(2, 14)), 2) << "three pages of four tokens are kept";
+  EXPECT_EQ(computed_of(scheduler, sharing(3, 12)), 4) << "a token is left to compute, and with it its page";
+  SequenceSpec other = sharing(4, 14);
+  other.prompt[5] = 99;
+  EXPECT_EQ(computed_of(scheduler, std::move(other)), 10);
+  EXPECT_EQ(computed_of(scheduler, sharing(5, 14, 2)), 14) << "another root";
+  SequenceSpec alone = sharing(6, 14);
+  alone.cache_root.reset();
+  EXPECT_EQ(computed_of(scheduler, std::move(alone)), 14);
+}
+
+TEST(Scheduler, SharesPagesThatAreHeldAndCountsThemOnce) {
+  Scheduler scheduler(small(20));
+  scheduler.add(sharing(1, 13));
+  run(scheduler, scheduler.next(kNow));
+  scheduler.add(sharing(2, 13));
+  const Batch both = scheduler.next(kNow);
+  ASSERT_EQ(both.items.size(), 2u);
+  EXPECT_EQ(both.items[1].first, 12);
+  EXPECT_EQ(scheduler.find(2)->cached, 12);
+  EXPECT_EQ(scheduler.pages().free(), 20 - 5) << "three pages of both, and one of each";
+  run(scheduler, both);
+}
+
+TEST(Scheduler, TheAnswersOfOnePromptWaitForTheFirst) {
+  Scheduler scheduler(small(20));
+  scheduler.add(sharing(1, 20));
+  for (SequenceId id : {2, 3}) {
+    SequenceSpec s = sharing(id, 20);
+    s.after = 1;
+    scheduler.add(std::move(s));
+  }
+  scheduler.add(spec(4, 3));
+  Batch batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u);
+  run(scheduler, batch);
+  batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 2u) << "the rest of the first, and the fourth, which waits for nobody";
+  run(scheduler, batch);
+  batch = scheduler.next(kNow);
+  EXPECT_EQ(batch.items.size(), 4u);
+  EXPECT_EQ(batch.tokens, 1 + 4 + 4 + 1) << "the last page of the prompt is each one's own";
+  run(scheduler, batch);
+}
+
+TEST(Scheduler, NamesAVisualTokenByWhatIsSeen) {
+  Scheduler scheduler(small(20));
+  const auto with_slice = [](SequenceId id, uint64_t slice) {
+    SequenceSpec s = sharing(id, 14);
+    const auto spans = spans_at({{2, 4}});
+    spans->front().slice = Fingerprint{slice, slice};
+    spans->front().ready = true;
+    s.spans = spans;
+    return s;
+  };
+  EXPECT_EQ(computed_of(scheduler, with_slice(1, 7)), 14);
+  EXPECT_EQ(computed_of(scheduler, with_slice(2, 8)), 14) << "another slice at the same place";
+  EXPECT_EQ(computed_of(scheduler, with_slice(3, 7)), 2);
+  EXPECT_EQ(computed_of(scheduler, sharing(4, 14)), 14) << "no slice at all";
+}
+
+TEST(Scheduler, NeedsNoRowsOfASliceWhosePagesAreKept) {
+  Scheduler scheduler(small(20));
+  const auto spans = spans_at({{2, 4}});
+  spans->front().slice = Fingerprint{7, 7};
+  spans->front().ready = true;
+  SequenceSpec first = sharing(1, 14);
+  first.spans = spans;
+  EXPECT_EQ(computed_of(scheduler, std::move(first)), 14);
+  const auto again = spans_at({{2, 4}});
+  SequenceSpec second = sharing(2, 14);
+  second.spans = again;
+  scheduler.add(std::move(second));
+  const Batch text = scheduler.next(kNow);
+  EXPECT_EQ(text.tokens, 2) << "what is seen is not known yet";
+  run(scheduler, text);
+  EXPECT_THAT(scheduler.next(kNow).items, IsEmpty());
+  again->front().slice = Fingerprint{7, 7};
+  const Batch rest = scheduler.next(kNow);
+  ASSERT_EQ(rest.items.size(), 1u);
+  EXPECT_EQ(rest.items[0].first, 12);
+  run(scheduler, rest);
+}
+
+TEST(Scheduler, ThePagesOfAnAnswerAreKeptForTheNextTurn) {
+  Scheduler scheduler(small(20));
+  scheduler.add(sharing(1, 5));
+  for (int step = 0; step < 4; ++step) run(scheduler, scheduler.next(kNow));
+  SequenceSpec next = sharing(2, 12);
+  const std::vector<int32_t> before = scheduler.find(1)->tokens;
+  std::copy(before.begin(), before.end(), next.prompt.begin());
+  scheduler.finish(1);
+  EXPECT_EQ(computed_of(scheduler, std::move(next)), 4) << "of nine tokens eight were computed";
+}
+
 TEST(Scheduler, ExpiresByTheTimeItIsGiven) {
   Scheduler scheduler(small(10));
   SequenceSpec s = spec(1, 4);

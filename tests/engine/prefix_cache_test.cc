@@ -1,0 +1,126 @@
+// What is kept of one request serves the next, to the last bit, and serves nobody else.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "model/vision/png_writer.h"
+#include "tests/engine/engine_fixture.h"
+
+namespace uhd {
+namespace {
+
+// A conversation's prompt with log-probabilities, to compare to the last bit.
+Request exact(Request request) {
+  request.sampling.logprobs = 2;
+  return request;
+}
+
+void expect_same(const AnswerListener& a, const AnswerListener& b) {
+  EXPECT_EQ(a.ids, b.ids);
+  ASSERT_EQ(a.logprobs.size(), b.logprobs.size());
+  for (size_t i = 0; i < a.logprobs.size(); ++i) {
+    EXPECT_EQ(a.logprobs[i].logprob, b.logprobs[i].logprob);
+    EXPECT_EQ(a.logprobs[i].top, b.logprobs[i].top);
+  }
+}
+
+// The picture of the case, upside down.
+std::string flipped_png(const GoldenCase& c) {
+  Image image = decode_image(*c.request.messages[0].parts[0].image, c.image.limits, true);
+  std::reverse(image.pixels.begin(), image.pixels.end());
+  return encode_png(image);
+}
+
+class PrefixCache : public testing::TestWithParam<ClusterOptions> {
+ protected:
+  static EngineOptions options() {
+    EngineOptions options = tiny_options(golden_case("uhd-v1-tiny/golden_image_2slices").model);
+    options.page_size = 16;
+    return options;
+  }
+};
+
+TEST_P(PrefixCache, ASecondQuestionAboutAPictureComputesItsOwnTextAlone) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  const auto engine = make_engine(options(), GetParam());
+  const Submitted first = submit(*engine, exact(c.request));
+  EXPECT_EQ(first.answer->wait().ids, c.ids);
+  EXPECT_EQ(first.answer->usage.cached_tokens, 0);
+  const double prefilled = metric(*engine, "uhd_prefill_tokens_total");
+  const double encoded = metric(*engine, "uhd_slices_encoded_total");
+  const Submitted again = submit(*engine, exact(c.request));
+  expect_same(again.answer->wait(), *first.answer);
+  const Usage& usage = again.answer->usage;
+  EXPECT_GE(usage.cached_tokens, (c.prompt_tokens - 1) / 16 * 16 - 16);
+  EXPECT_EQ(usage.images[0].cached_slices, usage.images[0].slices + 1) << "and the overview";
+  EXPECT_EQ(metric(*engine, "uhd_slices_encoded_total"), encoded);
+  EXPECT_EQ(metric(*engine, "uhd_prefix_cached_tokens_total"), usage.cached_tokens);
+  EXPECT_LE(metric(*engine, "uhd_prefill_tokens_total") - prefilled,
+            c.prompt_tokens - usage.cached_tokens + 16)
+      << "but for the text before the picture, which is begun while it is cut";
+}
+
+TEST_P(PrefixCache, AnotherPictureOfTheSameSizeIsAnotherPrompt) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  Request other = c.request;
+  other.messages[0].parts[0].image = std::make_shared<const std::string>(flipped_png(c));
+  const auto plain = make_engine(options(), GetParam());
+  const Submitted alone = submit(*plain, exact(other));
+  alone.answer->wait();
+  const auto engine = make_engine(options(), GetParam());
+  submit(*engine, c.request).answer->wait();
+  const Submitted second = submit(*engine, exact(other));
+  expect_same(second.answer->wait(), *alone.answer);
+  EXPECT_LT(second.answer->usage.cached_tokens, c.prompt_tokens / 2);
+}
+
+TEST_P(PrefixCache, ServesNoOtherTenantAndNobodyWhenItIsOff) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto cached_of = [&](const EngineOptions& how, const std::string& one, const std::string& other) {
+    const auto engine = make_engine(how, GetParam());
+    Request request = c.request;
+    request.tenant = one;
+    EXPECT_EQ(submit(*engine, request).answer->wait().ids, c.ids);
+    request.tenant = other;
+    const Submitted second = submit(*engine, request);
+    EXPECT_EQ(second.answer->wait().ids, c.ids);
+    return second.answer->usage.cached_tokens;
+  };
+  EngineOptions how = options();
+  EXPECT_GT(cached_of(how, "a", "a"), 0);
+  EXPECT_EQ(cached_of(how, "a", "b"), 0);
+  how.share_caches = true;
+  EXPECT_GT(cached_of(how, "a", "b"), 0);
+  how.prefix_cache = false;
+  EXPECT_EQ(cached_of(how, "a", "a"), 0);
+}
+
+TEST_P(PrefixCache, SeveralAnswersComputeTheirPromptOnce) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  const auto engine = make_engine(options(), GetParam());
+  Request request = c.request;
+  request.n = 4;
+  for (const std::vector<int32_t>& ids : answers_of(*engine, request)) EXPECT_EQ(ids, c.ids);
+  EXPECT_LE(metric(*engine, "uhd_prefill_tokens_total"), c.prompt_tokens + 3 * 16);
+}
+
+TEST_P(PrefixCache, TheNextTurnOfAConversationComputesWhatIsNew) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  const auto engine = make_engine(options(), GetParam());
+  Request request = c.request;
+  std::vector<int> computed;
+  for (int turn = 0; turn < 4; ++turn) {
+    const Submitted s = submit(*engine, request);
+    s.answer->wait();
+    computed.push_back(s.answer->usage.prompt_tokens - s.answer->usage.cached_tokens);
+    request.messages.push_back({"assistant", {{.text = s.answer->text}}});
+    request.messages.push_back({"user", {{.text = "And then?"}}});
+  }
+  for (size_t turn = 1; turn < computed.size(); ++turn) EXPECT_LT(computed[turn], computed[0] / 2) << turn;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, PrefixCache, testing::Values(ranks(1, 0), ranks(2, 0), ranks(1, 2)));
+
+}  // namespace
+}  // namespace uhd
