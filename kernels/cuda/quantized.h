@@ -1,5 +1,4 @@
-// Quantized weights on a device: how they lie there, and products with them. Shapes were checked by the
-// caller.
+// Lays out quantized weights on a device, and computes products with them. The caller checks shapes.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -26,7 +25,7 @@ constexpr int64_t rows_held(int64_t n, WeightFormat format) {
   return format == WeightFormat::int4 ? n : whole_units(n);
 }
 
-// Most rows of x that few_rows_matmul takes.
+// The most rows of x that few_rows_matmul takes.
 constexpr int64_t kFewRows = 32;
 
 // out [T,N] = x [T,·] · wᵀ + bias, and what was in out where `add`: decoding, each code read once. Tensor

@@ -1,5 +1,5 @@
-// Activations as codes with a scale a row, for products of codes with codes, and what such a product stands
-// for. Shapes were checked by the caller.
+// Turns activations into codes with one scale for each row, for products of codes with codes, and scales the
+// sums of such products. The caller checks shapes.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -16,8 +16,8 @@ namespace uhd::cuda {
 // as they would be without codes.
 void quantize_rows(cudaStream_t stream, Tensor codes, Tensor scales, Tensor x, WeightFormat format);
 
-// out [T,N] = sums [T,N] · row_scales[t] · column_scales[n] + bias, and what was in out where `add`; in f32,
-// rounded once. sums f32 or i32, scales and bias (or empty) f32, out f32 or bf16.
+// Computes out [T,N] = sums [T,N] · row_scales[t] · column_scales[n] + bias, plus the old out if `add`; in
+// f32, rounded once. sums are f32 or i32, scales and bias (or empty) f32, out f32 or bf16.
 void scale_sums(cudaStream_t stream, Tensor out, Tensor sums, Tensor row_scales, Tensor column_scales,
                 Tensor bias, bool add);
 
