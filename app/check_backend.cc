@@ -1,4 +1,4 @@
-// uhd check --backend: does a device of this machine compute what it should?
+// uhd check --backend answers whether a device of this machine computes correctly.
 #include <cstdio>
 
 #include "app/commands.h"

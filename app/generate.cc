@@ -1,5 +1,5 @@
-// uhd generate: one question, with or without images, answered by an engine in this process; the answer goes
-// to stdout as it comes, what it took to stderr.
+// uhd generate answers one question, with or without images, by an engine in this process. The answer goes to
+// stdout as it comes, times and counts go to stderr.
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -57,7 +57,7 @@ void print_usage(const Usage& u) {
                u.prompt_tokens, u.image_tokens, u.completion_tokens, u.times.ttft, u.times.total);
 }
 
-// False: whoever read it has gone.
+// Returns false if the reader has gone.
 bool print_text(const std::string& text) {
   const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
   if (whole && std::fflush(stdout) == 0) return true;

@@ -1,4 +1,5 @@
-// uhd plan: which devices, and how many, could serve a model, and how fast at best; before any is rented.
+// uhd plan answers which devices, and how many, could serve a model, and how fast at best, before any is
+// rented.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
@@ -71,7 +72,7 @@ std::vector<DeviceRoof> devices_of(const PlanOptions& options, std::list<Machine
   return devices;
 }
 
-// Of the usual numbers those that divide the model; what the user asks for must.
+// Returns the usual numbers that divide the model; a number that the user asks for must divide it.
 RankChoices ranks_of(const PlanOptions& options, const LanguageConfig& language) {
   if (options.ranks.empty()) return rank_choices(language, {1, 2, 4, 8});
   std::vector<int> ranks = options.ranks;

@@ -37,7 +37,7 @@ void add_line(std::ostringstream& text, const DevicePlan& plan, const std::strin
   text << '\n';
 }
 
-// The same, with dashes where the model does not fit.
+// Adds the same line, with dashes if the model does not fit.
 void add_speed(std::ostringstream& text, const DevicePlan& plan, const std::string& label, const Cell& cell) {
   add_line(text, plan, label, [&](const RankPlan& r) { return r.sequences > 0 ? cell(r) : "-"; });
 }

@@ -1,4 +1,4 @@
-// uhd slices: how one image is cut, as text or JSON, and the pieces as pictures to look at.
+// uhd slices shows how one image is cut, as text or JSON, and writes the pieces as pictures.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>

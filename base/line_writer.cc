@@ -69,8 +69,8 @@ void LineWriter::run() {
   }
 }
 
-// In parts that a pipe takes whole once it says that there is room: the file may be shared with programs that
-// would not expect it to be made non-blocking.
+// Writes in parts that a pipe takes whole once it says that there is room. The file stays blocking, because
+// it may be shared with programs that do not expect otherwise.
 void LineWriter::put(const std::string& text) const {
   std::string_view rest = text;
   while (!rest.empty()) {

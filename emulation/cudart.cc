@@ -1,4 +1,4 @@
-// Memory, copies, devices and errors of the CUDA stand-in.
+// Implements memory, copies, devices and errors of the CUDA stand-in.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>

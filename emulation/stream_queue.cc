@@ -5,7 +5,7 @@
 
 #include "emulation/cuda.h"
 
-// What a stream handle points to.
+// A stream handle points to this.
 struct CUstream_st {
   std::shared_ptr<uhd::emulation::StreamState> state;
 };

@@ -106,7 +106,7 @@ Task<std::optional<ApiError>> CompletionAnswer::start_there(const std::function<
   co_return completion_.start(sink);
 }
 
-// Until the last event is taken, and what there was to stream is written; or the connection ends.
+// Runs until the last event is taken and the stream's text is written, or until the connection ends.
 Task<void> CompletionAnswer::pump() {
   while (!completion_.finished()) {
     auto received = co_await events_->channel.async_receive(kTuple);

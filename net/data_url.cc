@@ -31,7 +31,7 @@ int hex_digit(char c) {
 class DataCharacters {
  public:
   explicit DataCharacters(std::string_view text) : text_(text) {}
-  // False at the end.
+  // Returns false at the end.
   bool next(char& c) {
     while (at_ < text_.size()) {
       c = text_[at_++];

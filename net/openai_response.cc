@@ -84,7 +84,7 @@ json::object usage_json(const Usage& u) {
            json::object{{"cached_tokens", u.cached_tokens}, {"image_tokens", u.image_tokens}}}};
 }
 
-// What no OpenAI field holds: how the images were cut, and the seconds of each stage.
+// Writes facts that no OpenAI field holds: how the images were cut, and the seconds of each stage.
 json::object extension_json(const Usage& u) {
   json::array images;
   for (const ImageReport& i : u.images) {

@@ -50,7 +50,7 @@ struct Wire::State : std::enable_shared_from_this<State> {
       state->socket.cancel(ignored);
     });
   }
-  // Whether it passed before the operation ended.
+  // Returns true if the deadline passed before the operation ended.
   static bool disarm(Deadline& deadline) {
     ++deadline.turn;
     deadline.timer.cancel();

@@ -103,8 +103,8 @@ class ControlServer::Impl {
     });
   }
 
-  // Who is new has the better right: an encoder proves itself within a moment, and a crowd that says nothing
-  // must not keep it out.
+  // A newcomer has the better right: an encoder proves itself within a moment, and a silent crowd must not
+  // keep it out.
   void make_room() {
     if (guests_.size() < kMaxGuests) return;
     const auto stranger =
@@ -245,7 +245,7 @@ class ControlServer::Impl {
     network_->after(from_seconds(options_.heartbeat_s), [this] { send_heartbeats(); });
   }
 
-  // False when too many wait; coming and going is always told.
+  // Returns false when too many events wait; joining and leaving is always reported.
   template <class T>
   bool push(EncoderId encoder, T what, bool always = false) {
     {

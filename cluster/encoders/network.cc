@@ -74,7 +74,7 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
     });
   }
 
-  // As close, but nothing is sent any more and nobody is told.
+  // Closes too, but sends nothing any more and tells nobody.
   void abandon() {
     queue_.resize(std::min<size_t>(queue_.size(), 1));  // the first is being written
     shut();

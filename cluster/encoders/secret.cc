@@ -29,7 +29,7 @@ std::filesystem::path own_folder() {
   throw Error("this user has no folder for a secret of leader and encoders; set cluster.secret_file");
 }
 
-// Of this user, and closed to all others.
+// The file belongs to this user, and is closed to all others.
 bool is_private(const std::filesystem::path& path, mode_t kind) {
   struct stat found {};
   return lstat(path.c_str(), &found) == 0 && (found.st_mode & S_IFMT) == kind && found.st_uid == geteuid() &&

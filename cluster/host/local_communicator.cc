@@ -97,7 +97,7 @@ struct Group {
 
   const int size;
   Barrier barrier;
-  // What each rank brings to the collective between two barriers.
+  // Each rank brings these to the collective between two barriers.
   std::vector<void*> data;
   std::vector<size_t> bytes;
   std::vector<Mailbox> mail;

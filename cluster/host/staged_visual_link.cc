@@ -19,7 +19,7 @@ struct StagedTransfer {
   Tensor host() { return Tensor(memory.data(), rows.dtype(), rows.shape()); }
 };
 
-// What both ends share: transfers in their order, and host memory that is used again.
+// Both ends share this: transfers in their order, and host memory that is used again.
 class StagedLink : public VisualLink {
  public:
   StagedLink(Backend& backend, std::unique_ptr<VisualLink> link)

@@ -160,7 +160,7 @@ class NcclCommunicator final : public Communicator {
     return host;
   }
 
-  // Nothing is a collective of no elements: every rank sees the same.
+  // A collective of no elements does nothing, on every rank alike.
   template <class Call>
   void queue(Tensor x, const Call& call) {
     if (x.elements() == 0) return;
@@ -168,7 +168,7 @@ class NcclCommunicator final : public Communicator {
     comm_->call([&](ncclComm_t comm) { return call(comm, stream); });
   }
 
-  // Whether everything that was queued ends, with nobody lost.
+  // Returns true if everything that was queued ends, with nobody lost.
   bool idle_soon() {
     const cudaStream_t stream = backend_.stream();
     IdleWait wait;

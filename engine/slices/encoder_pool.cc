@@ -32,7 +32,7 @@ void EncoderPool::joined(EncoderId encoder, int capacity, TimePoint now) {
 
 void EncoderPool::left(EncoderId encoder, const std::string& reason, TimePoint now) {
   liveness_.left(encoder);
-  // From the last to the first, for each goes to the front of the queue: order is kept.
+  // Goes from the last to the first, because each goes to the front of the queue: so order is kept.
   std::vector<JobId> lost;
   for (const auto& [job, flight] : flights_) {
     if (flight.encoder == encoder) lost.push_back(job);
@@ -158,7 +158,7 @@ std::optional<EncoderId> EncoderPool::choose(const Waiting& waiting, TimePoint n
   return best;
 }
 
-// What it fails while it rests was sent before.
+// A slice that fails while its encoder rests was sent before the rest, and does not count again.
 void EncoderPool::rest(Peer& peer, TimePoint now) {
   constexpr int kMostDoublings = 16;
   if (peer.rests_until > now) return;

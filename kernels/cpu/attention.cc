@@ -1,4 +1,4 @@
-// Attention as tasks of up to kQueryRows query rows, which take keys and values in blocks of at most
+// Runs attention as tasks of up to kQueryRows query rows, which take keys and values in blocks of at most
 // kBlockKeys with a running softmax. Blocks are cut from a segment's first key on, so that a row's result
 // depends on its own segment alone.
 #include "kernels/cpu/attention.h"

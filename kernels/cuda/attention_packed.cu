@@ -1,4 +1,4 @@
-// Attention of ragged segments over their own keys: the vision tower and the resamplers.
+// Runs attention of ragged segments over their own keys, for the vision tower and the resamplers.
 #include "kernels/cuda/attention_row.cuh"
 #include "kernels/cuda/attention_tile.cuh"
 #include "kernels/cuda/launchers.h"

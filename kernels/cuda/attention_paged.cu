@@ -1,4 +1,4 @@
-// Causal attention over paged keys and values: prefill chunks and decode in one call.
+// Runs causal attention over paged keys and values: prefill chunks and decode in one call.
 //
 // Pages are [page, Hk, D], in which a token's heads lie as store_kv got them. The query heads that share a
 // key head are rows of one task: row r of a sequence and key head is token r / group, head r % group of the
@@ -59,7 +59,7 @@ __device__ Span span_of(const A& a, int s, int kv_head) {
   return {first, tokens, keys - tokens, group, kv_head * group};
 }
 
-// Where the tokens of a sequence lie, for one key head.
+// Locates the tokens of a sequence, for one key head.
 struct Pages {
   const int32_t* table;
   int page;

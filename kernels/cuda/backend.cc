@@ -22,7 +22,7 @@ constexpr size_t kStagingBytes = size_t{16} << 20;
 int usable_device(const BackendOptions& options) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  // What the runtime says, too, where there is no driver at all.
+  // The runtime also returns this if there is no driver at all.
   require(status != cudaErrorInsufficientDriver,
           "backend.kind=cuda: this machine has no NVIDIA driver, or one that is too old for CUDA ",
           CUDART_VERSION / 1000);
@@ -123,7 +123,7 @@ std::unique_ptr<uhd::Backend> Backend::rehearsal() const {
 
 void Backend::release(void* data, size_t bytes) noexcept {
   allocated_ -= bytes;
-  // What is still queued on a part runs before whatever its next owner queues.
+  // Work that is still queued on a part runs before any that its next owner queues.
   if (arena_ && arena_->give_back(data, bytes)) return;
   cudaSetDevice(device_);
   cudaFree(data);

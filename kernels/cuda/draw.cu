@@ -1,5 +1,6 @@
-// Tokens drawn from rows of logits by the rules of kernels/draw.h: one block a row, which walks over the
-// logits a few times and keeps nothing of them. Sums are of integers, so the order of threads is no matter.
+// Draws tokens from rows of logits by the rules of kernels/draw.h: one block takes a row, walks over the
+// logits a few times and keeps nothing of them. Sums are of integers, so the order of threads does not
+// matter.
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/rows.cuh"
@@ -22,7 +23,7 @@ struct RowLogits {
   __device__ float operator[](int id) const { return first[id / width * shard_stride + id % width]; }
 };
 
-// What is nearer than `distance`, and of what lies there the first `ties` by id.
+// A Cut keeps the ids that are nearer than `distance`, and the first `ties` by id of those that lie at it.
 struct Cut {
   uint32_t distance = kNeverDrawn;
   uint64_t ties = 0;

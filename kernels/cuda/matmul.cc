@@ -12,7 +12,7 @@
 namespace uhd::cuda {
 namespace {
 
-// What NVIDIA advises for Hopper; smaller devices lose little by having it too.
+// NVIDIA advises this for Hopper; smaller devices lose little by having it too.
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 // Of those that were not prepared.
 constexpr size_t kMostPlans = 4096;

@@ -1,4 +1,4 @@
-// What `uhd check --backend cuda` tells of the machine.
+// Reports the machine for `uhd check --backend cuda`.
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 

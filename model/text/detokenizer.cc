@@ -75,7 +75,7 @@ std::string Detokenizer::release(std::string&& text, bool last) {
   return out;
 }
 
-// Where the first stop string begins in held_, besides those that end where none may.
+// Returns where the first stop string begins in held_, except those that end where none may.
 size_t Detokenizer::find_stop() const {
   size_t first = std::string::npos;
   for (const std::string& stop : stop_strings_) {

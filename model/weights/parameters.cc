@@ -87,7 +87,7 @@ void check_expected(const Table& expected, const Checkpoint& checkpoint, std::ve
   for (const Parameter& p : expected) {
     const Tensor* found = checkpoint.find(p.name);
     if (found == nullptr) {
-      // What is never read may have been left out.
+      // Files may leave out tensors that are never read.
       if (p.rule != ShardRule::unused) problems.push_back("tensor " + p.name + " is missing");
     } else if (found->shape() != p.shape) {
       problems.push_back("tensor " + p.name + " has shape " + text_of(found->shape()) + ", not " +
@@ -124,7 +124,7 @@ void check_file(const Table& expected, const Checkpoint& checkpoint, const Model
   }
 }
 
-// What the files of the model, and those of a tower of its own, must hold.
+// The files of the model, and those of a tower of its own, must hold these.
 struct Expected {
   Table own;
   Table tower;
@@ -267,7 +267,7 @@ WeightFormat head_format(WeightFormat layers) {
 
 namespace {
 
-// What one rank holds of a parameter: as many rows and columns.
+// A Held is the part of a parameter that one rank holds: as many rows and columns.
 struct Held {
   int64_t rows = 0;
   int64_t columns = 1;

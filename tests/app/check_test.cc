@@ -1,4 +1,5 @@
-// The subcommand as it is called: what it says of a sound checkpoint and of bad ones, and its exit status.
+// Tests the subcommand as it is called: its report on a sound checkpoint and on bad ones, and its exit
+// status.
 #include "tests/app/command_fixture.h"
 #include "tests/support/goldens.h"
 

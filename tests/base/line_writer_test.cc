@@ -1,4 +1,4 @@
-// Lines to a pipe whose reader is slow, away, or gone.
+// Writes lines to a pipe whose reader is slow, away, or gone.
 #include "base/line_writer.h"
 
 #include <fcntl.h>
@@ -23,7 +23,7 @@ struct Pipe {
     reads = ends[0];
     writes = ends[1];
   }
-  // What comes until the text has come.
+  // Returns everything that comes until the text has come.
   std::string read_until(const std::string& text) const {
     std::string all;
     std::array<char, 4096> part{};

@@ -1,5 +1,4 @@
-// Leader and encoders on a simulated network: what they say to each other, and every way in which it goes
-// wrong.
+// Runs leader and encoders on a simulated network: their messages, and every way in which these go wrong.
 #include <set>
 
 #include "base/error.h"

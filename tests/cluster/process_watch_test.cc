@@ -1,4 +1,4 @@
-// Processes that end, that are stopped, and that have ended before anybody looked.
+// Watches processes that end, that are stopped, and that have ended before anybody looked.
 #include "cluster/launch/process_watch.h"
 
 #include <gtest/gtest.h>

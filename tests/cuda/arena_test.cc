@@ -81,7 +81,7 @@ TEST(Arena, KeepsPartsApartAndJoinsGaps) {
   }
 }
 
-// What the plan of a rank rests on.
+// The plan of a rank's memory rests on this.
 TEST(Arena, OfThePeakGivesTheSamePlaces) {
   Memory memory;
   std::mt19937 random(11);

@@ -1,5 +1,5 @@
-// The attention kernels once more with one thing broken, in the namespace uhd::UHD_FAULT: the tests must see
-// it.
+// Compiles the attention kernels once more with one thing broken, in the namespace uhd::UHD_FAULT: the tests
+// must see it.
 #include "kernels/cuda/attention_row.cuh"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/reduce.cuh"

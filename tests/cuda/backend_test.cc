@@ -1,4 +1,5 @@
-// The backend as a whole: what it says when something is missing, and what its memory and its stream promise.
+// Tests the backend as a whole: its errors when something is missing, and the promises of its memory and its
+// stream.
 #include <gmock/gmock.h>
 
 #include <algorithm>

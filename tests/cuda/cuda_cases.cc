@@ -1,4 +1,5 @@
-// CUDA: both types of activations, every order of threads that the device offers, and the forms of attention.
+// Lists the cases for CUDA: both types of activations, every order of threads that the device offers, and the
+// forms of attention.
 #include "kernels/plugin.h"
 #include "tests/cuda/device_control.h"
 #include "tests/kernels/device_mirror.h"

@@ -1,6 +1,6 @@
-// Decode steps that were recorded give the logits of the same steps run one operation after the other: while
-// sequences grow over page borders, batches change, and under every order of threads. The tests of the test
-// leave one input as it was when the step was recorded.
+// Checks that recorded decode steps give the logits of the same steps run one operation after the other,
+// while sequences grow over page borders, batches change, and under every order of threads. The tests of the
+// test leave one input as it was when the step was recorded.
 #include "engine/llm/decode_graphs.h"
 #include "model/language/step_memory.h"
 
@@ -175,7 +175,7 @@ TEST(DecodeGraphs, GiveTheSameLogitsInBf16) {
   }
 }
 
-// What a step would do if one of its inputs were part of the recording.
+// Does what a step would do if one of its inputs were part of the recording.
 TEST(DecodeGraphs, AnInputThatStaysAsItWasRecordedIsNoticed) {
   using Array = std::pair<std::vector<int32_t> ForwardInput::*, Tensor (*)(const StepInputs&)>;
   const std::vector<std::pair<std::string, Array>> arrays{

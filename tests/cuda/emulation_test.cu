@@ -1,4 +1,4 @@
-// The emulation itself: what a kernel or a host program does wrong must be seen.
+// Tests the emulation itself: it must see every fault of a kernel or a host program.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -42,7 +42,7 @@ class Emulation : public testing::Test {
     cudaStreamSynchronize(stream_);
     return values;
   }
-  // What the device says when the stream is waited for.
+  // Returns the device's report when the stream is waited for.
   std::string report() {
     const cudaError_t status = cudaStreamSynchronize(stream_);
     return status == cudaSuccess ? "" : cudaGetErrorString(status);
@@ -130,7 +130,7 @@ __global__ void fill(float* out, float value, int count) {
   for (int i = threadIdx.x; i < count; i += blockDim.x) out[i] = value;
 }
 
-// As fill; the address sanitizer would end the program before the guard is looked at.
+// Works like fill; the address sanitizer would end the program before the guard is looked at.
 __global__ __attribute__((no_sanitize_address)) void fill_too_far(float* out, int count) {
   for (int i = threadIdx.x; i < count; i += blockDim.x) out[i] = 1.0f;
 }

@@ -1,5 +1,5 @@
-// The engine on an emulated device: with steps recorded and overlapped, on one rank and on two, requests get
-// the answers that they get on the CPU.
+// Runs the engine on an emulated device: with steps recorded and overlapped, on one rank and on two, requests
+// get the answers that they get on the CPU.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -52,7 +52,7 @@ Request greedy(int prompt, int tokens) {
   return request;
 }
 
-// Of different lengths: the number that decode together rises and falls.
+// The answers have different lengths, so that the number of sequences that decode together rises and falls.
 std::vector<Request> requests() {
   std::vector<Request> all{greedy(5, 14), greedy(9, 6), greedy(3, 1), greedy(14, 9), greedy(6, 4)};
   Request drawn = greedy(7, 6);  // on the device, among the others
@@ -98,7 +98,7 @@ bool pages_come_back(const Engine& engine) {
   return all();
 }
 
-// What is made, taken or asked for, by names of calls.
+// Collects the names of calls that make, take or query something.
 class FirstUses {
  public:
   FirstUses() {

@@ -1,5 +1,5 @@
-// What FlashInfer is told once more with one thing wrong, in the namespace uhd::UHD_FAULT: the tests must see
-// it.
+// Compiles FlashInfer's plan once more with one thing wrong, in the namespace uhd::UHD_FAULT: the tests must
+// see it.
 #include <flashinfer/attention/prefill.cuh>
 
 #include "kernels/cuda/vector.cuh"
@@ -10,7 +10,7 @@
 namespace uhd::UHD_FAULT {
 using namespace uhd::cuda;
 
-// Without room for a tile that is not full.
+// This leaves no room for a tile that is not full.
 constexpr int64_t narrow_first_slot(int64_t, int64_t token, int64_t group, int64_t tile) {
   return token * group / tile + 1;
 }

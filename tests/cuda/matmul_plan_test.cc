@@ -1,4 +1,4 @@
-// Plans of cuBLASLt's stand-in: that it is late, that it refuses what the library refuses, and that a wrong
+// Tests plans of cuBLASLt's stand-in: it is late, it refuses everything that the library refuses, and a wrong
 // plan does not pass.
 #include "kernels/cuda/matmul_plan.h"
 

@@ -1,4 +1,5 @@
-// The NCCL communicator over the strict stand-in: ranks are threads, each with an emulated device of its own.
+// Tests the NCCL communicator over the strict stand-in: ranks are threads, each with an emulated device of
+// its own.
 #include "cluster/nccl/communicator.h"
 
 #include <gmock/gmock.h>

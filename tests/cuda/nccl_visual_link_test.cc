@@ -1,5 +1,5 @@
-// Links of two over the strict stand-in for NCCL, and links of host memory under device memory. Both ends are
-// polled by one thread: no call of a link may wait for the other end.
+// Tests links of two over the strict stand-in for NCCL, and links of host memory under device memory. One
+// thread polls both ends: no call of a link may wait for the other end.
 #include "cluster/nccl/link.h"
 
 #include <gmock/gmock.h>
@@ -181,7 +181,8 @@ TEST_F(NcclLinks, WaitForNothingButTheRowsOwnEvents) {
     EXPECT_EQ(to.read(i), contract::values<float>(static_cast<int>(i), kRows * kWidth));
 }
 
-// Of several that are under way: what has come is whole, the rest is left alone, and nobody hangs.
+// If several transfers are under way, those that have come are whole, the rest is left alone, and nobody
+// hangs.
 TEST_F(NcclLinks, EndInTheMiddleOfSeveral) {
   connect();
   Pieces from(*encoder_, 4), to(*leader_, 4);
@@ -523,7 +524,7 @@ TEST_F(NcclLinks, CallNcclOnThreadsOfTheirOwn) {
                                           "ncclRecv", "ncclSend"));
 }
 
-// What a recording thread may not call, and what would end in the graph, is called by the link's.
+// The link's thread makes the calls that a recording thread may not make, and that would end in the graph.
 TEST_F(NcclLinks, MoveRowsWhileTheirOwnerRecords) {
   connect();
   const auto values = fill(4);

@@ -1,5 +1,6 @@
-// Sums over peers, ranks being threads with a device each: the bits of the definition on every rank, whatever
-// the sizes, the order of threads and the rank that lags; and the same kernels with one thing broken.
+// Tests sums over peers, with ranks as threads that have a device each: every rank gets the bits of the
+// definition, whatever the sizes, the order of threads and the rank that lags; and the same kernels with one
+// thing broken do not.
 #include "kernels/cuda/peer_sum.h"
 
 #include <gmock/gmock.h>
@@ -262,7 +263,7 @@ TEST_F(PeerSums, AreCloseToThoseInDoublePrecision) {
   for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(sums[i], exact[i], kRanks * 6e-8 * size[i]);
 }
 
-// How many of many calls, queued back to back, came out wrong on any rank.
+// Returns how many of many calls, queued back to back, came out wrong on any rank.
 int wrong_rounds(Sum sum, int ranks, Shots shots, int rounds, int64_t n, int straggler,
                  std::chrono::nanoseconds limit = std::chrono::minutes(1)) {
   Group group(ranks, limit);

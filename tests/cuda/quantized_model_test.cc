@@ -1,4 +1,5 @@
-// Whole models with quantized activations: near the same quantized matrices with activations as they are.
+// Checks that whole models with quantized activations are near the same quantized matrices with plain
+// activations.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -55,7 +56,7 @@ class QuantizedModel : public testing::TestWithParam<WeightFormat> {
  protected:
   QuantizedModel() { emulation::set_architecture(90); }
   ~QuantizedModel() override { emulation::set_architecture(80); }
-  // Without biases and with, and a vocabulary that is not whole sixteens.
+  // The cases have no biases and some, and a vocabulary that is not whole sixteens.
   static std::vector<GoldenModel> models() {
     std::vector<GoldenModel> found;
     for (const auto& folder : golden_model_folders()) {

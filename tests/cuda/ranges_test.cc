@@ -1,4 +1,4 @@
-// What a profiler sees of the engine: named ranges around the calls of steps and of the vision tower.
+// Tests what a profiler sees of the engine: named ranges around the calls of steps and of the vision tower.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 
@@ -14,7 +14,7 @@
 namespace uhd {
 namespace {
 
-// Before the first range of this process.
+// This runs before the first range of this process.
 const int listening = setenv("NVTX_INJECTION64_PATH", UHD_NVTX_LISTENER, 1);
 
 std::vector<std::string> heard() {

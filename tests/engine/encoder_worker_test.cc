@@ -1,4 +1,4 @@
-// The loop of an encoder rank, with the leader's end of a real control channel.
+// Tests the loop of an encoder rank, with the leader's end of a real control channel.
 #include "engine/slices/encoder_worker.h"
 
 #include <gmock/gmock.h>
@@ -25,7 +25,7 @@ class Bell {
     ++rung_;
     changed_.notify_all();
   }
-  // False: it did not ring so often in two minutes.
+  // Returns false if it did not ring so often in two minutes.
   bool wait_for(int times) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, std::chrono::minutes(2), [&] { return rung_ >= times; });

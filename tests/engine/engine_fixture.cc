@@ -199,7 +199,7 @@ std::filesystem::path copy_tower(const ModelConfig& whole) {
   return folder;
 }
 
-// Not a bare vision tower.
+// Returns false for a bare vision tower.
 bool is_language_model(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / "tokenizer_config.json");
 }

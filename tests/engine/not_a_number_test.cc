@@ -1,4 +1,5 @@
-// A model with one poisoned weight: what touches it ends with an error, and nothing of it stays behind.
+// Runs a model with one poisoned weight: requests that touch it end with an error, and nothing of them stays
+// behind.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// The leader's view of encoder ranks, over a real control channel and a link that the test moves by hand.
+// Tests the leader's view of encoder ranks, over a real control channel and a link that the test moves by
+// hand.
 #include "engine/slices/remote_encoders.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +18,7 @@ const std::string kSecret = "a secret of the tests";
 constexpr Duration kLimit = std::chrono::seconds(60);
 constexpr int kRows = 2, kMaxRows = 4, kWidth = 2, kBuffers = 8;
 
-// What a test sees and says of a link.
+// Lets a test see and control a link.
 struct LinkHand {
   const Backend* backend = nullptr;
   LinkState state = LinkState::idle;

@@ -1,5 +1,5 @@
-// Every expected pixel of the preprocessing goldens: decoding, resizing, cutting and the statistics after
-// normalisation, as the published code has them (reference_compat).
+// Checks every expected pixel of the preprocessing goldens: decoding, resizing, cutting and the statistics
+// after normalisation, as the published code has them (reference_compat).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -145,7 +145,7 @@ class Case {
     }
   }
 
-  // What a server that heeds the orientation has instead.
+  // Checks the picture of a server that heeds the orientation.
   void expect_oriented() const {
     const json::value* orientation = row_.if_contains("exif_orientation");
     if (orientation == nullptr || orientation->is_null() || !row_.contains("size_exif_transposed")) return;
@@ -295,7 +295,7 @@ class Case {
   bool exact_ = true;
 };
 
-// Of every image, from whichever table has it.
+// Returns every image, from whichever table has it.
 std::map<std::string, std::string> decoded_hashes(const std::vector<std::filesystem::path>& tables) {
   std::map<std::string, std::string> hashes;
   for (const auto& table : tables) {

@@ -1,4 +1,4 @@
-// The same choice whatever the number of ranks that hold the vocabulary.
+// Checks that the choice is the same whatever the number of ranks that hold the vocabulary.
 #include <gtest/gtest.h>
 
 #include <thread>

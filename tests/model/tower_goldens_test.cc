@@ -1,4 +1,4 @@
-// The vision tower and the compression layers against the reference, stage by stage.
+// Compares the vision tower and the compression layers with the reference, stage by stage.
 #include <gtest/gtest.h>
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// Every field of the API, right and wrong: a wrong one is a 400 that names the field.
+// Tests every field of the API, right and wrong: a wrong one is a 400 that names the field.
 #include <gtest/gtest.h>
 
 #include "base/error.h"

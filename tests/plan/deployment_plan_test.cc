@@ -142,7 +142,8 @@ TEST(DeploymentPlan, MemoryIsTheSumOfWhatItsPartsTake) {
   }
 }
 
-// What a rank of the bundled model really sizes itself to, in f32 as the CPU has its activations.
+// The plan has the sizes that a rank of the bundled model really takes, in f32, the CPU's type of
+// activations.
 TEST(DeploymentPlan, MemoryIsThatOfARunningRank) {
   EngineOptions options;
   options.model_path = "models/nano-uhd";
@@ -337,7 +338,7 @@ TEST(DeploymentPlan, TokenBudgetHoldsTheHiddenRowsAndTheSequences) {
   EXPECT_EQ(plan_of(text_model(k7b), device_named("L40S"), 8).token_budget, 0) << "rows cost on the link";
 }
 
-// Nothing that read_model_config lets through makes a number that is not one.
+// No config that read_model_config accepts makes a number that is not one.
 TEST(DeploymentPlan, OfTheLargestAndSmallestModelsIsFinite) {
   const LanguageConfig vast{.layers = 1024,
                             .hidden = 1 << 16,

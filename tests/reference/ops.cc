@@ -39,7 +39,8 @@ float scale_of(float largest, WeightFormat format) {
   return of_bits(largest / 7.0f, 5, false);
 }
 
-// Of the values (1 + m/8) 2^(e−7), and m/8 · 2^−6 where e is 0; between two, the one with an even m.
+// Chooses among the values (1 + m/8) 2^(e−7), and m/8 · 2^−6 if e is 0; between two, it takes the one with an
+// even m.
 double nearest_e4m3(double x) {
   double best = 0, least = std::abs(x);
   for (int code = 1; code < 127; ++code) {

@@ -16,7 +16,7 @@ Value joined(const MarkedText& left, const MarkedText& right, Budget& budget) {
   return Value::of(std::move(text));
 }
 
-// Once one of two texts is escaped, the other becomes so.
+// If one of two texts is escaped, the other becomes so.
 Value joined_texts(const Value& left, const Value& right, Budget& budget) {
   if (!left.escaped && !right.escaped) return joined(*left.string, *right.string, budget);
   Value both = joined(*escaped(left, budget).string, *escaped(right, budget).string, budget);

@@ -1,4 +1,4 @@
-// Filters that go through lists: they choose, order, group and cut.
+// Implements the filters that go through lists: they choose, order, group and cut.
 #include <algorithm>
 
 #include "model/text/jinja/filters.h"
@@ -27,7 +27,8 @@ Value path_of(Value value, const Value& path, const Value* fallback, Budget& bud
   return value;
 }
 
-// What items are compared by: an attribute or themselves, without the difference of letters' case.
+// A Key says by what items are compared: an attribute or the item itself, without the difference of
+// letters' case.
 struct Key {
   const Value* path = nullptr;
   const Value* fallback = nullptr;

@@ -335,7 +335,7 @@ Value all_of(const MarkedText& text, const Arguments&, Budget&) {
 }
 bool is_alphanumeric(uint32_t c) { return is_letter(c) || is_number(c); }
 
-// Whether there are letters with a case, and all of them have this one.
+// Returns true if there are letters with a case, and all of them have this one.
 template <bool upper>
 Value has_case(const MarkedText& text, const Arguments&, Budget&) {
   bool any = false;

@@ -27,7 +27,7 @@ std::pair<std::string, int> shortest_digits(double value) {
   return {digits, std::stoi(text.substr(exponent + 1)) + 1};
 }
 
-// Whether Python's repr writes it as an escape.
+// Returns true if Python's repr writes the character as an escape.
 bool is_unprintable(uint32_t c) {
   if (c < 0x20 || (c >= 0x7f && c < 0xa1) || c == 0xad) return true;
   if (c < 0x80) return false;
