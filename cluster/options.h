@@ -14,7 +14,7 @@ struct ClusterOptions {
   std::string control_host = "127.0.0.1";  // where the leader listens for encoders
   int control_port = 0;       // 0: any free port (only encoders of the same job can then find it)
   std::string secret_file;    // shared by leader and encoders; required unless control_host is loopback
-  std::string link = "auto";  // how visual rows travel: auto | mpi | tcp
+  std::string link = "auto";  // the way of visual rows: auto | mpi | tcp
   // Sums small tensors of LLM ranks through each other's device memory: off | on | auto, where it measures
   // faster than NCCL (cluster/nccl/ipc_all_reduce.h).
   std::string ipc_all_reduce = "off";

@@ -199,7 +199,7 @@ class Runner {
         report_stuck();
         break;
       } else if (!failure().empty()) {
-        broken_ = true;  // what it waits for will not come
+        broken_ = true;  // it waits for something that will not come
       } else {
         let_others_run(++idle);
       }

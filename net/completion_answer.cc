@@ -56,7 +56,7 @@ struct EventChannel {
   EventChannel(std::shared_ptr<asio::io_context> context, Channel made)
       : io(std::move(context)), channel(std::move(made)) {}
 
-  // On the engine's thread.
+  // Runs on the engine's thread.
   void send(ChoiceEvent&& event, int64_t most_bytes) {
     if (!channel.is_open()) return;
     backlog += weight(event.event);

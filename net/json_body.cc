@@ -21,7 +21,7 @@ size_t end_of_string(std::string_view body, size_t at) {
     at = body.find_first_of("\"\\", at);
     if (at == std::string_view::npos) return body.size();
     if (body[at] == '"') return at + 1;
-    ++at;  // what is escaped
+    ++at;  // skips the escaped character
   }
   return body.size();
 }

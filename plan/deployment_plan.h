@@ -57,7 +57,7 @@ struct RankPlan {
   int64_t tower = 0;     // its weights, if this rank encodes
   int64_t kv_bytes = 0;  // for pages: the options' share of the memory that the fields above leave
   int64_t kv_tokens = 0;
-  int64_t sequences = 0;      // how many with the question's context fit at once; 0: it does not fit
+  int64_t sequences = 0;      // so many with the question's context fit at once; 0: it does not fit
   int64_t missing_bytes = 0;  // the memory that a device lacks, if not one sequence fits
   // The fields below are zero if it does not fit.
   std::vector<DecodeRoof> decode;  // for 1, 8 and 32 sequences and the most that fit (at most 65536)

@@ -16,7 +16,7 @@ namespace uhd {
 
 struct KernelCost {
   std::string name;
-  int count = 1;  // how often in the step
+  int count = 1;  // the number in the step
   Cost each;
 };
 

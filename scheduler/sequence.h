@@ -45,7 +45,7 @@ struct Sequence {
   Phase phase = Phase::waiting;
   uint64_t order = 0;  // the order of arrival: the older goes first, the younger is preempted
   int computed = 0;    // tokens whose K and V lie in the pages, once the steps under way are done
-  int reached = 0;     // how many were computed when it left its place to wait for a slice
+  int reached = 0;     // tokens computed when it left its place to wait for a slice
   int scheduled = 0;   // tokens in the step that is planned and not launched
   int launched = 0;    // steps under way that it is part of
   int awaited = 0;     // tokens that steps under way draw for it: its last ones, not known yet

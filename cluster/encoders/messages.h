@@ -70,7 +70,7 @@ struct EncodeJob {
   uint32_t width = 0;  // pixels
   uint32_t height = 0;
   std::vector<uint8_t> pixels;  // u8 RGB HWC, width * height * 3 bytes
-  uint32_t deadline_ms = 0;     // how long the leader will wait
+  uint32_t deadline_ms = 0;     // the leader waits this long
 };
 // The encoder tells the leader that rows wait there until Go.
 struct Encoded {

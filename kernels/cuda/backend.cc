@@ -34,7 +34,7 @@ int usable_device(const BackendOptions& options) {
   return device;
 }
 
-constexpr int kLeastForFp8 = 89;  // whose tensor cores take e4m3
+constexpr int kLeastForFp8 = 89;  // its tensor cores take e4m3
 
 int architecture_of(int device) {
   int major = 0, minor = 0;

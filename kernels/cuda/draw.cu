@@ -76,8 +76,9 @@ __device__ uint64_t block_running_sum(uint64_t value, uint64_t& total) {
 struct Table;
 struct Found;
 
-// The cut behind which the amounts of the nearest, amount(distance) each, first reach `wanted`: digit by
-// digit, by a table of what each value of it would add. What all amounts do not reach cuts nothing.
+// Returns the cut behind which the amounts of the nearest, amount(distance) each, first reach `wanted`. It is
+// found digit by digit, by a table of the amounts that each value of a digit would add. If all amounts
+// together do not reach `wanted`, nothing is cut.
 template <class Amount>
 __device__ Cut nearest(const RowLogits& logits, int vocabulary, float largest, float scale, uint64_t wanted,
                        const Amount& amount) {

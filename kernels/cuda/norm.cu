@@ -47,7 +47,7 @@ __global__ void add_rms_norm_rows(RowsOf<T> residual_rows, RowsOf<const T> x_row
   }
   const float inverse = reciprocal_sqrt(block_sum(squares) / columns + eps);
   for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
-    load_floats(v, residual + i);  // what this thread has stored
+    load_floats(v, residual + i);  // this thread has stored them
     load_floats(other, w + i);
 #pragma unroll
     for (int j = 0; j < N; ++j) v[j] *= inverse * other[j];

@@ -34,8 +34,8 @@ __device__ bool is_over(const Peers& peers, int rank, uint64_t& began) {
   return true;
 }
 
-// Returns when this block's counterpart on every rank has come to `epoch`. What they wrote before may be read
-// behind it.
+// Returns when this block's counterpart on every rank has come to `epoch`. Values that
+// they wrote before may be read behind it.
 __device__ void meet(const Peers& peers, uint32_t epoch) {
   __syncthreads();  // the flags stand for the whole block
   const int other = static_cast<int>(threadIdx.x);

@@ -63,7 +63,7 @@ TEST(LineWriter, WithoutAReaderNobodyWaitsAndWhatIsLeftOutIsCounted) {
   LineWriter& writer = writer_for(pipe.writes);
   const std::string line(1000, 'x');
   for (int i = 0; i < 5000; ++i) writer.write(line);  // far more than pipe and queue hold
-  writer.flush(std::chrono::milliseconds(10));        // which gives up
+  writer.flush(std::chrono::milliseconds(10));        // gives up
   EXPECT_THAT(pipe.read_until("left out here"), HasSubstr("lines were left out here"));
   writer.write("later");
   EXPECT_THAT(pipe.read_until("later\n"), HasSubstr("later\n"));

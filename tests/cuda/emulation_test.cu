@@ -238,7 +238,7 @@ TEST_F(Capture, ReportsAFreedBufferInAGraph) {
   cudaGraphExecDestroy(graph);
 }
 
-// Whatever a stack left in padding, behind a small number, is no address.
+// Stale bytes of a stack in the padding behind a small number are no address.
 TEST(Words, OfAnArgumentHaveNoPadding) {
   struct Padded {
     const void* address;

@@ -177,7 +177,7 @@ INSTANTIATE_TEST_SUITE_P(Forms, CudaEngine,
                                          Form{"TwoRanksByIpc", 2, true, true, "on"}),
                          [](const auto& test) { return test.param.name; });
 
-// Whatever only a first use makes is made before there are requests.
+// The things that only a first use makes are made before there are requests.
 TEST_P(CudaEngine, MakesNothingForTheFirstTimeOnceItServes) {
   FirstUses at_start;
   const auto engine = this->engine();

@@ -73,7 +73,7 @@ class NcclLinks : public testing::Test {
     ASSERT_EQ(receiver_->poll(), LinkState::idle) << receiver_->failure();
     ASSERT_EQ(sender_->poll(), LinkState::idle) << sender_->failure();
   }
-  // Behind what the backends have queued by now.
+  // Receives behind the work that the backends have queued by now.
   void receive(uint64_t job) {
     got_mark_->set();
     receiver_->begin(job, got(), got_mark_.get());
@@ -159,7 +159,7 @@ TEST_F(NcclLinks, CarryManyTransfersAtOnceInTheirOrder) {
     EXPECT_EQ(to.read(i), contract::values<float>(static_cast<int>(i), kRows * kWidth));
 }
 
-// Whatever else the two backends have queued behind the rows' own events: it has not run, and does not.
+// The other work that the two backends have queued behind the rows' own events has not run, and does not.
 TEST_F(NcclLinks, WaitForNothingButTheRowsOwnEvents) {
   connect();
   Pieces from(*encoder_, 3), to(*leader_, 3);

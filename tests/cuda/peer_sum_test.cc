@@ -254,7 +254,7 @@ TEST_F(PeerSums, HoldUnderEveryOrder) {
 TEST_F(PeerSums, AreCloseToThoseInDoublePrecision) {
   constexpr int64_t kCount = 5000;
   constexpr int kRanks = 8;
-  const auto sums = expected<float>(kRanks, 3, kCount);  // what the kernels give, bit for bit
+  const auto sums = expected<float>(kRanks, 3, kCount);  // the kernels give these, bit for bit
   std::vector<double> exact(kCount), size(kCount);
   for (int r = 0; r < kRanks; ++r) {
     const auto x = values<float>(r, 3, kCount);

@@ -70,7 +70,7 @@ class Sequences {
     v_memory_ = backend.allocate(bytes);
     const Shape shape{pages, page, kv_heads, d};
     layer_ = {k_memory_.as(dtype, shape), v_memory_.as(dtype, shape)};
-    std::vector<std::byte> nan(bytes, std::byte{0xff});  // what a page held before must not matter
+    std::vector<std::byte> nan(bytes, std::byte{0xff});  // the old contents of a page must not matter
     backend.upload(layer_.k, Tensor(nan.data(), dtype, shape));
     backend.upload(layer_.v, Tensor(nan.data(), dtype, shape));
     std::vector<int32_t> order(pages);

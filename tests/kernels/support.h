@@ -30,7 +30,7 @@ std::unique_ptr<Backend> make_backend(const BackendCase& which, WeightFormat com
 
 std::string case_name(const testing::TestParamInfo<BackendCase>& info);
 
-// True if the running test's activations are bf16: Rows then holds such values, and expect_close allows for
+// Says that the running test's activations are bf16: Rows then holds such values, and expect_close allows for
 // the rounding of results. The fixture sets it.
 inline bool bf16_activations = false;
 
