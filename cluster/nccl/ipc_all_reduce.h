@@ -1,5 +1,10 @@
 // Sums small tensors over the ranks of one host by kernels of our own (kernels/cuda/peer_sum.h), through
 // buffers that ranks open of each other. It replaces NCCL where it is asked for, works, and is faster.
+//
+// The cost of a small sum is the number of crossings of the link that follow one another. With n ranks, L for
+// a crossing, B bytes and a link of speed s, a ring takes at best 2 (n − 1) L + 2 (n − 1) / n B / s, one-shot
+// L + (n − 1) B / s, and two-shot 2 L + 2 (n − 1) / n B / s. A decode step of a 7B on two ranks has 65 such
+// sums.
 #pragma once
 
 #include <memory>

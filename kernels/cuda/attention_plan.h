@@ -18,7 +18,8 @@ constexpr int kLargestTileHead = 128;
 // Returns the elements from one row of a tile to the next: an odd number of 16-byte units, so that the eight
 // rows of an 8x8 matrix lie in different banks.
 UHD_DEVICE_FUNCTION constexpr int tile_stride(int d) { return d + 8; }
-// Returns the shared memory of a block: two stages of keys and values in bf16.
+// Returns the shared memory of a block: two stages of keys and values in bf16. At a head of 128 these are 68
+// KiB, so that two blocks fit a multiprocessor of an H100 or A100, and one fits an L40S.
 constexpr size_t tile_bytes(int d) { return size_t{4} * kTileKeys * static_cast<size_t>(tile_stride(d)) * 2; }
 
 // A sequence with at most this many query rows per key head (tokens x query heads of the group) is attended

@@ -168,7 +168,7 @@ TEST(DeploymentPlan, MemoryIsThatOfARunningRank) {
 }
 
 TEST(DeploymentPlan, RoofsAreThoseOfTheDocumentedTable) {
-  const std::string page = read_text_file("docs/gpu.md");
+  const std::string page = read_text_file("docs/gpu-tables.md");
   const char* const devices[] = {"H100", "H200", "A100", "L40S"};
   int rows = 0, dashes = 0;
   for (const auto& [name, language] : {std::pair{"7B", k7b}, {"13B", k13b}}) {
