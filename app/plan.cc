@@ -146,8 +146,8 @@ void add_plan_command(CLI::App& app) {
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "\nEvery figure is a roof from data sheets: no device can beat it, and nothing was measured. A rank's "
-      "memory is without what libraries and the tower's activations take: a tenth of what is left stays "
-      "free.\nExamples:\n"
+      "memory leaves out libraries and the tower's activations: a tenth of the rest stays free for "
+      "them.\nExamples:\n"
       "  uhd plan --model models/nano-uhd\n"
       "  uhd plan --model /models/llava-uhd-13b --device L40S --ranks 2,4 --format int8\n"
       "  uhd plan --model /models/llava-uhd-13b --machine configs/machines/example.yaml --json");

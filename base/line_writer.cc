@@ -61,7 +61,8 @@ void LineWriter::run() {
     for (const std::string& line : lines_) bytes_ += line.size();
     if (const size_t left_out = std::exchange(left_out_, 0); left_out > 0) {
       lock.unlock();
-      put("uhd: " + std::to_string(left_out) + " lines were left out here, for nobody read them in time\n");
+      put("uhd: " + std::to_string(left_out) +
+          " lines were left out here, because nobody read them in time\n");
       lock.lock();
     }
     writing_ = false;

@@ -102,7 +102,8 @@ std::vector<int32_t> ConfigObject::ids(const char* key, int64_t limit) const {
     if (id && *id >= 0 && *id < limit) {
       result.push_back(static_cast<int32_t>(*id));
     } else {
-      log_warning("what is no token id is left out", "key", at(key), "value", shortened(item), "ids", limit);
+      log_warning("an entry that is no token id is left out", "key", at(key), "value", shortened(item), "ids",
+                  limit);
     }
   }
   return result;

@@ -46,7 +46,7 @@ class ControlServer::Impl {
  public:
   Impl(ControlServerOptions options, std::unique_ptr<Network> network)
       : options_(std::move(options)), network_(std::move(network)) {
-    check(!options_.secret.empty(), "a leader listens for encoders with a secret");
+    check(!options_.secret.empty(), "a leader needs a secret to listen for encoders");
     port_ =
         network_->listen(options_.host, options_.port, [this](const ConnectionPtr& c) { welcome_guest(c); });
     network_->post([this] { send_heartbeats(); });
@@ -112,7 +112,7 @@ class ControlServer::Impl {
     if (stranger == guests_.end()) return;
     const ConnectionPtr connection = (*stranger)->connection;
     guests_.erase(stranger);
-    connection->close("too many strangers");
+    connection->close("too many connections that have not proved the secret");
   }
 
   int64_t limit(const Guest& guest, FrameType type) const {

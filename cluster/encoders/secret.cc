@@ -26,7 +26,7 @@ std::filesystem::path own_folder() {
     std::filesystem::path folder = std::filesystem::path(base) / name;
     if (mkdir(folder.c_str(), kOwnFolder) == 0 || errno == EEXIST) return folder;
   }
-  throw Error("this user has no folder for a secret of leader and encoders; set cluster.secret_file");
+  throw Error("this user has no folder for the secret of leader and encoders; set cluster.secret_file");
 }
 
 // The file belongs to this user, and is closed to all others.
@@ -83,7 +83,7 @@ std::string random_secret() {
 
 std::vector<uint8_t> random_bytes(size_t count) {
   std::vector<uint8_t> bytes(count);
-  check(RAND_bytes(bytes.data(), static_cast<int>(count)) == 1, "no random numbers to be had");
+  check(RAND_bytes(bytes.data(), static_cast<int>(count)) == 1, "the system gives no random numbers");
   return bytes;
 }
 

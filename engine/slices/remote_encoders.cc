@@ -47,8 +47,8 @@ void RemoteEncoders::guarded(EncoderId encoder, const Work& work) {
   try {
     work();
   } catch (const std::exception& e) {
-    log_error("an encoder is sent away", "encoder", encoder, "reason", e.what());
-    server_.close(encoder, "the leader could not go on with it");
+    log_error("an encoder is disconnected", "encoder", encoder, "reason", e.what());
+    server_.close(encoder, "the leader failed on this encoder");
   }
 }
 
