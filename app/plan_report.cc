@@ -207,10 +207,10 @@ std::string report_text(const PlanReport& report) {
   text << "\nengine.max_running is " << question.engine.max_running
        << ": raise it to run more sequences at once.\n"
           "engine.token_budget: with so many rows a step takes little longer than a decode step, which waits "
-          "for "
-          "weights;\nbeyond them every row of a prompt slows all sequences that decode. \"no advice\" means "
-          "that "
-          "every row costs time,\nin moving activations or sums.\n";
+          "for weights;\n"
+          "beyond them every row of a prompt slows all sequences that decode. \"no advice\" means that every "
+          "row costs\n"
+          "time, in moving activations or sums.\n";
   return text.str();
 }
 
