@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   uhd::add_plan_command(app);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::RuntimeError& e) {  // a command has said already what is wrong
+  } catch (const CLI::RuntimeError& e) {  // the command has already said why
     return e.get_exit_code();
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;

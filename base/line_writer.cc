@@ -51,7 +51,8 @@ void LineWriter::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return !lines_.empty(); });
-    // They are moved out together: a reader that was away finds what came first, then that some are missing.
+    // They are moved out together: a reader that was away finds the first lines, and then a note that some
+    // are missing.
     const std::deque<std::string> lines = std::exchange(lines_, {});
     writing_ = true;
     lock.unlock();

@@ -16,7 +16,7 @@ constexpr double kMany = std::numeric_limits<int32_t>::max();
 constexpr double kManyBytes = 1e15;
 constexpr double kDay = 86400;
 
-// The whole text as a number, or nothing.
+// Reads the whole text as a number, or returns nothing.
 template <class T>
 bool parse_number(std::string_view text, T& value) {
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);

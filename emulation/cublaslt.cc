@@ -280,7 +280,7 @@ struct Product {
   }
 };
 
-// alpha or beta of the scale type.
+// Reads alpha or beta, which are of the scale type.
 double scalar(const Operation& op, const void* p) {
   return op.scale == CUDA_R_32I ? *static_cast<const int32_t*>(p) : *static_cast<const float*>(p);
 }

@@ -206,7 +206,8 @@ namespace {
 
 using State = NcclRank::State;
 
-// The ranks of a communicator in this process: the last that ends frees what all of them hold.
+// Neighbours are the ranks of a communicator in this process: the last that ends frees everything that they
+// hold.
 struct Neighbours {
   std::vector<std::shared_ptr<State>> ended;
 };
@@ -301,7 +302,7 @@ class Operation {
     started_ = true;
   }
 
-  // The data follows only where both headers agree, so that nothing is read as what it is not.
+  // The data follows only if both headers agree, so that nothing is read as something else.
   bool advance(Exchange& e) {
     const Socket& socket = state_->peers[static_cast<size_t>(e.peer)];
     while (e.sent < e.out.size()) {

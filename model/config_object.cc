@@ -18,7 +18,7 @@ std::string shortened(const json::value& value) {
   return text;
 }
 
-// A whole number, also when written as 4096.0.
+// Reads a whole number, also if it is written as 4096.0.
 std::optional<int64_t> whole(const json::value& value) {
   if (value.is_int64()) return value.get_int64();
   if (value.is_double() && std::abs(value.get_double()) < 1e15 &&

@@ -61,7 +61,7 @@ int64_t decoded_bytes(std::string_view text) {
   return characters / 4 * 3 + characters % 4 * 3 / 4;
 }
 
-// A picture, or a label that says nothing: what the bytes are decides.
+// Accepts the type of a picture, or one that says nothing: the bytes decide.
 bool may_be_image(std::string_view type) {
   return type.empty() || type.starts_with("image/") || type == "application/octet-stream" ||
          type == "binary/octet-stream";

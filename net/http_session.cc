@@ -265,7 +265,8 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     co_return co_await complete(request, *std::get<std::shared_ptr<Completion>>(reply), intake, began);
   }
 
-  // A function of its own: GCC 12 destroys what a lambda that is a coroutine has captured once too often.
+  // This is a function of its own: GCC 12 destroys the captures of a lambda that is a coroutine once too
+  // often.
   Task<Reply> handle_there(const HttpRequest& request) { co_return handle(request); }
 
   Reply handle(const HttpRequest& request) {

@@ -59,7 +59,7 @@ std::vector<size_t> offsets_of(const std::vector<TokenLogprob>& tokens, size_t b
   return offsets;
 }
 
-// The older form.
+// Writes the older form.
 json::object legacy_logprobs(const std::vector<TokenLogprob>& tokens, const std::vector<size_t>& begins) {
   json::array texts, logprobs, tops, offsets;
   for (const TokenLogprob& t : tokens) {

@@ -25,7 +25,8 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 }  // namespace
 
 struct Wire::State : std::enable_shared_from_this<State> {
-  // A deadline of one kind of operation. Turns tell an operation that has just ended from the next one.
+  // A Deadline belongs to one kind of operation. Turns tell an operation that has just ended from the next
+  // one.
   struct Deadline {
     explicit Deadline(const asio::any_io_executor& executor) : timer(executor) {}
     asio::steady_timer timer;

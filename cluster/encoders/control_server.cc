@@ -30,7 +30,7 @@ struct Peer {
   bool joined = false;
 };
 
-// One connection, before and after it has said what it is.
+// A Guest is one connection, before and after it has said who it is.
 struct Guest {
   ConnectionPtr connection;
   Nonce nonce;

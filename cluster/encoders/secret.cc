@@ -36,7 +36,7 @@ bool is_private(const std::filesystem::path& path, mode_t kind) {
          (found.st_mode & 0077) == 0;
 }
 
-// The file appears whole or not at all; who finds one there leaves it.
+// The file appears whole or not at all; a caller that finds one there leaves it.
 void make_secret(const std::filesystem::path& file) {
   const std::string draft = message(file.string(), '.', getpid());
   const int opened = open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kOwnFile);

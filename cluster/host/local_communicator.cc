@@ -11,8 +11,8 @@
 namespace uhd {
 namespace {
 
-// All threads arrive before any leaves; once a rank has left the group, everyone who waits or comes gets an
-// Error.
+// All threads arrive before any leaves. Once a rank has left the group, every thread that waits or comes gets
+// an Error.
 class Barrier {
  public:
   explicit Barrier(int size) : size_(size) {}

@@ -49,8 +49,8 @@ class StagedLink : public VisualLink {
 
  protected:
   virtual void began() = 0;
-  // Does what can be done by now; the state of the other link, or busy though that has failed, while a tensor
-  // is still read.
+  // Does everything that can be done by now. Returns the state of the other link, or busy though that has
+  // failed, while a tensor is still read.
   virtual LinkState advance() = 0;
 
   StagedTransfer end_first() {

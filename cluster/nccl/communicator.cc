@@ -52,13 +52,13 @@ class NcclCommunicator final : public Communicator {
     try {
       if (idle_soon() && (!ipc_ || ipc_->leave(kLeaveLimit)) && comm_->leave()) return;
     } catch (const Error&) {
-      // A rank or the device is lost: what is under way is aborted.
+      // A rank or the device is lost: work under way is aborted.
     }
     if (ipc_) ipc_->end();
     comm_.reset();
   }
 
-  // Collective.
+  // Chooses how small sums are computed. The call is collective.
   void choose_sums(const IpcOptions& options) {
     if (options.mode == "off" || size_ == 1) return;
     const Exchange exchange = [this](std::span<const std::byte> own) { return everyones(own); };

@@ -51,7 +51,7 @@ IpcAllReduce::~IpcAllReduce() {
   try {
     cudaStreamSynchronize(backend_.stream());
   } catch (const Error&) {
-    // The device is lost; so is what ran there.
+    // The device is lost, and so is the work that ran there.
   }
   memory_.reset();
 }

@@ -10,8 +10,7 @@ namespace uhd {
 
 namespace {
 
-constexpr int kMostJobs =
-    64;  // at one encoder, whatever it says of itself: their pixels are on the way to it
+constexpr int kMostJobs = 64;  // at one encoder, whatever it claims: their pixels are on the way to it
 
 }  // namespace
 
@@ -141,8 +140,8 @@ std::optional<TimePoint> EncoderPool::next_deadline() const {
   return next;
 }
 
-// First those that did not fail the slice, then those that do not rest; and what was failed once is no trial
-// for an encoder that failed last.
+// Chooses first among encoders that did not fail the slice, then among those that do not rest. A slice that
+// failed once is no trial for an encoder that failed last.
 std::optional<EncoderId> EncoderPool::choose(const Waiting& waiting, TimePoint now) const {
   const auto rank = [&](EncoderId id, const Peer& peer) {
     return (waiting.failed_by.contains(id) ? 4 : 0) + (peer.rests_until > now ? 2 : 0) +

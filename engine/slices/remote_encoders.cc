@@ -98,8 +98,7 @@ void RemoteEncoders::left(EncoderId encoder, const std::string& reason, TimePoin
   peers_.erase(peer);
 }
 
-// A link that may still write to its rows keeps them; the others go on meanwhile, with what other memory
-// there is.
+// A link that may still write to its rows keeps them; the others go on meanwhile, with the remaining memory.
 void RemoteEncoders::part_with_departed() {
   for (auto departed = departed_.begin(); departed != departed_.end();) {
     departed = departed->link->poll() == LinkState::failed ? departed_.erase(departed) : departed + 1;

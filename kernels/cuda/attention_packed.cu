@@ -31,7 +31,7 @@ __device__ int segment_keys(const PackedArguments<T>& a, int s) {
   return end - first;
 }
 
-// One warp per row and head.
+// One warp computes one row and head.
 template <class T>
 __global__ void __launch_bounds__(kRowWarps* kWarp, 1) packed_rows(PackedArguments<T> a) {
   const int64_t task = int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp;

@@ -67,7 +67,7 @@ Backend::Backend(const BackendOptions& options)
       matmul_(stream_.get(), options.quantize_activations),
       attention_(stream_.get(), attention_form(options.attention)) {}
 
-// The owners of memory are gone by now; what they queued may still run.
+// The owners of memory are gone by now; work that they queued may still run.
 Backend::~Backend() {
   cudaSetDevice(device_);
   cudaStreamSynchronize(stream_.get());

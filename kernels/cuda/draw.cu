@@ -83,7 +83,7 @@ template <class Amount>
 __device__ Cut nearest(const RowLogits& logits, int vocabulary, float largest, float scale, uint64_t wanted,
                        const Amount& amount) {
   auto* table = block_array<unsigned long long, kThreads, Table>();
-  uint64_t* found = block_array<uint64_t, 2, Found>();  // the digit, and what lies before it
+  uint64_t* found = block_array<uint64_t, 2, Found>();  // the digit, and the amount before it
   uint32_t above = 0;                                   // the digits found so far
   uint64_t before = 0;
   for (int shift = 2 * kDigitBits; shift >= 0; shift -= kDigitBits) {

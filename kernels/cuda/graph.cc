@@ -5,7 +5,7 @@
 namespace uhd::cuda {
 namespace {
 
-// Ends the capture, whatever became of it.
+// Ends the capture, however `queue` ended.
 cudaGraph_t captured(cudaStream_t stream, const std::function<void()>& queue) {
   // Other threads of this process may go on allocating.
   check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning to record");

@@ -51,7 +51,7 @@ __device__ void meet(const Peers& peers, uint32_t epoch) {
   __syncthreads();
 }
 
-// The block's place on a rank.
+// Returns the block's place on a rank.
 template <class T>
 __device__ T* place(const Peers& peers, int rank, uint32_t last) {
   return reinterpret_cast<T*>(buffer_of(peers, rank)->halves[half_of_call(last)][blockIdx.x]);

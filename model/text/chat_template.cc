@@ -223,7 +223,8 @@ class JinjaChatTemplate final : public ChatTemplate {
     }
   }
 
-  // Up to the end of the last message's last text: what the template closes its turn with is cut off.
+  // Returns the text up to the end of the last message's last text: the text with which the template closes
+  // its turn is cut off.
   static MarkedText up_to_last(const MarkedText& rendered, const std::vector<ChatTurn>& turns) {
     const ChatPart* part = turns.empty() || turns.back().parts.empty() ? nullptr : &turns.back().parts.back();
     const bool text = part != nullptr && !part->image && visible(part->text) > 0;
@@ -335,7 +336,7 @@ std::string template_in(const boost::json::value& config, const std::string& whe
   return source;
 }
 
-// An empty file is what an interrupted download leaves: no reason to talk in another model's way.
+// An interrupted download leaves an empty file, which is no reason to talk in another model's way.
 std::string read_template(const fs::path& file) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   std::string source = read_text_file(file, size_t{1} << 20);

@@ -53,7 +53,7 @@ std::string Detokenizer::flush() {
   return release(std::move(rest), true);
 }
 
-// Gives out what cannot be part of a stop string any more.
+// Gives out the text that cannot be part of a stop string any more.
 std::string Detokenizer::release(std::string&& text, bool last) {
   held_ += text;
   if (!may_stop_) immune_ = held_.size();

@@ -60,14 +60,15 @@ std::string text_of(const Shape& shape) {
   return text + "]";
 }
 
-// Names of what the model computes with: its layers, and the modules that have parameters elsewhere.
+// Modules holds the names of the modules that the model computes with: its layers, and the modules that have
+// parameters elsewhere.
 class Modules {
  public:
   Modules(const Table& table, const ModelConfig& model) {
     layers_ = {model.prefix_language + "layers.", model.prefix_vision + "encoder.layers."};
     for (const Parameter& p : table) modules_.insert(p.name.substr(0, p.name.rfind('.') + 1));
   }
-  // A tensor there that is not known, such as a bias or an adapter, would change what the model says.
+  // An unknown tensor there, such as a bias or an adapter, would change the model's answers.
   bool hold(const std::string& name) const {
     for (const std::string& layers : layers_) {
       if (name.starts_with(layers)) return true;

@@ -12,7 +12,7 @@ class CheckCommand : public Command {
  protected:
   CheckCommand() : Command("check") {}
 
-  // A copy of a sound checkpoint, its tower inside, to be spoilt.
+  // Copies a sound checkpoint, its tower inside, to be spoilt.
   fs::path copy_model() {
     const fs::path copy = directory() / "model";
     fs::copy(goldens_directory() / "models" / "llava15-tiny-hf", copy);

@@ -221,7 +221,7 @@ TEST(ControlTcp, APortInUseIsAnErrorThatNamesIt) {
   }
 }
 
-// The settings of a leader or encoder whose peer is in another job.
+// Returns the settings of a leader or encoder whose peer is in another job.
 ClusterOptions of_two_jobs() {
   ClusterOptions options;
   options.role = "llm";

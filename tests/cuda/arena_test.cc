@@ -53,7 +53,8 @@ TEST(Arena, TakesBackOnlyItsOwn) {
   EXPECT_EQ(arena.left(), 2 * kUnit);
 }
 
-// Against a plain list of parts: none overlaps another, and what went back from both sides is one gap again.
+// Compares with a plain list of parts: none overlaps another, and parts that went back on both sides join
+// into one gap again.
 TEST(Arena, KeepsPartsApartAndJoinsGaps) {
   Memory memory;
   std::mt19937 random(7);

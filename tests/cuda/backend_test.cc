@@ -98,8 +98,8 @@ std::vector<float> packed(const std::vector<float>& values, int64_t rows, int64_
   return dense;
 }
 
-// Streams are late: a pinned buffer that is filled again before the device has read it arrives with what came
-// later.
+// Streams are late: a pinned buffer that is filled again before the device has read it would arrive with the
+// later contents.
 TEST_F(CudaBackend, WeightsStreamThroughPinnedMemory) {
   constexpr int64_t kRows = 5003, kColumns = 1001;
   std::vector<float> values(kRows * kColumns);

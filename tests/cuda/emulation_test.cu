@@ -61,7 +61,7 @@ __global__ void sum_twice(float* out, const float* x) {
   if (threadIdx.x % 32 == 0) out[threadIdx.x / 32] = first + second;
 }
 
-// block_sum without its closing fence.
+// Works like block_sum, but lacks its closing fence.
 __device__ float careless_sum(float value) {
   struct Partial;
   float* partial = block_array<float, kWarp, Partial>();
@@ -296,7 +296,7 @@ TEST_F(Emulation, ReportsAMisalignedAccess) {
   EXPECT_THAT(report(), HasSubstr("an access of 16 bytes is not aligned"));
 }
 
-// One warp: D = A·B with A [16,16] row-major and B [16,8], through ldmatrix and mma.
+// One warp computes D = A·B with A [16,16] row-major and B [16,8], through ldmatrix and mma.
 __global__ void multiply_tile(float* d, const Bf16* a, const Bf16* b) {
   Bf16* shared = dynamic_shared<Bf16>();  // A, then B as [16][8]
   for (int i = threadIdx.x; i < 256; i += 32) shared[i] = a[i];
@@ -337,7 +337,7 @@ TEST_F(Emulation, TensorCoreFragmentsMultiply) {
   }
 }
 
-// Lane 0 of the first warp waits for what the last warp does.
+// Lane 0 of the first warp waits for a store of the last warp.
 __global__ void wait_for_the_last_warp(uint32_t* flag) {
   if (threadIdx.x == 0)
     while (load_acquire_system(flag) != 1) pause_lane();

@@ -267,7 +267,7 @@ TEST(CudaEngines, AnswerWithQuantizedActivations) {
   EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
               testing::ThrowsMessage<Error>(testing::HasSubstr("needs a device of sm_89 or later")));
   options.quantize = "int8";
-  // One by one: which rows stand together decides what becomes codes.
+  // Requests run one by one, because the rows that stand together decide which become codes.
   const auto found = [&] {
     const auto engine = make_engine(options, ranks(1, 0));
     FirstUses later;

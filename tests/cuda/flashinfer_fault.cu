@@ -24,7 +24,7 @@ constexpr int64_t narrow_first_slot(int64_t, int64_t token, int64_t group, int64
 #define UHD_NUMBER(name) UHD_JOIN(UHD_FAULT_, name)
 #define UHD_FAULT_IS(name) UHD_NUMBER(UHD_FAULT) == UHD_FAULT_##name
 
-#define cuda UHD_FAULT  // the namespace of what follows
+#define cuda UHD_FAULT  // the namespace of the code below
 
 #if UHD_FAULT_IS(shared_slots)
 #define first_slot narrow_first_slot

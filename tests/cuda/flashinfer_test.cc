@@ -90,8 +90,8 @@ TEST_P(CudaFlashInfer, LeavesDecodeToSplits) {
             kBf16);
 }
 
-// A step captured with other rows and lengths: the plan is made of what the arrays hold when it runs. The
-// last two sequences stand for rows that were added up to the size, on one page.
+// The step is captured with other rows and lengths: the plan is made from the arrays' contents when it runs.
+// The last two sequences stand for rows that were added up to the size, on one page.
 TEST_P(CudaFlashInfer, ARecordedStepIsPlannedAnew) {
   PagedCase c{{700, 41, 256, 1, 1}, {1, 1, 1, 1, 1}, 64, 6, 2, 64};
   c.out_gap = 0;

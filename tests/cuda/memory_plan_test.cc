@@ -112,9 +112,9 @@ TEST_F(CudaMemory, ThatIsNotThereIsAnErrorWithTheNumbers) {
   EXPECT_EQ(backend->allocated(), allocated);
 }
 
-// Every model of the reference data, each format, on one rank and two: what the rehearsal needed is what was
-// taken, and building the rank for good takes nothing beside it. Only what a freed temporary left behind, or
-// the rounding of parts, may stay unused of it.
+// This runs every model of the reference data, in each format, on one rank and two: the rehearsal's size is
+// the size that is taken, and building the rank for good takes nothing beside it. Only gaps that a freed
+// temporary left behind, or the rounding of parts, may stay unused.
 TEST_F(CudaMemory, OfARankIsThePieceThatWasPlanned) {
   std::set<std::filesystem::path> models;
   for (const GoldenCase& c : golden_cases(false)) models.insert(c.model);

@@ -102,7 +102,7 @@ class NcclLinks : public testing::Test {
   std::unique_ptr<VisualLink> receiver_, sender_;
 };
 
-// Several tensors of one device with what is queued on each.
+// Pieces are several tensors of one device with the work queued on each.
 class Pieces {
  public:
   Pieces(cuda::Backend& backend, size_t count) : backend_(backend) {

@@ -26,7 +26,7 @@ inline uint32_t zero(uint32_t) { return 0; }
 #define UHD_NUMBER(name) UHD_JOIN(UHD_FAULT_, name)
 #define UHD_FAULT_IS(name) UHD_NUMBER(UHD_FAULT) == UHD_FAULT_##name
 
-#define cuda UHD_FAULT  // the namespace of what follows
+#define cuda UHD_FAULT  // the namespace of the code below
 
 #if UHD_FAULT_IS(no_wait)
 #define load_acquire_system careless_load

@@ -113,7 +113,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
-// One rank's device and what it shares.
+// A Rank is one rank's device and the memory it shares.
 struct Rank {
   Peers peers{};
   cudaStream_t stream = nullptr;
@@ -314,7 +314,7 @@ class PeerFaults : public testing::TestWithParam<Broken> {
 
 TEST_P(PeerFaults, AreSeen) {
   emulation::set_lane_order(LaneOrder::run_ahead, 3);
-  // Some wait for ever: what the limit ends is wrong too.
+  // Some wait for ever: a sum that the limit ends is wrong too.
   EXPECT_GT(wrong_rounds(GetParam().sum, 3, GetParam().shots, 8, 700, 1, std::chrono::seconds(5)), 0);
 }
 
@@ -329,7 +329,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Broken{"NoMeetingBeforeSumsAreRead", no_second_meeting::sum_over_peers, Shots::two}),
     [](const auto& test) { return test.param.name; });
 
-// Both forms and several sizes share channels; who lags changes with the threads' own timing.
+// Both forms and several sizes share channels; the rank that lags changes with the threads' own timing.
 TEST_F(PeerSums, HoldWhileSizesAndFormsChange) {
   constexpr int kRanks = 4, kRounds = 60;
   Group group(kRanks);
@@ -360,7 +360,7 @@ TEST_F(PeerSums, HoldWhileSizesAndFormsChange) {
   });
 }
 
-// A graph of several sums, each of what the one before left: powers of the number of ranks.
+// A graph holds several sums, each of the values that the one before left: powers of the number of ranks.
 TEST_F(PeerSums, RunAgainWithEveryLaunchOfTheirGraph) {
   constexpr int kRanks = 4, kLaunches = 40;
   constexpr int64_t kCount = 5000;

@@ -183,7 +183,7 @@ TEST_P(QuantizedProducts, ShareAPlanAmongNumbersOfRows) {
   backend_->synchronize();
 }
 
-// Scratch memory that grows later leaves a recording what it was made with.
+// If scratch memory grows later, a recording keeps the memory it was made with.
 TEST_P(QuantizedProducts, AreFoundAnewWhenARecordingRuns) {
   const Matrix w = numbers(24, 48, 2);
   const Weight weight = pack(w);

@@ -23,7 +23,7 @@ std::vector<std::string> heard() {
   return ranges == nullptr ? std::vector<std::string>{} : (*static_cast<const HeardRanges*>(ranges))();
 }
 
-// Every range with the one around it: "uhd_step > uhd_step.compute".
+// Returns every range with the one around it: "uhd_step > uhd_step.compute".
 std::map<std::string, int> nested(const std::vector<std::string>& ranges) {
   std::map<std::string, int> counts;
   std::vector<std::string> open;

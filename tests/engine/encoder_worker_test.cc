@@ -17,7 +17,7 @@ namespace {
 
 const std::string kSecret = "a secret of the tests";
 
-// Counts what happens on another thread.
+// Counts events of another thread.
 class Bell {
  public:
   void ring() {
@@ -63,7 +63,7 @@ ControlClientOptions client_options(const ControlServer& server, Bell& bell) {
   return options;
 }
 
-// A leader's server and a worker's client, and a bell for what each of them is told.
+// A Wire joins a leader's server and a worker's client, with a bell for the events of each.
 struct Wire {
   Bell told, heard;
   ControlServer server{server_options(told)};

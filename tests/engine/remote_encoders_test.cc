@@ -50,7 +50,8 @@ class HandLink final : public VisualLink {
   LinkHand& hand_;
 };
 
-// An encoder of its own process as the leader sees it: says that it has encoded whatever it is asked for.
+// An Encoder is one in a process of its own as the leader sees it: it says that it has encoded every slice it
+// is asked for.
 class Encoder {
  public:
   explicit Encoder(int port) : client_(options(port)) {}
@@ -159,7 +160,7 @@ TEST_F(RemoteEncodersTest, AllRowsThatAreAnnouncedAreOnTheirWayAtOnce) {
   }
 }
 
-// A link that never ends, of an encoder that is gone, leaves something for those who come.
+// A link that never ends, of an encoder that is gone, leaves some memory for newcomers.
 TEST_F(RemoteEncodersTest, NoEncoderTakesAllMemory) {
   for (uint64_t n = 1; n < 12; ++n) add(n);
   turn_until([&] { return hand_.rows.size() == kBuffers / 2; });

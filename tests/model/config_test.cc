@@ -134,7 +134,7 @@ TEST(ModelConfig, AttentionWindowsLimitTheContext) {
   EXPECT_EQ(read(mistral).language.context, 32);
 }
 
-// A LLaVA-UHD directory with its tower beside it.
+// Makes a LLaVA-UHD directory with its tower beside it.
 class LlavaConfig : public testing::Test {
  protected:
   LlavaConfig() {

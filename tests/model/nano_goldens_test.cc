@@ -46,7 +46,7 @@ std::vector<Row> rows() {
   return result;
 }
 
-// The bundled model with what turns a question into a prompt.
+// Holds the bundled model and everything that turns a question into a prompt.
 struct Nano {
   explicit Nano(WeightFormat format)
       : model(fs::path(UHD_SOURCE_DIR) / "models/nano-uhd"),

@@ -86,8 +86,8 @@ void expect_statistics(const json::object& want, const Slice& slice, const Norma
   EXPECT_NEAR(absolute / count, want.at("sum_abs").to_number<double>() / count, tolerance);
 }
 
-// One row: one image. A JPEG may decode two levels beside the reference, with another version of the library:
-// then statistics are compared instead of hashes.
+// A Case is one row of the table, with one image. A JPEG may decode two levels beside the reference, with
+// another version of the library: then statistics are compared instead of hashes.
 class Case {
  public:
   // `rgb_sha256`: of the decoded pixels, empty where no table gives it.

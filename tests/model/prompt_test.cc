@@ -272,7 +272,7 @@ TEST(Prompt, BuiltInConversationsKeepRolesApart) {
   }
 }
 
-// The last message goes on where it ends, without what closes a turn.
+// The last message goes on where it ends, without the text that closes a turn.
 TEST(Prompt, TheLastMessageCanBeContinued) {
   const ChatTurn begun{"assistant", {{"two and ", false}}};
   const Chat chat;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kAny = std::numeric_limits<double>::infinity();
 
-// One text of each model.
+// Returns one text of each model.
 std::vector<ModelCase> text_cases() {
   std::vector<ModelCase> cases;
   std::set<std::filesystem::path> folders;

@@ -16,7 +16,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-// A server on a free port over a FakeEngine.
+// Runs a server on a free port over a FakeEngine.
 class HttpServerTest : public testing::Test {
  protected:
   void start(NetOptions options = {}) {

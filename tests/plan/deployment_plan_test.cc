@@ -275,8 +275,8 @@ TEST(DeploymentPlan, EncodersAreAsManyAsPicturesAskFor) {
   EXPECT_EQ(plan_of(text_model(k7b), l40s, 1).encoders, 0);
 }
 
-// No schedule is faster: not prefill and decoding by turns, and not what computing or reading alone would
-// take.
+// The plan serves no slower than prefill and decoding by turns, and no faster than decoding alone or the
+// products of prefill alone would allow.
 TEST(DeploymentPlan, RequestsAreServedNoSlowerThanByTurns) {
   const ModelConfig model = llava_uhd_13b();
   for (const DeviceRoof& device : known_devices()) {

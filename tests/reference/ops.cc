@@ -8,7 +8,7 @@
 namespace uhd::reference {
 namespace {
 
-// f32: itself. The others round activations to bfloat16.
+// Returns x itself for f32. The other formats round activations to bfloat16.
 double rounded(double x, WeightFormat format) {
   return format == WeightFormat::f32 ? x : static_cast<float>(bf16(static_cast<float>(x)));
 }
@@ -55,7 +55,7 @@ double nearest_e4m3(double x) {
   return std::copysign(best, x);
 }
 
-// Cubic convolution, a = −0.75.
+// Returns the weight of cubic convolution with a = −0.75.
 double cubic(double distance) {
   const double a = -0.75;
   const double x = std::abs(distance);

@@ -12,7 +12,7 @@ bool is_one_of(std::string_view text, std::initializer_list<std::string_view> li
   return std::find(list.begin(), list.end(), text) != list.end();
 }
 
-// One function for each level of precedence.
+// An ExpressionParser has one function for each level of precedence.
 class ExpressionParser {
  public:
   explicit ExpressionParser(TokenReader& in) : in_(in) {}

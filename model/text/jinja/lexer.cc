@@ -60,7 +60,8 @@ class Lexer {
     return std::string::npos;
   }
 
-  // Text up to the tag, without what the tag's sign or the beginning of its line takes away.
+  // Adds the text up to the tag, without the part that the tag's sign or the beginning of its line takes
+  // away.
   void add_text(size_t tag) {
     std::string text = source_.substr(at_, tag == std::string::npos ? tag : tag - at_);
     const size_t whole = text.size();

@@ -209,7 +209,7 @@ bool compare_by(const std::string& operation, const Value& left, const Value& ri
 
 Value slice_of(const Value& object, const std::array<const Value*, 3>& bounds, Budget& budget) {
   if (object.is(Type::undefined)) fail("'" + object.name + "' is undefined");
-  // Jinja gives nothing for what has no places.
+  // Jinja gives nothing for a value that has no places.
   if (object.is(Form::iterator) || object.is(Form::view)) return Value::undefined("a slice");
   if (!object.is(Type::list) && !object.is(Type::string)) return Value::undefined("a slice");
   const SubscriptRange range = range_of(bounds, length_of(object, budget));

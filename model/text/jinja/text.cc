@@ -149,7 +149,7 @@ int64_t place_of(const MarkedText& whole, const Arguments& a, bool last) {
   return begin + static_cast<int64_t>(character_places(std::string_view(text.text).substr(0, at)).size()) - 1;
 }
 
-// The text around its first or last separator.
+// Splits the text around its first or last separator.
 List around(const MarkedText& text, const std::string& separator, bool last) {
   if (separator.empty()) fail("partition by an empty text");
   const size_t at = last ? text.text.rfind(separator) : text.text.find(separator);
