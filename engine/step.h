@@ -50,8 +50,8 @@ void build_forward_input(ForwardInput& input, const Batch& batch, int page_size,
 
 // These make steps of every kind and size that the limits allow, on a page that no sequence holds.
 // prompt_input gives `tokens` rows of prompts, of which the last of each sequence is sampled if `samples`
-// says so, and `visual` come from the first rows of the visual store. decode_input gives the next token of
-// each of `sequences`.
+// says so; `visual` of the rows come from the first rows of the visual store. decode_input gives the next
+// token of each of `sequences`.
 ForwardInput prompt_input(int tokens, int visual, bool samples, const StepLimits& limits, int32_t page);
 ForwardInput decode_input(int sequences, int32_t page, int page_size);
 
