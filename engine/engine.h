@@ -16,8 +16,8 @@ struct ModelInfo {
   bool vision = false;
   int context_length = 0;
   int vocabulary = 0;
-  int64_t max_text_bytes =
-      0;  // the most bytes of a prompt's text: more of them cannot be as few tokens as the context holds
+  // The most bytes of a prompt's text: more of them cannot be as few tokens as the context holds.
+  int64_t max_text_bytes = 0;
 };
 
 // Accepted is returned for an accepted request: its id, and the costs that are known already.

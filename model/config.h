@@ -87,11 +87,11 @@ struct ResamplerConfig {
   int queries = 0;  // per slice; mlp: 0, as many tokens as patches
   int width = 0;
   int heads = 0;
-  bool sincos_keys =
-      false;  // MiniCPM: integer sin-cos positions on keys, none on queries; else a stored table on both
+  // MiniCPM: integer sin-cos positions on keys, none on queries; else a stored table on both.
+  bool sincos_keys = false;
   float norm_eps = 1e-6f;
-  bool stored_in_sequence =
-      false;  // mlp: tensors are `0.` and `2.` (the original layout), else `linear_1.` and `linear_2.`
+  // mlp: tensors are `0.` and `2.` (the original layout), else `linear_1.` and `linear_2.`.
+  bool stored_in_sequence = false;
 };
 
 enum class SliceRounding : uint8_t { floor, nearest_even };
@@ -121,8 +121,8 @@ struct ImageLayout {
 
 struct ModelConfig {
   Family family = Family::text;
-  std::string
-      name;  // the name of the directory, or of the link to it; /v1/models shows it unless one is configured
+  // The name of the directory, or of the link to it; /v1/models shows it unless one is configured.
+  std::string name;
   LanguageConfig language;
   std::optional<VisionConfig> vision;
   ResamplerConfig resampler;

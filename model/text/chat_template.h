@@ -23,8 +23,8 @@ struct ChatTurn {
 
 struct ChatText {
   std::string text;
-  std::vector<TextRange>
-      literal;  // the ranges of the turns' own text, which never hold special tokens or image marks
+  // The ranges of the turns' own text, which never hold special tokens or image marks.
+  std::vector<TextRange> literal;
   std::vector<TextRange> images;  // the marks of the images in the text, in order
 };
 

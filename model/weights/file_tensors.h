@@ -15,8 +15,8 @@ namespace uhd {
 
 struct FileTensors {
   std::map<std::string, Tensor> tensors;
-  std::vector<std::unique_ptr<std::byte[]>>
-      copies;  // of tensors that are not dense or not aligned in the file
+  // Holds the tensors that are not dense or not aligned in the file.
+  std::vector<std::unique_ptr<std::byte[]>> copies;
 };
 
 // Returns the shape, after checking its rank, and that elements and bytes fit 63 bits; `where` names file and

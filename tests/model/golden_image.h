@@ -12,8 +12,8 @@ namespace uhd {
 // overview. The file's tensor names and layout use `golden_index`: the order in which pieces stand in the
 // prompt.
 struct GoldenPiece {
-  std::string
-      name;  // "slice0", "overview"; "0", "1", ... if the file counts pieces; "" for one whole picture
+  // "slice0", "overview"; "0", "1", ... if the file counts pieces; "" for one whole picture.
+  std::string name;
   Slice slice;
 };
 

@@ -53,8 +53,8 @@ struct Value {
   bool escaped = false;  // string: its HTML characters are escaped, or it is declared safe
   int64_t integer = 0;   // boolean, integer; bound_method: the object's Type
   double real = 0;
-  std::string
-      name;  // undefined: the name that was looked up; range and view: as printed; bound_method: its name
+  // undefined: the name that was looked up; range and view: as printed; bound_method: its name.
+  std::string name;
   std::shared_ptr<const MarkedText> string;
   std::shared_ptr<const List> list;
   std::shared_ptr<bool> spent;  // iterator: true once it has been read
