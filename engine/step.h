@@ -43,8 +43,9 @@ void serialize(Archive& archive, StepPlan& x) {
   archive(x.number, x.kind, x.placements, x.input, x.choice);
 }
 
-// The seam between scheduler and model: who does how many tokens, as arrays a kernel can read. rows_of(span)
-// gives the visual store's rows of a span. `input` is reused, so that its vectors keep their memory.
+// This is the seam between scheduler and model: it turns the batch, which says who does how many tokens, into
+// arrays that a kernel can read. rows_of(span) gives the visual store's rows of a span. `input` is reused, so
+// that its vectors keep their memory.
 using VisualRowsOf = std::function<std::span<const int32_t>(const VisualSpan&)>;
 void build_forward_input(ForwardInput& input, const Batch& batch, int page_size, const VisualRowsOf& rows_of);
 

@@ -20,7 +20,8 @@ namespace uhd {
 
 enum class Endpoint : uint8_t { chat, completions };
 
-// One call of /v1/chat/completions or /v1/completions. Answer a of requests[p] is the choice p · n + a.
+// A Call is one call of /v1/chat/completions or /v1/completions. Answer a of requests[p] is the choice p · n
+// + a.
 struct Call {
   Endpoint endpoint = Endpoint::chat;
   std::string model;

@@ -25,9 +25,9 @@ struct SchedulerOptions {
 // A SequenceSpec describes a new sequence.
 struct SequenceSpec {
   SequenceId id = 0;
-  std::string tenant;  // whose it is
+  std::string tenant;  // the tenant that it belongs to
   std::vector<int32_t> prompt;
-  // The caller sets what becomes ready between two steps.
+  // Between two steps the caller sets the spans that become ready.
   std::shared_ptr<const VisualSpans> spans = no_spans();
   int max_tokens = 0;  // of the answer, at least 1
   std::optional<TimePoint> deadline;
@@ -77,7 +77,7 @@ class Scheduler {
   // Tells the scheduler that the step was computed. tokens[i] is the token that the i-th sampling item drew.
   void complete(const Batch& batch, std::span<const int32_t> tokens);
 
-  // Whether any sequence is past its prompt.
+  // Returns true if any sequence is past its prompt.
   bool decodes() const;
   int running() const { return static_cast<int>(running_.size()); }
   int waiting() const { return static_cast<int>(waiting_.size()); }

@@ -30,7 +30,8 @@ struct Sequence {
   SequenceId id = 0;
   std::string tenant;
   std::vector<int32_t> tokens;  // prompt, then what was generated
-  // Of the prompt; shared with other sequences of the prompt and with whoever makes the spans ready.
+  // These are the prompt's spans, shared with other sequences of the prompt and with the code that makes them
+  // ready.
   std::shared_ptr<const VisualSpans> spans = no_spans();
   int prompt_length = 0;
   int max_length = 0;  // prompt and answer together; the pool must be able to hold it

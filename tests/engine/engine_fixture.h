@@ -13,13 +13,14 @@
 
 namespace uhd {
 
-// Everything a request's stream said. Waiting for more than two minutes fails the test instead of hanging it.
+// An Answer holds everything that a request's stream said. Waiting for more than two minutes fails the test
+// instead of hanging it.
 class AnswerListener {
  public:
   TokenSink sink();
-  // Until the last event.
+  // Waits until the last event.
   const AnswerListener& wait();
-  // Until so many tokens have come (or the stream ended).
+  // Waits until so many tokens have come (or the stream ended).
   void wait_for_tokens(size_t tokens);
 
   std::vector<int32_t> ids;
