@@ -11,7 +11,7 @@ namespace uhd {
 
 inline constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
 
-// How many U+FFFD stand for an invalid sequence.
+// A Replacement says how many U+FFFD stand for an invalid sequence.
 enum class Replacement : uint8_t { per_subpart, per_byte };
 
 // Tells whether this byte of valid text begins a character.

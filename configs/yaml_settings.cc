@@ -24,8 +24,8 @@ class YamlReader {
     }
     if (root.IsNull()) return;
     require(root.IsMap(), where(root),
-            has_sections() ? "this must hold sections with settings, for example net: {port: 8080}"
-                           : "this must hold lines of 'key: value'");
+            has_sections() ? "sections with settings belong here, for example net: {port: 8080}"
+                           : "lines of 'key: value' belong here");
     std::set<std::string> seen;
     for (const auto& entry : root) {
       const std::string section = key_text(entry.first);

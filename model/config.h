@@ -130,7 +130,8 @@ struct ModelConfig {
   ImageLayout layout;
   std::filesystem::path directory;
   std::filesystem::path vision_directory;  // where the tower's tensors are, if not inside the checkpoint
-  // What comes before "layers.0.", "encoder.layers.0." and the resampler's own names; each ends in ".".
+  // The prefixes come before "layers.0.", "encoder.layers.0." and the resampler's own names; each ends in
+  // ".".
   std::string prefix_language, prefix_vision, prefix_resampler;
   std::string head;  // name of the output head's tensor (absent from the files where embeddings are tied)
 };

@@ -47,7 +47,8 @@ json::object chat_logprobs(const std::vector<TokenLogprob>& tokens) {
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-// Where the tokens of one event begin, in characters of the answer, of which the event adds [before, after).
+// Returns where the tokens of one event begin, in characters of the answer, of which the event adds [before,
+// after).
 std::vector<size_t> offsets_of(const std::vector<TokenLogprob>& tokens, size_t before, size_t after) {
   std::vector<size_t> offsets;
   size_t begun = before;  // characters

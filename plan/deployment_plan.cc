@@ -64,7 +64,7 @@ class RankRoom {
   }
 
  private:
-  // How many sequences the pages hold that are left beside steps of so many.
+  // Returns how many sequences the pages hold that are left beside steps of so many.
   int64_t held_beside(int64_t sequences, int64_t tokens) const {
     return pages(memory(sequences)) / pages_of(tokens, question_.engine.page_size);
   }

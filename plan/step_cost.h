@@ -1,7 +1,7 @@
 // The least a step of the model has to do on one rank, kernel by kernel: what Llama::forward and
 // VisionTower::forward queue, in the words of plan/operation_cost.h. Activations are bf16, and so are weights
-// where no format is given. What a device does to quantized weights besides reading them (expanding them for
-// long prompts) is not counted.
+// where no format is given. It leaves out a device's work on quantized weights besides reading them
+// (expanding them for long prompts).
 #pragma once
 
 #include <span>

@@ -23,6 +23,7 @@ EXCEPTIONS = (
     "engine/slices/visual_flow.",
     "engine/slices/visual_index.",
     "kernels/backend.h",
+    "kernels/operations.h",
     "kernels/contracts.h",
     "kernels/cpu/backend.h",
     "kernels/cuda/backend.h",

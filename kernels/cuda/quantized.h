@@ -17,8 +17,8 @@ constexpr int64_t packets_of(int64_t k, WeightFormat format) {
 }
 
 // cuBLASLt takes products of codes with codes where every size and every address is a multiple of 16: columns
-// are by the packets, and memory of fp8 and int8 is held for whole sixteens of rows. What lies in rows beyond
-// N is never looked at.
+// are by the packets, and memory of fp8 and int8 is held for whole sixteens of rows. Nothing reads rows
+// beyond N.
 constexpr int64_t kCodesUnit = 16;
 constexpr int64_t whole_units(int64_t rows) { return (rows + kCodesUnit - 1) / kCodesUnit * kCodesUnit; }
 constexpr int64_t rows_held(int64_t n, WeightFormat format) {
@@ -35,7 +35,7 @@ constexpr int64_t kFewRows = 32;
 void few_rows_matmul(cudaStream_t stream, Tensor out, Tensor x, const Weight& w, Tensor bias, bool add);
 
 // out bf16 [count, K], rows spaced by whole packets, = code · scale of the rows from `first` on: exact but
-// for int8, which is rounded. What lies beyond K is written too.
+// for int8, which is rounded. The columns beyond K are written too.
 void expand(cudaStream_t stream, Tensor out, const Weight& w, int64_t first);
 
 }  // namespace uhd::cuda

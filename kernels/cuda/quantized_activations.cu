@@ -33,8 +33,8 @@ __device__ void load_packet(float (&to)[kCodes], const T* row, int first, int co
   for (int i = 0; i < kCodes; ++i) to[i] = first + i < columns ? to_float(row[first + i]) : 0.0f;
 }
 
-// One block a row of codes, one packet of them a thread at a time; the row of x is read twice, the second time
-// from the caches.
+// One block a row of codes, one packet of them a thread at a time; the row of x is read twice, the second
+// time from the caches.
 template <class Code, class T, bool Wide>
 __global__ void quantize_each_row(RowsOf<unsigned char> code_rows, float* __restrict__ scales,
                                   RowsOf<const T> x_rows, int rows, int x_columns) {

@@ -35,7 +35,7 @@ struct SampleRow {
 
   // The host's are those with penalties, biases, banned tokens or log-probabilities.
   TokenChoice choice() const;
-  // Of temperature, top-k, top-p, min-p, seed and step.
+  // Returns the words made from temperature, top-k, top-p, min-p, seed and step.
   Draw draw() const;
 };
 

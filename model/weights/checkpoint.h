@@ -20,7 +20,7 @@ namespace uhd {
 class Checkpoint {
  public:
   explicit Checkpoint(const std::filesystem::path& directory);
-  // Of no files: tensors in `memory`.
+  // Makes a checkpoint of no files: its tensors are in `memory`.
   Checkpoint(std::map<std::string, Tensor> tensors, std::vector<std::unique_ptr<std::byte[]>> memory)
       : copies_(std::move(memory)), tensors_(std::move(tensors)) {}
   const Tensor* find(const std::string& name) const;  // null when absent

@@ -190,7 +190,7 @@ TEST_P(CudaEngine, MakesNothingForTheFirstTimeOnceItServes) {
   EXPECT_THAT(later.seen(), testing::IsEmpty());
 }
 
-// The same of the largest steps, whose plans are many.
+// This also holds for the largest steps, whose plans are many.
 TEST(CudaEngines, MakeNothingForTheFirstTimeForALongPrompt) {
   emulation::set_devices(4);
   EngineOptions options = options_of({}, "cuda");
