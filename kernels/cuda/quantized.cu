@@ -67,7 +67,7 @@ template <class Codes>
 struct CodedRows {
   const unsigned char* codes;
   const typename Codes::Scale* scales;  // one a row, or one a packet where Codes::kScaled
-  int packets;                           // of a row
+  int packets;                          // of a row
   int rows;                             // N
 
   // A packet of a row as pairs; zeros past the row's end.
