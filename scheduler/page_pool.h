@@ -1,4 +1,4 @@
-// Who holds which KV page, counted, and what lies in those that nobody holds. Storage lives elsewhere
+// Counts who holds which KV page, and what lies in those that nobody holds. Storage lives elsewhere
 // (KvCache on every LLM rank); here is only the book.
 #pragma once
 
