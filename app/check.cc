@@ -1,5 +1,5 @@
-// uhd check: does a model directory hold everything that its config promises, and what does it cost to run;
-// and does a backend compute what it should?
+// uhd check answers whether a model directory holds everything that its config promises and how much it costs
+// to run, and whether a backend computes correctly.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
@@ -55,7 +55,7 @@ void print_model(const ModelConfig& m) {
             << " slices, " << slice_rows_of(m).of({side, side}) << " tokens each\n";
 }
 
-// How many tensors and bytes of each type.
+// Counts tensors and bytes of each type.
 void print_types(const std::string& name, const Checkpoint& checkpoint) {
   struct Sum {
     size_t tensors = 0, bytes = 0;

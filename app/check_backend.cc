@@ -1,4 +1,4 @@
-// uhd check --backend: does a device of this machine compute what it should?
+// uhd check --backend answers whether a device of this machine computes correctly.
 #include <cstdio>
 
 #include "app/commands.h"
@@ -47,7 +47,7 @@ bool check_backend(const std::string& kind) {
     std::printf("%s\n", backend->description().c_str());
     if (!backend->host_memory()) {
       const auto* report = static_cast<const CudaReport*>(find_in_cuda_plugin("uhd_cuda_report"));
-      check(report != nullptr, "the CUDA backend of this build tells nothing of its devices");
+      check(report != nullptr, "the CUDA backend of this build does not report its devices");
       for (const auto& [name, value] : report->rows()) print_row(name, value);
       const auto transport = open_device_transport(*backend);
       print_row("between devices",

@@ -1,5 +1,5 @@
-// The subcommands of the program `uhd`, one function and one file each. A function adds its subcommand with
-// its options, its help and a callback; the callback does the work and throws Error (one line for the user,
+// The program `uhd` has one function and one file for each subcommand. A function adds its subcommand with
+// its options, its help and a callback. The callback does the work and throws Error (one line for the user,
 // exit status 1) or CLI::RuntimeError (that exit status, nothing printed).
 #pragma once
 
@@ -19,10 +19,11 @@ void add_slices_command(CLI::App& app);    // slices.cc
 void add_check_command(CLI::App& app);     // check.cc
 void add_plan_command(CLI::App& app);      // plan.cc
 
-// The format that an option's value names, which was checked to name one (check.cc).
+// Returns the format that an option's value names; the value was checked to name one (check.cc).
 WeightFormat format_named(const std::string& name);
 
-// Prints versions, devices and how each operation does (check_backend.cc); false: one is wrong.
+// Prints versions, devices and the result of each operation (check_backend.cc). Returns false if one is
+// wrong.
 bool check_backend(const std::string& kind);
 
 }  // namespace uhd

@@ -1,5 +1,5 @@
-// uhd generate: one question, with or without images, answered by an engine in this process; the answer goes
-// to stdout as it comes, what it took to stderr.
+// uhd generate answers one question, with or without images, by an engine in this process. The answer goes to
+// stdout as it comes, times and counts go to stderr.
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -57,7 +57,7 @@ void print_usage(const Usage& u) {
                u.prompt_tokens, u.image_tokens, u.completion_tokens, u.times.ttft, u.times.total);
 }
 
-// False: whoever read it has gone.
+// Returns false if the reader has gone.
 bool print_text(const std::string& text) {
   const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
   if (whole && std::fflush(stdout) == 0) return true;
@@ -92,7 +92,7 @@ void add_generate_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("generate", "Ask a model one question, without a server");
   auto settings = std::make_shared<SettingsOption>();
   auto question = std::make_shared<Question>();
-  command->add_option("question", question->text, "What to ask")->required();
+  command->add_option("question", question->text, "The question")->required();
   command->add_option("-m,--model", question->model, "Checkpoint directory");
   command
       ->add_option("-i,--image", question->images,
@@ -101,11 +101,12 @@ void add_generate_command(CLI::App& app) {
       ->allow_extra_args(false)
       ->check(CLI::ExistingFile);
   command->add_option("--system", question->system, "System message");
-  command->add_option("--max-tokens", question->max_tokens, "Most tokens of the answer")
+  command->add_option("--max-tokens", question->max_tokens, "The most tokens of the answer")
       ->check(CLI::Range(1, 1 << 30));
-  command->add_option("--temperature", question->temperature, "0: greedy")->check(CLI::Range(0.0, 2.0));
+  command->add_option("--temperature", question->temperature, "Temperature; 0 takes the most likely token")
+      ->check(CLI::Range(0.0, 2.0));
   command->add_option("--seed", question->seed,
-                      "Of the random numbers when the temperature is not 0; none: others each time");
+                      "Seed of the random numbers; without it every run draws others");
   command->add_flag("--raw", question->raw,
                     "Take the question as the whole prompt, without the chat template");
   settings->add_to(*command);

@@ -17,7 +17,7 @@ void fill(Image& image, int x, int y, int width, int height, uint8_t grey) {
   }
 }
 
-// Where the lower border of part `index` of `parts` lies.
+// Returns where the lower border of part `index` of `parts` lies.
 int border(int length, int index, int parts) {
   return static_cast<int>((static_cast<int64_t>(length) * index + parts / 2) / parts);
 }

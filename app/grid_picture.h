@@ -1,4 +1,4 @@
-// The picture that shows how an image is cut.
+// Draws the picture that shows how an image is cut.
 #pragma once
 
 #include "model/vision/image.h"
@@ -6,8 +6,8 @@
 
 namespace uhd {
 
-// `image` with the plan's grid drawn over it: black lines within white ones, seen on any ground, and the
-// number of each slice in its corner. An image without slices is left as it is.
+// Returns `image` with the plan's grid drawn over it: black lines within white ones, visible on any ground,
+// and the number of each slice in its corner. An image without slices is left as it is.
 Image draw_grid(Image image, const SlicePlan& plan);
 
 }  // namespace uhd

@@ -1,4 +1,4 @@
-// The program `uhd`: one binary for the server, its ranks and the tools around a checkpoint.
+// This is the program `uhd`: one binary for the server, its ranks and the tools around a checkpoint.
 #include <fcntl.h>
 #include <CLI/CLI.hpp>
 #include <cerrno>
@@ -13,15 +13,15 @@
 
 namespace {
 
-// Who starts the program without its three standard files gets them from nowhere: else their numbers would be
-// a socket's next, and lines of the log would go there.
+// Opens the three standard files if the caller left them closed: otherwise the next sockets would get their
+// numbers, and lines of the log would go there.
 void open_standard_files() {
   for (int file = 0; file <= 2; ++file) {
     if (fcntl(file, F_GETFD) < 0) open("/dev/null", O_RDWR);
   }
 }
 
-// Whether everything printed has arrived; a reader that has gone wanted no more.
+// Returns true if everything printed has arrived; a reader that has gone wanted no more.
 bool all_printed() { return std::fflush(stdout) == 0 || errno == EPIPE; }
 
 }  // namespace
@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   uhd::add_plan_command(app);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::RuntimeError& e) {  // a command has said already what is wrong
+  } catch (const CLI::RuntimeError& e) {  // the command has already said why
     return e.get_exit_code();
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;

@@ -1,4 +1,4 @@
-// Every operation of a backend against the plain loops of the CPU, on small tensors of odd shapes.
+// Checks every operation of a backend against the plain loops of the CPU, on small tensors of odd shapes.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@ namespace uhd {
 
 struct OperationCheck {
   std::string operation;
-  double error = 0;     // largest |difference| / (1 + |value|); not a number if a result is none
-  double allowed = 0;   // by the rounding of the backend's activations
+  double error = 0;     // the largest |difference| / (1 + |value|); not a number if a result is none
+  double allowed = 0;   // the rounding of the backend's activations allows it
   std::string failure;  // the operation threw
   bool holds() const { return failure.empty() && error <= allowed; }
 };

@@ -1,4 +1,5 @@
-// uhd plan: which devices, and how many, could serve a model, and how fast at best; before any is rented.
+// uhd plan answers which devices, and how many, could serve a model, and how fast at best, before any is
+// rented.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
@@ -71,7 +72,7 @@ std::vector<DeviceRoof> devices_of(const PlanOptions& options, std::list<Machine
   return devices;
 }
 
-// Of the usual numbers those that divide the model; what the user asks for must.
+// Returns the usual numbers that divide the model; a number that the user asks for must divide it.
 RankChoices ranks_of(const PlanOptions& options, const LanguageConfig& language) {
   if (options.ranks.empty()) return rank_choices(language, {1, 2, 4, 8});
   std::vector<int> ranks = options.ranks;
@@ -145,8 +146,8 @@ void add_plan_command(CLI::App& app) {
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "\nEvery figure is a roof from data sheets: no device can beat it, and nothing was measured. A rank's "
-      "memory is without what libraries and the tower's activations take: a tenth of what is left stays "
-      "free.\nExamples:\n"
+      "memory leaves out libraries and the tower's activations: a tenth of the rest stays free for "
+      "them.\nExamples:\n"
       "  uhd plan --model models/nano-uhd\n"
       "  uhd plan --model /models/llava-uhd-13b --device L40S --ranks 2,4 --format int8\n"
       "  uhd plan --model /models/llava-uhd-13b --machine configs/machines/example.yaml --json");

@@ -37,7 +37,7 @@ void add_line(std::ostringstream& text, const DevicePlan& plan, const std::strin
   text << '\n';
 }
 
-// The same, with dashes where the model does not fit.
+// Adds the same line, with dashes if the model does not fit.
 void add_speed(std::ostringstream& text, const DevicePlan& plan, const std::string& label, const Cell& cell) {
   add_line(text, plan, label, [&](const RankPlan& r) { return r.sequences > 0 ? cell(r) : "-"; });
 }
@@ -204,11 +204,13 @@ std::string report_text(const PlanReport& report) {
     add_decoding(text, plan, question.context);
     add_requests(text, plan, report);
   }
-  text << "\nMore sequences at once than engine.max_running of " << question.engine.max_running
-       << " ask for a larger one.\nengine.token_budget: up to so many rows a step cost little more than the "
-          "decode step itself, "
-          "which waits for weights;\nbeyond them every row of a prompt makes all who decode wait. No advice: "
-          "rows cost from the first on,\nin moving activations or sums.\n";
+  text << "\nengine.max_running is " << question.engine.max_running
+       << ": raise it to run more sequences at once.\n"
+          "engine.token_budget: with so many rows a step takes little longer than a decode step, which waits "
+          "for weights;\n"
+          "beyond them every row of a prompt slows all sequences that decode. \"no advice\" means that every "
+          "row costs\n"
+          "time, in moving activations or sums.\n";
   return text.str();
 }
 

@@ -1,4 +1,4 @@
-// What `uhd plan` says: for people and for programs.
+// Writes the report of `uhd plan`, for people and for programs.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ struct DevicePlan {
   DeviceRoof device;
   std::vector<RankPlan> ranks;  // ascending
 
-  // The fewest ranks that hold a sequence; 0: none of these do.
+  // Returns the fewest ranks that hold a sequence; 0 if none of these do.
   int fewest_ranks() const;
 };
 
@@ -20,7 +20,7 @@ struct PlanReport {
   ModelConfig model;
   PlanQuestion question;
   RequestShape request;
-  std::vector<std::string> refused;  // numbers of ranks that the model's heads do not allow, and why
+  std::vector<std::string> refused;  // the numbers of ranks that the model's heads do not allow, and why
   std::vector<DevicePlan> devices;
 };
 

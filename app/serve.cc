@@ -1,5 +1,5 @@
-// uhd serve: reads the settings, finds out which rank this process is, and does that rank's part; on the
-// leader, serves HTTP until it is asked to stop.
+// uhd serve reads the settings, finds out which rank this process is, and does that rank's part. On the
+// leader it serves HTTP until it is asked to stop.
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -55,7 +55,7 @@ void warn_of_exposure(const NetOptions& net) {
 }
 
 void run(const ServerConfig& config, StopSignals& signals, World& world) {
-  // Where the leader is known before the ranks have met, a busy port is found before a model is loaded.
+  // If the leader is known before the ranks have met, a busy port is found before a model is loaded.
   const bool leads = world.rank() == 0 && config.cluster.role != "encoder";
   const bool may_lead = leads || config.cluster.role == "llm";
   if (world.size() > 1 && !leads) signals.ignore();

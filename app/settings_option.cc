@@ -17,7 +17,7 @@ LogLevel level_of(const std::string& name) {
 
 void SettingsOption::add_to(CLI::App& command) {
   command.add_option("--config", file, "YAML file with settings (configs/single.yaml if there is one here)");
-  command.add_flag("--print-config", print, "Show the settings that result, and stop");
+  command.add_flag("--print-config", print, "Print the resulting settings, and stop");
   command.allow_extras();
 }
 

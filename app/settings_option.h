@@ -1,4 +1,4 @@
-// --config, --print-config and --section.key=value, for the subcommands that take settings.
+// Adds --config, --print-config and --section.key=value to the subcommands that take settings.
 #pragma once
 
 #include <optional>
@@ -18,8 +18,8 @@ struct SettingsOption {
 
   // Adds the options to the subcommand; `this` must outlive its parsing.
   void add_to(CLI::App& command);
-  // What was given, after the defaults. Without --config, configs/single.yaml if there is one in the working
-  // directory. Sets the log level.
+  // Returns the given settings, after the defaults. Without --config it reads configs/single.yaml if there is
+  // one in the working directory. It sets the log level.
   ServerConfig read(const CLI::App& command) const;
 };
 

@@ -1,4 +1,4 @@
-// What `uhd slices` says of one image: for people and for programs.
+// Writes the report of `uhd slices` about one image, for people and for programs.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// uhd slices: how one image is cut, as text or JSON, and the pieces as pictures to look at.
+// uhd slices shows how one image is cut, as text or JSON, and writes the pieces as pictures.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -116,10 +116,9 @@ void add_slices_command(CLI::App& app) {
       ->required()
       ->check(CLI::ExistingFile);
   command
-      ->add_option(
-          "-m,--model", options->model,
-          "Checkpoint directory whose way of slicing is used; without it LLaVA-UHD v1 as in the paper: "
-          "336 pixels, patches of 14, at most 7 slices, 64 tokens each")
+      ->add_option("-m,--model", options->model,
+                   "Checkpoint directory that decides how to slice; without it LLaVA-UHD v1 as in the paper: "
+                   "336 pixels, patches of 14, at most 7 slices, 64 tokens each")
       ->check(CLI::ExistingDirectory);
   command->add_option("-o,--out", options->out,
                       "Directory for the pictures; without it the image's name with -slices, here");
@@ -128,7 +127,9 @@ void add_slices_command(CLI::App& app) {
       ->check(CLI::Range(14, 8192));
   command->add_option("--patch", options->patch, "Side of a patch, in pixels")->check(CLI::Range(1, 256));
   command->add_option("--tokens", options->tokens, "Visual tokens of a slice")->check(CLI::Range(1, 4096));
-  command->add_option("--prescale", options->prescale, "Scale the longest side to this first; 0: do not")
+  command
+      ->add_option("--prescale", options->prescale,
+                   "Scale the longest side to this many pixels first; 0: off")
       ->check(CLI::Range(0, 8192));
   command->add_flag("--json", options->json, "Print one JSON object");
   command->add_flag("--plan-only", options->plan_only, "Write no pictures; the image is not decoded");

@@ -1,4 +1,4 @@
-// SIGINT and SIGTERM as something a thread can wait for.
+// Lets a thread wait for SIGINT and SIGTERM.
 #pragma once
 
 #include <condition_variable>
@@ -10,7 +10,8 @@
 
 namespace uhd {
 
-// Make it before any other thread exists: it blocks the two signals, and threads inherit that. One a process.
+// Make a StopSignals before any other thread exists: it blocks the two signals, and threads inherit that. A
+// process has one.
 class StopSignals {
  public:
   StopSignals();
@@ -19,10 +20,10 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 
   // Until one of these is called, a signal ends the process at once.
-  void count();   // from now on signals are counted, for wait()
-  void ignore();  // a rank that ends when its leader does
+  void count();   // counts signals from now on, for wait()
+  void ignore();  // for a rank that ends when its leader does
 
-  // Waits until more than `seen` signals have come, or for `limit`; how many have come.
+  // Waits until more than `seen` signals have come, or for `limit`. Returns how many have come.
   int wait(int seen, Duration limit);
 
  private:

@@ -1,11 +1,12 @@
-// One serialize(archive, value) per message struct, used for writing and for reading.
+// Reads and writes messages in binary. Each message struct has one serialize(archive, value), which both
+// directions use.
 //
-//   struct Hello { uint32_t version; std::string host; };
-//   template <class A> void serialize(A& a, Hello& h) { a(h.version, h.host); }
+// struct Hello { uint32_t version; std::string host; };
+// template <class A> void serialize(A& a, Hello& h) { a(h.version, h.host); }
 //
-// Little-endian, fixed layout: integers and floats as they are, strings and vectors as a 32-bit count and the
-// elements. A Reader never trusts a count: it is checked against the bytes that are left before anything is
-// allocated.
+// The layout is fixed and little-endian. Integers and floats are stored as they are; a string or vector is
+// stored as a 32-bit count and its elements. A Reader never trusts a count: it checks the count against the
+// bytes that are left before it allocates anything.
 #pragma once
 
 #include <cstring>
@@ -30,7 +31,8 @@ class Writer {
   }
 
  private:
-  // Out of line: g++ 12 warns of overflows that are not there when a vector of bytes grows inside its caller.
+  // This function stays out of line: g++ 12 warns of overflows that do not exist when a vector of bytes grows
+  // inside its caller.
   [[gnu::noinline]] void append(const void* data, size_t bytes) {
     const auto* begin = static_cast<const std::byte*>(data);
     out_.insert(out_.end(), begin, begin + bytes);

@@ -1,4 +1,5 @@
-// The monotonic clock of the program. The scheduler receives time as an argument; it never asks.
+// This file defines the program's monotonic clock. The scheduler receives the time as an argument and never
+// reads a clock.
 #pragma once
 
 #include <chrono>

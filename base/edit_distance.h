@@ -1,4 +1,4 @@
-// How far two words are apart, for "did you mean".
+// Measures how far two words are apart, for "did you mean" hints.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,8 @@
 
 namespace uhd {
 
-// Levenshtein's distance: characters to insert, delete or replace. Takes a.size() * b.size() steps.
+// Returns Levenshtein's distance: the number of characters to insert, delete or replace. It takes a.size() *
+// b.size() steps.
 inline size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), size_t{0});

@@ -1,4 +1,4 @@
-// Errors: one exception type, and one check that says where it failed.
+// This file defines the one exception type, and the checks that throw it.
 #pragma once
 
 #include <sstream>
@@ -7,15 +7,15 @@
 
 namespace uhd {
 
-// What went wrong, in words for the person who can mend it. Thrown for what cannot start (config, checkpoint,
-// topology) and for broken invariants; the fault of one request is a value, never an exception across
-// threads.
+// An Error says what went wrong, in words for the person who can mend it. It is thrown for a start that is
+// impossible (config, checkpoint, topology) and for broken invariants. The fault of one request is a value,
+// and never an exception across threads.
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
-// message("a ", 3) == "a 3"
+// Joins the parts into one text: message("a ", 3) == "a 3".
 template <class... Parts>
 std::string message(const Parts&... parts) {
   std::ostringstream text;
@@ -23,7 +23,7 @@ std::string message(const Parts&... parts) {
   return text.str();
 }
 
-// check(x > 0, "x is ", x): throws Error with the parts, and file and line, unless the condition holds.
+// check(x > 0, "x is ", x) throws an Error with the parts, the file and the line, unless the condition holds.
 template <class... Parts>
 struct check {
   explicit check(bool condition, const Parts&... parts, const char* file = __builtin_FILE(),
@@ -36,8 +36,8 @@ struct check {
 template <class... Parts>
 check(bool, const Parts&...) -> check<Parts...>;
 
-// require(...): as check, without the place in the source: for errors whose reader is the user, not the
-// developer.
+// require(...) works like check, but leaves out the place in the source. It is for errors whose reader is the
+// user and not the developer.
 template <class... Parts>
 void require(bool condition, const Parts&... parts) {
   if (!condition) [[unlikely]] {

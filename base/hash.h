@@ -1,4 +1,5 @@
-// 128-bit fingerprints of bytes (SHA-256, cut), for cache keys that a client must not be able to collide.
+// Makes 128-bit fingerprints of bytes (SHA-256, cut short), for cache keys that a client must not be able to
+// collide.
 #pragma once
 
 #include <array>
@@ -21,14 +22,14 @@ struct Fingerprint {
   std::string hex() const;
 };
 
-// The fingerprint of the parts' bytes; each part's length is hashed before it, so that ("ab","c") !=
+// Returns the fingerprint of the parts' bytes. Each part's length is hashed before it, so that ("ab","c") !=
 // ("a","bc").
 Fingerprint fingerprint(std::initializer_list<std::span<const std::byte>> parts);
 
-// The full digest, for API keys and for data shared between programs.
+// Returns the full digest, for API keys and for data shared between programs.
 std::array<uint8_t, 32> sha256(std::span<const std::byte> bytes);
 
-// The bytes of a plain value, or the characters of a text (never the string object itself).
+// Returns the bytes of a plain value, or the characters of a text (never the string object itself).
 template <class T>
 requires(std::is_trivially_copyable_v<T> && !std::is_convertible_v<const T&, std::string_view>)
     std::span<const std::byte> bytes_of(const T& value) {

@@ -51,7 +51,8 @@ void LineWriter::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return !lines_.empty(); });
-    // They are moved out together: a reader that was away finds what came first, then that some are missing.
+    // They are moved out together: a reader that was away finds the first lines, and then a note that some
+    // are missing.
     const std::deque<std::string> lines = std::exchange(lines_, {});
     writing_ = true;
     lock.unlock();
@@ -61,7 +62,8 @@ void LineWriter::run() {
     for (const std::string& line : lines_) bytes_ += line.size();
     if (const size_t left_out = std::exchange(left_out_, 0); left_out > 0) {
       lock.unlock();
-      put("uhd: " + std::to_string(left_out) + " lines were left out here, for nobody read them in time\n");
+      put("uhd: " + std::to_string(left_out) +
+          " lines were left out here, because nobody read them in time\n");
       lock.lock();
     }
     writing_ = false;
@@ -69,8 +71,8 @@ void LineWriter::run() {
   }
 }
 
-// In parts that a pipe takes whole once it says that there is room: the file may be shared with programs that
-// would not expect it to be made non-blocking.
+// Writes in parts that a pipe takes whole once it says that there is room. The file stays blocking, because
+// it may be shared with programs that do not expect otherwise.
 void LineWriter::put(const std::string& text) const {
   std::string_view rest = text;
   while (!rest.empty()) {

@@ -1,4 +1,4 @@
-// Lines to a file descriptor, from a thread of its own: who writes a line never waits for who reads it.
+// Writes lines to a file descriptor from a thread of its own, so that the caller never waits for the reader.
 #pragma once
 
 #include <condition_variable>
@@ -11,20 +11,20 @@
 
 namespace uhd {
 
-// All functions may be called from any thread. Lives until the process ends: a thread that waits for a reader
-// cannot be told to stop.
+// All functions may be called from any thread. A LineWriter lives until the process ends, because a thread
+// that waits for a reader cannot be told to stop.
 class LineWriter {
  public:
   explicit LineWriter(int file);
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
 
-  // Queues a line, to which it adds the end. Where too much waits for its reader already, the line is left
-  // out; how many were is said in a line of its own, once there is a reader again. A file that cannot be
+  // Queues a line and adds the line end. When too much waits for the reader already, the line is dropped;
+  // once there is a reader again, a line of its own tells how many were dropped. A file that cannot be
   // written to takes everything and keeps nothing.
   void write(std::string line);
 
-  // Waits until all that was queued is written, within the limit.
+  // Waits until everything queued is written, but no longer than the limit.
   void flush(Duration limit);
 
  private:
@@ -36,7 +36,7 @@ class LineWriter {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::string> lines_;
-  size_t bytes_ = 0;  // of lines_
+  size_t bytes_ = 0;  // the bytes of lines_
   size_t left_out_ = 0;
   bool writing_ = false;
 };

@@ -98,7 +98,7 @@ void append_escaped(std::string& out, char byte) {
   }
 }
 
-// With quotes: what would end a quoted text is escaped too.
+// If `quotes` is true, characters that would end a quoted text are escaped too.
 std::string escaped(std::string_view text, bool quotes) {
   std::string out;
   out.reserve(text.size());

@@ -1,8 +1,8 @@
-// One-line logs: time, rank, level, message, key=value pairs. spdlog stays behind this header.
+// Writes one-line logs: time, rank, level, message, key=value pairs. spdlog stays behind this header.
 // log_info("request finished", "id", 7, "tokens", 31) prints: ... I request finished id=7 tokens=31
 //
-// Nobody who logs waits for who reads (base/line_writer.h). Values may come from anywhere: whatever could end
-// a line, forge a pair or steer a terminal is escaped, and long ones are cut.
+// A caller that logs never waits for the reader (base/line_writer.h). Values may come from anywhere: every
+// character that could end a line, forge a pair or steer a terminal is escaped, and long values are cut.
 #pragma once
 
 #include <optional>
@@ -17,7 +17,7 @@ namespace uhd {
 
 enum class LogLevel { debug, info, warning, error };
 
-// `who` names the process, for example "llm0" or "encoder1". May be called again, when more is known.
+// `who` names the process, for example "llm0" or "encoder1". init_log may be called again when more is known.
 void init_log(LogLevel lowest, const std::string& who);
 void set_log_level(LogLevel lowest);
 void set_log_name(const std::string& who);
@@ -25,19 +25,20 @@ LogLevel log_level();
 bool log_enabled(LogLevel level);
 void write_log(LogLevel level, const std::string& line);
 
-// Waits a moment until what was logged and printed is written; before the process ends without its exit
-// handlers, which do the same.
+// Waits a moment until everything logged and printed is written. Call it before the process ends without its
+// exit handlers, which do the same.
 void flush_log();
 
-// A line for stderr after what was logged ("uhd: no such file"), and one for stdout. Neither waits. Control
-// characters are escaped.
+// print_error writes a line to stderr, behind what was logged ("uhd: no such file"); print_line writes one to
+// stdout. Neither waits. Control characters are escaped.
 void print_error(const std::string& line);
 void print_line(const std::string& line);
 
-// The text without what could end a line or steer a terminal: control characters, what turns the direction of
-// writing, and bytes that are no UTF-8 become \n, \t, \x1b ...
+// Returns the text with everything escaped that could end a line or steer a terminal: control characters,
+// characters that turn the direction of writing, and bytes that are no UTF-8 become \n, \t, \x1b ...
 std::string printable(std::string_view text);
-// The same as the value of a pair: in quotes where it holds spaces, quotes or equals signs; cut where long.
+// Returns the text escaped as the value of a pair: in quotes where it holds spaces, quotes or equals signs,
+// and cut where it is long.
 std::string log_value(std::string_view text);
 
 template <class T>
@@ -87,11 +88,12 @@ void log_error(std::string_view text, const Pairs&... pairs) {
   log(LogLevel::error, text, pairs...);
 }
 
-// For lines that strangers can cause as often as they like: lets a few through in each span of time.
+// Limits lines that strangers can cause as often as they like: it lets a few through in each span of time.
 class LogQuota {
  public:
   LogQuota(int most, Duration span) : most_(most), span_(span) {}
-  // Whether to log one now: then how many were left out since the last one.
+  // Returns nothing if the caller must not log now; otherwise returns how many lines were left out since the
+  // last one.
   std::optional<int> take(TimePoint now);
 
  private:

@@ -1,5 +1,5 @@
-// Whole files: as a read-only memory map, or as text. What stands in place of a file that was not downloaded,
-// a Git LFS pointer or a link to nothing, is an Error that says so.
+// Reads whole files, as a read-only memory map or as text. A stand-in for a file that was not downloaded (a
+// Git LFS pointer, a link to nothing) is an Error that says so.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 
 namespace uhd {
 
-// Move-only owner. The bytes stay valid for its lifetime; an unreadable or empty file is an Error naming the
-// path.
+// A MappedFile owns its map and is move-only. The bytes stay valid for its lifetime. An unreadable or empty
+// file is an Error that names the path.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -24,10 +24,11 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// Whether there is a file of this name, or a link, which may lead to nothing: reading it then tells.
+// Returns true if a file or a link of this name exists. The link may lead to nothing; reading it then says
+// so.
 bool is_there(const std::filesystem::path& path);
 
-// The whole file as text, with a limit so that a wrong path cannot fill the memory.
+// Returns the whole file as text. The limit keeps a wrong path from filling the memory.
 std::string read_text_file(const std::filesystem::path& path, size_t max_bytes = size_t{256} << 20);
 
 }  // namespace uhd

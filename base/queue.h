@@ -1,4 +1,4 @@
-// A bounded queue between threads that can be closed.
+// This file defines a bounded queue between threads that can be closed.
 #pragma once
 
 #include <condition_variable>
@@ -10,13 +10,13 @@
 
 namespace uhd {
 
-// Many producers, many consumers. After close(), pushes fail and pops drain what is left.
+// A Queue serves many producers and many consumers. After close(), pushes fail and pops drain what is left.
 template <class T>
 class Queue {
  public:
   explicit Queue(size_t capacity) : capacity_(capacity) {}
 
-  // False when full or closed: the caller decides what to refuse.
+  // Returns false when the queue is full or closed: the caller decides what to refuse.
   bool try_push(T item) {
     {
       std::lock_guard lock(mutex_);
@@ -27,14 +27,14 @@ class Queue {
     return true;
   }
 
-  // Waits for an item; empty when closed and drained.
+  // Waits for an item. Returns nothing once the queue is closed and drained.
   std::optional<T> pop() {
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [&] { return closed_ || !items_.empty(); });
     return take();
   }
 
-  // As pop, but gives up at the deadline.
+  // Works like pop, but gives up at the deadline.
   std::optional<T> pop_until(TimePoint deadline) {
     std::unique_lock lock(mutex_);
     ready_.wait_until(lock, deadline, [&] { return closed_ || !items_.empty(); });

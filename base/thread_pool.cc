@@ -34,7 +34,7 @@ void wait_while_equal(const std::atomic<int>& value, int old, int spins) {
 
 ThreadPool::ThreadPool(int threads) {
   check(threads >= 1 && threads <= 1024, "a thread pool needs 1 to 1024 threads, not ", threads);
-  // With more threads than cores a spinning thread keeps the one it waits for from running.
+  // If there are more threads than cores, a spinning thread keeps the one it waits for from running.
   if (threads <= static_cast<int>(std::thread::hardware_concurrency())) spins_ = kSpins;
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
 }

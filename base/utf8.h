@@ -11,7 +11,7 @@ namespace uhd {
 
 inline constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
 
-// How many U+FFFD stand for an invalid sequence.
+// A Replacement says how many U+FFFD stand for an invalid sequence.
 enum class Replacement : uint8_t { per_subpart, per_byte };
 
 // Tells whether this byte of valid text begins a character.
@@ -19,7 +19,7 @@ inline bool begins_character(char byte) { return (static_cast<uint8_t>(byte) & 0
 
 // Returns the bytes of the character that begins at `at`: 1 to 4; 0 when no valid character begins there.
 size_t utf8_length(std::string_view text, size_t at);
-// The character at `at` of valid text, and its bytes.
+// A CodePoint is the character at `at` of valid text, and its number of bytes.
 struct CodePoint {
   uint32_t value = 0;
   size_t bytes = 0;
@@ -37,12 +37,12 @@ size_t utf8_subpart(std::string_view text, size_t at);
 // Returns the text with U+FFFD for what is invalid.
 std::string repair_utf8(std::string_view text, Replacement replacement);
 
-// Bytes to valid text, as soon as each character is complete.
+// A Utf8Stream turns bytes into valid text, as soon as each character is complete.
 class Utf8Stream {
  public:
   explicit Utf8Stream(Replacement replacement) : replacement_(replacement) {}
   void push(std::string_view bytes, std::string& settled);
-  // No continuation comes: what is unfinished becomes U+FFFD.
+  // Says that no more bytes come: an unfinished character becomes U+FFFD.
   void finish(std::string& settled);
   std::string_view tail() const { return tail_; }
 

@@ -1,4 +1,4 @@
-// The one record of a visual span: prompt, scheduler, slices and steps speak of the same one.
+// A VisualSpan is the one record of a visual span: prompt, scheduler, slices and steps share it.
 #pragma once
 
 #include <optional>
@@ -11,11 +11,11 @@ namespace uhd {
 // The tokens [position, position + length) of a prompt are the rows of one piece of an image: a slice or the
 // overview.
 struct VisualSpan {
-  int image = 0;  // of the request
-  int piece = 0;  // of the image's plan (SlicePlan::piece)
+  int image = 0;  // the image's number in the request
+  int piece = 0;  // the piece's number in the image's plan (SlicePlan::piece)
   int position = 0;
   int length = 0;
-  // Names what is seen there. Nothing before the image is cut, and nothing after the piece could not be
+  // Names the picture seen there. It is absent before the image is cut, and after the piece could not be
   // encoded.
   std::optional<Fingerprint> slice = std::nullopt;
   bool ready = false;  // its rows can be read in the next step
@@ -23,7 +23,7 @@ struct VisualSpan {
   bool operator==(const VisualSpan&) const = default;
 };
 
-// All spans of a prompt, by position.
+// Holds all spans of a prompt, ordered by position.
 using VisualSpans = std::vector<VisualSpan>;
 
 }  // namespace uhd

@@ -1,5 +1,5 @@
-// The models of the tables in docs/gpu.md. LLaVA-UHD 13B: Vicuna 13B behind CLIP ViT-L/14 at 336 pixels and
-// the released resampler. The 7B: Vicuna 7B.
+// These are the models of the tables in docs/gpu-tables.md. LLaVA-UHD 13B is Vicuna 13B behind CLIP ViT-L/14
+// at 336 pixels and the released resampler; the 7B has Vicuna 7B.
 #pragma once
 
 #include "model/config.h"

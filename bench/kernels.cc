@@ -1,7 +1,7 @@
-// uhd_bench_kernels [--backend cpu|cuda] [--threads N] [--isa NAME] [--only matmul|attention|rows|models]:
-// the operations beside the roofs: on the CPU the machine's, measured in the same run; on a GPU those of its
-// data sheet (plan/operation_cost.h). A share is the time that the roofs allow, the larger of operations by
-// peak and bytes by bandwidth, over the time taken.
+// Usage: uhd_bench_kernels [--backend cpu|cuda] [--threads N] [--isa NAME] [--only
+// matmul|attention|rows|models]. It times the operations beside the roofs: on the CPU the machine's, measured
+// in the same run; on a GPU those of its data sheet (plan/operation_cost.h). A share is the time that the
+// roofs allow, the larger of operations by peak and bytes by bandwidth, over the time taken.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -37,7 +37,7 @@ std::vector<std::byte> noise(DType dtype, const Shape& shape) {
   return bytes;
 }
 
-// What an operation reads or writes, filled once with small values, or with the indices given.
+// Holds an operation's inputs and outputs, filled once with small values, or with the indices given.
 class Buffer {
  public:
   Buffer(Backend& backend, DType dtype, Shape shape) : Buffer(backend, dtype, shape, noise(dtype, shape)) {}

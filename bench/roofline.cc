@@ -1,5 +1,5 @@
-// Prints what no GPU can beat, as the tables of docs/gpu.md: each kernel of a decode step, and whole steps.
-// Computed from plan/operation_cost.h and plan/step_cost.h; nothing is run.
+// Prints the times that no GPU can beat, as tables of the documentation: each kernel of a decode step, and
+// whole steps. They are computed from plan/operation_cost.h and plan/step_cost.h; nothing is run.
 #include <cstdio>
 #include <string>
 #include <vector>

@@ -1,4 +1,5 @@
-// What the ranks of a device backend talk over without the host: NCCL, which comes with the CUDA plugin.
+// A DeviceTransport lets the ranks of a device backend talk without the host: it is NCCL, which comes with
+// the CUDA plugin.
 #pragma once
 
 #include <cstdint>
@@ -13,23 +14,28 @@
 
 namespace uhd {
 
-// Names a group or a link that its members are about to form; made by one of them, told to the others.
+// A TransportId names a group or a link that its members are about to form. One of them makes it and tells
+// the others.
 using TransportId = std::vector<uint8_t>;
 
-// Of one backend; used by its thread except where said. Groups and links must not outlive it.
+// A transport belongs to one backend and is used by its thread, except where a function says otherwise.
+// Groups and links must not outlive it.
 class DeviceTransport {
  public:
   virtual ~DeviceTransport() = default;
   virtual std::string version() const = 0;
-  // Names the physical device, whatever its number in this process: two ranks with equal names share one, and
-  // cannot be in one group. From any thread.
+  // Returns the name of the physical device, whatever its number in this process: two ranks with equal names
+  // share a device, and cannot be in one group. Any thread may call it.
   virtual std::string device() const = 0;
-  // From any thread. An Error where too many were never met under.
+  // Makes a new id. Any thread may call it. It is an Error to make too many ids that no members ever met
+  // under.
   virtual TransportId new_id() = 0;
-  // Collective over the group; returns when all have come. Late or lost ranks are an Error.
+  // Makes a group. The call is collective over the group and returns when all ranks have come; ranks that are
+  // late or lost are an Error.
   virtual std::unique_ptr<Communicator> communicator(const TransportId& id, int rank, int size,
                                                      const ClusterOptions& options) = 0;
-  // The leader's end and the encoder's, not begun. From any thread; the link is its poller's afterwards.
+  // receiver returns the leader's end of a link and sender the encoder's, neither begun yet. Any thread may
+  // call them; afterwards the link belongs to the thread that polls it.
   virtual std::unique_ptr<VisualLink> receiver(const TransportId& id) = 0;
   virtual std::unique_ptr<VisualLink> sender(const TransportId& id) = 0;
 };

@@ -1,4 +1,5 @@
-// Fixed-layout binary frames: what every message between ranks is wrapped in.
+// Wraps every message of the control channel, the plans and the visual rows in a binary frame of fixed
+// layout.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +9,7 @@
 
 namespace uhd {
 
-// The numbers are on the wire.
+// These numbers are on the wire.
 enum class FrameType : uint16_t {
   challenge = 1,
   hello = 2,
@@ -27,9 +28,9 @@ enum class FrameType : uint16_t {
   visual_rows = 33,
 };
 
-// On the wire, little-endian: magic u32, version u16, type u16, payload length u32, checksum u32, payload.
-// The checksum is CRC-32C over the first twelve bytes and the payload: it finds damage and confusion, not
-// malice.
+// A header lies on the wire in little-endian order: magic u32, version u16, type u16, payload length u32,
+// checksum u32; the payload follows. The checksum is CRC-32C over the first twelve bytes and the payload. It
+// finds damage and confusion, not malice.
 struct FrameHeader {
   FrameType type{};
   uint32_t length = 0;
@@ -38,20 +39,21 @@ struct FrameHeader {
 constexpr size_t kFrameHeaderBytes = 16;
 constexpr uint16_t kFrameVersion = 1;
 
-// Header and payload in one buffer; the payload may come in two parts.
+// Returns header and payload in one buffer; the payload may come in two parts.
 std::vector<std::byte> write_frame(FrameType type, std::span<const std::byte> payload,
                                    std::span<const std::byte> rest = {});
 
-// Checks magic and version. The caller compares the length with what the type may have before it allocates.
+// Checks magic and version. Before it allocates, the caller compares the length with the limit of the type.
 FrameHeader read_frame_header(std::span<const std::byte, kFrameHeaderBytes> bytes);
 
-// Throws Error unless the payload has the header's length and checksum.
+// Throws an Error unless the payload has the header's length and checksum.
 void check_payload(const FrameHeader& header, std::span<const std::byte> payload);
 
-// The payload of one whole frame of this type; anything else, truncated, oversize or damaged, is an Error.
+// Returns the payload of one whole frame of this type. Anything else (truncated, oversize, damaged) is an
+// Error.
 std::span<const std::byte> read_frame(FrameType type, std::span<const std::byte> frame, size_t max_payload);
 
-// CRC-32C (Castagnoli), continued from `crc`.
+// Returns the CRC-32C (Castagnoli), continued from `crc`.
 uint32_t crc32c(std::span<const std::byte> bytes, uint32_t crc = 0);
 
 }  // namespace uhd

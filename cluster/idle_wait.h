@@ -1,4 +1,4 @@
-// Waiting for something that must be asked for: awake at first, then in growing sleeps.
+// Waits for something that must be polled: awake at first, then in growing sleeps.
 #pragma once
 
 #include <algorithm>

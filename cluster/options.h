@@ -1,4 +1,4 @@
-// What the configuration says about the ranks.
+// ClusterOptions holds the configuration's settings of the ranks.
 #pragma once
 
 #include <string>
@@ -14,9 +14,9 @@ struct ClusterOptions {
   std::string control_host = "127.0.0.1";  // where the leader listens for encoders
   int control_port = 0;       // 0: any free port (only encoders of the same job can then find it)
   std::string secret_file;    // shared by leader and encoders; required unless control_host is loopback
-  std::string link = "auto";  // how visual rows travel: auto | mpi | tcp
-  // Small sums of LLM ranks through each other's device memory: off | on | auto, where it measures faster
-  // than NCCL (cluster/nccl/ipc_all_reduce.h).
+  std::string link = "auto";  // the way of visual rows: auto | mpi | tcp
+  // Sums small tensors of LLM ranks through each other's device memory: off | on | auto, where it measures
+  // faster than NCCL (cluster/nccl/ipc_all_reduce.h).
   std::string ipc_all_reduce = "off";
   double heartbeat_s = 1;
   double lost_after_s = 5;       // an encoder, or a leader, that is quiet for so long is lost
@@ -24,7 +24,7 @@ struct ClusterOptions {
   double step_deadline_s = 120;  // LLM ranks that take longer over one step are stuck: the job ends
 };
 
-// Throws Error naming the setting and the value found.
+// Throws an Error that names the setting and the value found.
 void check_options(const ClusterOptions& options);
 
 }  // namespace uhd

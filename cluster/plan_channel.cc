@@ -34,7 +34,7 @@ class LocalPlanChannel final : public PlanChannel {
   std::optional<std::vector<std::byte>> receive(Duration limit) override {
     check(rank_ > 0, "the leader receives no plans");
     Plans& mine = *(*plans_)[static_cast<size_t>(rank_ - 1)];
-    const bool last = mine.closed();  // asked first: what was sent before the leader left is still received
+    const bool last = mine.closed();  // asked first: a plan sent before the leader left is still received
     const auto frame = mine.pop_until(Clock::now() + limit);
     if (!frame) {
       require(!last, "the leader has left");

@@ -13,7 +13,7 @@ std::string wish(const ClusterOptions& o) {
   return text + (o.tensor_parallel + o.encoder_count == 1 ? " rank" : " ranks");
 }
 
-// What fits the options, for the error when the world does not.
+// Throws the error of a world that does not fit the options, and names the worlds that fit.
 [[noreturn]] void refuse(int world, const ClusterOptions& o) {
   const int ranks = o.tensor_parallel + o.encoder_count;
   std::string text = message("the configuration asks for ", wish(o), " = ");

@@ -1,4 +1,4 @@
-// Says what this rank waits for, when it waits long.
+// Logs what this rank waits for when it waits long.
 #pragma once
 
 #include <condition_variable>
@@ -8,8 +8,8 @@
 
 namespace uhd {
 
-// Around a wait that may never end, for example for ranks that never start. Has a thread of its own; after
-// some seconds, and then less and less often, the log says "waiting for ...".
+// A WaitNotice stands around a wait that may never end, for example for ranks that never start. It has a
+// thread of its own; after some seconds, and then less and less often, the log says "waiting for ...".
 class WaitNotice {
  public:
   explicit WaitNotice(std::string what);

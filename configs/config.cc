@@ -23,8 +23,8 @@ void apply_arguments(const std::vector<Setting>& settings, const std::vector<std
     const Setting* setting = find_setting(name, settings);
     require(setting != nullptr, "--", name, ": unknown setting; did you mean --",
             nearest_name(name, settings), "?");
-    require(equals != std::string::npos || i + 1 < arguments.size(), "--", name, ": a value is wanted, ",
-            setting->wanted());
+    require(equals != std::string::npos || i + 1 < arguments.size(), "--", name,
+            ": a value is missing; it must be ", setting->wanted());
     const std::string value = equals == std::string::npos ? arguments[++i] : argument.substr(equals + 1);
     require(setting->set(value), "--", name, " must be ", setting->wanted(), ", not \"", value, "\"");
   }

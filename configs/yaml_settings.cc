@@ -24,8 +24,8 @@ class YamlReader {
     }
     if (root.IsNull()) return;
     require(root.IsMap(), where(root),
-            has_sections() ? "sections with settings are wanted, for example net: {port: 8080}"
-                           : "lines of 'key: value' are wanted");
+            has_sections() ? "sections with settings belong here, for example net: {port: 8080}"
+                           : "lines of 'key: value' belong here");
     std::set<std::string> seen;
     for (const auto& entry : root) {
       const std::string section = key_text(entry.first);
@@ -36,7 +36,7 @@ class YamlReader {
       }
       require_section(section, entry.first);
       if (entry.second.IsNull()) continue;  // a section whose settings are all commented out
-      require(entry.second.IsMap(), where(entry.second), section, " is a section; settings are wanted in it");
+      require(entry.second.IsMap(), where(entry.second), section, " is a section; it must hold settings");
       read_section(section, entry.second);
     }
   }

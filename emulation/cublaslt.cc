@@ -1,7 +1,7 @@
-// cuBLASLt on the host: the calls that kernels/cuda uses, a plain loop in double, late on the stream. It
-// refuses what the real library refuses, and what the real library would answer with a fault on the device:
-// pointers less aligned than the algorithm was chosen for, a workspace that is too small, an algorithm of
-// another problem.
+// Implements cuBLASLt on the host: the calls that kernels/cuda uses, as a plain loop in double, late on the
+// stream. It refuses everything that the real library refuses, and also the calls that the real library would
+// answer with a fault on the device: pointers less aligned than the algorithm was chosen for, a workspace
+// that is too small, an algorithm of another problem.
 #include <cublasLt.h>
 
 #include <algorithm>
@@ -46,7 +46,7 @@ struct Preference {
   uint32_t align_a = 256, align_b = 256, align_c = 256, align_d = 256;
 };
 
-// What an algorithm remembers of the problem that it was chosen for; fits cublasLtMatmulAlgo_t.
+// An algorithm remembers these of the problem that it was chosen for; they fit cublasLtMatmulAlgo_t.
 struct Algorithm {
   uint64_t problem = 0;
   uint32_t workspace = 0;
@@ -170,7 +170,7 @@ bool aligned(const void* pointer, uint32_t bytes) {
   return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
 }
 
-// Whether a column-major matrix lies in one device buffer.
+// Returns true if a column-major matrix lies in one device buffer.
 bool reaches(const Layout& l, const void* p) {
   const int64_t elements = (l.columns - 1) * l.ld + l.rows;
   return uhd::emulation::in_device_memory(p, static_cast<size_t>(elements) * size_of(l.type));
@@ -280,7 +280,7 @@ struct Product {
   }
 };
 
-// alpha or beta of the scale type.
+// Reads alpha or beta, which are of the scale type.
 double scalar(const Operation& op, const void* p) {
   return op.scale == CUDA_R_32I ? *static_cast<const int32_t*>(p) : *static_cast<const float*>(p);
 }
@@ -490,7 +490,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   if (has_bias(p.op) && (p.op.bias == nullptr || !aligned(p.op.bias, chosen.align_bias))) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
-  // In place is C = D; anything else that overlaps D would be read after it was written.
+  // In place means C = D; any other overlap with D would be read after it was written.
   if (p.beta != 0 && c == d && p.c != p.d) return CUBLAS_STATUS_INVALID_VALUE;
   p.workspace_bytes = chosen.workspace;
   if (!reaches(p.a, a) || !reaches(p.b, b) || !reaches(p.d, d) || (p.beta != 0 && !reaches(p.c, c)) ||

@@ -140,7 +140,7 @@ class Runner {
     leave();
   }
 
-  // As a trap does: nothing of this kernel runs any more.
+  // Works like a trap: nothing of this kernel runs any more.
   void end_lane() {
     broken_ = true;
     leave();
@@ -199,7 +199,7 @@ class Runner {
         report_stuck();
         break;
       } else if (!failure().empty()) {
-        broken_ = true;  // what it waits for will not come
+        broken_ = true;  // it waits for something that will not come
       } else {
         let_others_run(++idle);
       }
@@ -247,7 +247,7 @@ class Runner {
     }
   }
 
-  // Whether the lane went on; one that only looked at its flag did not.
+  // Returns true if the lane went on; one that only looked at its flag did not.
   bool resume(Lane& lane, unsigned& left) {
     if ((lane.state != Lane::State::ready && lane.state != Lane::State::paused) || broken_) return false;
     lane.state = Lane::State::ready;

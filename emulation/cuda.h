@@ -1,11 +1,11 @@
-// CUDA's execution model on the host: what kernels/cuda/device.cuh stands on when no nvcc compiles it.
+// Emulates CUDA's execution model on the host: kernels/cuda/device.cuh uses this when no nvcc compiles it.
 //
 // The threads of a block are fibers of one OS thread. A fiber runs until it meets a barrier or a warp
-// operation, and the order in which fibers run is a parameter, so that a test can look at the same kernel
-// under several. What a GPU would leave undefined is a failure here: a barrier that some thread never
-// reaches, different barriers reached by threads of one block, memory past its end. A failure is sticky, as
-// on a device: every later call of the runtime returns cudaErrorLaunchFailure, whose cudaGetErrorString is
-// the report, until clear_failure().
+// operation, and the order in which fibers run is a parameter, so that a test can run the same kernel under
+// several. Behaviour that a GPU leaves undefined is a failure here: a barrier that some thread never reaches,
+// different barriers reached by threads of one block, memory past its end. A failure is sticky, as on a
+// device: every later call of the runtime returns cudaErrorLaunchFailure, whose cudaGetErrorString is the
+// report, until clear_failure().
 #pragma once
 
 #include <cuda_runtime.h>
@@ -25,53 +25,54 @@ extern constinit thread_local dim3 gridDim;
 
 namespace uhd::emulation {
 
-// forward, reverse: of threads and of blocks. shuffled: another order of all threads between any two waits.
-// run_ahead: one random warp goes as far as it can while the others stand still.
+// `forward` and `reverse` order threads and blocks. `shuffled` takes another order of all threads between any
+// two waits. With `run_ahead`, one random warp goes as far as it can while the others stand still.
 enum class LaneOrder { forward, reverse, shuffled, run_ahead };
 void set_lane_order(LaneOrder order, unsigned seed = 1);
-// "forward", "reverse", "shuffled", "run_ahead". A program that nothing else tells takes what UHD_LANE_ORDER
-// says, forward where it says nothing.
+// Returns the order of the name "forward", "reverse", "shuffled" or "run_ahead". A program that sets no order
+// takes the one in UHD_LANE_ORDER, or forward if that is not set.
 LaneOrder order_named(std::string_view name);
 
-// What a kernel did wrong, with where; the first report wins.
+// Reports a fault of a kernel, and its place; the first report wins.
 void fail(const std::string& report);
-std::string failure();  // empty when nothing failed
+std::string failure();  // empty if nothing failed
 void clear_failure();
 
-// Inside a kernel.
+// The functions below are called inside a kernel.
 void block_barrier(const char* file, int line);
-// Waits for every lane of the mask; the last to come runs combine over the slots of all 32 lanes (null where
-// a lane is not in the mask).
+// Waits for every lane of the mask; the last to come runs combine over the slots of all 32 lanes (null for a
+// lane that is not in the mask).
 using Combine = void (*)(void* const* slots);
 void warp_collective(unsigned mask, void* slot, Combine combine, const char* file, int line);
 inline unsigned thread_rank() { return (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x; }
 inline unsigned lane_rank() { return thread_rank() % 32; }
-// The block's dynamic shared memory, 1024-byte aligned, filled with NaN for each block.
+// Returns the block's dynamic shared memory, 1024-byte aligned, filled with NaN for each block.
 std::byte* dynamic_shared();
-// Marks an array as belonging to the running block: filled with NaN when the block first asks for it.
+// Marks an array as belonging to the running block: it is filled with NaN when the block first asks for it.
 void use_in_block(void* array, size_t bytes);
-// Reads of wide vectors: an address that is no multiple of `alignment` is a failure.
+// Checks a read of a wide vector: an address that is no multiple of `alignment` is a failure.
 void require_aligned(const void* address, size_t alignment, const char* file, int line);
-// The calling lane broke a rule: a failure that names it.
+// Reports that the calling lane broke a rule: a failure that names the lane.
 void fail_lane(const char* what, const char* file, int line);
-// The tensor-core instructions as the PTX manual defines their fragments, each a warp operation.
+// These are the tensor-core instructions, with the fragments that the PTX manual defines; each is a warp
+// operation.
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                   const char* file = __builtin_FILE(), int line = __builtin_LINE());
 void load_matrix_x4(uint32_t (&r)[4], const void* row, bool transposed, const char* file = __builtin_FILE(),
                     int line = __builtin_LINE());
-// cp.async: nothing is copied before the lane waits for it.
+// Emulates cp.async: nothing is copied before the lane waits for it.
 void copy_async(void* shared, const void* global, int bytes, int valid_bytes);
 void commit_copies();
 void wait_copies(int groups_left);
 
-// Flags between devices, whose kernels run on threads of their own. A lane that pauses lets the other lanes
-// of its block go on, and the other devices.
+// Flags are shared between devices, whose kernels run on threads of their own. A lane that pauses lets the
+// other lanes of its block go on, and the other devices.
 void store_flag(uint32_t* flag, uint32_t value);
 uint32_t load_flag(const uint32_t* flag);
 void pause_lane();
 uint64_t clock_ns();
-// A test's look at flags, called on the thread that runs the kernel, which it may hold up: `stored` behind
-// each store, `loaded` behind each load. Set while no kernel runs.
+// A FlagWatch lets a test observe flags. It is called on the thread that runs the kernel, which it may hold
+// up: `stored` behind each store, `loaded` behind each load. Set it while no kernel runs.
 struct FlagWatch {
   std::function<void(const uint32_t* flag, uint32_t value)> stored;
   std::function<void(const uint32_t* flag, uint32_t value)> loaded;

@@ -1,4 +1,4 @@
-// Memory, copies, devices and errors of the CUDA stand-in.
+// Implements memory, copies, devices and errors of the CUDA stand-in.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -42,10 +42,11 @@ struct Buffer {
 
 size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-// A buffer whose pages are shared: a file without a name, which another process opens through /proc.
+// An Export is a buffer whose pages are shared: a file without a name, which another process opens through
+// /proc.
 struct Export {
   int file = -1;
-  std::jthread device;  // runs what is queued there
+  std::jthread device;  // runs the work queued there
 };
 struct Handle {
   uint64_t magic;
@@ -203,7 +204,7 @@ cudaError_t free_buffer(void* p, bool pinned) {
   return sticky();
 }
 
-// An empty text when source and target suit the direction.
+// Returns an empty text if source and target suit the direction.
 std::string direction_fault(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   const bool to_device = in_device_memory(to, bytes), from_device = in_device_memory(from, bytes);
   const bool wants_to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;

@@ -32,7 +32,7 @@ struct IdBytes {
   uint16_t port;
 };
 
-// What a rank tells of itself, and is told of the others.
+// A rank tells this about itself, and is told the same of the others.
 struct Card {
   uint64_t magic;
   int32_t rank;
@@ -206,7 +206,8 @@ namespace {
 
 using State = NcclRank::State;
 
-// The ranks of a communicator in this process: the last that ends frees what all of them hold.
+// Neighbours are the ranks of a communicator in this process: the last that ends frees everything that they
+// hold.
 struct Neighbours {
   std::vector<std::shared_ptr<State>> ended;
 };
@@ -216,7 +217,8 @@ std::map<uint64_t, Neighbours>& all_neighbours() {
   return *all;
 }
 
-// Who must have let its recordings go before this one, which ends, is freed: nobody, while others are left.
+// Returns the states whose recordings must be gone before this one, which ends, is freed: none while others
+// are left.
 std::vector<std::shared_ptr<State>> ended_with(const std::shared_ptr<State>& state) {
   const std::lock_guard lock(neighbours_mutex);
   Neighbours& all = all_neighbours()[state->magic];
@@ -300,7 +302,7 @@ class Operation {
     started_ = true;
   }
 
-  // The data follows only where both headers agree, so that nothing is read as what it is not.
+  // The data follows only if both headers agree, so that nothing is read as something else.
   bool advance(Exchange& e) {
     const Socket& socket = state_->peers[static_cast<size_t>(e.peer)];
     while (e.sent < e.out.size()) {
@@ -399,7 +401,7 @@ class Operation {
   std::vector<Exchange> exchanges_;
 };
 
-// Without the mutex: an eager stream runs the operation at once.
+// This runs without the mutex: an eager stream runs the operation at once.
 void put_in_stream(const std::shared_ptr<State>& state, const NcclCall& call, cudaStream_t stream) {
   cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
   cudaStreamIsCapturing(stream, &capturing);

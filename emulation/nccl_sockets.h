@@ -1,4 +1,4 @@
-// Sockets of the NCCL stand-in: loopback only, every wait ends when `given_up` says so.
+// Gives the NCCL stand-in its sockets: they are loopback only, and every wait ends when `given_up` says so.
 #pragma once
 
 #include <sys/types.h>
@@ -28,13 +28,14 @@ class Socket {
   bool open() const { return fd_ >= 0; }
   int fd() const { return fd_; }
   uint16_t port() const;
-  // Looks at given_up every so many milliseconds.
+  // Looks at given_up every look_ms milliseconds.
   Socket accept(const GivenUp& given_up, int look_ms = 20) const;
 
-  // Whole messages; false: the other side is gone, or given up.
+  // These move whole messages. They return false if the other side is gone or `given_up` says so.
   bool send_all(const void* data, size_t bytes) const;
   bool receive_all(void* data, size_t bytes, const GivenUp& given_up) const;
-  // What goes without waiting: bytes moved, 0 when nothing can, -1 when the other side is gone.
+  // These move what they can without waiting. They return the bytes moved, 0 if nothing can move, or -1 if
+  // the other side is gone.
   ssize_t send_some(const void* data, size_t bytes) const;
   ssize_t receive_some(void* data, size_t bytes) const;
 

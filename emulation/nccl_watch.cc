@@ -18,7 +18,7 @@ void watch_nccl(NcclWatch watch) {
   current = watch ? std::make_shared<const NcclWatch>(std::move(watch)) : nullptr;
 }
 
-// Without the lock, so that other calls go on while one is held up.
+// The lock is not held here, so that other calls go on while one is held up.
 void nccl_called(std::string_view call) {
   std::shared_ptr<const NcclWatch> watch;
   {

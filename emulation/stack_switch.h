@@ -1,6 +1,6 @@
-// What AddressSanitizer must be told when a thread goes on on another stack: without it, an exception that
-// unwinds a fiber leaves the marks of its frames behind, and whoever uses the stack next is blamed. Nothing
-// where that sanitizer is not built in.
+// Tells AddressSanitizer that a thread continues on another stack. Without this, an exception that unwinds a
+// fiber leaves the marks of its frames behind, and the next user of the stack is blamed. It does nothing if
+// that sanitizer is not built in.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,10 @@
 
 namespace uhd::emulation {
 
-// A stack that a thread leaves and comes back to. Used by that thread.
+// A StackSwitch stands for a stack that a thread leaves and comes back to. That thread uses it.
 class StackSwitch {
  public:
-  // Before the switch to the stack [bottom, bottom + bytes).
+  // Call this before the switch to the stack [bottom, bottom + bytes).
   void leave(const void* bottom, size_t bytes) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&fake_stack_, bottom, bytes);
@@ -22,7 +22,7 @@ class StackSwitch {
     static_cast<void>(bottom), static_cast<void>(bytes);
 #endif
   }
-  // After the switch back here, or the first one to here: `from` is the stack that was left.
+  // Call this after the switch back here, or the first one to here: `from` is the stack that was left.
   void arrive(const void** from = nullptr, size_t* bytes = nullptr) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(fake_stack_, from, bytes);

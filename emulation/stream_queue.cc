@@ -5,7 +5,7 @@
 
 #include "emulation/cuda.h"
 
-// What a stream handle points to.
+// A stream handle points to this.
 struct CUstream_st {
   std::shared_ptr<uhd::emulation::StreamState> state;
 };
@@ -452,7 +452,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsign
   *out = new CUgraphExec_st{graph->state};
   return sticky();
 }
-// Whoever asks how far the stream is gets an answer, though the graph waits for someone else.
+// A query of the stream gets an answer, though the graph waits for someone else.
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
   cuda_called(__func__);
   const auto state = graph->state;

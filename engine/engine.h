@@ -1,5 +1,5 @@
-// The only door for net/ and app/: submit, cancel, observe. Free of tensors, MPI, CUDA and Asio on purpose:
-// code that speaks HTTP must not be able to touch a step.
+// The Engine is the only door for net/ and app/: submit, cancel, observe. It is free of tensors, MPI, CUDA
+// and Asio on purpose: code that speaks HTTP must not be able to touch a step.
 #pragma once
 
 #include <string>
@@ -11,15 +11,16 @@
 namespace uhd {
 
 struct ModelInfo {
-  std::string id;      // name that clients use
+  std::string id;      // the name that clients use
   std::string family;  // "llava-uhd-v1", "llava-1.5", "minicpm-v-2.6", "text", ...
   bool vision = false;
   int context_length = 0;
   int vocabulary = 0;
-  int64_t max_text_bytes = 0;  // of a prompt: more bytes cannot be as few tokens as the context holds
+  // The most bytes of a prompt's text: more of them cannot be as few tokens as the context holds.
+  int64_t max_text_bytes = 0;
 };
 
-// A request accepted: its id, and what is already known of its cost.
+// Accepted is returned for an accepted request: its id, and the costs that are known already.
 struct Accepted {
   RequestId id = 0;
   int prompt_tokens = 0;
@@ -29,7 +30,9 @@ struct Accepted {
 
 enum class Readiness : uint8_t { starting, ready, text_only, stalled, draining };
 
-// Prometheus text of every counter and histogram.
+// EngineStats tells how busy the engine is, as of the last turn of its loop, and whether it can serve.
+// `running` counts the sequences that have a place in a step, `waiting` the other requests that have not
+// ended; pages are those of the KV cache.
 struct EngineStats {
   int running = 0;
   int waiting = 0;
@@ -38,23 +41,23 @@ struct EngineStats {
   Readiness readiness = Readiness::starting;
 };
 
-// Thread-safe.
+// An Engine is thread-safe.
 class Engine {
  public:
   virtual ~Engine() = default;
   virtual const ModelInfo& model() const = 0;
-  // Checks the request, plans its images from their headers, and queues it; or refuses, with the reason,
-  // before any work. Runs on the calling thread up to the queue. The sink is called only for accepted
+  // Checks the request, plans its images from their headers, and queues it; or refuses it, with the reason,
+  // before any work. It runs on the calling thread up to the queue. The sink is called only for accepted
   // requests.
   virtual std::variant<Accepted, Failure> submit(Request request, TokenSink sink) = 0;
-  // The request ends soon with FinishReason::cancelled; unknown or finished ids are ignored.
+  // Ends the request soon with FinishReason::cancelled. Unknown or finished ids are ignored.
   virtual void cancel(RequestId id) = 0;
   virtual EngineStats stats() const = 0;
   virtual std::string metrics_text() const = 0;
-  // No new requests; running ones finish.
+  // Refuses new requests from now on; running ones finish.
   virtual void drain() = 0;
   virtual bool idle() const = 0;
-  // Ids of a text by the model's tokenizer, and back (for /tokenize, tests and tools).
+  // These turn a text into ids by the model's tokenizer, and back (for /tokenize, tests and tools).
   virtual std::vector<int32_t> tokenize(const std::string& text, bool add_special) const = 0;
   virtual std::string detokenize(const std::vector<int32_t>& ids) const = 0;
 };

@@ -55,20 +55,21 @@ struct Metrics::Series {
                                                                                                     buckets);
   }
 
-  Counter& accepted = counter("uhd_requests_accepted_total", "Requests taken in");
+  Counter& accepted = counter("uhd_requests_accepted_total", "Requests accepted");
   prometheus::Family<Counter>& refused =
       counters("uhd_requests_refused_total", "Requests refused before any work, by reason");
   prometheus::Family<Counter>& finished =
       counters("uhd_requests_finished_total", "Requests ended, by finish reason");
   prometheus::Family<Counter>& failed =
       counters("uhd_requests_failed_total", "Requests ended by an error, by code");
-  Histogram& ttft = histogram("uhd_ttft_seconds", "Submission to first token", kSeconds);
+  Histogram& ttft = histogram("uhd_ttft_seconds", "Time from submission to first token", kSeconds);
   Histogram& tpot = histogram("uhd_tpot_seconds", "Time between two tokens of a request", kSeconds);
-  Histogram& queue = histogram("uhd_queue_seconds", "Submission to first scheduled", kSeconds);
+  Histogram& queue = histogram("uhd_queue_seconds", "Time from submission to the first step", kSeconds);
   Histogram& preprocess =
-      histogram("uhd_preprocess_seconds", "Decoding and cutting a request's images", kSeconds);
-  Histogram& encode = histogram("uhd_encode_seconds", "First slice sent to last slice back", kSeconds);
-  Histogram& total = histogram("uhd_request_seconds", "Submission to last event", kSeconds);
+      histogram("uhd_preprocess_seconds", "Time of decoding and cutting a request's images", kSeconds);
+  Histogram& encode =
+      histogram("uhd_encode_seconds", "Time from the first slice sent to the last one back", kSeconds);
+  Histogram& total = histogram("uhd_request_seconds", "Time from submission to last event", kSeconds);
   Counter& prompt_tokens = counter("uhd_prompt_tokens_total", "Tokens of finished prompts");
   Counter& image_tokens = counter("uhd_image_tokens_total", "Of them, visual tokens and separators");
   Counter& cached_tokens =
@@ -83,14 +84,15 @@ struct Metrics::Series {
   Counter& preempted = counter("uhd_preemptions_total", "Sequences that gave their pages back");
   Counter& slices_encoded = counter("uhd_slices_encoded_total", "Slices sent to encoders");
   Counter& slices_cached = counter("uhd_slices_cached_total", "Slices answered without encoding");
-  Histogram& slice_seconds = histogram("uhd_slice_seconds", "One slice sent to its rows here", kSeconds);
+  Histogram& slice_seconds =
+      histogram("uhd_slice_seconds", "Time from sending a slice to receiving its rows", kSeconds);
   Counter& slices_failed = counter("uhd_slices_failed_total", "Slices that no encoder could encode");
   Counter& slices_retried = counter("uhd_slices_retried_total", "Slices tried on another encoder");
-  Counter& encoders_lost = counter("uhd_encoders_lost_total", "Encoders that left");
+  Counter& encoders_lost = counter("uhd_encoders_lost_total", "Encoders that were lost or left");
 
   Gauge& running = gauge("uhd_running_sequences", "Sequences admitted");
   Gauge& waiting = gauge("uhd_waiting_requests", "Requests not yet admitted");
-  Gauge& free_pages = gauge("uhd_kv_pages_free", "KV pages nobody holds");
+  Gauge& free_pages = gauge("uhd_kv_pages_free", "Free KV pages");
   Gauge& total_pages = gauge("uhd_kv_pages", "KV pages");
   Gauge& cached_pages = gauge("uhd_kv_pages_cached", "KV pages whose content is kept for later requests");
   Gauge& encoders = gauge("uhd_encoders", "Encoders at work");

@@ -1,4 +1,5 @@
-// Counters and histograms of the engine, as Prometheus text. prometheus-cpp stays behind this header.
+// Counts the engine's work in counters and histograms, and writes them as Prometheus text. prometheus-cpp
+// stays behind this header.
 #pragma once
 
 #include <memory>
@@ -8,10 +9,10 @@
 
 namespace uhd {
 
-// "stop", "length", ...: as metrics and logs say it.
+// Returns "stop", "length", ..., as metrics and logs name the reason.
 std::string name_of(FinishReason reason);
 
-// Values that are read when the page is asked for.
+// Gauges are read when the page is requested.
 struct Gauges {
   int running = 0;
   int waiting = 0;
@@ -23,7 +24,7 @@ struct Gauges {
   bool ready = false;
 };
 
-// Thread-safe.
+// Metrics is thread-safe.
 class Metrics {
  public:
   explicit Metrics(const std::string& model);
@@ -31,14 +32,14 @@ class Metrics {
 
   void accepted();
   void refused(const std::string& code);
-  // The request's last event.
+  // Counts a request at its last event.
   void finished(FinishReason reason, const Usage& usage, const std::string& failure_code);
-  void token_gap(double seconds);  // between two tokens of one request
+  void token_gap(double seconds);  // the time between two tokens of one request
   void step(int prefill_tokens, int decode_tokens, int sequences, double seconds);
   void preempted(int sequences);
   void prefix_cached(int tokens);  // of a prompt, that were not computed
   void slices(int encoded_anew, int cached);
-  void slice_encoded(double seconds);  // first sent to rows here
+  void slice_encoded(double seconds);  // the time from when it was first sent until its rows are here
   void slice_failed();
   void slices_retried(double count);
   void encoder_lost();

@@ -1,6 +1,6 @@
-// What an engine is told at start. Plain data with defaults that work; configs/ fills it. How many ranks
-// there are and how they find each other is ClusterOptions; facts of the model come from the checkpoint,
-// never from here.
+// EngineOptions holds the settings that an engine gets at start: plain data with defaults that work, which
+// configs/ fills in. ClusterOptions says how many ranks there are and how they find each other; facts of the
+// model come from the checkpoint, never from here.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@ namespace uhd {
 
 struct ImageOptions {
   ImageLimits limits;
-  int max_images = 16;            // of one request
-  int threads = 2;                // that decode, resize and cut, on the leader
-  bool reference_compat = false;  // EXIF and alpha as the published code treats them
+  int max_images = 16;            // in one request
+  int threads = 2;                // threads of the leader that decode, resize and cut
+  bool reference_compat = false;  // treats EXIF and alpha as the published code does
   int max_slices = 0;             // 0: the checkpoint's
   int prescale_longest = -1;      // -1: the checkpoint's; 0: off
 };
@@ -51,8 +51,8 @@ struct EngineOptions {
   bool prefix_cache = true;                         // keep KV pages for later requests that begin alike
   bool share_caches = false;                        // between tenants; off: each API key has its own salt
   bool overlap = true;         // on a device: plan and launch a step before the tokens of the last are known
-  double ready_within_s = 30;  // /ready asks that the ranks answered a step so recently
-  uint64_t seed = 0;  // of requests that name none: mixed with the request's number; 0: drawn at start
+  double ready_within_s = 30;  // /ready requires that the ranks answered a step so recently
+  uint64_t seed = 0;  // for requests that name none, mixed with the request's number; 0: drawn at start
   ImageOptions image;
   EncodeOptions encoders;
 };

@@ -1,4 +1,4 @@
-// The ranges of a request's values: the one table that the API refuses by and the engine checks by.
+// This table holds the ranges of a request's values: the API refuses by it, and the engine checks by it.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Everything an LLM rank must know to take part in one step. The leader makes it; the others only carry it
-// out.
+// A StepPlan holds everything that an LLM rank must know to take part in one step. The leader makes it; the
+// others only carry it out.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,12 @@
 namespace uhd {
 
 enum class StepKind : uint8_t {
-  compute,  // place visual rows, then run the forward pass if it has tokens
+  compute,  // places visual rows, then runs the forward pass if it has tokens
   stop,     // the leader ends: leave the loop
 };
 
-// One slice's rows, broadcast by the leader at the start of the step: row i goes to store row rows[i].
+// A Placement places one slice's rows, which the leader broadcasts at the start of the step: row i goes to
+// store row rows[i].
 struct Placement {
   std::vector<int32_t> rows;
 };
@@ -42,19 +43,21 @@ void serialize(Archive& archive, StepPlan& x) {
   archive(x.number, x.kind, x.placements, x.input, x.choice);
 }
 
-// The seam between scheduler and model: who does how many tokens, as arrays a kernel can read. rows_of(span)
-// gives the visual store's rows of a span. `input` is reused, so that its vectors keep their memory.
+// This is the seam between scheduler and model: it turns the batch, which says who does how many tokens, into
+// arrays that a kernel can read. rows_of(span) gives the visual store's rows of a span. `input` is reused, so
+// that its vectors keep their memory.
 using VisualRowsOf = std::function<std::span<const int32_t>(const VisualSpan&)>;
 void build_forward_input(ForwardInput& input, const Batch& batch, int page_size, const VisualRowsOf& rows_of);
 
-// Steps of every kind and size that the limits allow, on a page that no sequence holds: `tokens` rows of
-// prompts, of which the last of each sequence is sampled where `samples` says so, `visual` of them from the
-// first rows of the visual store; or the next token of each of `sequences`.
+// These make steps of every kind and size that the limits allow, on a page that no sequence holds.
+// prompt_input gives `tokens` rows of prompts, of which the last of each sequence is sampled if `samples`
+// says so; `visual` of the rows come from the first rows of the visual store. decode_input gives the next
+// token of each of `sequences`.
 ForwardInput prompt_input(int tokens, int visual, bool samples, const StepLimits& limits, int32_t page);
 ForwardInput decode_input(int sequences, int32_t page, int page_size);
 
-// One token on a page of its own that no sequence holds: the smallest real step, to see that all ranks
-// answer.
+// Makes a step of one token on a page of its own that no sequence holds: the smallest real step, which shows
+// that all ranks answer.
 ForwardInput probe_input(int32_t page, int page_size);
 
 }  // namespace uhd

@@ -7,7 +7,7 @@
 
 namespace uhd {
 
-// Not thread-safe. A line is never empty; the first line is the one whose turn it is.
+// A Turns is not thread-safe. A line is never empty; the first line is the one whose turn it is.
 template <class T>
 class Turns {
  public:

@@ -1,4 +1,4 @@
-// Where the samples of the two grid operations lie and what they weigh: shared by the backends.
+// Places and weighs the samples of the two grid operations, for all backends.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,8 @@
 
 namespace uhd {
 
-// The four neighbours of a point and their weights, as RoIAlign defines them: zero weights outside the grid.
+// A Bilinear holds the four neighbours of a point and their weights, as RoIAlign defines them; weights are
+// zero outside the grid.
 struct Bilinear {
   int64_t at[4] = {0, 0, 0, 0};
   float weight[4] = {0, 0, 0, 0};
@@ -40,7 +41,8 @@ struct Bilinear {
   }
 };
 
-// One window of an AlignGrid: its bins and their samples. Borders are taken in double and then kept as float.
+// An AlignWindow is one window of an AlignGrid: its bins and their samples. Borders are computed in double
+// and then kept as float.
 struct AlignWindow {
   int samples_y, samples_x;
 
@@ -77,7 +79,7 @@ struct AlignWindow {
   float y0_, x0_, bin_height_, bin_width_;
 };
 
-// Where output i of n falls in a row of `size` samples: four samples and their weights.
+// A CubicAt says where output i of n falls in a row of `size` samples: four samples and their weights.
 struct CubicAt {
   int64_t at[4];
   float weight[4];

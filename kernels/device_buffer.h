@@ -1,4 +1,4 @@
-// Owns memory of one backend and frees it there.
+// A DeviceBuffer owns memory of one backend and frees it there.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace uhd {
 
 class Backend;
 
-// Move-only. Must not outlive its backend.
+// It is move-only, and must not outlive its backend.
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
@@ -31,7 +31,7 @@ class DeviceBuffer {
   size_t bytes() const { return bytes_; }
   explicit operator bool() const { return data_ != nullptr; }
 
-  // The start of the buffer as a dense tensor; checks that it fits.
+  // Returns the start of the buffer as a dense tensor, and checks that it fits.
   Tensor as(DType dtype, Shape shape) const {
     Tensor t(data_, dtype, shape);
     check(t.bytes() <= bytes_, "a tensor of ", t.bytes(), " bytes does not fit a buffer of ", bytes_);

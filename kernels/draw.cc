@@ -7,7 +7,7 @@
 namespace uhd {
 namespace {
 
-// The distance above, the id below.
+// A key holds the distance above and the id below.
 constexpr uint64_t key_of(uint32_t distance, int32_t id) {
   return uint64_t{distance} << 32 | static_cast<uint32_t>(id);
 }

@@ -1,4 +1,4 @@
-// Element types, and the host's exact conversions of the two 16-bit floats.
+// Defines the element types, and the host's exact conversions of the two 16-bit floats.
 #pragma once
 
 #include <bit>
@@ -48,7 +48,7 @@ constexpr std::string_view name_of(DType t) {
   return "?";
 }
 
-// bfloat16: the upper half of a float; conversion rounds to nearest even, NaN stays NaN.
+// bfloat16 is the upper half of a float; conversion rounds to nearest even, and NaN stays NaN.
 struct bf16 {
   uint16_t bits = 0;
   bf16() = default;
@@ -64,7 +64,7 @@ struct bf16 {
   explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };
 
-// IEEE half; conversion from float rounds to nearest even (g++'s _Float16 does both exactly).
+// f16 is the IEEE half; conversion from float rounds to nearest even (g++'s _Float16 does both exactly).
 struct f16 {
   uint16_t bits = 0;
   f16() = default;

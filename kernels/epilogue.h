@@ -1,4 +1,4 @@
-// What matmul does to its result before it is stored.
+// An Epilogue changes a product's result before it is stored.
 #pragma once
 
 #include <cstdint>

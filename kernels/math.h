@@ -1,4 +1,4 @@
-// Scalar functions whose definition every backend and the tests share.
+// Defines scalar functions that every backend and the tests share.
 #pragma once
 
 #include <cmath>
@@ -18,7 +18,8 @@ UHD_DEVICE_FUNCTION inline float gelu_tanh(float x) {
   return 0.5f * x * (1.0f + std::tanh(0.79788456f * (x + 0.044715f * x * x * x)));
 }
 
-// The four weights of cubic convolution with a = −0.75 at fraction t of the way from sample 1 to sample 2.
+// Computes the four weights of cubic convolution with a = −0.75 at fraction t of the way from sample 1 to
+// sample 2.
 UHD_DEVICE_FUNCTION inline void cubic_weights(float t, float weights[4]) {
   constexpr float a = -0.75f;
   const auto near = [](float x) { return ((a + 2.0f) * x - (a + 3.0f)) * x * x + 1.0f; };

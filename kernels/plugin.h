@@ -16,22 +16,23 @@
 
 namespace uhd {
 
-// What the library exports as `uhd_cuda_plugin`.
+// The library exports this as `uhd_cuda_plugin`.
 struct CudaPlugin {
-  const char* interface;  // UHD_BACKEND_INTERFACE: digest of the headers both sides share
+  const char* interface;  // UHD_BACKEND_INTERFACE: the digest of the headers that both sides share
   std::unique_ptr<Backend> (*make_backend)(const BackendOptions& options);
 };
 
-// And as `uhd_cuda_report`: names and values of versions and devices.
+// The library exports this as `uhd_cuda_report`: names and values of versions and devices.
 struct CudaReport {
   std::vector<std::pair<std::string, std::string>> (*rows)();
 };
 
-// Error when the library, its libraries, a driver or a device is missing, in one line that says which.
+// Makes the backend. If the library, its libraries, a driver or a device is missing, an Error says which in
+// one line.
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 
-// Something else that the library exports, for cluster/; null: the library is not loaded or has no such
-// thing.
+// Returns another symbol that the library exports, for cluster/; null if the library is not loaded or has no
+// such symbol.
 const void* find_in_cuda_plugin(const char* name);
 
 }  // namespace uhd

@@ -1,4 +1,4 @@
-// A typed, shaped look at memory that someone else owns.
+// A Tensor is a typed, shaped view of memory that someone else owns.
 #pragma once
 
 #include <array>
@@ -31,7 +31,7 @@ constexpr DType dtype_of() {
   }
 }
 
-// Up to four sizes; a view of fewer dimensions has fewer.
+// A Shape has up to four sizes; a view of fewer dimensions has fewer.
 class Shape {
  public:
   Shape() = default;
@@ -53,9 +53,9 @@ class Shape {
   int rank_ = 0;
 };
 
-// Passed by value, never stored past its owner. Dimension 0 may be spaced: consecutive rows lie `row_stride`
-// elements apart (so that q, k and v are views into one projection's output); the dimensions inside a row are
-// dense.
+// A Tensor is passed by value, and never stored past its owner. Dimension 0 may be spaced: consecutive rows
+// lie `row_stride` elements apart (so that q, k and v are views into one projection's output); the dimensions
+// inside a row are dense.
 class Tensor {
  public:
   Tensor() = default;
@@ -63,7 +63,7 @@ class Tensor {
   Tensor(void* data, DType dtype, Shape shape, int64_t row_stride)
       : data_(data), shape_(shape), row_stride_(row_stride), dtype_(dtype) {}
 
-  // A dense tensor over a container of plain elements, for host-side inputs and tests.
+  // Makes a dense tensor over plain elements, for host-side inputs and tests.
   template <class T>
   static Tensor of(T* data, Shape shape) {
     return Tensor(const_cast<std::remove_const_t<T>*>(data), dtype_of<std::remove_const_t<T>>(), shape);
@@ -75,10 +75,10 @@ class Tensor {
   int rank() const { return shape_.rank(); }
   int64_t dim(int i) const { return shape_[i]; }
   int64_t rows() const { return shape_.rank() == 0 ? 0 : shape_[0]; }
-  int64_t row_size() const { return row_elements(shape_); }  // elements of one row
+  int64_t row_size() const { return row_elements(shape_); }  // the elements of one row
   int64_t row_stride() const { return row_stride_; }
   int64_t elements() const { return shape_.elements(); }
-  size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype_); }  // of a dense tensor
+  size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype_); }  // for a dense tensor
   bool dense() const { return row_stride_ == row_size() || rows() <= 1; }
 
   void* raw() const { return data_; }
@@ -92,19 +92,19 @@ class Tensor {
     return data<T>() + i * row_stride_;
   }
 
-  // Rows [begin, begin + count).
+  // Returns rows [begin, begin + count).
   Tensor slice_rows(int64_t begin, int64_t count) const {
     Tensor t = *this;
     t.data_ = offset(begin * row_stride_);
     t.shape_ = with_rows(count);
     return t;
   }
-  // Columns [begin, begin + count) of a matrix: same rows, spaced.
+  // Returns columns [begin, begin + count) of a matrix: the same rows, spaced.
   Tensor slice_columns(int64_t begin, int64_t count) const {
     check(rank() == 2, "slice_columns is for matrices");
     return Tensor(offset(begin), dtype_, {shape_[0], count}, row_stride_);
   }
-  // The same elements under another shape; rows stay rows unless the tensor is dense.
+  // Returns the same elements under another shape; rows stay rows unless the tensor is dense.
   Tensor reshaped(Shape shape) const {
     check(shape.elements() == elements(), "reshape keeps the number of elements");
     if (shape.rank() > 0 && shape[0] == rows()) return Tensor(data_, dtype_, shape, row_stride_);

@@ -1,4 +1,4 @@
-// A matrix [N, K] ready for matmul: packed once for its backend, whatever the number of rows it will meet.
+// A Weight is a matrix [N, K] ready for matmul: it is packed once for its backend, for any number of rows.
 #pragma once
 
 #include <string_view>
@@ -7,11 +7,12 @@
 
 namespace uhd {
 
-// How the elements are stored, and with it how products are formed:
-//   f32   activations stay float, products and sums in float
+// A WeightFormat says how the elements are stored, and how products are formed:
+//
+//   f32   activations stay float, products and sums are float
 //   bf16  activations are rounded to bfloat16, products of bfloat16 pairs, sums in float
-//   fp8, int8, int4  as bf16, the weight being code · scale: kernels/quantize.h; activations become codes as
-//         well where BackendOptions::quantize_activations asks for it
+//   fp8, int8, int4  as bf16, the weight being code · scale: kernels/quantize.h; activations become
+//         codes as well if BackendOptions::quantize_activations asks for it
 enum class WeightFormat : uint8_t { f32, bf16, fp8, int8, int4 };
 
 constexpr bool is_quantized(WeightFormat format) {
@@ -39,7 +40,7 @@ struct Weight {
   int64_t n = 0;  // outputs
   int64_t k = 0;  // inputs
   DeviceBuffer data;
-  DeviceBuffer scales;  // of quantized formats
+  DeviceBuffer scales;  // for quantized formats
 };
 
 }  // namespace uhd

@@ -56,7 +56,8 @@ void read_square_slicing(const ConfigObject& json, bool padded_by_default, Model
   s.max_slices = 1;
 }
 
-// LLaVA's own layout: language model at the top, projector under model.mm_projector, tower inside or beside.
+// Reads LLaVA's own layout: the language model at the top, the projector under model.mm_projector, the tower
+// inside or beside.
 void read_llava(const ConfigObject& json, const fs::path& tower_path, const TensorNames& names,
                 ModelConfig& model) {
   const std::string type = json.text("model_type", "llava");

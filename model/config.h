@@ -1,6 +1,6 @@
-// Everything the engine must know about a checkpoint, read from the checkpoint's own JSON files: the four
-// parts, and which published family they come from. No constant of a family stands anywhere else in the
-// engine.
+// A ModelConfig holds everything that the engine must know about a checkpoint, read from the checkpoint's own
+// JSON files: its four parts, and the published family they come from. No constant of a family stands
+// anywhere else in the engine.
 #pragma once
 
 #include <array>
@@ -54,7 +54,7 @@ struct LanguageConfig {
   int32_t pad_id = -1;
 };
 
-// Once each.
+// Adds the id unless it is there already.
 void add_end_token(LanguageConfig& language, int32_t id);
 
 struct VisionConfig {
@@ -66,7 +66,7 @@ struct VisionConfig {
   int heads = 0;
   int intermediate = 0;
   int patch = 14;
-  int image = 336;  // native size: the position table is (image/patch)²
+  int image = 336;  // the native size: the position table is (image/patch)²
   float norm_eps = 1e-5f;
   Activation activation = Activation::quick_gelu;
   bool post_norm = false;  // MiniCPM-V's post_layernorm on the output
@@ -87,11 +87,11 @@ struct ResamplerConfig {
   int queries = 0;  // per slice; mlp: 0, as many tokens as patches
   int width = 0;
   int heads = 0;
-  bool sincos_keys =
-      false;  // MiniCPM: integer sin-cos positions on keys, none on queries; else a stored table on both
+  // MiniCPM: integer sin-cos positions on keys, none on queries; else a stored table on both.
+  bool sincos_keys = false;
   float norm_eps = 1e-6f;
-  bool stored_in_sequence =
-      false;  // mlp: tensors are `0.` and `2.` (the original layout), else `linear_1.` and `linear_2.`
+  // mlp: tensors are `0.` and `2.` (the original layout), else `linear_1.` and `linear_2.`.
+  bool stored_in_sequence = false;
 };
 
 enum class SliceRounding : uint8_t { floor, nearest_even };
@@ -108,7 +108,7 @@ struct SlicingConfig {
   int prescale_longest = 0;  // 0: off
 };
 
-// How an image's rows are wrapped and joined in the prompt, as token ids.
+// An ImageLayout says how an image's rows are wrapped and joined in the prompt, as token ids.
 struct ImageLayout {
   bool overview_first = false;
   std::vector<int32_t> column_separator;  // after a slice that is not the last of its row
@@ -121,7 +121,8 @@ struct ImageLayout {
 
 struct ModelConfig {
   Family family = Family::text;
-  std::string name;  // of the directory, or of the link to it: what /v1/models shows unless configured
+  // The name of the directory, or of the link to it; /v1/models shows it unless one is configured.
+  std::string name;
   LanguageConfig language;
   std::optional<VisionConfig> vision;
   ResamplerConfig resampler;
@@ -129,15 +130,16 @@ struct ModelConfig {
   ImageLayout layout;
   std::filesystem::path directory;
   std::filesystem::path vision_directory;  // where the tower's tensors are, if not inside the checkpoint
-  // What comes before "layers.0.", "encoder.layers.0." and the resampler's own names; each ends in ".".
+  // The prefixes come before "layers.0.", "encoder.layers.0." and the resampler's own names; each ends in
+  // ".".
   std::string prefix_language, prefix_vision, prefix_resampler;
   std::string head;  // name of the output head's tensor (absent from the files where embeddings are tied)
 };
 
 // Reads config.json (and preprocessor_config.json, generation_config.json, the tower's config.json). A
-// missing or absurd value is an Error naming file and key: every size is range-checked here, so the code
-// behind can trust it. vision_tower: where the tower lies when config.json names a place that is not here (a
-// hub name, an absolute path); "" looks inside the directory and beside it.
+// missing or absurd value is an Error that names file and key: every size is range-checked here, so the code
+// behind can trust it. `vision_tower` is the tower's folder when config.json names a place that is not here
+// (a hub name, an absolute path); with "" the function looks inside the directory and beside it.
 ModelConfig read_model_config(const std::filesystem::path& directory,
                               const std::filesystem::path& vision_tower = {});
 

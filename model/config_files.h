@@ -1,5 +1,5 @@
-// What read_model_config must know of a checkpoint's other files: which tensors there are, where the vision
-// tower lies, and the ids of special tokens.
+// Reads the facts that read_model_config needs from a checkpoint's other files: the names of its tensors, the
+// folder of the vision tower, and the ids of special tokens.
 #pragma once
 
 #include <filesystem>
@@ -9,8 +9,8 @@
 
 namespace uhd {
 
-// Names of a checkpoint's tensors from its index or safetensors header, without mapping it; unknown for a
-// single PyTorch archive.
+// TensorNames holds the names of a checkpoint's tensors, read from its index or safetensors header without
+// mapping it. They are unknown for a single PyTorch archive.
 class TensorNames {
  public:
   explicit TensorNames(const std::filesystem::path& directory);
@@ -21,19 +21,20 @@ class TensorNames {
   std::set<std::string> names_;
 };
 
-// The folder of the vision tower that a config calls `name`: `configured` when given, else a path relative to
-// the model, else a folder of that name inside or beside the model's. An absolute path or a hub name
-// ("openai/clip-vit-large-patch14-336") counts by its last part only. Empty when there is none.
+// Returns the folder of the vision tower that a config calls `name`: `configured` if it is given, else a path
+// relative to the model, else a folder of that name inside or beside the model's. An absolute path or a hub
+// name ("openai/clip-vit-large-patch14-336") counts by its last part only. Returns an empty path if there is
+// none.
 std::filesystem::path find_vision_tower(const std::filesystem::path& model, const std::string& name,
                                         const std::filesystem::path& configured);
 
-// Ids by token text, from tokenizer.json, added_tokens.json or tokenizer_config.json.
+// SpecialTokens holds ids by token text, from tokenizer.json, added_tokens.json or tokenizer_config.json.
 class SpecialTokens {
  public:
   SpecialTokens(const std::filesystem::path& directory, int vocabulary);
-  // An unknown token is an Error.
+  // Returns the token's id; an unknown token is an Error.
   int32_t id_of(const std::string& token) const;
-  // The id of "\n" in a byte-level vocabulary.
+  // Returns the id of "\n" in a byte-level vocabulary.
   int32_t newline() const;
 
  private:

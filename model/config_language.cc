@@ -7,7 +7,7 @@
 namespace uhd {
 namespace {
 
-// What the published config classes assume where a file is silent.
+// The published config classes assume these if a file is silent.
 struct Defaults {
   int intermediate;
   int kv_heads;  // 0: as many as heads

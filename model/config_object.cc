@@ -18,7 +18,7 @@ std::string shortened(const json::value& value) {
   return text;
 }
 
-// A whole number, also when written as 4096.0.
+// Reads a whole number, also if it is written as 4096.0.
 std::optional<int64_t> whole(const json::value& value) {
   if (value.is_int64()) return value.get_int64();
   if (value.is_double() && std::abs(value.get_double()) < 1e15 &&
@@ -102,7 +102,8 @@ std::vector<int32_t> ConfigObject::ids(const char* key, int64_t limit) const {
     if (id && *id >= 0 && *id < limit) {
       result.push_back(static_cast<int32_t>(*id));
     } else {
-      log_warning("what is no token id is left out", "key", at(key), "value", shortened(item), "ids", limit);
+      log_warning("an entry that is no token id is left out", "key", at(key), "value", shortened(item), "ids",
+                  limit);
     }
   }
   return result;

@@ -13,7 +13,7 @@ Activation activation_of(const ConfigObject& json, const std::string& fallback) 
       message(json.at("hidden_act"), " is '", name, "', not one of quick_gelu, gelu, gelu_pytorch_tanh"));
 }
 
-// How many layers run so that hidden state `select` comes out.
+// Returns how many layers run so that hidden state `select` comes out.
 int layers_up_to(const ConfigObject& json, int select, int total) {
   const int layers = select < 0 ? total + 1 + select : select;
   require(layers >= 0 && layers <= total, json.where(), ": the selected vision layer ", select,

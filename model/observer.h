@@ -1,4 +1,4 @@
-// A look at intermediate tensors, for golden tests and debugging; costs nothing when unset.
+// A StageObserver looks at intermediate tensors, for golden tests and debugging; it costs nothing when unset.
 #pragma once
 
 #include <functional>
@@ -8,7 +8,8 @@
 
 namespace uhd {
 
-// Called with a stage's name ("hidden.3", "final_norm") and its rows on the device. Reads only.
+// It is called with a stage's name ("hidden.3", "final_norm") and its rows on the device, which it may only
+// read.
 using StageObserver = std::function<void(const std::string& stage, Tensor rows)>;
 
 }  // namespace uhd

@@ -1,7 +1,7 @@
-// Which web pages may use the server. Programs are told apart by API keys; this is about browsers, which run
-// pages of strangers beside the user's own server: the check of Host stops a name that was made to point here
-// (DNS rebinding), the check of Origin stops pages that post blindly, and the CORS headers open the server to
-// those that the operator named.
+// Decides which web pages may use the server. API keys tell programs apart; this file is about browsers,
+// which run pages of strangers beside the user's own server. The check of Host stops a name that was made to
+// point here (DNS rebinding), the check of Origin stops pages that post blindly, and the CORS headers open
+// the server to the pages that the operator named.
 #pragma once
 
 #include <optional>
@@ -15,17 +15,18 @@
 
 namespace uhd {
 
-// Whether a server that listens on this host is reached from its own machine only.
+// Returns true if a server that listens on this host can be reached from its own machine only.
 bool is_loopback_host(std::string_view host);
 
-// Immutable.
+// An Access is immutable.
 class Access {
  public:
   explicit Access(const NetOptions& options);
 
-  // The answer to a request that a browser should not have made, or to a preflight.
+  // Returns the answer to a request that a browser should not have made, or to a preflight; nothing for other
+  // requests.
   std::optional<HttpResponse> answer(const HttpRequest& request) const;
-  // Headers that every answer to this request carries.
+  // Returns the headers that every answer to this request carries.
   std::vector<std::pair<std::string, std::string>> headers(const HttpRequest& request) const;
 
  private:
@@ -34,8 +35,8 @@ class Access {
   bool listed(std::string_view origin) const;
   HttpResponse preflight(const HttpRequest& request) const;
 
-  std::vector<std::string> origins_;  // lower case
-  std::vector<std::string> hosts_;    // lower case
+  std::vector<std::string> origins_;  // in lower case
+  std::vector<std::string> hosts_;    // in lower case
   bool check_hosts_;
   bool check_origins_;
 };

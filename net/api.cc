@@ -44,7 +44,7 @@ std::optional<HttpResponse> refuse_media(const HttpRequest& request) {
   return std::nullopt;
 }
 
-// What is no JSON was perhaps never meant to be.
+// A body that is no JSON was perhaps never meant to be.
 HttpResponse body_error(ApiError error, const HttpRequest& request) {
   const std::string_view type = request.header("content-type");
   const bool other = !type.empty() && lower_ascii(type).find("json") == std::string::npos;

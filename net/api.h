@@ -1,4 +1,5 @@
-// The routes of the server over an Engine. No sockets: a request value in, a reply out.
+// Serves the routes of the server over an Engine. It knows no sockets: a request value goes in, a reply comes
+// out.
 #pragma once
 
 #include <atomic>
@@ -19,21 +20,21 @@
 
 namespace uhd {
 
-// Thread-safe after construction.
+// An Api is thread-safe after construction.
 class Api {
  public:
   // Reads the API keys; an unreadable key file is an Error.
   Api(Engine& engine, const NetOptions& options);
 
-  // Empty when the request may go on; fills in its tenant. Needs only path and headers: asked before a body
-  // is read. The answer to a preflight is given here, too.
+  // Returns nothing when the request may go on, and fills in its tenant. It needs only path and headers, so
+  // it is called before a body is read. It also returns the answer to a preflight.
   std::optional<HttpResponse> refuse(HttpRequest& request) const;
   Reply handle(const HttpRequest& request) { return router_.handle(request); }
   void count(const std::string& path, int status) {
     metrics_.answered(std::string(router_.route_of(path)), status);
   }
 
-  // New completions get 503 from now on.
+  // Makes new completions get 503 from now on.
   void drain() { draining_ = true; }
   HttpMetrics& metrics() { return metrics_; }
   const Access& access() const { return access_; }
@@ -43,10 +44,11 @@ class Api {
   Reply complete(Endpoint endpoint, const HttpRequest& request);
   Reply models(const HttpRequest& request) const;
   Reply tokenize(const HttpRequest& request) const;
-  // The bytes of images are counted until the engine lets them go.
+  // Counts the bytes of images until the engine lets them go.
   void hold_images(const HttpRequest& request, Call& call) const;
   Reply detokenize(const HttpRequest& request) const;
-  // One running request of this client, given back when destroyed; null when it has too many.
+  // Returns one running request of this client, which is given back when destroyed; null when the client has
+  // too many.
   std::shared_ptr<void> take_ticket(const std::string& client);
 
   struct Running {
@@ -59,7 +61,7 @@ class Api {
   const Access access_;
   const ApiKeys keys_;
   const std::shared_ptr<BodyBudget> budget_;
-  const int64_t created_;  // of the model, as /v1/models shows it: the start of the server
+  const int64_t created_;  // the creation time of the model as /v1/models shows it: the start of the server
   Router router_;
   HttpMetrics metrics_;
   std::shared_ptr<Running> running_ = std::make_shared<Running>();

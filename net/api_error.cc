@@ -54,7 +54,7 @@ ApiError api_error(const Failure& failure) {
   return {status_of(failure.kind), failure.message, "", failure.code, failure.retry_after_s};
 }
 
-// Texts of others (a template's, an engine's) may quote whatever a client wrote.
+// Texts of others (a template's, an engine's) may quote anything that a client wrote.
 std::string error_json(const ApiError& error) {
   return boost::json::serialize(
       boost::json::object{{"error", boost::json::object{{"message", quoted(error.message, kMostMessage)},

@@ -1,4 +1,4 @@
-// An error in OpenAI's form.
+// An ApiError is an error in OpenAI's form.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ struct ApiError {
 };
 
 ApiError api_error(const Failure& failure);
-std::string error_json(const ApiError& error);  // {"error": {...}}
+std::string error_json(const ApiError& error);  // returns {"error": {...}}
 HttpResponse error_response(const ApiError& error);
 
 }  // namespace uhd

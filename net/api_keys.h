@@ -1,4 +1,4 @@
-// The keys that clients must show, hashed from the moment they are read.
+// Holds the keys that clients must show, hashed from the moment they are read.
 #pragma once
 
 #include <array>
@@ -11,17 +11,17 @@
 
 namespace uhd {
 
-// Immutable after construction; safe to share between threads.
+// ApiKeys is immutable after construction, and safe to share between threads.
 class ApiKeys {
  public:
-  ApiKeys() = default;  // no keys: every client is let in
-  // One key a line; empty lines and lines that begin with # are skipped. An unreadable file, or one without
-  // keys, is an Error.
+  ApiKeys() = default;  // without keys, every client is let in
+  // Reads one key per line, and skips empty lines and lines that begin with #. An unreadable file, or one
+  // without keys, is an Error.
   explicit ApiKeys(const std::filesystem::path& file);
 
   bool asked() const { return !digests_.empty(); }
-  // The tenant's name (a prefix of the key's hash) for a header "Bearer KEY", or empty when the key is
-  // unknown. Takes the same time for every key.
+  // Returns the tenant's name (a prefix of the key's hash) for a header "Bearer KEY", or nothing when the key
+  // is unknown. It takes the same time for every key.
   std::optional<std::string> tenant(std::string_view authorization) const;
 
  private:

@@ -1,4 +1,4 @@
-// ASCII text of headers and URLs.
+// Handles the ASCII text of headers and URLs.
 #pragma once
 
 #include <string>
@@ -21,7 +21,7 @@ inline std::string_view trim_ascii(std::string_view text) {
   return text;
 }
 
-// The items of "a, b,c", without what is empty.
+// Returns the items of "a, b,c", without empty ones.
 inline std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> items;
   while (!text.empty()) {

@@ -70,8 +70,8 @@ bool BodyBudget::over(const Entry& entry) const {
   return held_ > total_ || (share != by_client_.end() && share->second > per_client_);
 }
 
-// By bytes times seconds, so that neither a fast sender that then stops nor a slow one is safe, and an honest
-// upload is hardly ever the worst.
+// Compares bytes times seconds, so that neither a fast sender that then stops nor a slow one is safe, and an
+// honest upload is hardly ever the worst.
 BodyBudget::Entries::iterator BodyBudget::worst(const Entry& newcomer) {
   const bool own_share = by_client_[newcomer.client] > per_client_;
   const TimePoint now = Clock::now();

@@ -1,5 +1,5 @@
-// The memory of requests that are being received or read: counted as bytes arrive and until they are freed,
-// never by what a header claims, and shared so that no client can keep it all.
+// Bounds the memory of requests that are being received or read. Bytes are counted as they arrive and until
+// they are freed, never by the claim of a header, and are shared so that no client can keep all the memory.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@
 
 namespace uhd {
 
-// Thread-safe; held by a shared_ptr. Where bytes that arrive find no room, the unfinished body that has held
-// the most memory for the longest time gives way: one of the same client where its share is used up, else of
-// anybody.
+// A BodyBudget is thread-safe and held by a shared_ptr. When arriving bytes find no room, the unfinished body
+// that has held the most memory for the longest time gives way: a body of the same client if that client's
+// share is used up, else of any client.
 class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
   struct Entry;
   using Entries = std::list<Entry>;
@@ -26,7 +26,7 @@ class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
   BodyBudget(const BodyBudget&) = delete;
   BodyBudget& operator=(const BodyBudget&) = delete;
 
-  // Some bytes of one client; given back when it is destroyed. Used by one thread at a time.
+  // A Hold is some bytes of one client; it gives them back when destroyed. One thread at a time uses it.
   class Hold {
    public:
     Hold(std::shared_ptr<BodyBudget> budget, Entries::iterator entry)
@@ -35,9 +35,10 @@ class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
     Hold(const Hold&) = delete;
     Hold& operator=(const Hold&) = delete;
 
-    // Bytes held from now on. False when there is no room for them, or this body was asked to give way.
+    // Sets the bytes held from now on. Returns false when there is no room for them, or this body was asked
+    // to give way.
     bool grow_to(int64_t bytes) { return budget_->grow(entry_, bytes); }
-    // The body is complete: it will soon be read, and is not asked to give way any more.
+    // Says that the body is complete: it will soon be read, and is not asked to give way any more.
     void settle() { budget_->settle(entry_); }
 
    private:
@@ -45,10 +46,10 @@ class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
     const Entries::iterator entry_;
   };
 
-  // A body that begins to arrive. `give_way` is called at most once, from any thread, and must not wait: this
-  // body shall end soon, and its bytes are not counted any more.
+  // Returns the hold of a body that begins to arrive. `give_way` is called at most once, from any thread, and
+  // must not wait: it asks that this body end soon, and its bytes are not counted any more.
   std::unique_ptr<Hold> receive(const std::string& client, std::function<void()> give_way);
-  // Bytes that are there already, and were counted as part of a body before.
+  // Returns a hold on bytes that are there already, and were counted as part of a body before.
   std::unique_ptr<Hold> keep(const std::string& client, int64_t bytes);
   int64_t held() const;
 
@@ -59,20 +60,20 @@ class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
     TimePoint since;
     int64_t bytes = 0;
     bool unfinished = true;
-    bool asked = false;  // to give way
+    bool asked = false;  // asked to give way
   };
   using Callback = std::function<void()>;
 
   bool grow(Entries::iterator entry, int64_t bytes);
   void settle(Entries::iterator entry);
   void leave(Entries::iterator entry);
-  void count(Entry& entry, int64_t bytes);         // under the lock, like what follows
-  bool over(const Entry& entry) const;             // its client's share, or the total
-  Entries::iterator worst(const Entry& newcomer);  // who shall give way to it; end(): nobody
+  void count(Entry& entry, int64_t bytes);         // needs the lock, like the functions below
+  bool over(const Entry& entry) const;             // true if its client's share or the total is exceeded
+  Entries::iterator worst(const Entry& newcomer);  // the entry that must give way to it; end() if none
 
   const int64_t total_;
   const int64_t per_client_;
-  mutable std::mutex mutex_;  // of what follows
+  mutable std::mutex mutex_;  // guards the members below
   Entries entries_;
   std::map<std::string, int64_t> by_client_;
   int64_t held_ = 0;

@@ -1,5 +1,6 @@
-// A completion on its way: submits the requests of a call, and turns their events into what the client reads.
-// Belongs to one session; only the sink that start() hands to the engine runs on another thread.
+// A Completion submits the requests of a call to the engine, and turns their events into the text that the
+// client reads. It belongs to one session; only the sink that start() hands to the engine runs on another
+// thread.
 #pragma once
 
 #include <functional>
@@ -19,23 +20,23 @@ struct ChoiceEvent {
 
 class Completion {
  public:
-  // `ticket` is released with the completion: it counts the client's running requests.
+  // `ticket` counts the client's running requests and is released with the completion.
   Completion(Engine& engine, Call call, std::string id, int64_t created, std::shared_ptr<void> ticket);
-  // Cancels what still runs.
+  // Cancels the requests that still run.
   ~Completion();
 
-  // Upper bound of the number of events of all choices.
+  // Returns an upper bound of the number of events of all choices.
   size_t most_events() const { return most_events_; }
   // Submits every prompt. The sink is called on the engine's thread and must not block. On refusal nothing is
   // left running, and the error is returned.
   std::optional<ApiError> start(const std::function<void(ChoiceEvent&&)>& sink);
 
   bool streams() const { return streams_; }
-  // Server-sent events to write now; empty when not streaming.
+  // Returns the server-sent events to write now; empty when not streaming.
   std::string take(ChoiceEvent&& event) { return writer_.take(event.choice, std::move(event.event)); }
   bool finished() const { return writer_.finished(); }
-  void begin() { writer_.begin(); }  // the header of a stream is sent before its first event
-  // Of a finished completion of which nothing was streamed yet: the answer, or the failure.
+  void begin() { writer_.begin(); }  // says that the header of a stream is sent, before its first event
+  // Returns the answer, or the failure, of a finished completion of which nothing was streamed yet.
   HttpResponse response() const;
   const std::optional<ApiError>& failure() const { return writer_.failure(); }
   Usage usage() const { return writer_.usage(); }

@@ -56,7 +56,7 @@ struct EventChannel {
   EventChannel(std::shared_ptr<asio::io_context> context, Channel made)
       : io(std::move(context)), channel(std::move(made)) {}
 
-  // On the engine's thread.
+  // Runs on the engine's thread.
   void send(ChoiceEvent&& event, int64_t most_bytes) {
     if (!channel.is_open()) return;
     backlog += weight(event.event);
@@ -106,7 +106,7 @@ Task<std::optional<ApiError>> CompletionAnswer::start_there(const std::function<
   co_return completion_.start(sink);
 }
 
-// Until the last event is taken, and what there was to stream is written; or the connection ends.
+// Runs until the last event is taken and the stream's text is written, or until the connection ends.
 Task<void> CompletionAnswer::pump() {
   while (!completion_.finished()) {
     auto received = co_await events_->channel.async_receive(kTuple);

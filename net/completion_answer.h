@@ -1,5 +1,5 @@
-// A completion's answer on its way to the client: events from the engine's thread to the wire, signs of life
-// while there are none, and an eye on whether the client is still there.
+// Brings a completion's answer to the client. It moves events from the engine's thread to the wire, sends
+// signs of life while there are none, and watches whether the client is still there.
 #pragma once
 
 #include <functional>
@@ -23,22 +23,23 @@ class CompletionAnswer {
   enum class End : uint8_t {
     refused,   // the engine did not take it: refusal() says why
     complete,  // not streamed: completion.response() is to be sent
-    streamed,  // all of it is written
+    streamed,  // everything is written
     left,      // the client has gone, or reads too slowly
   };
 
-  // `stream_head` gives the header of a stream, once; `chunked` frames what follows. All must outlive run().
+  // `stream_head` is called once and returns the header of a stream; `chunked` frames the events that follow.
+  // All arguments must outlive run().
   CompletionAnswer(std::shared_ptr<boost::asio::io_context> io, Wire& wire, Completion& completion,
                    const NetOptions& options, bool chunked, std::function<std::string()> stream_head);
   CompletionAnswer(const CompletionAnswer&) = delete;
   CompletionAnswer& operator=(const CompletionAnswer&) = delete;
 
-  // Submits the completion on a thread of `intake`, and serves it to its end. On the wire's strand.
+  // Submits the completion on a thread of `intake`, and serves it to its end. It runs on the wire's strand.
   Task<End> run(boost::asio::thread_pool& intake);
   const ApiError& refusal() const { return *refusal_; }
-  // Another coroutine of the strand ends the answer; what runs is cancelled.
+  // Ends the answer, and cancels running requests. Another coroutine of the strand calls it.
   void stop();
-  // The client ended its side of the connection: nothing follows this answer.
+  // Returns true if the client ended its side of the connection: nothing follows this answer.
   bool half_closed() const { return half_closed_; }
 
  private:
@@ -66,7 +67,7 @@ class CompletionAnswer {
   TimePoint last_words_;
   bool begun_ = false;    // the header of a stream is written
   bool ticked_ = false;   // a tick is on its way
-  bool written_ = false;  // all of it
+  bool written_ = false;  // everything is written
   bool half_closed_ = false;
 };
 

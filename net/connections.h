@@ -1,5 +1,6 @@
-// Who is connected. Their number is bounded, and a full house makes room for a newcomer: the connection that
-// has kept the server waiting the longest gives way, one of the client that has the most.
+// Registers who is connected. The number of connections is bounded, and a full registry makes room for a
+// newcomer: the connection that has kept the server waiting the longest gives way, chosen from the client
+// that has the most.
 #pragma once
 
 #include <functional>
@@ -14,7 +15,7 @@
 
 namespace uhd {
 
-// Thread-safe.
+// Connections is thread-safe.
 class Connections {
   struct Entry;
   using Entries = std::list<Entry>;
@@ -24,7 +25,7 @@ class Connections {
   Connections(const Connections&) = delete;
   Connections& operator=(const Connections&) = delete;
 
-  // One connection's place, until it is destroyed. The registry must outlive it.
+  // A Place stands for one connection until it is destroyed. The registry must outlive it.
   class Place {
    public:
     Place(Connections& all, Entries::iterator entry) : all_(all), entry_(entry) {}
@@ -32,9 +33,9 @@ class Connections {
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
 
-    // The next step is the client's, from now on: a request, the rest of one.
+    // Says that from now on the server waits for the client: for a request, or for the rest of one.
     void wait_for_client() { all_.set(entry_, Clock::now()); }
-    // The server has something to do for it: it is not asked to give way.
+    // Says that the server has work to do for the connection, which is then not asked to give way.
     void work() { all_.set(entry_, std::nullopt); }
 
    private:
@@ -42,10 +43,10 @@ class Connections {
     const Entries::iterator entry_;
   };
 
-  // Empty when the house is full and nobody can give way. `give_way` is called from any thread, and must not
-  // wait: the connection ends soon, or calls work() if it has something to do after all.
+  // Returns a place, or null when the registry is full and nobody can give way. `give_way` is called from any
+  // thread, and must not wait: the connection ends soon, or calls work() if it has work after all.
   std::unique_ptr<Place> enter(const std::string& client, std::function<void()> give_way);
-  // Makes room for one more before the house is full, where something else runs short.
+  // Makes room for one more before the registry is full, when another resource runs short.
   bool make_room();
 
  private:
@@ -53,15 +54,15 @@ class Connections {
     std::string client;
     std::function<void()> give_way;
     std::optional<TimePoint> waiting_since;
-    bool leaving = false;  // was asked to
+    bool leaving = false;  // was asked to leave
   };
 
   void leave(Entries::iterator entry);
   void set(Entries::iterator entry, std::optional<TimePoint> waiting_since);
-  Entry* choose();  // under the lock
+  Entry* choose();  // needs the lock
 
   const size_t most_;
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // guards the members below
   Entries entries_;
   size_t leaving_ = 0;
   std::map<std::string, int> by_client_;

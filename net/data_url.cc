@@ -31,7 +31,7 @@ int hex_digit(char c) {
 class DataCharacters {
  public:
   explicit DataCharacters(std::string_view text) : text_(text) {}
-  // False at the end.
+  // Returns false at the end.
   bool next(char& c) {
     while (at_ < text_.size()) {
       c = text_[at_++];
@@ -61,7 +61,7 @@ int64_t decoded_bytes(std::string_view text) {
   return characters / 4 * 3 + characters % 4 * 3 / 4;
 }
 
-// A picture, or a label that says nothing: what the bytes are decides.
+// Accepts the type of a picture, or one that says nothing: the bytes decide.
 bool may_be_image(std::string_view type) {
   return type.empty() || type.starts_with("image/") || type == "application/octet-stream" ||
          type == "binary/octet-stream";

@@ -1,4 +1,4 @@
-// A request and its answer as plain values: what handlers see instead of sockets.
+// Represents a request and its answer as plain values: handlers see these instead of sockets.
 #pragma once
 
 #include <map>
@@ -12,20 +12,20 @@
 namespace uhd {
 
 struct HttpRequest {
-  std::string method;                          // upper case
+  std::string method;                          // in upper case
   std::string path;                            // in plain form (net/target.h)
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
-  std::string id;      // x-request-id: the client's, or ours
-  std::string client;  // address; of IPv6 its network
-  std::string tenant;  // of the API key; empty without keys
+  std::string id;      // x-request-id: the client's, or one of ours
+  std::string client;  // its address; for IPv6 its network
+  std::string tenant;  // the tenant of the API key; empty without keys
 
-  // Empty when it is absent. The name in lower case.
+  // Returns the header's value, or an empty text if it is absent. `name` is in lower case.
   std::string_view header(const std::string& name) const {
     const auto found = headers.find(name);
     return found == headers.end() ? std::string_view() : std::string_view(found->second);
   }
-  // Who shares limits: all that a key sends, or an address.
+  // Returns the name under which limits are shared: by everything that a key sends, or by an address.
   const std::string& sender() const { return tenant.empty() ? client : tenant; }
 };
 
@@ -38,7 +38,7 @@ struct HttpResponse {
 
 class Completion;
 
-// Either known at once, or a completion whose events are still to come.
+// A reply is either known at once, or a completion whose events are still to come.
 using Reply = std::variant<HttpResponse, std::shared_ptr<Completion>>;
 
 }  // namespace uhd

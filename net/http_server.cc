@@ -75,14 +75,14 @@ struct HttpServer::Impl {
   std::unique_ptr<SessionContext> context;
   std::vector<std::thread> threads;
 
-  std::mutex mutex;  // of what follows
+  std::mutex mutex;  // guards the members below
   std::map<uint64_t, std::weak_ptr<HttpSession>> sessions;
   uint64_t next_session = 0;
   bool stopping = false;
 };
 
-// Every address that the name stands for. localhost is the loopback of both families (RFC 6761), whatever the
-// machine's table of hosts says: clients resolve it their own way.
+// Returns every address that the name stands for. localhost is the loopback of both families (RFC 6761),
+// whatever the machine's table of hosts says: clients resolve it their own way.
 std::vector<tcp::endpoint> HttpServer::Impl::addresses() {
   require(!options.host.empty(), "net.host is empty; name an address, or 0.0.0.0 for all of this machine");
   boost::system::error_code failed;

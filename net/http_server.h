@@ -1,4 +1,4 @@
-// The HTTP server: a listener, its connections, and the threads that serve them.
+// The HTTP server consists of a listener, its connections, and the threads that serve them.
 #pragma once
 
 #include <memory>
@@ -9,9 +9,9 @@
 
 namespace uhd {
 
-// Usage: construct (binds, so that a busy port is known before a model is loaded), start, drain, wait until
-// idle, stop. All calls from one thread but for idle() and drain(), which are thread-safe. The engine must
-// outlive stop(), and must not outlive use of requests that are still running: cancel comes at stop.
+// Usage: construct (it binds, so that a busy port is known before a model is loaded), start, drain, wait
+// until idle, stop. All calls come from one thread, except idle() and drain(), which are thread-safe. The
+// engine must outlive stop(): stop() cancels the requests that still run.
 class HttpServer {
  public:
   // An address that cannot be listened on is an Error that names it.
@@ -21,11 +21,11 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   void start(Engine& engine);
-  int port() const;         // the one chosen, when 0 was asked
+  int port() const;         // the chosen one, if 0 was asked
   std::string url() const;  // "http://127.0.0.1:8080"
-  void drain();             // new completions get 503; idle connections are closed
-  bool idle() const;        // no request is being answered
-  void stop();              // closes every connection, cancelling what runs; ends the threads
+  void drain();             // makes new completions get 503, and closes idle connections
+  bool idle() const;        // true if no request is being answered
+  void stop();              // closes every connection, cancels running requests, and ends the threads
 
  private:
   struct Impl;

@@ -99,7 +99,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
   }
 
  private:
-  // What the connection waits for.
+  // A Phase says what the connection waits for.
   enum class Phase : uint8_t { idle, header, body, working };
 
   void enter(Phase phase) {
@@ -127,7 +127,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     ended_();
   }
 
-  // False when the client has closed, or has been idle for too long, or another one needs the place.
+  // Returns false when the client has closed, has been idle for too long, or another one needs the place.
   Task<bool> wait_for_request() {
     const TimePoint latest = Clock::now() + from_seconds(options_.idle_timeout_s);
     while (skip_empty_lines(), wire_.unread().empty()) {
@@ -144,7 +144,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     wire_.consume(std::min(unread.find_first_not_of("\r\n"), unread.size()));
   }
 
-  // True when the connection may carry another request.
+  // Returns true when the connection may carry another request.
   Task<bool> serve_request() {
     const TimePoint began = Clock::now();
     asked_ = true;
@@ -184,7 +184,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     return request;
   }
 
-  // Empty when the header is complete; an error without a status where nobody waits for an answer.
+  // Returns nothing when the header is complete, and an error without a status if nobody waits for an answer.
   Task<std::optional<ApiError>> receive_header(RequestParser& parser) {
     const TimePoint latest = Clock::now() + from_seconds(options_.header_timeout_s);
     for (;;) {
@@ -196,7 +196,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     }
   }
 
-  // The same for the body, whose bytes are counted as they come.
+  // Does the same for the body, whose bytes are counted as they come.
   Task<std::optional<ApiError>> receive_body(RequestParser& parser, const HttpRequest& request) {
     if (parser.version() >= 11 && lower_ascii(request.header("expect")) == "100-continue") {
       wire_.write_now("HTTP/1.1 100 Continue\r\n\r\n");
@@ -225,7 +225,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     return {503, "The server holds too many large requests at the moment.", "", "overloaded", 1};
   }
 
-  // Why a request did not come to its end.
+  // Returns why a request did not come to its end.
   static ApiError stopped(Wire::Got got, std::string_view part) {
     switch (got) {
       case Wire::Got::late:
@@ -248,7 +248,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     co_return co_await respond(request, response, began);
   }
 
-  // What is known at once is looked up here; what grows with the body is done on an intake thread.
+  // Looks up what is known at once; work that grows with the body is done on an intake thread.
   Task<bool> answer(HttpRequest& request, TimePoint began) {
     asio::thread_pool& intake =
         request.body.size() <= kSmallBody ? context_.intake.small : context_.intake.large;
@@ -265,7 +265,8 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     co_return co_await complete(request, *std::get<std::shared_ptr<Completion>>(reply), intake, began);
   }
 
-  // A function of its own: GCC 12 destroys what a lambda that is a coroutine has captured once too often.
+  // This is a function of its own: GCC 12 destroys the captures of a lambda that is a coroutine once too
+  // often.
   Task<Reply> handle_there(const HttpRequest& request) { co_return handle(request); }
 
   Reply handle(const HttpRequest& request) {
@@ -336,7 +337,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
               "seconds", seconds(Clock::now() - began));
   }
 
-  // After an early refusal: lets the client finish sending, so that it reads the answer instead of a reset.
+  // Lets the client finish sending after an early refusal, so that it reads the answer instead of a reset.
   Task<void> linger() {
     enter(Phase::body);
     const TimePoint latest = Clock::now() + from_seconds(kLingerSeconds);

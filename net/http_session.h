@@ -1,5 +1,5 @@
-// One connection: reads a request, has it answered, writes the answer, and again. Free of Asio, which stays
-// in the .cc file.
+// A session serves one connection: it reads a request, has it answered, writes the answer, and repeats. Asio
+// stays in the .cc file.
 #pragma once
 
 #include <atomic>
@@ -17,41 +17,41 @@ class thread_pool;
 
 namespace uhd {
 
-// Threads that read bodies: parse, decode, apply the template, tokenise. A large body waits for another one
-// only, so that small requests are served beside it.
+// These threads read bodies: they parse, decode, apply the template and tokenise. A large body waits for
+// large ones only, so that small requests are served beside it.
 struct IntakeThreads {
   boost::asio::thread_pool& small;
   boost::asio::thread_pool& large;
 };
 
-// What the sessions of a server share; outlives them.
+// The sessions of a server share a context, which outlives them.
 struct SessionContext {
   Api& api;
   const NetOptions& options;
   IntakeThreads intake;
-  std::atomic<int> answering{0};  // requests between their header and the end of their answer
+  std::atomic<int> answering{0};  // the requests between their header and the end of their answer
   std::atomic<bool> draining{false};
 };
 
-// An accepted connection.
+// A Connection was accepted and has no session yet.
 struct Connection {
   int socket = -1;
   bool v6 = false;
-  std::string client;  // its address; of IPv6 its network
+  std::string client;  // its address; for IPv6 its network
   std::unique_ptr<Connections::Place> place;
 };
 
-// Thread-safe. The session lives until its connection ends, whoever holds this handle.
+// A session is thread-safe. It lives until its connection ends, whoever holds this handle.
 class HttpSession {
  public:
   virtual ~HttpSession() = default;
-  virtual void close_when_idle() = 0;  // at once between two requests, else after the answer
-  virtual void close() = 0;            // now; a running completion is cancelled
-  virtual void give_way() = 0;         // now, if the client has kept the server waiting; see Connections
+  virtual void close_when_idle() = 0;  // closes at once between two requests, else after the answer
+  virtual void close() = 0;            // closes now, and cancels a running completion
+  virtual void give_way() = 0;  // closes now if the client has kept the server waiting; see Connections
 };
 
-// Serves a connection on the threads of `io`; `ended` is called once, at its end, on one of them. `io` is
-// shared because a channel may be let go by the engine's thread after the server has stopped.
+// Serves a connection on the threads of `io`, and calls `ended` once, at the connection's end, on one of
+// them. `io` is shared because the engine's thread may let go of a channel after the server has stopped.
 std::shared_ptr<HttpSession> start_session(const std::shared_ptr<boost::asio::io_context>& io,
                                            Connection connection, SessionContext& context,
                                            std::function<void()> ended);

@@ -21,12 +21,13 @@ size_t end_of_string(std::string_view body, size_t at) {
     at = body.find_first_of("\"\\", at);
     if (at == std::string_view::npos) return body.size();
     if (body[at] == '"') return at + 1;
-    ++at;  // what is escaped
+    ++at;  // skips the escaped character
   }
   return body.size();
 }
 
-// At least as many as the body has, counted by what stands between and around values.
+// Returns at least the number of values in the body, counted by the signs that stand between and around
+// values.
 int64_t count_values(std::string_view body) {
   int64_t count = 1;
   for (size_t at = 0; at < body.size();) {
@@ -41,7 +42,7 @@ int64_t count_values(std::string_view body) {
   return count;
 }
 
-// Whether what ends at `at` is the escape of a leading surrogate, which asks for another one.
+// Returns true if the text that ends at `at` is the escape of a leading surrogate, which needs another one.
 bool follows_surrogate(std::string_view body, size_t at) {
   if (at < 6 || at > body.size()) return false;
   const std::string_view escape = body.substr(at - 6, 4);

@@ -1,4 +1,4 @@
-// The body of a request as a JSON object, or what is wrong with it. For the .cc files of net/ only.
+// Parses the body of a request as a JSON object. Only the .cc files of net/ may include this header.
 #pragma once
 
 #include <boost/json.hpp>
@@ -6,8 +6,8 @@
 
 namespace uhd {
 
-// Thrown as ApiError: what is wrong, and at which byte. A byte order mark before the object is skipped. More
-// than `max_values` values are refused before any of them takes memory.
+// Throws an ApiError that says what is wrong, and at which byte. A byte order mark before the object is
+// skipped. A body of more than `max_values` values is refused before any of them takes memory.
 boost::json::object parse_json_body(std::string_view body, int max_values);
 
 }  // namespace uhd

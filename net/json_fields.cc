@@ -27,7 +27,7 @@ std::string describe(const json::value& v) {
   }
 }
 
-// Empty when the value is not a whole number that fits; 5.0 is one, 5.5 is not.
+// Returns nothing when the value is not a whole number that fits; 5.0 is one, 5.5 is not.
 std::optional<int64_t> whole(const json::value& v) {
   if (v.is_int64()) return v.get_int64();
   if (v.is_double()) {

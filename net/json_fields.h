@@ -1,6 +1,6 @@
-// Typed, range-checked look at the fields of a JSON object. For the .cc files of net/ only: it includes
-// Boost.JSON. A field that is absent or null is empty; a wrong one is thrown as ApiError naming the field,
-// and caught where the parse began (openai_request.cc).
+// Reads the fields of a JSON object, with their types and ranges checked. Only the .cc files of net/ may
+// include this header: it includes Boost.JSON. A field that is absent or null is empty. A wrong field throws
+// an ApiError that names it, which is caught where the parse began (openai_request.cc).
 #pragma once
 
 #include <boost/json.hpp>
@@ -16,7 +16,7 @@ namespace uhd {
 struct NumberRange {
   double min;
   double max;
-  bool above_min = false;  // min itself is out
+  bool above_min = false;  // min itself is excluded
 };
 
 class Fields {
@@ -25,7 +25,7 @@ class Fields {
   Fields(const boost::json::object& object, std::string path) : object_(object), path_(std::move(path)) {}
 
   std::string path(std::string_view name) const { return path_ + std::string(name); }
-  const boost::json::value* find(std::string_view name) const;  // null when absent or JSON null
+  const boost::json::value* find(std::string_view name) const;  // returns null when absent or JSON null
   std::optional<bool> boolean(std::string_view name) const;
   std::optional<double> number(std::string_view name, NumberRange range) const;
   std::optional<int64_t> integer(std::string_view name, int64_t min, int64_t max) const;
@@ -42,10 +42,10 @@ class Fields {
                                   const boost::json::value& found);
 [[noreturn]] void throw_unsupported(const std::string& path, std::string_view text);
 
-// "messages[3]"
+// Returns, for example, "messages[3]".
 std::string element(const std::string& path, size_t i);
 
-// The checks behind Fields, for elements of arrays.
+// Fields uses these checks; elements of arrays use them directly.
 int64_t to_integer(const boost::json::value& v, const std::string& path, int64_t min, int64_t max);
 double to_number(const boost::json::value& v, const std::string& path, NumberRange range);
 std::string_view to_text(const boost::json::value& v, const std::string& path);

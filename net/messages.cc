@@ -38,7 +38,7 @@ class Conversation {
     refuse_calls(fields);
     const json::value* content = fields.find("content");
     if (content == nullptr) {
-      // A turn that only called tools, or refused, has none; what it said otherwise is not part of the
+      // A turn that only called tools, or refused, has no content; its other fields are not part of the
       // prompt.
       if (out.role == "assistant")
         return with_text(std::move(out), fields.string("refusal").value_or(""), path);
@@ -61,7 +61,7 @@ class Conversation {
     return out;
   }
 
-  // Clients send turns of the history back as they came: with empty lists and nulls for what was not there.
+  // Clients send turns of the history back as they came: with empty lists and nulls for absent values.
   static void refuse_calls(const Fields& fields) {
     const json::value* calls = fields.find("tool_calls");
     const bool none = calls == nullptr || (calls->is_array() && calls->get_array().empty());

@@ -1,4 +1,5 @@
-// "messages" of a chat call to a conversation. For the .cc files of net/ only. Faults are thrown as ApiError.
+// Reads the "messages" of a chat call as a conversation. Only the .cc files of net/ may include this header.
+// Faults are thrown as ApiError.
 #pragma once
 
 #include <string>
@@ -11,10 +12,10 @@
 
 namespace uhd {
 
-// Images are counted over the whole call, and so is text: what cannot fit is refused before it is copied.
+// Counts images and text over the whole call: a call that cannot fit is refused before it is copied.
 std::vector<Message> read_messages(const Fields& call, const ModelInfo& model, const NetOptions& limits);
 
-// A text of more bytes than a prompt of this model can have.
+// Refuses a text of more bytes than a prompt of this model can have.
 void check_text_bytes(size_t bytes, const ModelInfo& model, const std::string& path);
 
 }  // namespace uhd

@@ -11,8 +11,8 @@ namespace uhd {
 
 // `body_bytes`: as HttpMetrics::text takes it.
 HttpResponse metrics_page(const Engine& engine, const HttpMetrics& http, int64_t body_bytes);
-HttpResponse health_page();  // the process answers
+HttpResponse health_page();  // says that the process answers
 HttpResponse ready_page(
-    const EngineStats& stats);  // 200 when the ranks answered a real step recently, else 503
+    const EngineStats& stats);  // 200 if the ranks answered a real step recently, else 503
 
 }  // namespace uhd

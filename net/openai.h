@@ -1,9 +1,9 @@
-// OpenAI's JSON to requests, and events back to OpenAI's JSON. No sockets, clocks or engine: text in, values
-// out, so that every rule of the API is a plain test.
+// Turns OpenAI's JSON into requests, and events back into OpenAI's JSON. It knows no sockets, clocks or
+// engine: text goes in, values come out, so that every rule of the API is a plain test.
 //
-// Beyond OpenAI's fields: top_k, min_p, repetition_penalty, min_tokens, ignore_eos, stop_token_ids,
-// add_generation_prompt. Fields that are not known are ignored, as OpenAI-compatible servers do; known ones
-// that ask for what this server cannot do are refused.
+// Beyond OpenAI's fields it reads top_k, min_p, repetition_penalty, min_tokens, ignore_eos, stop_token_ids
+// and add_generation_prompt. Unknown fields are ignored, as OpenAI-compatible servers do; known ones that ask
+// for what this server cannot do are refused.
 #pragma once
 
 #include <string>
@@ -20,7 +20,8 @@ namespace uhd {
 
 enum class Endpoint : uint8_t { chat, completions };
 
-// One call of /v1/chat/completions or /v1/completions. Answer a of requests[p] is the choice p · n + a.
+// A Call is one call of /v1/chat/completions or /v1/completions. Answer a of requests[p] is the choice p · n
+// + a.
 struct Call {
   Endpoint endpoint = Endpoint::chat;
   std::string model;
@@ -31,7 +32,7 @@ struct Call {
   bool logprobs = false;
 };
 
-// Tenant, client, deadline and trace id are left to the caller.
+// Parses a call. The caller fills in tenant, client, deadline and trace id.
 std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
                                         const NetOptions& limits);
 
@@ -46,29 +47,31 @@ std::variant<std::vector<int32_t>, ApiError> parse_detokenize(std::string_view b
 std::string model_json(const ModelInfo& model, int64_t created);
 std::string models_json(const ModelInfo& model, int64_t created);
 
-// Gathers the events of a call's choices; gives server-sent events as they come, or one body at the end.
+// A ReplyWriter gathers the events of a call's choices. It gives server-sent events as they come, or one body
+// at the end.
 class ReplyWriter {
  public:
   ReplyWriter(const Call& call, std::string id, int64_t created);
 
-  // Takes the next event of a choice. Streaming: the frames to send now (may be empty). Else empty.
+  // Takes the next event of a choice. When streaming, returns the frames to send now (may be empty); else
+  // returns nothing.
   std::string take(size_t choice, TokenEvent&& event);
 
-  // Every choice has ended, or one has failed.
+  // Returns true once every choice has ended, or one has failed.
   bool finished() const { return failure_.has_value() || ended_ == choices_.size(); }
   const std::optional<ApiError>& failure() const { return failure_; }
-  bool begun() const { return begun_; }  // a frame other than an error was given out
-  void begin() { begun_ = true; }        // the stream's header is sent: failures become events
-  std::string body() const;              // not streaming, finished, no failure
+  bool begun() const { return begun_; }  // true once a frame other than an error was given out
+  void begin() { begun_ = true; }        // says that the stream's header is sent: failures become events
+  std::string body() const;              // needs: not streaming, finished, no failure
   Usage usage() const;                   // summed over prompts and choices
 
  private:
   struct Choice {
     bool begun = false;
     std::string text;
-    size_t characters = 0;  // of the text
+    size_t characters = 0;  // in the text
     std::vector<TokenLogprob> logprobs;
-    std::vector<size_t> offsets;  // in characters of the text, one for each of logprobs
+    std::vector<size_t> offsets;  // in characters of the text, one for each entry of logprobs
     FinishReason finish = FinishReason::none;
     Usage usage;
   };

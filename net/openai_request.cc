@@ -17,7 +17,7 @@ namespace {
 namespace json = boost::json;
 namespace ranges = request_limits;
 
-constexpr int kLegacyMaxTokens = 16;  // what OpenAI's /v1/completions generates when nothing is said
+constexpr int kLegacyMaxTokens = 16;  // the default of OpenAI's /v1/completions
 
 int32_t to_token_id(const json::value& v, const std::string& path, const ModelInfo& model) {
   return static_cast<int32_t>(to_integer(v, path, 0, std::max(0, model.vocabulary - 1)));

@@ -47,7 +47,8 @@ json::object chat_logprobs(const std::vector<TokenLogprob>& tokens) {
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-// Where the tokens of one event begin, in characters of the answer, of which the event adds [before, after).
+// Returns where the tokens of one event begin, in characters of the answer, of which the event adds [before,
+// after).
 std::vector<size_t> offsets_of(const std::vector<TokenLogprob>& tokens, size_t before, size_t after) {
   std::vector<size_t> offsets;
   size_t begun = before;  // characters
@@ -59,7 +60,7 @@ std::vector<size_t> offsets_of(const std::vector<TokenLogprob>& tokens, size_t b
   return offsets;
 }
 
-// The older form.
+// Writes the older form.
 json::object legacy_logprobs(const std::vector<TokenLogprob>& tokens, const std::vector<size_t>& begins) {
   json::array texts, logprobs, tops, offsets;
   for (const TokenLogprob& t : tokens) {
@@ -84,7 +85,7 @@ json::object usage_json(const Usage& u) {
            json::object{{"cached_tokens", u.cached_tokens}, {"image_tokens", u.image_tokens}}}};
 }
 
-// What no OpenAI field holds: how the images were cut, and the seconds of each stage.
+// Writes facts that no OpenAI field holds: how the images were cut, and the seconds of each stage.
 json::object extension_json(const Usage& u) {
   json::array images;
   for (const ImageReport& i : u.images) {

@@ -1,4 +1,5 @@
-// Settings of the HTTP server. Every limit has a safe default; the listener is loopback by default.
+// NetOptions holds the settings of the HTTP server. Every limit has a safe default; the listener is loopback
+// by default.
 #pragma once
 
 #include <cstdint>
@@ -8,38 +9,38 @@ namespace uhd {
 
 struct NetOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;            // 0: any free one
-  int threads = 2;            // of I/O: they move bytes, and do no work that grows with a request
-  int intake_threads = 2;     // that read small requests, and as many again for large ones
+  int port = 8080;            // 0 means any free port
+  int threads = 2;            // I/O threads: they move bytes, and do no work that grows with a request
+  int intake_threads = 2;     // threads that read small requests, and as many again for large ones
   std::string api_keys_file;  // one key a line; empty: no keys are asked
-  std::string cors_origin;    // origins of web pages that may use the server, by commas; *: any
-  std::string allowed_hosts;  // more names that the Host header may hold, by commas; *: any
+  std::string cors_origin;    // web pages that may use the server, separated by commas; *: any
+  std::string allowed_hosts;  // more names that the Host header may hold, separated by commas; *: any
 
   int64_t max_header_bytes = 16 << 10;
   int64_t max_body_bytes = 64 << 20;
-  int64_t max_client_body_bytes = 256 << 20;  // of one client's requests; at least max_body_bytes
-  int64_t max_total_body_bytes = 512 << 20;   // of all bodies, and of images until they are cut
+  int64_t max_client_body_bytes = 256 << 20;  // all requests of one client; at least max_body_bytes
+  int64_t max_total_body_bytes = 512 << 20;   // all bodies, and images until they are cut
   int64_t max_backlog_bytes = 8 << 20;        // of an answer that its client does not read
   int max_connections = 1024;
-  int max_requests_per_client = 256;  // running at once, by API key, or by address when no keys are asked
+  int max_requests_per_client = 256;  // running at once, by API key, or by address if no keys are asked
 
-  int max_choices = 16;  // prompts times n of one call
+  int max_choices = 16;  // the prompts of one call times n
   int max_messages = 1024;
-  int max_parts = 8192;             // of all messages of one call
-  int max_json_values = 1'000'000;  // of one body
-  int max_images = 16;              // of one call
+  int max_parts = 8192;             // in all messages of one call
+  int max_json_values = 1'000'000;  // in one body
+  int max_images = 16;              // in one call
   int64_t max_image_bytes = 20 << 20;
-  int64_t max_tokenize_bytes = 256 << 10;  // of a text for /tokenize
+  int64_t max_tokenize_bytes = 256 << 10;  // for a text for /tokenize
   int max_detokenize_ids = 262'144;        // for /detokenize
 
   double idle_timeout_s = 75;      // between two requests of a connection
-  double header_timeout_s = 10;    // first to last byte of the header
-  double body_timeout_s = 60;      // the whole body
+  double header_timeout_s = 10;    // from the header's first byte to its last
+  double body_timeout_s = 60;      // for the whole body
   double body_pause_s = 15;        // between two pieces of a body
-  double write_timeout_s = 30;     // one write
-  double stream_ping_s = 3;        // a stream that has said nothing for so long says a comment; 0: never
+  double write_timeout_s = 30;     // for one write
+  double stream_ping_s = 3;        // a stream that has been silent for so long sends a comment; 0: never
   double request_timeout_s = 600;  // a request that is not done by then is given up; 0: never
-  double drain_timeout_s = 30;     // after SIGTERM, for what is running
+  double drain_timeout_s = 30;     // after SIGTERM, for running requests
 };
 
 }  // namespace uhd

@@ -13,7 +13,7 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 
-// As Beast's string_body, without its reserve() of what Content-Length says.
+// Works like Beast's string_body, but does not reserve the bytes that Content-Length claims.
 struct GrowingBody {
   using value_type = std::string;
 

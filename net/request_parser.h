@@ -1,4 +1,4 @@
-// The bytes of one HTTP request to its parts, a piece at a time. Beast stays in the .cc file.
+// Splits the bytes of one HTTP request into its parts, a piece at a time. Beast stays in the .cc file.
 #pragma once
 
 #include <cstdint>
@@ -20,21 +20,23 @@ class RequestParser {
   RequestParser(const RequestParser&) = delete;
   RequestParser& operator=(const RequestParser&) = delete;
 
-  // How many of the bytes were used. Until the header is done, and then until the body is.
+  // These return how many of the bytes were used. The caller gives bytes to put_header until the header is
+  // done, and then to put_body until the body is.
   size_t put_header(std::string_view bytes);
   size_t put_body(std::string_view bytes);
   bool header_done() const;
-  bool done() const;  // and so is the body
+  bool done() const;  // true once the body is done too
   const std::optional<ApiError>& error() const { return error_; }
 
-  // Of the header, as far as it was read.
+  // These return parts of the header, as far as it was read.
   std::string method() const;
   std::optional<Target> target() const;
-  std::map<std::string, std::string> headers() const;  // names in lower case; of several the first
+  std::map<std::string, std::string> headers() const;  // names in lower case; the first of several
   unsigned version() const;                            // 10 or 11
   bool keep_alive() const;
 
-  // Takes memory for bytes that have come, never for those that a header promises.
+  // Returns the bytes of the body. Memory is taken for bytes that have come, never for bytes that a header
+  // promises.
   int64_t body_bytes() const;
   std::string take_body();
 

@@ -1,4 +1,4 @@
-// Method and path to handler.
+// Finds the handler of a method and a path.
 #pragma once
 
 #include <functional>
@@ -10,17 +10,19 @@
 
 namespace uhd {
 
-// Handlers of GET run on an I/O thread and only look; those of POST run on an intake thread.
+// Handlers of GET run on an I/O thread and only look; handlers of POST run on an intake thread.
 using Handler = std::function<Reply(const HttpRequest&)>;
 
 class Router {
  public:
-  // A path that ends in '/' takes everything below it.
+  // Adds a handler. A path that ends in '/' takes everything below it.
   void add(std::string method, std::string path, Handler handler);
-  // The handler's reply; 404 for an unknown path, naming the nearest one; 405 with Allow for a known one
-  // asked otherwise. HEAD is answered as GET is (the session sends no body), OPTIONS by what is allowed.
+  // Returns the handler's reply. An unknown path gets 404, which names the nearest one; a known path with
+  // another method gets 405 with Allow. HEAD is answered as GET is (the session sends no body), and OPTIONS
+  // with the allowed methods.
   Reply handle(const HttpRequest& request) const;
-  // The registered path that matches, for metrics: a bounded set of names. "other" if none does.
+  // Returns the registered path that matches, for metrics, which need a bounded set of names. Returns "other"
+  // if none does.
   std::string_view route_of(std::string_view path) const;
 
  private:

@@ -1,4 +1,4 @@
-// Framing of server-sent events.
+// Frames server-sent events.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@ namespace uhd {
 
 inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
 
-// One event with one line of data; JSON text has no raw line breaks.
+// Returns one event with one line of data; JSON text has no raw line breaks.
 inline std::string sse_event(std::string_view data) {
   std::string frame;
   frame.reserve(data.size() + 8);

@@ -1,4 +1,4 @@
-// The target of a request line: what is asked, and of whom.
+// Reads the target of a request line: the path and the authority.
 #pragma once
 
 #include <optional>
@@ -8,15 +8,16 @@
 namespace uhd {
 
 struct Target {
-  std::string path;       // percent-decoded, in plain form, without the query; "*" of OPTIONS *
-  std::string authority;  // of "GET http://host:port/path": takes the place of the Host header
+  std::string path;       // percent-decoded, in plain form, without the query; "*" for OPTIONS *
+  std::string authority;  // from "GET http://host:port/path"; it takes the place of the Host header
 };
 
-// Empty when it is neither a path, nor an absolute http URL, nor "*", or its escapes are broken.
+// Returns nothing if the text is neither a path, nor an absolute http URL, nor "*", or if its escapes are
+// broken.
 std::optional<Target> parse_target(std::string_view target);
 
-// What clients make of a base URL with a slash too many, or with "/v1" twice, is the path they mean:
-// "//v1/v1//models/" is "/v1/models".
+// Returns the path that a client means. Clients write a base URL with a slash too many, or with "/v1" twice:
+// "//v1/v1//models/" means "/v1/models".
 std::string plain_path(std::string_view path);
 
 }  // namespace uhd

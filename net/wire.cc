@@ -25,7 +25,8 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 }  // namespace
 
 struct Wire::State : std::enable_shared_from_this<State> {
-  // A deadline of one kind of operation. Turns tell an operation that has just ended from the next one.
+  // A Deadline belongs to one kind of operation. Turns tell an operation that has just ended from the next
+  // one.
   struct Deadline {
     explicit Deadline(const asio::any_io_executor& executor) : timer(executor) {}
     asio::steady_timer timer;
@@ -50,7 +51,7 @@ struct Wire::State : std::enable_shared_from_this<State> {
       state->socket.cancel(ignored);
     });
   }
-  // Whether it passed before the operation ended.
+  // Returns true if the deadline passed before the operation ended.
   static bool disarm(Deadline& deadline) {
     ++deadline.turn;
     deadline.timer.cancel();

@@ -1,4 +1,5 @@
-// One connection's bytes: reads and writes with deadlines, by coroutines. Asio stays in the .cc files.
+// A Wire moves one connection's bytes: it reads and writes with deadlines, by coroutines. Asio stays in the
+// .cc files.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ namespace uhd {
 template <class T>
 using Task = boost::asio::awaitable<T, boost::asio::any_io_executor>;
 
-// Everything is called on the wire's own strand. One read and one write may be under way at a time.
+// All functions are called on the wire's own strand. One read and one write may be under way at a time.
 class Wire {
  public:
   // Takes over an accepted socket.
@@ -37,7 +38,7 @@ class Wire {
     interrupted,  // by interrupt()
     lost,         // the connection is broken or closed
   };
-  // Waits until at least one byte has come, and appends at most `most` of them to what is unread.
+  // Waits until at least one byte has come, and appends at most `most` of them to the unread bytes.
   Task<Got> read(size_t most, TimePoint deadline = TimePoint::max());
   std::string_view unread() const;
   void consume(size_t bytes);
@@ -45,13 +46,13 @@ class Wire {
   void interrupt();
   void resume();
 
-  // False when the connection was lost, or did not take all in time.
+  // Returns false when the connection was lost, or did not take all bytes in time.
   Task<bool> write(std::string_view bytes, double limit_s);
-  // As much as the connection takes at once, while no write is under way.
+  // Writes as much as the connection takes at once. No write may be under way.
   void write_now(std::string_view bytes);
 
-  bool has_more() const;  // bytes have come that were not read yet
-  bool broken() const;    // the client's side is gone altogether, as far as is known
+  bool has_more() const;  // true if bytes have come that were not read yet
+  bool broken() const;    // true if the client's side is gone altogether, as far as is known
   void close_write();
   void close();
 

@@ -26,7 +26,7 @@ class RankRoom {
 
   int64_t tower() const { return tower_; }
 
-  // For steps of at least the options' max_running sequences.
+  // Returns the memory for steps of at least the options' max_running sequences.
   RankMemory memory(int64_t sequences) const {
     EngineOptions options = question_.engine;
     options.max_running = static_cast<int>(std::max<int64_t>(options.max_running, sequences));
@@ -55,7 +55,7 @@ class RankRoom {
     return held;
   }
 
-  // What a device lacks to hold one sequence.
+  // Returns the memory that a device lacks to hold one sequence.
   int64_t missing(int64_t tokens) const {
     const RankMemory one = memory(1);
     const double pages = static_cast<double>(pages_of(tokens, question_.engine.page_size) * one.page);
@@ -64,7 +64,7 @@ class RankRoom {
   }
 
  private:
-  // How many sequences the pages hold that are left beside steps of so many.
+  // Returns how many sequences the pages hold that are left beside steps of so many.
   int64_t held_beside(int64_t sequences, int64_t tokens) const {
     return pages(memory(sequences)) / pages_of(tokens, question_.engine.page_size);
   }
@@ -106,7 +106,7 @@ class Steps {
     std::vector<AttentionSpan> spans = decoding(sequences, rows + (decode_steps + 1) / 2);
     const int64_t prompts = sequences / decode_steps;
     spans.insert(spans.end(), static_cast<size_t>(prompts), {rows, rows});
-    // Of a further prompt a part, with as large a part of its pairs of a query and a key.
+    // A part of one more prompt follows, with as large a part of its pairs of a query and a key.
     const int64_t part = sequences % decode_steps * rows / decode_steps;
     if (part > 0) spans.push_back({part, (rows + part) / 2});
     return seconds(spans, static_cast<int>(sequences + prompts));
@@ -140,7 +140,7 @@ double encode_s(const ModelConfig& model, std::span<const int> patches, const De
 double first_token_of_separate_encoders(const ModelConfig& model, const RequestShape& request,
                                         const Steps& steps, const DeviceRoof& device) {
   double least = steps.prefill_s(request.prompt_rows, request.prompt_rows);
-  // In the order of the prompt: the overview may be the first.
+  // Pieces are in the order of the prompt: the overview may be the first.
   const auto pieces = static_cast<int>(request.patches.size());
   int64_t rows_on = request.visual_tokens;
   for (int i = 0; i < pieces; ++i) {
@@ -168,9 +168,9 @@ void add_decoding(RankPlan& plan, const RankRoom& room, const Steps& steps, int6
   }
 }
 
-// As many requests as fit, each at another place of its answer. A step decodes for all of them, and takes the
-// rows of prompts that come meanwhile: spread evenly over the steps they cost least, because a kernel's roof
-// is convex in its rows. Steps see half an answer on average.
+// As many requests as fit are running, each at another place of its answer. A step decodes for all of them,
+// and takes the rows of prompts that come meanwhile: spread evenly over the steps they cost least, because a
+// kernel's roof is convex in its rows. On average a step sees half an answer.
 void add_serving(RankPlan& plan, const RankRoom& room, const Steps& steps, const PlanQuestion& question,
                  const RequestShape& request) {
   plan.serving = room.most_sequences(request.tokens);

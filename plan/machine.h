@@ -1,4 +1,5 @@
-// A device that a user describes in a YAML file, for the planner: figures of the maker's data sheet.
+// A Machine is a device that a user describes in a YAML file, for the planner, with figures of the maker's
+// data sheet.
 #pragma once
 
 #include <filesystem>
@@ -6,7 +7,7 @@
 
 namespace uhd {
 
-// GB are 10^9 bytes, TFLOP 10^12 operations, as data sheets have them.
+// GB are 10^9 bytes and TFLOP 10^12 operations, as in data sheets.
 struct Machine {
   std::string name;
   double bf16_tflops = 0;  // dense, a second
@@ -16,10 +17,11 @@ struct Machine {
   int multiprocessors = 0;
 };
 
-// Every field must be there. A missing, unknown or wrong one is an Error that names file and field.
+// Loads a machine. Every field must be there. A missing, unknown or wrong one is an Error that names file and
+// field.
 Machine load_machine(const std::filesystem::path& file);
 
-// The same from text; `name` stands for the file in errors.
+// Does the same from text; `name` stands for the file in errors.
 Machine parse_machine(const std::string& yaml, const std::string& name);
 
 }  // namespace uhd

@@ -5,7 +5,7 @@
 namespace uhd {
 
 std::span<const DeviceRoof> known_devices() {
-  // SXM forms but for the L40S, whose link is PCIe 4.0 x16.
+  // These are SXM forms, except the L40S, whose link is PCIe 4.0 x16.
   static constexpr DeviceRoof kDevices[] = {
       {"H100", 989.4e12, 3.35e12, 80e9, 450e9, 132},
       {"H200", 989.4e12, 4.8e12, 141e9, 450e9, 132},

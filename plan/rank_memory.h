@@ -1,5 +1,5 @@
-// What a rank's memory will be for, from the model's config and the engine's options alone: for whoever asks
-// before a checkpoint is loaded or a device is there. MemoryBook tells what a running rank took.
+// Computes how a rank will use its memory, from the model's config and the engine's options alone, before a
+// checkpoint is loaded or a device is there. MemoryBook tells how much a running rank took.
 #pragma once
 
 #include <cstdint>
@@ -10,20 +10,22 @@
 
 namespace uhd {
 
-// All in bytes.
+// All fields are in bytes.
 struct RankMemory {
-  int64_t weights = 0;      // the language model's, of one of its ranks
+  int64_t weights = 0;      // the language model's, on one of its ranks
   int64_t steps = 0;        // the workspace of the largest step
-  int64_t visual_rows = 0;  // of encoded slices; 0 where the model sees no images
+  int64_t visual_rows = 0;  // of encoded slices; 0 if the model sees no images
   int64_t page = 0;         // one page of K and V over all layers
 };
 
-// Of one of `ranks` LLM ranks on a device, with weights in `format`; quantized: the matrices of the language
-// model. Of the options, those of sizes count. Throws Error where the model is not divided by `ranks`.
+// Returns the memory of one of `ranks` LLM ranks on a device, with weights in `format`; a quantized format is
+// that of the language model's matrices. Only the options of sizes count. Throws an Error if the model cannot
+// be divided by `ranks`.
 RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
                            int ranks);
 
-// Weights of the vision tower and of what compresses its features; 0 for models that see no images.
+// Returns the bytes of the vision tower and of the layer that compresses its features; 0 for models that see
+// no images.
 int64_t encoder_weight_bytes(const ModelConfig& model, WeightFormat format);
 
 }  // namespace uhd

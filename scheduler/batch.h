@@ -1,4 +1,4 @@
-// Who does how many tokens in one step.
+// A Batch says which sequence computes how many tokens in one step.
 #pragma once
 
 #include <vector>
@@ -7,8 +7,8 @@
 
 namespace uhd {
 
-// Tokens [first, first + count) of the sequence; its pages already cover them. `samples`: the last of them is
-// the last token known, so its logits give the next one.
+// An item computes tokens [first, first + count) of its sequence, whose pages already cover them. `samples`
+// is true when the last of these tokens is the last one known, so that its logits give the next one.
 struct BatchItem {
   const Sequence* sequence = nullptr;
   int first = 0;
@@ -16,12 +16,12 @@ struct BatchItem {
   bool samples = false;
 };
 
-// Sequences stay valid until the batch is completed.
+// The sequences stay valid until the batch is completed.
 struct Batch {
   std::vector<BatchItem> items;  // decoding sequences first
   int tokens = 0;                // sum of counts
   int samples = 0;               // items that sample
-  // What happened on the way to this step.
+  // These lists tell what happened on the way to this step.
   std::vector<SequenceId> expired;   // past their deadline: they leave the scheduler
   std::vector<SequenceId> admitted;  // first scheduled now, or again after a preemption
   std::vector<SequenceId> preempted;

@@ -1,4 +1,4 @@
-// Who holds which KV page, counted, and what lies in those that nobody holds. Storage lives elsewhere
+// Counts who holds which KV page, and what lies in those that nobody holds. Storage lives elsewhere
 // (KvCache on every LLM rank); here is only the book.
 #pragma once
 
@@ -15,7 +15,8 @@ namespace uhd {
 
 class PagePool;
 
-// One hold on one page; gives it back when destroyed. Move-only; must not outlive its pool.
+// A PageRef is one hold on one page and gives it back when destroyed. It is move-only and must not outlive
+// its pool.
 class PageRef {
  public:
   PageRef() = default;
@@ -28,7 +29,7 @@ class PageRef {
   ~PageRef();
 
   int32_t page() const { return page_; }
-  // A second hold on the same page: for readers of a page that is full.
+  // Returns a second hold on the same page, for readers of a page that is full.
   PageRef share() const;
 
  private:

@@ -1,4 +1,5 @@
-// The decisions of the scheduler as pure functions: who may run, who is preempted, who is admitted.
+// These pure functions make the scheduler's decisions: which sequence runs, which is preempted, which is
+// admitted.
 #pragma once
 
 #include <span>
@@ -9,23 +10,25 @@ namespace uhd {
 
 int pages_for(int tokens, int page_size);
 
-// Tokens that could be computed now: up to the first visual span whose rows have not arrived. None while that
-// is no further than before: what was lost of it is computed again when there is more to do.
+// Returns how many tokens could be computed now: up to the first visual span whose rows have not arrived.
+// Returns 0 while that is no further than the sequence had reached before: lost tokens are computed again
+// only when there is more to do.
 int runnable_tokens(const Sequence& sequence);
 
-// The youngest running sequence that is younger than `requester` and not part of the step being built; null
-// when there is none. Only the younger give way, so the oldest always gets on and preemption cannot go in
-// circles.
+// Returns the youngest running sequence that is younger than `requester` and not part of the step being
+// built, or null if there is none. Only younger sequences give way, so the oldest always gets on and
+// preemption cannot go in circles.
 Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester);
 
-// Who gives a page away before any running sequence does: the youngest of those that wait with pages. Null
-// when there is none besides `requester`.
+// Returns the sequence that gives a page away before any running sequence does: the youngest of those that
+// wait with pages. Returns null if there is none besides `requester`.
 Sequence* choose_spare(std::span<Sequence* const> waiting, const Sequence& requester);
 // The pages that would be free if all that wait besides `requester` gave theirs away, or a little less: pages
 // that several of them share are not counted.
 int spare_pages(std::span<Sequence* const> waiting, const Sequence& requester, const PagePool& pool);
 
-// Pages that running sequences will still take for tokens they already have: promised, though not taken yet.
+// Returns the pages that running sequences will still take for tokens they already have: these pages are
+// promised, though not taken yet.
 int promised_pages(std::span<Sequence* const> running, int page_size);
 
 // A waiting sequence is admitted when all its known tokens and one more fit its own pages and those that are

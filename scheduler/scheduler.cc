@@ -132,7 +132,7 @@ void Scheduler::expire(TimePoint now, Batch& batch) {
   for (SequenceId id : batch.expired) finish(id);
 }
 
-// Those whose next token waits for a slice: they come back as it arrives.
+// Sequences whose next token waits for a slice leave their places, and come back as it arrives.
 void Scheduler::leave_places() {
   for (size_t i = running_.size(); i-- > 0;) {
     Sequence* sequence = running_[i];

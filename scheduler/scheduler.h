@@ -1,5 +1,6 @@
-// Which sequence does how many tokens in the next step, and which KV pages it holds: a state machine over
-// plain data. It is given the time and knows no tensors, clocks or threads.
+// The scheduler decides which sequence computes how many tokens in the next step, and which KV pages it
+// holds. It is a state machine over plain data. It is given the time, and knows no tensors, clocks or
+// threads.
 #pragma once
 
 #include <memory>
@@ -15,18 +16,18 @@ namespace uhd {
 
 struct SchedulerOptions {
   int max_running = 32;    // sequences in one step
-  int max_waiting = 256;   // sequences not yet admitted; more are refused
+  int max_waiting = 256;   // sequences not yet admitted; the scheduler refuses more
   int token_budget = 512;  // rows of one step, prefill and decode together
   int page_size = 64;      // tokens
   int pages = 0;
 };
 
-// What a sequence starts from.
+// A SequenceSpec describes a new sequence.
 struct SequenceSpec {
   SequenceId id = 0;
-  std::string tenant;  // whose it is
+  std::string tenant;  // the tenant that it belongs to
   std::vector<int32_t> prompt;
-  // The caller sets what becomes ready between two steps.
+  // Between two steps the caller sets the spans that become ready.
   std::shared_ptr<const VisualSpans> spans = no_spans();
   int max_tokens = 0;  // of the answer, at least 1
   std::optional<TimePoint> deadline;
@@ -38,12 +39,12 @@ struct SequenceSpec {
 
 enum class Admission : uint8_t { queued, queue_full, too_long };
 
-// Continuous batching with chunked prefill: decoding sequences first, then prefill in order of arrival within
-// the token budget; pages are taken on demand, and when they run out the youngest sequence gives all of its
-// pages back and starts over later.
+// The scheduler does continuous batching with chunked prefill. Decoding sequences come first, then prefill in
+// order of arrival within the token budget. Pages are taken on demand; when they run out, the youngest
+// sequence gives all of its pages back and starts over later.
 //
-// Nothing waits in a place of the step for what it does not have: a sequence whose next token waits for a
-// slice leaves its place, and keeps its pages only until another needs them, one by one from its end.
+// No sequence keeps a place of the step while it lacks something: one whose next token waits for a slice
+// leaves its place, and keeps its pages only until another needs them, one by one from its end.
 //
 // A page that is full keeps its name (page_name), and later sequences that begin alike hold it instead of
 // computing it again, whether or not somebody else holds it still. At least one token of each is left to
@@ -62,28 +63,28 @@ class Scheduler {
  public:
   explicit Scheduler(const SchedulerOptions& options);
 
-  // Whether one sequence of so many tokens, answer included, can ever run.
+  // Returns true if one sequence of so many tokens, answer included, can ever run.
   bool fits(int64_t length) const;
   Admission add(SequenceSpec spec);
-  // The sequence leaves, finished or cancelled: its pages are free at once, or when the last of its steps
+  // Removes the sequence, finished or cancelled. Its pages are free at once, or when the last of its steps
   // completes. Unknown ids are ignored.
   void finish(SequenceId id);
 
-  // Chooses the next step. Empty items: nothing can run now.
+  // Chooses the next step. A batch without items means that nothing can run now.
   Batch next(TimePoint now);
-  // The step will be computed before any that is planned from now on.
+  // Tells the scheduler that this step will be computed before any that is planned from now on.
   void launched(const Batch& batch);
-  // The step was computed; tokens[i] is what the i-th sampling item drew.
+  // Tells the scheduler that the step was computed. tokens[i] is the token that the i-th sampling item drew.
   void complete(const Batch& batch, std::span<const int32_t> tokens);
 
-  // Whether any sequence is past its prompt.
+  // Returns true if any sequence is past its prompt.
   bool decodes() const;
   int running() const { return static_cast<int>(running_.size()); }
   int waiting() const { return static_cast<int>(waiting_.size()); }
   bool empty() const { return sequences_.empty(); }
   const PagePool& pages() const { return pool_; }
   const Sequence* find(SequenceId id) const;
-  // Throws when a page is lost or written by two sequences, or a sequence and its pages disagree.
+  // Throws when a page is lost or written by two sequences, or when a sequence and its pages disagree.
   void check_integrity() const;
 
  private:
@@ -105,10 +106,10 @@ class Scheduler {
   SchedulerOptions options_;
   PagePool pool_;
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
-  std::vector<Sequence*> waiting_;  // by order
-  std::vector<Sequence*> running_;  // by order
+  std::vector<Sequence*> waiting_;  // ordered by `order`
+  std::vector<Sequence*> running_;  // ordered by `order`
   uint64_t arrivals_ = 0;
-  bool planned_ = false;  // a step that was not launched
+  bool planned_ = false;  // true while a step is planned and not launched
 };
 
 }  // namespace uhd

@@ -1,5 +1,5 @@
-// The running state of one request as the scheduler sees it: tokens, visual spans, what is computed, which
-// pages.
+// A Sequence is the running state of one request as the scheduler sees it: its tokens, its visual spans, how
+// much is computed, and its pages.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +21,17 @@ inline std::shared_ptr<const VisualSpans> no_spans() {
   return none;
 }
 
-// running: it has one of the places of a step. waiting: for a place, for pages, or for a slice; what is
-// computed already keeps its pages until others need them.
+// A running sequence has one of the places of a step. A waiting one waits for a place, for pages or for a
+// slice; its computed tokens keep their pages until others need them.
 enum class Phase : uint8_t { waiting, running };
 
-// Owned by the Scheduler; others read it through a Batch.
+// The Scheduler owns every Sequence; others read it through a Batch.
 struct Sequence {
   SequenceId id = 0;
   std::string tenant;
   std::vector<int32_t> tokens;  // prompt, then what was generated
-  // Of the prompt; shared with other sequences of the prompt and with whoever makes the spans ready.
+  // These are the prompt's spans, shared with other sequences of the prompt and with the code that makes them
+  // ready.
   std::shared_ptr<const VisualSpans> spans = no_spans();
   int prompt_length = 0;
   int max_length = 0;  // prompt and answer together; the pool must be able to hold it
@@ -43,20 +44,20 @@ struct Sequence {
   int cached = 0;                         // tokens of the prompt that were computed by others
 
   Phase phase = Phase::waiting;
-  uint64_t order = 0;  // of arrival: the older goes first, the younger is preempted
+  uint64_t order = 0;  // the order of arrival: the older goes first, the younger is preempted
   int computed = 0;    // tokens whose K and V lie in the pages, once the steps under way are done
-  int reached = 0;     // computed once, when it left its place to wait for a slice
-  int scheduled = 0;   // of the step that was planned and not launched
+  int reached = 0;     // tokens computed when it left its place to wait for a slice
+  int scheduled = 0;   // tokens in the step that is planned and not launched
   int launched = 0;    // steps under way that it is part of
   int awaited = 0;     // tokens that steps under way draw for it: its last ones, not known yet
-  int awaited_at = 0;  // where the last of them stands among those that its step draws
+  int awaited_at = 0;  // the place of the last of them among those that its step draws
   int preemptions = 0;
-  bool leaving = false;        // finished or cancelled while it was planned or under way
+  bool leaving = false;        // true if it was finished or cancelled while it was planned or under way
   std::vector<PageRef> pages;  // token j lies in pages[j / page size]
 
   int length() const { return static_cast<int>(tokens.size()) + awaited; }
   int generated() const { return length() - prompt_length; }
-  // Prompt computed and one token to go: costs one row of the step.
+  // Returns true if the prompt is computed and one token is to go, which costs one row of the step.
   bool decoding() const { return generated() > 0 && computed == length() - 1; }
 };
 

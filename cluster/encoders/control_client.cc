@@ -46,7 +46,7 @@ class ControlClient::Impl {
   Impl(ControlClientOptions options, std::unique_ptr<Network> network)
       : options_(std::move(options)), network_(std::move(network)) {
     parse_address(options_.leader);
-    check(!options_.secret.empty(), "an encoder meets its leader with a secret");
+    check(!options_.secret.empty(), "an encoder needs a secret to meet its leader");
     network_->post([this] { attempt(); });
   }
 
@@ -157,7 +157,8 @@ class ControlClient::Impl {
                 "the leader wants rows over MPI, but is not of this job");
         return join(session, options_.mpi_link());
       case LinkKind::device:
-        require(options_.transport != nullptr, "the leader wants rows from a device, but there is none");
+        require(options_.transport != nullptr,
+                "the leader wants rows from device to device, but this encoder has no transport");
         return join(session, options_.transport->sender(session->welcome.transport));
     }
   }

@@ -1,4 +1,4 @@
-// The encoder's side of the control channel: finds the leader, and finds it again.
+// The ControlClient is the encoder's side of the control channel: it finds the leader, and finds it again.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,8 @@
 
 namespace uhd {
 
-// Waiting times between attempts: 0.1 s, doubling to 5 s; reset by a connection that worked.
+// A Backoff gives the waiting times between attempts: 0.1 s, doubling to 5 s. A connection that worked resets
+// it.
 class Backoff {
  public:
   Duration next();
@@ -30,26 +31,27 @@ class Backoff {
 struct ControlClientOptions {
   std::string leader;  // host:port
   std::string secret;  // never empty
-  Hello hello;         // protocol, nonce and mac are filled in by the client
+  Hello hello;         // the client fills in protocol, nonce and mac
   double handshake_s = 5;
-  // Set in the leader's MPI job: makes the link to the leader. Called on the client's thread; must not call
-  // MPI.
+  // Set this in the leader's MPI job: it makes the link to the leader. The client's thread calls it, so it
+  // must not call MPI.
   std::function<std::unique_ptr<VisualLink>()> mpi_link;
-  // Set where rows can leave from device to device; says in the Hello which device that is.
+  // Set this where rows can leave from device to device; the Hello then says which device that is.
   std::shared_ptr<DeviceTransport> transport;
-  std::function<void()> wake;  // called on the client's thread after an event was queued; may be empty
+  std::function<void()> wake;  // the client's thread calls it after it queued an event; may be empty
 };
 
-// A leader took this encoder; jobs follow.
+// LeaderJoined says that a leader took this encoder; jobs follow.
 struct LeaderJoined {
   uint32_t encoder = 0;
   std::unique_ptr<VisualLink> link;
 };
-// Forget all jobs and rows; the client is already trying again.
+// LeaderLost tells the encoder to forget all jobs and rows; the client is already trying again.
 struct LeaderLost {
   std::string reason;
 };
-// The leader will never take this encoder (other settings, version or secret): end with this text.
+// LeaderRefused says that the leader will never take this encoder (other settings, version or secret). The
+// encoder ends with this text.
 struct LeaderRefused {
   std::string reason;
 };
@@ -58,23 +60,23 @@ struct ClientEvent {
   std::variant<LeaderJoined, EncodeJob, Go, Done, Cancel, LeaderLost, LeaderRefused> what;
 };
 
-// Has one thread of its own for sockets; all functions may be called from any thread.
+// The client has one thread of its own for sockets; all functions may be called from any thread.
 class ControlClient {
  public:
   explicit ControlClient(ControlClientOptions options);
   ControlClient(ControlClientOptions options,
-                std::unique_ptr<Network> network);  // for tests: a simulated one
+                std::unique_ptr<Network> network);  // takes, for tests, a simulated network
   ~ControlClient();
   ControlClient(const ControlClient&) = delete;
   ControlClient& operator=(const ControlClient&) = delete;
 
-  // What has happened since the last call; `wait` is how long to wait for something to happen.
+  // Returns the events since the last call, after waiting at most `wait` for one to happen.
   std::vector<ClientEvent> poll(Duration wait = Duration::zero());
 
-  // Encoded or EncodeFailed; dropped while there is no leader.
+  // Sends Encoded or EncodeFailed; the message is dropped while there is no leader.
   void send(const ControlMessage& message);
 
-  // Jobs in hand, for the heartbeats.
+  // Sets the number of jobs in hand, for the heartbeats.
   void set_outstanding(uint32_t jobs);
 
  private:

@@ -30,7 +30,7 @@ struct Peer {
   bool joined = false;
 };
 
-// One connection, before and after it has said what it is.
+// A Guest is one connection, before and after it has said who it is.
 struct Guest {
   ConnectionPtr connection;
   Nonce nonce;
@@ -46,7 +46,7 @@ class ControlServer::Impl {
  public:
   Impl(ControlServerOptions options, std::unique_ptr<Network> network)
       : options_(std::move(options)), network_(std::move(network)) {
-    check(!options_.secret.empty(), "a leader listens for encoders with a secret");
+    check(!options_.secret.empty(), "a leader needs a secret to listen for encoders");
     port_ =
         network_->listen(options_.host, options_.port, [this](const ConnectionPtr& c) { welcome_guest(c); });
     network_->post([this] { send_heartbeats(); });
@@ -103,8 +103,8 @@ class ControlServer::Impl {
     });
   }
 
-  // Who is new has the better right: an encoder proves itself within a moment, and a crowd that says nothing
-  // must not keep it out.
+  // A newcomer has the better right: an encoder proves itself within a moment, and a silent crowd must not
+  // keep it out.
   void make_room() {
     if (guests_.size() < kMaxGuests) return;
     const auto stranger =
@@ -112,7 +112,7 @@ class ControlServer::Impl {
     if (stranger == guests_.end()) return;
     const ConnectionPtr connection = (*stranger)->connection;
     guests_.erase(stranger);
-    connection->close("too many strangers");
+    connection->close("too many connections that have not proved the secret");
   }
 
   int64_t limit(const Guest& guest, FrameType type) const {
@@ -245,7 +245,7 @@ class ControlServer::Impl {
     network_->after(from_seconds(options_.heartbeat_s), [this] { send_heartbeats(); });
   }
 
-  // False when too many wait; coming and going is always told.
+  // Returns false when too many events wait; joining and leaving is always reported.
   template <class T>
   bool push(EncoderId encoder, T what, bool always = false) {
     {

@@ -30,7 +30,7 @@ bool EncoderLiveness::Line::drop(Job job, TimePoint at) {
 bool EncoderLiveness::Peer::drop(Job job, TimePoint at) {
   if (encoding.drop(job, at)) return true;
   if (announced.erase(job) == 0 && !fetching.drop(job, at)) return false;
-  // Its rows made room at the encoder for what was sent after it.
+  // Its rows made room at the encoder for the jobs sent after it.
   const auto next = encoding.jobs.begin();
   if (next != encoding.jobs.end() && *next > job) encoding.begun = std::max(encoding.begun, at);
   return true;

@@ -27,10 +27,11 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr size_t kMaxQueuedBytes = size_t{512} << 20;
-constexpr Duration kFlushLimit = std::chrono::seconds(2);  // of what is queued at close
+constexpr Duration kFlushLimit = std::chrono::seconds(2);  // for the frames queued at close
 constexpr Duration kStopLimit = std::chrono::seconds(3);   // for a name look-up that hangs at stop()
 
-// Frames over one socket: at most one read and one write under way, whose handlers keep the object alive.
+// A TcpConnection sends and receives frames over one socket. At most one read and one write are under way,
+// whose handlers keep the object alive.
 class TcpConnection final : public Connection, public std::enable_shared_from_this<TcpConnection> {
  public:
   explicit TcpConnection(tcp::socket socket)
@@ -74,7 +75,7 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
     });
   }
 
-  // As close, but nothing is sent any more and nobody is told.
+  // Closes too, but sends nothing any more and tells nobody.
   void abandon() {
     queue_.resize(std::min<size_t>(queue_.size(), 1));  // the first is being written
     shut();

@@ -1,5 +1,5 @@
-// Connections that carry frames, timers, and the one thread they live on. Asio is behind it; tests put a
-// simulated network with a clock of their own in its place.
+// A Network has connections that carry frames, timers, and the one thread they live on. Asio is behind it;
+// tests replace it by a simulated network with a clock of its own.
 #pragma once
 
 #include <cstddef>
@@ -13,17 +13,17 @@
 
 namespace uhd {
 
-// Used on the network's thread only. A peer that sends anything but well-formed frames of types and lengths
-// that are acceptable now is cut off.
+// A connection is used on the network's thread only. A peer that sends anything but well-formed frames of
+// types and lengths that are acceptable now is cut off.
 class Connection {
  public:
   struct Handler {
-    // The most payload bytes a frame of this type may have now; negative: not acceptable now. Asked before
-    // anything is allocated.
+    // Returns the most payload bytes that a frame of this type may have now; a negative number means not
+    // acceptable now. It is called before anything is allocated.
     std::function<int64_t(FrameType)> limit;
-    // Checked; an Error thrown here closes the connection with its text.
+    // Receives a checked frame; an Error thrown here closes the connection with its text.
     std::function<void(FrameType, std::vector<std::byte> payload)> frame;
-    // Once, last; also after close().
+    // Is called once, last, and also after close().
     std::function<void(const std::string& reason)> closed;
   };
   virtual ~Connection() = default;
@@ -31,9 +31,9 @@ class Connection {
   virtual void start(Handler handler) = 0;
   // Queues a whole frame. A peer that takes nothing while the queue grows past its limit is cut off.
   virtual void send(std::vector<std::byte> frame) = 0;
-  // What is queued is still sent, for a short time.
+  // Closes the connection. Frames that are queued are still sent, for a short time.
   virtual void close(const std::string& reason) = 0;
-  virtual std::string peer() const = 0;  // address, for logs
+  virtual std::string peer() const = 0;  // the address, for logs
 };
 
 using ConnectionPtr = std::shared_ptr<Connection>;
@@ -41,15 +41,17 @@ using ConnectionPtr = std::shared_ptr<Connection>;
 class Network {
  public:
   virtual ~Network() = default;
-  // From any thread: runs it on the network's thread. After stop(): nothing.
+  // Runs the function on the network's thread. Any thread may call it. After stop() it does nothing.
   virtual void post(std::function<void()> act) = 0;
-  // Closes everything and joins the thread; no function is called any more. Not from the network's thread.
+  // Closes everything and joins the thread; afterwards no function is called any more. The network's own
+  // thread must not call it.
   virtual void stop() = 0;
 
-  // The rest on the network's thread, but for listen(), which is called before any connection can be.
+  // The remaining functions run on the network's thread, except listen(), which is called before any
+  // connection can exist.
   virtual TimePoint now() const = 0;
   virtual void after(Duration delay, std::function<void()> act) = 0;
-  // Listens at once and returns the port; an address that cannot be bound is an Error.
+  // Listens at once and returns the port. An address that cannot be bound is an Error.
   virtual int listen(const std::string& host, int port, std::function<void(ConnectionPtr)> accepted) = 0;
   // Calls back with a connection, or with null and the reason.
   virtual void connect(const std::string& address, Duration limit,
@@ -58,7 +60,7 @@ class Network {
 
 std::unique_ptr<Network> make_network();
 
-// "host:port" or "[v6]:port"; anything else is an Error.
+// An address is "host:port" or "[v6]:port"; anything else is an Error.
 struct Address {
   std::string host;
   int port = 0;

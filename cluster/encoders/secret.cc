@@ -26,17 +26,17 @@ std::filesystem::path own_folder() {
     std::filesystem::path folder = std::filesystem::path(base) / name;
     if (mkdir(folder.c_str(), kOwnFolder) == 0 || errno == EEXIST) return folder;
   }
-  throw Error("this user has no folder for a secret of leader and encoders; set cluster.secret_file");
+  throw Error("this user has no folder for the secret of leader and encoders; set cluster.secret_file");
 }
 
-// Of this user, and closed to all others.
+// The file belongs to this user, and is closed to all others.
 bool is_private(const std::filesystem::path& path, mode_t kind) {
   struct stat found {};
   return lstat(path.c_str(), &found) == 0 && (found.st_mode & S_IFMT) == kind && found.st_uid == geteuid() &&
          (found.st_mode & 0077) == 0;
 }
 
-// The file appears whole or not at all; who finds one there leaves it.
+// The file appears whole or not at all; a caller that finds one there leaves it.
 void make_secret(const std::filesystem::path& file) {
   const std::string draft = message(file.string(), '.', getpid());
   const int opened = open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kOwnFile);
@@ -83,7 +83,7 @@ std::string random_secret() {
 
 std::vector<uint8_t> random_bytes(size_t count) {
   std::vector<uint8_t> bytes(count);
-  check(RAND_bytes(bytes.data(), static_cast<int>(count)) == 1, "no random numbers to be had");
+  check(RAND_bytes(bytes.data(), static_cast<int>(count)) == 1, "the system gives no random numbers");
   return bytes;
 }
 

@@ -64,7 +64,7 @@ namespace {
 
 constexpr const char* kEnded = "the link was ended by its owner";
 
-// The rows are copied into a frame, so the tensor is free at once; that they arrived is what Done says.
+// The rows are copied into a frame, so the tensor is free at once; Done says that they arrived.
 class TcpSender final : public VisualLink {
  public:
   explicit TcpSender(std::shared_ptr<LinkPort> port) : port_(std::move(port)) {}

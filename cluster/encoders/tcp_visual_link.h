@@ -1,4 +1,4 @@
-// Rows over a TCP connection of their own: between any two processes, or threads of one.
+// Sends rows over a TCP connection of their own, between any two processes or threads of one process.
 #pragma once
 
 #include <deque>
@@ -14,24 +14,26 @@
 
 namespace uhd {
 
-// What a link and the network's thread share; outlives neither's need of it. Thread-safe.
+// A LinkPort holds the state that a link and the network's thread share, for as long as either needs it. It
+// is thread-safe.
 class LinkPort {
  public:
   using Send = std::function<void(std::vector<std::byte> frame)>;
 
-  // For the network's thread. `send` may be empty at the receiving end.
+  // The network's thread calls this. `send` may be empty at the receiving end.
   void open(Send send);
-  // Connection::Handler::limit: rows are acceptable while they are awaited, each of the agreed size.
+  // Serves as Connection::Handler::limit: rows are acceptable while they are awaited, each of the agreed
+  // size.
   int64_t limit(FrameType type) const;
   void arrived(std::vector<std::byte> payload);
-  // The connection, or the link, is gone; `send` is not called after it returns. The first reason stays.
+  // Tells that the connection or the link is gone; `send` is not called after it returns. The first reason
+  // stays.
   void fail(const std::string& reason);
 
-  // For the link.
-  // One more frame of rows, behind those that are awaited already.
+  // The link calls this to expect one more frame of rows, behind those it already awaits.
   void expect(size_t payload_bytes);
   void expect_nothing();
-  std::optional<std::vector<std::byte>> take();  // in the order of their arrival
+  std::optional<std::vector<std::byte>> take();  // returns them in the order of their arrival
   bool send(std::vector<std::byte> frame);
   std::optional<std::string> failure() const;
 

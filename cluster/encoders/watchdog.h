@@ -1,4 +1,4 @@
-// Watches the steps of the LLM ranks from a thread of its own, since the engine's thread is the one that
+// Watches the steps of the LLM ranks from a thread of its own, because the engine's thread is the one that
 // hangs.
 #pragma once
 
@@ -11,8 +11,8 @@
 
 namespace uhd {
 
-// started() and finished() by the engine's thread around each step. on_overdue(step) is called once, on the
-// watchdog's thread; it ends streams and the process, it cannot save the step.
+// The engine's thread calls started() and finished() around each step. on_overdue(step) is called once, on
+// the watchdog's thread; it ends streams and the process, and cannot save the step.
 class Watchdog {
  public:
   Watchdog(Duration deadline, std::function<void(uint64_t step)> on_overdue);
@@ -22,7 +22,7 @@ class Watchdog {
 
   void started(uint64_t step);
   void finished();
-  // A step ended within the last `window`.
+  // Returns true if a step ended within the last `window`.
   bool answered_within(Duration window) const;
 
  private:
@@ -31,7 +31,7 @@ class Watchdog {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   StepLiveness steps_;
-  bool asleep_ = false;  // until a step starts
+  bool asleep_ = false;  // true until a step starts
   std::function<void(uint64_t)> on_overdue_;
   std::jthread thread_;
 };

@@ -11,8 +11,8 @@
 namespace uhd {
 namespace {
 
-// All threads arrive before any leaves; once a rank has left the group, everyone who waits or comes gets an
-// Error.
+// All threads arrive before any leaves. Once a rank has left the group, every thread that waits or comes gets
+// an Error.
 class Barrier {
  public:
   explicit Barrier(int size) : size_(size) {}
@@ -97,7 +97,7 @@ struct Group {
 
   const int size;
   Barrier barrier;
-  // What each rank brings to the collective between two barriers.
+  // Each rank brings these to the collective between two barriers.
   std::vector<void*> data;
   std::vector<size_t> bytes;
   std::vector<Mailbox> mail;

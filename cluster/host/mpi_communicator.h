@@ -1,4 +1,4 @@
-// Collectives over MPI, on host memory.
+// Runs collectives over MPI, on host memory.
 #pragma once
 
 #include <memory>
@@ -8,13 +8,14 @@
 
 namespace uhd {
 
-// Sums do not go through MPI_Allreduce, whose order of additions is the library's: MPI moves bytes, and ranks
-// add them up in rank order, in f32, rounded once. So all ranks hold the same bits, at every size, on every
-// run, and the same as LocalCommunicator. Small tensors: all-gather, everyone adds everything (one exchange).
-// Large ones: every rank adds its part, then all-gather (the bytes of a ring).
+// Sums do not go through MPI_Allreduce, whose order of additions is the library's: MPI moves bytes, and the
+// ranks add them up in rank order, in f32, rounded once. So all ranks hold the same bits, at every size, on
+// every run, and the same bits as LocalCommunicator. For small tensors, ranks all-gather and each adds
+// everything (one exchange). For large ones, every rank adds its part and then they all-gather (the bytes of
+// a ring).
 std::unique_ptr<Communicator> make_mpi_communicator(MpiGroup group);
 
-// A group of one: nothing to do.
+// Returns a group of one, which has nothing to do.
 std::unique_ptr<Communicator> make_single_communicator();
 
 }  // namespace uhd

@@ -26,8 +26,8 @@ int count_of(size_t bytes) {
   return static_cast<int>(bytes);
 }
 
-// The value of an environment variable as a number, or -1. Launchers say in the environment what they
-// started.
+// Returns the value of an environment variable as a number, or -1. Launchers describe in the environment what
+// they started.
 long environment_number(const char* name) {
   const char* text = std::getenv(name);
   if (text == nullptr) return -1;

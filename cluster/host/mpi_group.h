@@ -1,4 +1,4 @@
-// A group of MPI ranks moving bytes. MPI itself is seen by mpi_group.cc alone.
+// An MpiGroup moves bytes between MPI ranks. Only mpi_group.cc sees MPI itself.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@
 
 namespace uhd {
 
-// True if a launcher started this process as one of several.
+// Returns true if a launcher started this process as one of several.
 bool launched_by_mpi();
 void start_mpi();
 void leave_mpi();
 [[noreturn]] void abort_mpi(int status);
 
-// One message under way, with the bytes it needs. Destroyed while pending, it leaves them with its group
-// until MPI is done with them.
+// An MpiRequest is one message under way, with the bytes it needs. If it is destroyed while pending, its
+// group keeps the bytes until MPI is done with them.
 class MpiRequest {
  public:
   MpiRequest();
@@ -26,7 +26,8 @@ class MpiRequest {
   ~MpiRequest();
 
   bool pending() const { return state_ != nullptr; }
-  // Whether it is complete; then, of a receive, the bytes. Not after it has said so.
+  // Returns nothing while the message is pending. Once it is complete, returns the received bytes (empty for
+  // a send). It must not be called again after that.
   std::optional<std::vector<std::byte>> test();
 
  private:
@@ -36,32 +37,34 @@ class MpiRequest {
   std::unique_ptr<State> state_;
 };
 
-// A communicator of its own. Copies are the same group; it is freed when MPI ends, since freeing it earlier
-// would be a collective call. Calls that fail are an Error; one thread at a time over all groups.
+// Each group has an MPI communicator of its own; copies are the same group. The communicator is freed when
+// MPI ends, because freeing it earlier would be a collective call. Calls that fail are an Error. Only one
+// thread at a time may use any of the groups.
 class MpiGroup {
  public:
-  // Collective over all ranks of the launch.
+  // Returns the group of all ranks of the launch. The call is collective over them.
   static MpiGroup world();
-  // Collective over this group: ranks that name the same colour, in the order of their ranks here.
+  // Returns a group of the ranks that name the same colour, in the order of their ranks here. The call is
+  // collective over this group.
   MpiGroup split(int colour) const;
   MpiGroup duplicate() const;
 
   int rank() const;
   int size() const;
 
-  // Collective, equal sizes on all ranks; `bytes` is each rank's part, below 2 GiB.
+  // Gathers `bytes` from each rank. The call is collective, with equal sizes on all ranks, below 2 GiB.
   void all_gather(void* out, const void* x, size_t bytes) const;
-  // As all_gather, with this rank's part already in its place.
+  // Works like all_gather, with this rank's part already in its place.
   void all_gather_in_place(void* x, size_t bytes) const;
-  // out[r] = what rank r has in x[this rank].
+  // Sets out[r] to the part that rank r has in x[this rank].
   void all_to_all(void* out, const void* x, size_t bytes) const;
   void broadcast(void* x, size_t bytes, int root) const;
   void barrier() const;
 
   void send(const void* x, size_t bytes, int peer, int tag) const;
-  // A message of another size is an Error.
+  // Receives a message; one of another size is an Error.
   void receive(void* x, size_t bytes, int peer, int tag) const;
-  // Bytes of the next message from this peer, if it is there.
+  // Returns the size in bytes of the next message from this peer, if it is there.
   std::optional<size_t> probe(int peer, int tag) const;
 
   MpiRequest start_send(std::vector<std::byte> bytes, int peer, int tag) const;

@@ -1,4 +1,4 @@
-// Plans over MPI.
+// Sends step plans over MPI.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 
 namespace uhd {
 
-// The group is the LLM ranks in tensor-parallel order, and carries nothing else.
+// The group holds the LLM ranks in tensor-parallel order, and carries nothing else.
 std::unique_ptr<PlanChannel> make_mpi_plan_channel(MpiGroup group);
 
 }  // namespace uhd

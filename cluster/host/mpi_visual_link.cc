@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kTag = 0;
 
-// What both ends share: transfers in their order, and a failure that stays.
+// Both ends share this: transfers in their order, and a failure that stays.
 class MpiLink : public VisualLink {
  public:
   MpiLink(MpiGroup group, int peer) : group_(std::move(group)), peer_(peer) {}

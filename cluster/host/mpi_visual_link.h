@@ -1,4 +1,4 @@
-// Rows over MPI, between two ranks of one job.
+// Sends rows over MPI, between two ranks of one job.
 #pragma once
 
 #include <memory>

@@ -19,7 +19,7 @@ struct StagedTransfer {
   Tensor host() { return Tensor(memory.data(), rows.dtype(), rows.shape()); }
 };
 
-// What both ends share: transfers in their order, and host memory that is used again.
+// Both ends share this: transfers in their order, and host memory that is used again.
 class StagedLink : public VisualLink {
  public:
   StagedLink(Backend& backend, std::unique_ptr<VisualLink> link)
@@ -49,8 +49,8 @@ class StagedLink : public VisualLink {
 
  protected:
   virtual void began() = 0;
-  // Does what can be done by now; the state of the other link, or busy though that has failed, while a tensor
-  // is still read.
+  // Does everything that can be done by now. Returns the state of the other link, or busy though that has
+  // failed, while a tensor is still read.
   virtual LinkState advance() = 0;
 
   StagedTransfer end_first() {

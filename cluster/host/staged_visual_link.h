@@ -1,4 +1,4 @@
-// A link of host memory for rows in device memory.
+// Adapts a link of host memory to rows in device memory.
 #pragma once
 
 #include <memory>
@@ -8,9 +8,10 @@
 
 namespace uhd {
 
-// The link itself where it reaches the backend's memory; else one that copies the rows, `most_bytes` at most,
-// to host memory before they are sent, beside whatever the backend is doing, or from it once they are there,
-// in the backend's order. Used by the backend's thread; the backend is borrowed.
+// Returns the link itself if it reaches the backend's memory. Otherwise returns one that stages the rows, at
+// most `most_bytes`, in host memory: a sender copies them there before they are sent, beside whatever the
+// backend is doing; a receiver copies them from there once they have come, in the backend's order. The
+// backend's thread uses it; the backend is borrowed.
 std::unique_ptr<VisualLink> link_for(Backend& backend, std::unique_ptr<VisualLink> link, LinkEnd end,
                                      size_t most_bytes);
 

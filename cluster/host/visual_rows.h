@@ -1,4 +1,4 @@
-// How rows of visual tokens are written for a link.
+// Writes and reads rows of visual tokens for a link.
 #pragma once
 
 #include <cstddef>
@@ -10,17 +10,18 @@
 
 namespace uhd {
 
-// The payload of a visual_rows frame: job, rows, width, type, then the values row by row.
+// The payload of a visual_rows frame holds job, rows, width and type, then the values row by row.
 constexpr size_t kRowsHeaderBytes = 8 + 4 + 4 + 1;
 
-// The whole frame. `rows` is a dense [rows, width] host tensor of f32 or bf16; anything else is an Error.
+// Returns the whole frame. `rows` is a dense [rows, width] host tensor of f32 or bf16; anything else is an
+// Error.
 std::vector<std::byte> write_rows(uint64_t job, Tensor rows);
 
-// Copies the values into `rows`, if the payload is of this job and has exactly this shape and type; otherwise
-// throws Error saying what came and what was agreed.
+// Copies the values into `rows` if the payload is of this job and has exactly this shape and type. Otherwise
+// throws an Error that says what came and what was agreed.
 void read_rows(std::span<const std::byte> payload, uint64_t job, Tensor rows);
 
-// The job a payload is of.
+// Returns the job that a payload belongs to.
 uint64_t job_of_rows(std::span<const std::byte> payload);
 
 void check_rows(Tensor rows);

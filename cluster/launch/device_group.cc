@@ -32,7 +32,7 @@ std::vector<std::string> everyones_devices(Communicator& host, const std::string
   return names;
 }
 
-// Why this group cannot use its transport; empty if it can.
+// Returns why this group cannot use its transport, or an empty text if it can.
 std::string obstacle(const std::vector<std::string>& devices) {
   if (std::find(devices.begin(), devices.end(), "") != devices.end())
     return "a rank of the group has no NCCL";

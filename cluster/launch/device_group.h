@@ -1,4 +1,4 @@
-// How ranks reach each other's device memory: by the device's own transport where there is one, else by way
+// Connects ranks to each other's device memory: by the device's own transport where there is one, else by way
 // of the host.
 #pragma once
 
@@ -8,12 +8,13 @@
 
 namespace uhd {
 
-// The transport of a backend; null for host memory, and where the device has none here, which is logged.
+// Returns the transport of a backend. It is null for host memory, and for a device that has none here, which
+// is logged.
 std::shared_ptr<DeviceTransport> open_device_transport(Backend& backend);
 
-// The same group with tensors of this backend. Collective over the group. Host memory: the group itself.
-// Otherwise over the transport where every rank has one and a device of its own, else by way of the host,
-// with a warning.
+// Returns the same group for tensors of this backend. The call is collective over the group. For host memory
+// it returns the group itself. Otherwise the result uses the transport if every rank has one and a device of
+// its own; if not, it goes by way of the host, with a warning.
 std::unique_ptr<Communicator> device_group(Backend& backend, DeviceTransport* transport,
                                            std::unique_ptr<Communicator> host, const ClusterOptions& options);
 

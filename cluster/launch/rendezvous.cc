@@ -23,7 +23,7 @@ std::string secret_for(const Topology& topology, const ClusterOptions& options) 
   return own_secret();
 }
 
-// Of an encoder whose leader is in another job.
+// Returns the secret of an encoder whose leader is in another job.
 std::string secret_of_stranger(const ClusterOptions& options) {
   if (!options.secret_file.empty()) return read_secret(options.secret_file);
   require(is_loopback(parse_address(options.leader).host), "the leader is on another host (cluster.leader ",

@@ -37,7 +37,7 @@ std::string own_host() {
   return name;
 }
 
-// Where a rank runs.
+// A place says where a rank runs.
 struct Whereabouts {
   std::array<char, kMaxHostName> host{};
   ProcessId process;
@@ -71,7 +71,7 @@ class LeaveLimit {
   std::jthread thread_;
 };
 
-// What every rank tells the others about its launch.
+// Every rank tells the others this about its launch.
 struct LaunchWish {
   int32_t role = 0;
   int32_t tensor_parallel = 0;

@@ -40,7 +40,7 @@ float time_one(cuda::Backend& backend, Tensor x, const Summing& sum) {
   const auto row = [&] {
     for (int i = 0; i < kSumsInARow; ++i) sum(x);
   };
-  row();  // whatever a first call makes
+  row();  // the first call makes things that later ones reuse
   const auto recording = backend.record(row);
   const auto run = [&] { recording ? recording->run() : row(); };
   run();

@@ -1,5 +1,5 @@
-// The functions of NCCL that are used. The library is opened when the first group or link is made, so that
-// the CUDA backend of one device needs none.
+// Gives the functions of NCCL that are used. The library is opened when the first group or link is made, so
+// that the CUDA backend of one device needs none.
 #pragma once
 
 #include <nccl.h>
@@ -28,14 +28,15 @@ struct NcclApi {
   std::string version;  // "2.28.9"
 };
 
-// From any thread. A library that is absent, or older than non-blocking communicators (2.14), is an Error of
-// one line.
+// Opens the library at the first call. Any thread may call it. A library that is absent, or older than
+// non-blocking communicators (2.14), is an Error of one line.
 const NcclApi& nccl();
 
-// The id that travelled as bytes; Error where there are not as many as NCCL's has.
+// Returns the id that travelled as bytes. An Error says so if NCCL's ids have another length.
 ncclUniqueId unique_id(const std::vector<uint8_t>& bytes);
 
-// What NCCL says of a result and of the communicator that it came from, which may be null: "NCCL: ...".
+// Returns NCCL's words for a result and for the communicator that it came from, which may be null: "NCCL:
+// ...".
 std::string nccl_failure(ncclResult_t result, ncclComm_t comm);
 
 // Throws unless the call succeeded or goes on in the background.

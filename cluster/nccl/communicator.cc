@@ -52,13 +52,13 @@ class NcclCommunicator final : public Communicator {
     try {
       if (idle_soon() && (!ipc_ || ipc_->leave(kLeaveLimit)) && comm_->leave()) return;
     } catch (const Error&) {
-      // A rank or the device is lost: what is under way is aborted.
+      // A rank or the device is lost: work under way is aborted.
     }
     if (ipc_) ipc_->end();
     comm_.reset();
   }
 
-  // Collective.
+  // Chooses how small sums are computed. The call is collective.
   void choose_sums(const IpcOptions& options) {
     if (options.mode == "off" || size_ == 1) return;
     const Exchange exchange = [this](std::span<const std::byte> own) { return everyones(own); };
@@ -160,7 +160,7 @@ class NcclCommunicator final : public Communicator {
     return host;
   }
 
-  // Nothing is a collective of no elements: every rank sees the same.
+  // A collective of no elements does nothing, on every rank alike.
   template <class Call>
   void queue(Tensor x, const Call& call) {
     if (x.elements() == 0) return;
@@ -168,7 +168,7 @@ class NcclCommunicator final : public Communicator {
     comm_->call([&](ncclComm_t comm) { return call(comm, stream); });
   }
 
-  // Whether everything that was queued ends, with nobody lost.
+  // Returns true if everything that was queued ends, with nobody lost.
   bool idle_soon() {
     const cudaStream_t stream = backend_.stream();
     IdleWait wait;

@@ -15,7 +15,7 @@ namespace {
 constexpr Duration kLeaveLimit = std::chrono::seconds(5);
 constexpr Duration kAbortLimit = std::chrono::seconds(10);
 
-// The call on a thread of its own, which outlives whoever stops waiting for it.
+// Runs the call on a thread of its own, which outlives a caller that stops waiting for it.
 std::future<ncclResult_t> aside(std::function<ncclResult_t()> call) {
   std::packaged_task<ncclResult_t()> task(std::move(call));
   std::future<ncclResult_t> result = task.get_future();
@@ -97,8 +97,8 @@ void NcclGroup::abort() {
   aborting_ = aside([comm = comm_] { return nccl().comm_abort(comm); });
 }
 
-// Afterwards it is its thread's, whatever becomes of it: NCCL's calls on one communicator are not made at
-// once.
+// From here on the communicator belongs to its thread, however the call ends: NCCL's calls on one
+// communicator must not be made at once.
 bool NcclGroup::leave() {
   const ncclComm_t comm = get();
   left_ = true;

@@ -1,4 +1,4 @@
-// The NCCL communicator of a group of ranks: calls on it are done when they return.
+// An NcclGroup is the NCCL communicator of a group of ranks; calls on it are done when they return.
 #pragma once
 
 #include <future>
@@ -10,19 +10,19 @@
 
 namespace uhd {
 
-// A blocking communicator, because NCCL makes a thread for each call on any other. What may wait for peers,
-// for the device or for recordings (meeting, leaving, aborting) runs on a thread of its own and is waited for
-// with a limit, so that nothing holds the rank; what is late then is left to that thread.
+// The communicator is blocking, because NCCL makes a thread for each call on any other kind. Work that may
+// wait for peers, for the device or for recordings (meeting, leaving, aborting) runs on a thread of its own,
+// which the caller waits for with a limit, so that nothing holds the rank; late work is left to that thread.
 //
-// Used by one thread, whose current device is the communicator's. What goes wrong, here or at a peer, aborts
+// One thread uses the group; its current device is the communicator's. A failure, here or at a peer, aborts
 // the communicator and is thrown: work that waits for a lost peer ends, so that the device can be waited for
 // and memory be freed. Afterwards every call throws the same. NCCL ends an abort only when no graph holds an
-// operation of the communicator, so that recordings go before the group does.
+// operation of the communicator, so recordings must be destroyed before the group.
 class NcclGroup {
  public:
-  // Returns when all ranks have come; Error when they have not within the limit.
+  // Returns when all ranks have come. It is an Error if they have not within the limit.
   NcclGroup(const TransportId& id, int rank, int size, Duration limit);
-  // Aborts unless it was left; waits for that some seconds at most.
+  // Aborts unless the group was left, and waits at most some seconds for that.
   ~NcclGroup();
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
@@ -33,12 +33,13 @@ class NcclGroup {
     const ncclResult_t result = queue(get());
     if (result != ncclSuccess) give_up(nccl_failure(result, comm_));
   }
-  // Throws what NCCL has found out of its peers since.
+  // Throws if NCCL has found an error of its peers since the last call.
   void look();
   // Aborts, and throws `reason`.
   [[noreturn]] void give_up(const std::string& reason);
 
-  // Frees it together with all ranks, when nothing is queued; false: not within a few seconds.
+  // Frees the communicator together with all ranks, when nothing is queued. Returns false if that did not end
+  // within a few seconds.
   bool leave();
 
  private:
@@ -47,7 +48,7 @@ class NcclGroup {
 
   ncclComm_t comm_ = nullptr;
   bool left_ = false;
-  std::string reason_;  // empty: it goes on
+  std::string reason_;  // empty while the group works
   std::future<ncclResult_t> aborting_;
 };
 

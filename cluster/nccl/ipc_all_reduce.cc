@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint32_t kLeft = 1;
 
-// As it is before the first sum. Ranks learn of it only afterwards.
+// Returns a buffer as it is before the first sum. Ranks learn of it only afterwards.
 cuda::DeviceMemory fresh_buffer(cuda::Backend& backend) {
   backend.stream();  // the device becomes this thread's
   cuda::DeviceMemory buffer = cuda::take_device_memory(sizeof(cuda::PeerBuffer), "sums by IPC");
@@ -51,7 +51,7 @@ IpcAllReduce::~IpcAllReduce() {
   try {
     cudaStreamSynchronize(backend_.stream());
   } catch (const Error&) {
-    // The device is lost; so is what ran there.
+    // The device is lost, and so is the work that ran there.
   }
   memory_.reset();
 }

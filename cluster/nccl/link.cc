@@ -15,7 +15,7 @@ namespace {
 
 using cuda::check_cuda;
 
-// Between looks at what is under way.
+// The time between two looks at the transfers under way.
 constexpr Duration kLook = std::chrono::microseconds(50);
 
 // Two threads, the owner's and the link's own, which alone calls NCCL. Transfers pass from the one to the
@@ -96,8 +96,9 @@ class NcclLink final : public VisualLink {
     state_ = LinkState::failed;
   }
 
-  // The link's thread. Recordings are bound to the thread that makes them (cudaStreamCaptureModeThreadLocal
-  // in kernels/cuda/graph.cc), so whatever is called here is legal while the owner's thread records.
+  // This is the link's thread. Recordings are bound to the thread that makes them
+  // (cudaStreamCaptureModeThreadLocal in kernels/cuda/graph.cc), so every call here is legal while the
+  // owner's thread records.
   void run(int device) {
     std::string reason = "the link was ended by its owner";
     try {
@@ -127,8 +128,9 @@ class NcclLink final : public VisualLink {
     }
   }
 
-  // The first transfer that is not queued, or none; sleeps while there is nothing to do, which is when
-  // nothing is under way. Without a value: the link ends. The lock is held by nobody who calls NCCL.
+  // Returns the first transfer that is not queued; its rows are empty if there is none. It sleeps while
+  // nothing is queued or under way, and returns no value when the link ends. Nobody calls NCCL while holding
+  // the lock.
   std::optional<Transfer> wait_for_work(bool under_way) {
     std::unique_lock lock(mutex_);
     if (!under_way) asked_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
@@ -153,7 +155,7 @@ class NcclLink final : public VisualLink {
   std::mutex mutex_;  // of the queue and the sleep alone
   std::condition_variable asked_;
   std::deque<Transfer> waiting_;
-  std::jthread thread_;  // joined before what it uses is gone
+  std::jthread thread_;  // joined before the members that it uses are gone
 };
 
 }  // namespace

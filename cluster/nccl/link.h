@@ -1,5 +1,5 @@
-// Rows from device to device over a communicator of two: one for each encoder, made at its Hello, gone with
-// it.
+// Moves rows from device to device over a communicator of two ranks. Each encoder has one, which is made at
+// its Hello and gone with it.
 #pragma once
 
 #include <functional>
@@ -11,20 +11,20 @@
 
 namespace uhd {
 
-// Rank 0 is the leader, which receives; rank 1 the encoder. While the link is connecting, the two meet and
-// move one element, since NCCL connects peers at the first use.
+// Rank 0 is the leader, which receives; rank 1 is the encoder. While the link is connecting, the two meet and
+// move one element, because NCCL connects peers at the first use.
 //
-// Each link has a thread of its own, begun by the first poll(), which alone calls NCCL for it: making,
+// Each link has a thread of its own, which the first poll() starts and which alone calls NCCL for it: making,
 // asking and aborting a communicator may take as long as NCCL likes, and neither the owner nor other links
 // wait for it. Nothing else here calls CUDA or NCCL: begin(), poll() and abort() only look and tell.
-// Transfers are queued on a stream of high priority, many at once, each when its own rows are there; the
+// Transfers are queued on a stream of high priority, many at once, each when its own rows are there. The
 // backend's stream never waits for the link, nor a transfer for that stream. NCCL has no tags and checks no
-// counts: the number of rows and their order are agreed by message before.
+// counts: messages agree on the number of rows and their order before.
 //
-// on_met: called by the link's thread once the two have met; may be empty.
+// The link's thread calls on_met, which may be empty, once the two have met.
 //
-// warm: one f32 of device memory, [1, 1], which all links of a backend may share. It is the caller's, because
-// freeing memory waits for the whole device, and with it for the receives of other links.
+// warm is one f32 of device memory, [1, 1], which all links of a backend may share. The caller owns it,
+// because freeing memory waits for the whole device, and with it for the receives of other links.
 std::unique_ptr<VisualLink> make_nccl_link(cuda::Backend& backend, Tensor warm, const TransportId& id,
                                            LinkEnd end, Duration meet_limit = std::chrono::seconds(30),
                                            std::function<void()> on_met = {});

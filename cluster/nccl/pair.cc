@@ -12,7 +12,7 @@ using cuda::check_cuda;
 // Thread blocks that a transfer may take from the device's computing.
 constexpr int kMostBlocks = 4;
 
-// Whether its last record, if any, was reached.
+// Returns true if the event's last record, if any, was reached.
 bool reached(const cuda::Event& event) {
   const cudaError_t state = cudaEventQuery(event.get());
   if (state == cudaErrorNotReady) return false;

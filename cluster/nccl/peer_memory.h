@@ -1,5 +1,6 @@
-// A buffer on the device of every rank of a group that all of them can address: CUDA IPC between processes of
-// one host, peer access between threads of one process, which may not open their own process's memory.
+// A PeerMemory is a buffer on the device of every rank of a group that all of them can address. It uses CUDA
+// IPC between processes of one host, and peer access between threads of one process, which may not open their
+// own process's memory.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -14,10 +15,11 @@
 
 namespace uhd {
 
-// Collective: every rank's bytes in rank order, for this rank's; all have equally many.
+// An Exchange takes this rank's bytes and returns every rank's in rank order. It is collective; all ranks
+// pass equally many bytes.
 using Exchange = std::function<std::vector<std::byte>(std::span<const std::byte>)>;
 
-// Where a rank's buffer is, as the others are told.
+// A PeerCard tells the others where a rank's buffer is.
 struct PeerCard {
   std::array<char, 40> machine{};  // names one boot of one host
   uint64_t process = 0;
@@ -26,22 +28,23 @@ struct PeerCard {
   cudaIpcMemHandle_t handle{};
 };
 
-// Why ranks with these cards cannot address each other's memory; "" if they may try.
+// Returns why ranks with these cards cannot address each other's memory, or "" if they may try.
 std::string peer_obstacle(std::span<const PeerCard> cards);
 
 class PeerMemory {
  public:
-  // `own` holds what the others may see: 64 KiB or more, never a part of what a rank took in one piece,
-  // because IPC hands out whole allocations, from their first byte. It is kept until the process ends, since
-  // another rank may have it open. Collective over the group; returns when every rank has tried to reach
-  // every buffer.
+  // `own` holds the bytes that the others may see: 64 KiB or more, and never a part of memory that a rank
+  // took in one piece, because IPC hands out whole allocations from their first byte. It is kept until the
+  // process ends, because another rank may have it open. The constructor is collective over the group and
+  // returns when every rank has tried to reach every buffer.
   PeerMemory(cuda::Backend& backend, cuda::DeviceMemory own, int rank, const Exchange& exchange);
-  // Gives up the others' buffers: no work queued here may use them any more.
+  // Gives up the others' buffers; no work queued here may use them any more.
   ~PeerMemory();
   PeerMemory(const PeerMemory&) = delete;
   PeerMemory& operator=(const PeerMemory&) = delete;
 
-  // Why a rank of the group does not reach another's buffer; "" if all do. The same on every rank.
+  // Returns why a rank of the group does not reach another's buffer, or "" if all do. The answer is the same
+  // on every rank.
   const std::string& obstacle() const { return obstacle_; }
   void* of(int rank) const { return addresses_.at(static_cast<size_t>(rank)); }
 
@@ -51,7 +54,7 @@ class PeerMemory {
   cuda::Backend& backend_;
   cuda::DeviceMemory& own_;
   std::vector<void*> addresses_;
-  std::vector<void*> opened_;  // by IPC
+  std::vector<void*> opened_;  // opened by IPC
   std::string obstacle_;
 };
 

@@ -1,4 +1,4 @@
-// What the CUDA plugin exports for cluster/, beside its backend (kernels/plugin.h).
+// The CUDA plugin exports this for cluster/, beside its backend (kernels/plugin.h).
 #pragma once
 
 #include <memory>
@@ -8,8 +8,8 @@
 namespace uhd {
 
 struct NcclPlugin {
-  const char* interface;  // UHD_TRANSPORT_INTERFACE: digest of the headers both sides share
-  // `backend` is the plugin's own. NCCL that is missing or too old is an Error.
+  const char* interface;  // UHD_TRANSPORT_INTERFACE: the digest of the headers that both sides share
+  // Opens the transport. `backend` is the plugin's own. NCCL that is missing or too old is an Error.
   std::shared_ptr<DeviceTransport> (*open)(Backend& backend);
 };
 

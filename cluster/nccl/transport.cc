@@ -48,6 +48,9 @@ class NcclTransport final : public DeviceTransport {
         version_("NCCL " + nccl().version),
         device_(device_of(backend)),
         warm_(backend.allocate(sizeof(float))) {
+    // No order of launches is asked of NCCL between group and links: two communicators that meet on a device
+    // have no other rank in common, so no two of them can wait for each other. The environment's choice
+    // stays.
     const char* order = std::getenv("NCCL_LAUNCH_ORDER_IMPLICIT");
     log_info("devices talk by NCCL", "version", nccl().version, "launch_order",
              order == nullptr || std::string_view(order) == "0" ? "free" : "one for all communicators");

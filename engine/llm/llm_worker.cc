@@ -88,8 +88,8 @@ std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
   return sampler_.take(rows);
 }
 
-// Of several ranks each power of two, because NCCL connects them anew for other sizes of sums; then what
-// decodes, by every choice.
+// With several ranks each power of two is run, because NCCL connects them anew for other sizes of sums; then
+// decode steps, by every choice.
 std::vector<StepPlan> LlmWorker::first_steps() const {
   const StepLimits& limits = sizes_.step;
   const auto page = static_cast<int32_t>(sizes_.pages);

@@ -1,5 +1,5 @@
-// The rows of encoded slices on one LLM rank. Which row belongs to which slice, and which goes first, is the
-// leader's book (VisualIndex); here is only the memory.
+// A VisualStore holds the rows of encoded slices on one LLM rank. It is only the memory: the leader's
+// VisualIndex is the book, which says which row belongs to which slice, and which goes first.
 #pragma once
 
 #include <span>
@@ -11,10 +11,10 @@ namespace uhd {
 
 class VisualStore {
  public:
-  // `rows` rows of `width` activations; 0 rows for a model without vision.
+  // Takes `rows` rows of `width` activations; 0 rows for a model without vision.
   VisualStore(Backend& backend, int rows, int width);
 
-  // [rows, width]; empty without rows.
+  // Returns [rows, width]; empty without rows.
   Tensor rows() const { return rows_; }
   // Row i of `values` [n, width] goes to row at[i].
   void place(Tensor values, std::span<const int32_t> at, Workspace& workspace);

@@ -25,7 +25,7 @@ class BatchEncoder {
     size_t first = 0;
     size_t count = 0;
     std::vector<StagedRows> rows;  // of each slice, queued; none where the pass failed
-    std::string failure;           // why a pass of one slice failed
+    std::string failure;           // the reason why a pass of one slice failed
     double seconds = 0;
   };
 

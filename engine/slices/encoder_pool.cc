@@ -10,8 +10,7 @@ namespace uhd {
 
 namespace {
 
-constexpr int kMostJobs =
-    64;  // at one encoder, whatever it says of itself: their pixels are on the way to it
+constexpr int kMostJobs = 64;  // at one encoder, whatever it claims: their pixels are on the way to it
 
 }  // namespace
 
@@ -32,7 +31,7 @@ void EncoderPool::joined(EncoderId encoder, int capacity, TimePoint now) {
 
 void EncoderPool::left(EncoderId encoder, const std::string& reason, TimePoint now) {
   liveness_.left(encoder);
-  // From the last to the first, for each goes to the front of the queue: order is kept.
+  // Goes from the last to the first, because each goes to the front of the queue: so order is kept.
   std::vector<JobId> lost;
   for (const auto& [job, flight] : flights_) {
     if (flight.encoder == encoder) lost.push_back(job);
@@ -141,8 +140,8 @@ std::optional<TimePoint> EncoderPool::next_deadline() const {
   return next;
 }
 
-// First those that did not fail the slice, then those that do not rest; and what was failed once is no trial
-// for an encoder that failed last.
+// Chooses first among encoders that did not fail the slice, then among those that do not rest. A slice that
+// failed once is no trial for an encoder that failed last.
 std::optional<EncoderId> EncoderPool::choose(const Waiting& waiting, TimePoint now) const {
   const auto rank = [&](EncoderId id, const Peer& peer) {
     return (waiting.failed_by.contains(id) ? 4 : 0) + (peer.rests_until > now ? 2 : 0) +
@@ -158,7 +157,7 @@ std::optional<EncoderId> EncoderPool::choose(const Waiting& waiting, TimePoint n
   return best;
 }
 
-// What it fails while it rests was sent before.
+// A slice that fails while its encoder rests was sent before the rest, and does not count again.
 void EncoderPool::rest(Peer& peer, TimePoint now) {
   constexpr int kMostDoublings = 16;
   if (peer.rests_until > now) return;

@@ -1,5 +1,6 @@
-// Which encoder does which slice: the leader's queue, placement, what is in flight, retries, loss. A state
-// machine over plain data and given times; sockets, links and pixels' travel are remote_encoders.
+// The EncoderPool decides which encoder does which slice: it is the leader's queue, with placement, slices in
+// flight, retries and loss. It is a state machine over plain data and given times; remote_encoders does
+// sockets, links and the transport of pixels.
 #pragma once
 
 #include <cstdint>
@@ -20,41 +21,44 @@ namespace uhd {
 using JobId = uint64_t;
 
 struct EncoderPoolLimits {
-  int retries = 2;  // of one slice, after its first try
+  int retries = 2;  // for one slice, after its first try
   Duration no_encoder_wait = from_seconds(10);
-  Duration first_rest = from_seconds(1);  // of an encoder that failed; twice as long with each failure more
+  Duration first_rest =
+      from_seconds(1);  // the rest of an encoder that failed; it doubles with each further failure
   Duration longest_rest = from_seconds(60);
   LivenessLimits liveness;
 };
 
-// One slice to encode, and what must come back.
+// A SliceJob is one slice to encode, and the shape of its result.
 struct SliceJob {
   std::shared_ptr<const Slice> slice;
   int rows = 0;
   int64_t patches = 0;
 };
 
-// Not thread-safe. Slices are known by their fingerprints: one at a time each.
+// An EncoderPool is not thread-safe. Slices are known by their fingerprints, one at a time for each.
 //
 // An encoder that fails a slice rests: others are preferred until its time is over, and then it gets one
-// slice at a time until it does one well. Whether slice or encoder is bad is not known, so that where all
+// slice at a time until it does one well. Nobody knows whether the slice or the encoder is bad, so if all
 // rest, all are used as if none did. A slice goes to the encoders that have not failed it yet, as long as
 // there are any.
 class EncoderPool {
  public:
   explicit EncoderPool(EncoderPoolLimits limits) : limits_(limits), liveness_(limits.liveness) {}
 
-  // A slice to be encoded. Ends in exactly one Outcome, unless cancel() said that it is gone.
+  // Adds a slice to encode. It ends in exactly one Outcome, unless cancel() says that it is gone.
   void add(SliceJob job, TimePoint now);
-  // Nobody wants it. True: it had not started and is gone. False: it runs on and ends in an Outcome.
+  // Says that nobody wants the slice. Returns true if it had not started and is gone; false if it runs on and
+  // ends in an Outcome.
   bool cancel(const Fingerprint& fingerprint);
 
   void joined(EncoderId encoder, int capacity, TimePoint now);
   void heard(EncoderId encoder, TimePoint now) { liveness_.heard(encoder, now); }
-  // Its slices are tried elsewhere.
+  // Removes an encoder; its slices are tried elsewhere.
   void left(EncoderId encoder, const std::string& reason, TimePoint now);
 
-  // Slices to send now, each to the encoder with the least outstanding patches among the best with room.
+  // A Send is a slice to send now. Each goes to the encoder with the least outstanding patches among the best
+  // with room.
   struct Send {
     EncoderId encoder = 0;
     JobId job = 0;
@@ -62,27 +66,29 @@ class EncoderPool {
   };
   std::vector<Send> dispatch(TimePoint now);
 
-  // The encoder has rows ready. Empty: the job is no longer its own, the rows are to be dropped there.
+  // Says that the encoder has rows ready. Returns nothing if the job is no longer its own; its rows are then
+  // to be dropped there.
   std::optional<SliceJob> encoded(EncoderId encoder, JobId job, TimePoint now);
-  // Whether the job is still this encoder's.
+  // Returns true if the job is still this encoder's.
   bool awaits(EncoderId encoder, JobId job) const;
-  // The leader begins to fetch the rows.
+  // Says that the leader begins to fetch the rows.
   void fetch_begun(EncoderId encoder, JobId job, TimePoint now) { liveness_.fetch_begun(encoder, job, now); }
-  // The rows are here and sound.
+  // Says that the rows are here and sound.
   void received(EncoderId encoder, JobId job, TimePoint now);
-  // The encoder could not, or its rows were wrong.
+  // Says that the encoder failed, or that its rows were wrong.
   void failed(EncoderId encoder, JobId job, const std::string& reason, TimePoint now);
 
   struct Outcome {
     Fingerprint fingerprint;
     bool ok = false;
-    bool no_encoder = false;  // failed because there was none
+    bool no_encoder = false;  // true if it failed because there was no encoder
     std::string reason;
     TimePoint first_sent;
   };
   std::vector<Outcome> take_outcomes();
 
-  // Deadlines: jobs to cancel at their encoder (already queued again here), encoders to close.
+  // A Verdict follows from deadlines: jobs to cancel at their encoder (already queued again here), and
+  // encoders to close.
   struct Verdict {
     struct Cancelled {
       EncoderId encoder = 0;
@@ -113,9 +119,9 @@ class EncoderPool {
     int capacity = 1;
     int jobs = 0;
     int64_t patches = 0;  // outstanding
-    int failures = 0;     // in a row
+    int failures = 0;     // failures in a row
     TimePoint rests_until;
-    int room() const { return failures > 0 ? 1 : capacity; }  // slices at once
+    int room() const { return failures > 0 ? 1 : capacity; }  // the slices it may have at once
   };
   std::optional<EncoderId> choose(const Waiting& waiting, TimePoint now) const;
   void send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
@@ -131,7 +137,7 @@ class EncoderPool {
   std::deque<Waiting> queue_;
   std::map<JobId, Flight> flights_;
   std::vector<Outcome> outcomes_;
-  std::optional<TimePoint> empty_since_;  // slices wait and there is no encoder
+  std::optional<TimePoint> empty_since_;  // since when slices wait without any encoder
   JobId last_job_ = 0;
   int64_t retries_ = 0;
 };

@@ -47,8 +47,8 @@ void RemoteEncoders::guarded(EncoderId encoder, const Work& work) {
   try {
     work();
   } catch (const std::exception& e) {
-    log_error("an encoder is sent away", "encoder", encoder, "reason", e.what());
-    server_.close(encoder, "the leader could not go on with it");
+    log_error("an encoder is disconnected", "encoder", encoder, "reason", e.what());
+    server_.close(encoder, "the leader failed on this encoder");
   }
 }
 
@@ -79,8 +79,8 @@ void RemoteEncoders::joined(EncoderId encoder, EncoderJoined& hello, TimePoint n
   meet(encoder, peer, now);
 }
 
-// What an encoder may take of the memory for rows: leaves some to who comes next, for a link that has not
-// ended keeps what it has.
+// Returns how much an encoder may take of the memory for rows. It leaves some to later encoders, because a
+// link that has not ended keeps its memory.
 size_t RemoteEncoders::share() const {
   size_t left = buffers_.count();
   for (const Departed& departed : departed_) left -= departed.moving.size();
@@ -98,8 +98,7 @@ void RemoteEncoders::left(EncoderId encoder, const std::string& reason, TimePoin
   peers_.erase(peer);
 }
 
-// A link that may still write to its rows keeps them; the others go on meanwhile, with what other memory
-// there is.
+// A link that may still write to its rows keeps them; the others go on meanwhile, with the remaining memory.
 void RemoteEncoders::part_with_departed() {
   for (auto departed = departed_.begin(); departed != departed_.end();) {
     departed = departed->link->poll() == LinkState::failed ? departed_.erase(departed) : departed + 1;
@@ -143,15 +142,15 @@ void RemoteEncoders::advance(EncoderId encoder, Peer& peer, TimePoint now) {
   if (!peer.met) meet(encoder, peer, now);
   if (peer.moving.empty()) return;
   const LinkState state = peer.link->poll();
-  // What came before the link failed is as good as any.
+  // Rows that came before the link failed are as good as any.
   for (; peer.moved < peer.link->ended(); ++peer.moved) arrived(peer);
   if (state == LinkState::failed) {
     server_.close(encoder, message("its link failed: ", peer.link->failure()));
   }
 }
 
-// In the order in which they were announced, while there is memory; no encoder takes more than its share of
-// that, so that one which sends nothing does not hold up the others.
+// Transfers begin in the order in which they were announced, while there is memory. No encoder takes more
+// than its share, so that one which sends nothing does not hold up the others.
 void RemoteEncoders::begin_transfers(TimePoint now) {
   const size_t most = share();
   for (auto next = waiting_.begin(); next != waiting_.end() && buffers_.free() > 0;) {

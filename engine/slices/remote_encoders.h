@@ -1,4 +1,5 @@
-// Encoder ranks as the leader sees them: slices out over the control channel, rows back over one link each.
+// RemoteEncoders are the encoder ranks as the leader sees them: slices go out over the control channel, and
+// rows come back over one link for each encoder.
 #pragma once
 
 #include <deque>
@@ -15,7 +16,7 @@ namespace uhd {
 
 class RemoteEncoders final : public SliceEncoders {
  public:
-  // References are borrowed.
+  // The references are borrowed.
   RemoteEncoders(ControlServer& server, RowBuffers& buffers, EncoderPoolLimits limits, Metrics& metrics)
       : server_(server),
         buffers_(buffers),
@@ -31,7 +32,7 @@ class RemoteEncoders final : public SliceEncoders {
   int queued() const override { return static_cast<int>(pool_.queued()); }
 
  private:
-  // Rows that an encoder has announced, with their memory from when they are on their way.
+  // A Transfer holds rows that an encoder has announced, with their memory from when they are on their way.
   struct Transfer {
     EncoderId encoder = 0;
     JobId job = 0;
@@ -41,19 +42,20 @@ class RemoteEncoders final : public SliceEncoders {
   };
   struct Peer {
     int capacity = 1;
-    bool met = false;                  // the link stands, the pool knows the encoder
-    std::set<JobId> announced;         // whose rows wait, are on their way or are judged
+    bool met = false;                  // true once the link stands and the pool knows the encoder
+    std::set<JobId> announced;         // jobs whose rows wait, are on their way or are judged
     std::deque<Transfer> moving;       // in the link's order
-    uint64_t moved = 0;                // by the link
-    std::unique_ptr<VisualLink> link;  // gone before the rows that it may be writing to
+    uint64_t moved = 0;                // the transfers that ended on the link
+    std::unique_ptr<VisualLink> link;  // destroyed before the rows that it may be writing to
   };
-  // What an encoder that left has still in use: its link ends when it can, and nobody waits.
+  // A Departed holds what an encoder that left still uses: its link ends when it can, and nobody waits for
+  // that.
   struct Departed {
     std::deque<Transfer> moving;
     std::unique_ptr<VisualLink> link;
   };
   void joined(EncoderId encoder, EncoderJoined& hello, TimePoint now);
-  // Does something with one encoder: an exception ends the connection with it, and nothing else.
+  // Runs `work` with one encoder: an exception ends the connection with that encoder, and nothing else.
   template <class Work>
   void guarded(EncoderId encoder, const Work& work);
   void handle(ServerEvent& event);
@@ -79,7 +81,7 @@ class RemoteEncoders final : public SliceEncoders {
   std::vector<Departed> departed_;
   std::deque<Transfer> waiting_;               // announced, in order, until there is memory for the rows
   std::deque<Transfer> judged_;                // arrived, until it is known whether their values are numbers
-  std::map<Fingerprint, StagedRows> arrived_;  // until their outcome is told
+  std::map<Fingerprint, StagedRows> arrived_;  // kept until their outcome is told
   std::vector<EncodedSlice> ended_;
   double job_deadline_s_;
   int64_t retries_seen_ = 0;

@@ -22,7 +22,7 @@ StagedRows& StagedRows::operator=(StagedRows&& o) noexcept {
   return *this;
 }
 
-// Who takes the memory next must know what is queued on it now.
+// The next owner of the memory must know the work that is queued on it now.
 StagedRows::~StagedRows() {
   if (buffer_ == nullptr) return;
   try {

@@ -1,5 +1,5 @@
-// Memory for the rows of slices on their way from an encoder to the visual store: taken once, used again and
-// again.
+// RowBuffers hold the memory for the rows of slices on their way from an encoder to the visual store. It is
+// taken once and used again and again.
 #pragma once
 
 #include <deque>
@@ -13,7 +13,8 @@ namespace uhd {
 
 class RowBuffers;
 
-// Rows of one slice and the memory they lie in, which goes back to its buffers with them. Move-only.
+// StagedRows are the rows of one slice and the memory they lie in, which goes back to its buffers with them.
+// They are move-only.
 class StagedRows {
  public:
   StagedRows() = default;
@@ -22,12 +23,13 @@ class StagedRows {
   ~StagedRows();
   explicit operator bool() const { return buffer_ != nullptr; }
 
-  // What was queued on the memory until it was taken, or until used() was called last.
+  // Returns a mark behind the work that was queued on the memory until it was taken, or until used() was
+  // called last.
   const Mark& last_use() const;
   void used();
 
-  // Queues a look at the rows: finite() says whether all their values are numbers once the device has come to
-  // it, and nothing before. Waits for nothing.
+  // Queues a check of the rows and waits for nothing. finite() says whether all their values are numbers once
+  // the device has come to the check, and nothing before.
   void judge();
   std::optional<bool> finite() const;
 
@@ -47,25 +49,26 @@ class StagedRows {
 
 struct RowSizes {
   int buffers = 1;
-  int most_rows = 0;       // of a slice
+  int most_rows = 0;       // rows of one slice
   int width = 0;           // H
-  int64_t batch_rows = 0;  // of all slices of one pass; 0: this rank encodes none
+  int64_t batch_rows = 0;  // all slices of one pass; 0: this rank encodes none
 };
 
-// How many buffers of so many bytes are a fair share of a rank's memory.
+// Returns how many buffers of so many bytes are a fair share of a rank's memory.
 int fair_buffers(size_t bytes);
 
-// Takes all of its memory at once. Not thread-safe; outlives what was taken from it.
+// Takes all of its memory at once. RowBuffers are not thread-safe, and must outlive the rows taken from them.
 class RowBuffers {
  public:
   RowBuffers(Backend& backend, const RowSizes& sizes);
 
-  // One must be free. The one that has been free for longest: what was queued on it is likely to be over.
+  // Takes a buffer; one must be free. It takes the one that has been free for longest, because the work
+  // queued on it is likely to be over.
   StagedRows take(int rows);
   size_t free() const { return free_.size(); }
   size_t count() const { return buffers_.size(); }
   size_t bytes_of_largest() const { return buffers_.front().memory.bytes(); }
-  // Where a pass writes the rows of its slices, [rows, H]. Used by one pass after another.
+  // Returns the place where a pass writes the rows of its slices, [rows, H]. One pass after another uses it.
   Tensor batch(int64_t rows) const;
   Tensor largest_batch() const { return batch(sizes_.batch_rows); }
   Backend& backend() const { return backend_; }

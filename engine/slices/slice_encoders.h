@@ -1,5 +1,5 @@
-// Where slices become rows: on this rank between steps, or on encoder ranks. The leader's loop sees no
-// difference.
+// SliceEncoders turn slices into rows, on this rank between steps or on encoder ranks. The leader's loop sees
+// no difference.
 #pragma once
 
 #include <functional>
@@ -18,36 +18,37 @@ namespace uhd {
 // one call have equal shape.
 using EncodeSlices = std::function<void(std::span<const Slice* const> slices, Tensor rows)>;
 
-// A slice that ended. ok: `rows` hold it; else `reason` says why not.
+// An EncodedSlice has ended. If it is ok, `rows` hold it; else `reason` says why not.
 struct EncodedSlice {
   Fingerprint fingerprint;
   bool ok = false;
-  bool no_encoder = false;  // failed because there was none
+  bool no_encoder = false;  // true if it failed because there was no encoder
   std::string reason;
   StagedRows rows;
   TimePoint first_sent;
 };
 
-// Used by the engine's thread.
+// The engine's thread uses these.
 class SliceEncoders {
  public:
   virtual ~SliceEncoders() = default;
-  // One at a time of each fingerprint; ends in one EncodedSlice unless cancel() said that it is gone.
+  // Adds a slice; each fingerprint may be there once at a time. It ends in one EncodedSlice unless cancel()
+  // says that it is gone.
   virtual void add(SliceJob job, TimePoint now) = 0;
-  // True: it had not started and is gone.
+  // Returns true if the slice had not started and is gone.
   virtual bool cancel(const Fingerprint& fingerprint) = 0;
-  // Does a bounded piece of work and tells what ended since the last call. gently: sequences are running, so
-  // the piece should be small.
+  // Does a bounded piece of work, and returns the slices that ended since the last call. `gently` says that
+  // sequences are running, so the piece should be small.
   virtual std::vector<EncodedSlice> poll(TimePoint now, bool gently) = 0;
-  // When poll() should be called again at the latest, though nobody woke the engine.
+  // Returns when poll() should be called again at the latest, if nobody wakes the engine.
   virtual std::optional<TimePoint> next_poll(TimePoint now) const = 0;
   virtual int encoders() const = 0;
   virtual int queued() const = 0;
 };
 
-// The first of those that wait and those after it of equal shape, as many as `batch_patches` allow (at least
-// one) and `most` of them: indices of one forward pass. Slices of several requests share it; nothing is
-// padded.
+// Returns the indices of one forward pass: the first of the waiting slices and those after it of equal shape,
+// as many as `batch_patches` allow (at least one), and at most `most`. Slices of several requests share a
+// pass; nothing is padded.
 std::vector<size_t> choose_batch(std::span<const Slice* const> waiting, int64_t batch_patches, int patch,
                                  size_t most);
 

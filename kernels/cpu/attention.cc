@@ -1,4 +1,4 @@
-// Attention as tasks of up to kQueryRows query rows, which take keys and values in blocks of at most
+// Runs attention as tasks of up to kQueryRows query rows, which take keys and values in blocks of at most
 // kBlockKeys with a running softmax. Blocks are cut from a segment's first key on, so that a row's result
 // depends on its own segment alone.
 #include "kernels/cpu/attention.h"
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kMaxHead = 512;
 
-// The running softmax of one task, on its thread's stack.
+// A TaskState is the running softmax of one task, on its thread's stack.
 class TaskState {
  public:
   TaskState(const Table& table, int64_t rows, int64_t d, bool pairs, float scale)
@@ -196,7 +196,7 @@ class PagedKeys {
         k[j / layout_.page] = k_ + layout_.key_at(page, 0, head_, 0) * element_;
         v[j / layout_.page] = v_ + layout_.value_at(page, 0, head_, 0) * element_;
       }
-      // The partner of a last odd key is whatever the page held before; it must not enter a sum.
+      // The partner of a last odd key holds old contents of the page, which must not enter a sum.
       uint32_t last[kMaxHead];
       const bool odd = layout_.pairs && keys % 2 != 0;
       if (odd) {

@@ -1,4 +1,4 @@
-// Keys and values of ragged segments as operands of attention, packed for one call.
+// Packs keys and values of ragged segments as operands of attention, for one call.
 #pragma once
 
 #include <algorithm>
@@ -11,25 +11,26 @@ namespace uhd::cpu {
 
 inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Query rows [first, first + rows) of one segment.
+// An AttentionTask takes query rows [first, first + rows) of one segment.
 struct AttentionTask {
   int32_t segment;
   int32_t rows;
   int64_t first;
 };
 
-// Places of the blocks of each segment. A block holds up to kBlockKeys keys, padded to 16, of all heads.
+// PackedKeys holds the places of the blocks of each segment. A block holds up to kBlockKeys keys, padded to
+// 16, of all heads.
 class PackedKeys {
  public:
   struct Block {
     int32_t segment;
     int32_t keys;
     int64_t first_key;
-    int64_t padded_before;  // padded keys of all blocks before this one
+    int64_t padded_before;  // the padded keys of all blocks before this one
     int64_t padded() const { return round_up(keys, 16); }
   };
 
-  // lengths(s): keys of segment s.
+  // lengths(s) returns the number of keys of segment s.
   template <class Lengths>
   void plan(int64_t segments, int64_t heads, int64_t d, bool pairs, const Lengths& lengths) {
     heads_ = heads;
@@ -63,7 +64,7 @@ class PackedKeys {
   std::vector<int64_t> first_block_;
   int64_t padded_ = 0;
   int64_t heads_ = 0;
-  int64_t k_bytes_ = 0;  // of one key of one head
+  int64_t k_bytes_ = 0;  // for one key of one head
   int64_t v_bytes_ = 0;
 };
 

@@ -1,4 +1,5 @@
-// One softmax block of attention, over the vector type V of the including file: internal to that file.
+// Runs one softmax block of attention, over the vector type V of the including file; it is internal to that
+// file.
 #pragma once
 
 #include "kernels/cpu/table.h"
@@ -10,12 +11,12 @@ namespace {
 
 constexpr float kMinusInfinity = -__builtin_inff();
 
-// Row r of scores becomes e^(score − maximum), zero from `limit` on; the running sums are rescaled.
+// Turns row r of scores into e^(score − maximum), zero from `limit` on, and rescales the running sums.
 template <class V>
 void softmax_row(const AttentionState& s, int64_t r, float* scores, int64_t limit, int64_t padded,
                  int64_t v_stride) {
   using F = typename V::F;
-  if (limit <= 0) {  // nothing here for this row
+  if (limit <= 0) {  // the block holds no key for this row
     for (int64_t j = 0; j < padded; ++j) scores[j] = 0.0f;
     return;
   }
@@ -45,7 +46,7 @@ void softmax_row(const AttentionState& s, int64_t r, float* scores, int64_t limi
   s.totals[r] += V::sum(total);
 }
 
-// Probabilities as operand A.
+// These turn probabilities into operand A.
 template <class V>
 const float* as_units(float* scores, uint32_t*, int64_t, F32Units<V>) {
   return scores;
@@ -57,7 +58,7 @@ const uint32_t* as_units(float* scores, uint32_t* units, int64_t n, Bf16Units<V>
   return units;
 }
 
-// s += softmax(q · k) · v over one block, for up to Units::kRows rows from `first`.
+// Computes s += softmax(q · k) · v over one block, for up to Units::kRows rows from `first`.
 template <class V, class Units>
 void attend_strip(const AttentionState& s, int64_t first, int64_t rows, const KeyBlock& block) {
   using Unit = typename Units::Unit;

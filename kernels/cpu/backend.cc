@@ -18,7 +18,7 @@ int usable_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-// Nothing is under way: the copy is made at once.
+// No work is under way, so the copy is made at once.
 class HostReadback final : public Readback {
  public:
   explicit HostReadback(size_t bytes) : memory_(bytes) {}

@@ -1,5 +1,5 @@
-// One panel of a matmul whose weights are codes, over the vector type V of the including file: internal to
-// that file.
+// Runs one panel of a matmul whose weights are codes, over the vector type V of the including file; it is
+// internal to that file.
 #pragma once
 
 #include "kernels/cpu/matmul_loops.h"
@@ -7,14 +7,14 @@
 namespace uhd::cpu {
 namespace {
 
-// Two values that bfloat16 holds exactly, as a unit.
+// Makes a unit of two values that bfloat16 holds exactly.
 inline uint32_t unit_of(float even, float odd) {
   return __builtin_bit_cast(uint32_t, even) >> 16 | (__builtin_bit_cast(uint32_t, odd) & 0xffff0000u);
 }
 
-// expand: `units` rows of kPanel codes, from row `first` of the panel on, as units of bfloat16. Plain loops
-// that the compiler turns into the vectors of its file. kScaled: the units hold code · scale, else the code
-// alone.
+// expand writes `units` rows of kPanel codes, from row `first` of the panel on, as units of bfloat16. It is a
+// plain loop that the compiler turns into the vectors of its file. With kScaled the units hold code · scale,
+// else the code alone.
 struct Fp8Codes {
   static constexpr bool kScaled = false;
   static float value(uint32_t code) {  // the exponents' biases differ by 120
@@ -57,7 +57,7 @@ struct Int4Codes {
   }
 };
 
-// A block of codes at a time becomes units in the first-level cache, for all rows: 16 KiB.
+// A block of codes (16 KiB) at a time becomes units in the first-level cache, for all rows.
 constexpr int64_t kCodeUnits = 64;
 
 template <class V, class Codes>

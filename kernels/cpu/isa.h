@@ -1,4 +1,4 @@
-// Instruction sets: what this processor can do, and the choice, made once.
+// Knows which instruction sets this processor has, and makes the choice once.
 #pragma once
 
 #include <string>
@@ -8,11 +8,12 @@
 
 namespace uhd::cpu {
 
-// The tables this processor can run, best first; the last is "scalar", which every processor can.
+// Returns the tables that this processor can run, best first. The last is "scalar", which every processor can
+// run.
 std::vector<const Table*> available_tables();
 
-// "auto" is the best; a name picks that one. An unknown name, or one this processor or build lacks, is an
-// Error.
+// Returns the best table for "auto", or the one that is named. An unknown name, or one that this processor or
+// build lacks, is an Error.
 const Table& choose_table(const std::string& isa);
 
 // Returns whether code for AVX2 may run where choose_table(isa) is the choice: for loops that have no place

@@ -1,4 +1,4 @@
-// How keys and values lie inside a page.
+// Lays out keys and values inside a page.
 #pragma once
 
 #include "kernels/backend.h"
@@ -6,9 +6,8 @@
 
 namespace uhd::cpu {
 
-// Where the sizes allow it, a page is an operand B for each head, read in place by attention: keys
-// [Hk][D units][page], values [Hk][page in units][D]. Other sizes keep [page,Hk,D] and are packed at each
-// use.
+// If the sizes allow it, a page is an operand B for each head, which attention reads in place: keys [Hk][D
+// units][page], values [Hk][page in units][D]. Other sizes keep [page,Hk,D] and are packed at each use.
 struct PageLayout {
   bool in_place;
   bool pairs;  // units are pairs of bfloat16
@@ -24,7 +23,7 @@ struct PageLayout {
         d(pages.dim(3)) {}
 
   int64_t page_elements() const { return page * heads * d; }
-  // Element indices from the start of all pages.
+  // These return element indices from the start of all pages.
   int64_t key_at(int64_t page_index, int64_t offset, int64_t head, int64_t i) const {
     const int64_t start = page_index * page_elements();
     if (!in_place) return start + (offset * heads + head) * d + i;

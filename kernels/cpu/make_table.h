@@ -1,4 +1,4 @@
-// The table of one instruction set from the loops over its vector type V.
+// Makes the table of one instruction set from the loops over its vector type V.
 #pragma once
 
 #include "kernels/cpu/attention_loops.h"

@@ -1,8 +1,8 @@
-// Packing of weights, and matmul as tasks over panels.
+// Packs weights, and runs matmul as tasks over panels.
 //
-// Packed layout: [N/64][K][64] floats or [N/64][K/2][64][2] bfloat16, N padded to 64 and K to even with
-// zeros. One copy serves every number of rows: it is the order in which the inner loop reads. Quantized
-// weights: quantized.cc.
+// The packed layout is [N/64][K][64] floats or [N/64][K/2][64][2] bfloat16, with N padded to 64 and K to even
+// with zeros. One copy serves every number of rows, because the inner loop reads in this order. quantized.cc
+// packs quantized weights.
 #include <cstring>
 
 #include "kernels/cpu/backend.h"

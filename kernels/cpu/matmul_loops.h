@@ -1,4 +1,4 @@
-// One panel of a matmul, over the vector type V of the including file: internal to that file.
+// Runs one panel of a matmul, over the vector type V of the including file; it is internal to that file.
 #pragma once
 
 #include "kernels/cpu/table.h"
@@ -22,8 +22,8 @@ typename V::F apply(Epilogue epilogue, typename V::F x) {
   }
 }
 
-// One row of a finished tile to its place, times `scales` where there are some. Whole vectors and the rest go
-// through the same arithmetic.
+// Writes one row of a finished tile to its place, times `scales` if there are any. Whole vectors and the rest
+// go through the same arithmetic.
 template <class V>
 void finish_row(float* out, const float* sums, const PanelJob& job, const float* scales = nullptr) {
   for (int64_t j = 0; j < job.columns; j += V::kWidth) {
@@ -42,11 +42,12 @@ void finish_row(float* out, const float* sums, const PanelJob& job, const float*
   }
 }
 
-// Few rows: memory is the limit, and with more than one strip it would idle while the later ones reuse a
-// block. So each strip asks for its share of the next block; the panels follow one another in memory.
+// With few rows memory is the limit, and with more than one strip it would idle while the later strips reuse
+// a block. So each strip prefetches its share of the next block; the panels follow one another in memory.
 constexpr int64_t kFewRows = 128;
 constexpr int64_t kFewUnits = 64;  // 16 KiB of the panel
-// Many rows: processing is the limit; a block of the panel stays in the second-level cache for all of them.
+// With many rows arithmetic is the limit; a block of the panel stays in the second-level cache for all of
+// them.
 constexpr int64_t kManyUnits = 512;
 
 template <class V, class Units>
@@ -77,7 +78,7 @@ void panel(const PanelJob& job) {
     int64_t line = 0;
     for (int64_t row = 0; row < job.rows;) {
       const int64_t rows = strip_rows(job.rows - row, Units::kRows);
-      // Four lines a row of the block, shared among the strips.
+      // The strips share the four lines of each row of the block.
       const int ahead = !few || line == 4 ? 0 : strips == 2 || (strips == 3 && line == 0) ? 2 : 1;
       one_strip<V, Units>(job, sums, row, rows, first, units, ahead, line);
       line += ahead;

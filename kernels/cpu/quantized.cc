@@ -1,8 +1,9 @@
-// Packing of quantized weights: panels as in matmul.cc, a unit being a pair of codes that are neighbours
+// Packs quantized weights: panels are as in matmul.cc, and a unit is a pair of codes that are neighbours
 // along K.
 //
-// fp8, int8: [N/64][K/2][64][2] bytes, scales f32 [N/64][64]. int4: [N/64][K/2][64] bytes of two nibbles, the
-// first of the pair low, that hold code + 8; scales bfloat16 [N/64][K/kGroup][64]. What pads is zero.
+// fp8 and int8 are [N/64][K/2][64][2] bytes with scales f32 [N/64][64]. int4 is [N/64][K/2][64] bytes of two
+// nibbles, the first of the pair low, that hold code + 8; its scales are bfloat16 [N/64][K/kGroup][64].
+// Padding is zero.
 #include <cstring>
 
 #include "kernels/cpu/backend.h"

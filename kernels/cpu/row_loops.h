@@ -1,4 +1,4 @@
-// Loops over one row, over the vector type V of the including file: internal to that file.
+// Runs loops over one row, over the vector type V of the including file; it is internal to that file.
 #pragma once
 
 #include "kernels/cpu/vector_functions.h"
@@ -6,7 +6,7 @@
 namespace uhd::cpu {
 namespace {
 
-// f(vector of x) for each part of n values, the last one partial.
+// Calls f(vector of x) for each part of n values, the last one partial.
 template <class V, class Body>
 inline void for_parts(int64_t n, const Body& body) {
   int64_t i = 0;
@@ -52,7 +52,7 @@ void from_bf16(float* out, const uint16_t* x, int64_t n) {
   });
 }
 
-// 1 / sqrt(x) of one value, correctly rounded twice.
+// Returns 1 / sqrt(x) of one value, correctly rounded twice.
 inline float inverse_root(float x) { return 1.0f / __builtin_sqrtf(x); }
 
 template <class V>

@@ -1,4 +1,4 @@
-// Operations that move whole rows or pages.
+// Implements the operations that move whole rows or pages.
 #include <cstring>
 
 #include "kernels/cpu/backend.h"

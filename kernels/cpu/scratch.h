@@ -1,4 +1,5 @@
-// Memory that an operation needs for its own duration: grows at the largest shape met, then stays.
+// A Scratch holds memory that an operation needs for its own duration: it grows to the largest shape met,
+// then stays.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,7 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  // At least `bytes` bytes, 64-byte aligned; what was there before is lost when it grows.
+  // Returns at least `bytes` bytes, 64-byte aligned. The old contents are lost when it grows.
   std::byte* take(size_t bytes) {
     if (bytes > bytes_) {
       void* larger = allocate_memory(bytes);

@@ -1,4 +1,4 @@
-// Operations on logits and the ids that they choose.
+// Implements the operations on logits and the ids that they choose.
 #include <algorithm>
 #include <cmath>
 #include <limits>

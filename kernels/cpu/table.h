@@ -1,6 +1,6 @@
-// The serial loops of one instruction set, as a table of functions chosen once at run time.
+// A Table holds the serial loops of one instruction set, as functions that are chosen once at run time.
 //
-// Units: matmul and attention form products of 4-byte units, a float or a pair of bfloat16 that are
+// Matmul and attention form products of 4-byte units: a unit is a float, or a pair of bfloat16 that are
 // neighbours along the summed dimension; the loops are the same for both. An operand B of [K,N] is stored as
 // [K or K/2 units][columns]; an operand A as rows of units.
 //
@@ -15,40 +15,41 @@
 namespace uhd::cpu {
 
 constexpr int kPanel = 64;       // columns of one panel of packed weights
-constexpr int kPanelRows = 288;  // most rows of one PanelJob
+constexpr int kPanelRows = 288;  // the most rows of one PanelJob
 constexpr int kBlockKeys = 256;  // keys of one softmax block
 constexpr int kQueryRows = 24;   // query rows that share one pass over keys and values
 constexpr int kGroupUnits = 16;  // units that share a scale in int4
 
-// out [rows, columns] = x · panel + bias, then the epilogue; rows <= kPanelRows, columns <=
-// kPanel. A little past the panel's end is prefetched.
+// Computes out [rows, columns] = x · panel + bias, then the epilogue; rows <= kPanelRows, columns <= kPanel.
+// It prefetches a little past the panel's end.
 struct PanelJob {
   float* out;
-  int64_t out_stride;  // floats
+  int64_t out_stride;  // in floats
   const void* x;       // rows of units
-  int64_t x_stride;    // units
-  const void* panel;   // [units][kPanel]; of codes: pairs of bytes, or of nibbles that hold code + 8
+  int64_t x_stride;    // in units
+  const void* panel;   // [units][kPanel]; for codes: pairs of bytes, or of nibbles that hold code + 8
   int64_t units;
   int64_t rows;
   int64_t columns;
-  const float* bias;  // of this panel, or null
+  const float* bias;  // for this panel, or null
   Epilogue epilogue;
-  const void* scales;  // of codes, of this panel: f32 [kPanel], int4: bfloat16 [units / kGroupUnits][kPanel]
+  const void* scales;  // for codes of this panel: f32 [kPanel]; int4: bfloat16 [units / kGroupUnits][kPanel]
 };
 
-// Keys and values of one softmax block: `blocks` pieces of `width` keys each (the last may be partly used).
+// A KeyBlock holds keys and values of one softmax block: `blocks` pieces of `width` keys each (the last may
+// be partly used).
 struct KeyBlock {
   const void* const* k;  // each [D units][width]
   const void* const* v;  // each [width in units][v_stride]
   const void*
-      v_last;         // pairs, odd keys: the last row of units, its second halves zero; null where that is so
-  int64_t width;      // a multiple of 16
-  int64_t v_stride;   // units; a multiple of 16, at least D
-  int64_t keys;       // keys in use, <= kBlockKeys
-  int64_t first_key;  // position of the block's first key
+      v_last;        // for pairs and odd keys: the last row of units, whose second halves are zero; else null
+  int64_t width;     // a multiple of 16
+  int64_t v_stride;  // in units; a multiple of 16, at least D
+  int64_t keys;      // keys in use, <= kBlockKeys
+  int64_t first_key;  // the position of the block's first key
 };
 
-// Running softmax of up to kQueryRows rows.
+// An AttentionState is the running softmax of up to kQueryRows rows.
 struct AttentionState {
   const void* q;     // [rows][q_stride] units
   int64_t q_stride;  // D in units, rounded up to even
@@ -81,7 +82,7 @@ struct Table {
   void (*silu_mul)(float* out, const float* gate, const float* up, int64_t n);
   void (*add)(float* out, const float* a, const float* b, int64_t n);
   void (*scale)(float* out, const float* x, float factor, int64_t n);
-  // The first largest of n >= 1 values.
+  // Returns the first place of the largest of n >= 1 values.
   int64_t (*argmax)(const float* x, int64_t n);
 };
 

@@ -1,5 +1,5 @@
-// The register tile under matmul and attention, over the vector type V of the including file: internal to
-// that file.
+// Computes the register tile under matmul and attention, over the vector type V of the including file; it is
+// internal to that file.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kLine = 16;  // units in a cache line
 
-// Products of float units.
+// F32Units forms products of float units.
 template <class V>
 struct F32Units {
   using Unit = float;
@@ -21,7 +21,7 @@ struct F32Units {
   static typename V::F multiply_add(typename V::F sum, B a, B b) { return V::fma(a, b, sum); }
 };
 
-// Products of pairs of bfloat16, summed in float.
+// Bf16Units forms products of pairs of bfloat16, summed in float.
 template <class V>
 struct Bf16Units {
   using Unit = uint32_t;
@@ -33,8 +33,8 @@ struct Bf16Units {
   static typename V::F multiply_add(typename V::F sum, B a, B b) { return V::dot(sum, a, b); }
 };
 
-// c [rows, vectors · width] = (add ? c : 0) + a · b over `units`. kRows x kVectors accumulators live in
-// registers. kAhead vectors of each row of b at `ahead` are asked from memory on the way.
+// Computes c [rows, vectors · width] = (add ? c : 0) + a · b over `units`. kRows x kVectors accumulators live
+// in registers. On the way it prefetches kAhead vectors of each row of b at `ahead`.
 template <class V, class Units, int kRows, int kVectors, int kAhead = 0>
 inline void register_tile(float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
                           const typename Units::Unit* b, int64_t b_stride, int64_t units, bool add,
@@ -60,15 +60,15 @@ inline void register_tile(float* c, int64_t c_stride, const typename Units::Unit
     for (int j = 0; j < kVectors; ++j) V::store(c + r * c_stride + j * V::kWidth, sum[r][j]);
 }
 
-// kRows rows of any number of columns that is a multiple of the vector width. kAhead counts cache lines of a
-// row of b.
+// Computes kRows rows of any number of columns that is a multiple of the vector width. kAhead counts cache
+// lines of a row of b.
 template <class V, class Units, int kRows, int kAhead>
 inline void row_strip(float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
                       const typename Units::Unit* b, int64_t b_stride, int64_t units, int64_t columns,
                       bool add, const typename Units::Unit* ahead) {
   constexpr int kVectors = kRows == 1 ? V::kRowVectors : V::kVectors;
   int64_t j = 0;
-  if constexpr (kAhead > 0) {  // the first tile asks for all
+  if constexpr (kAhead > 0) {  // the first tile prefetches for all
     if (columns >= kVectors * V::kWidth) {
       register_tile<V, Units, kRows, kVectors, kAhead>(c, c_stride, a, a_stride, b, b_stride, units, add,
                                                        ahead);
@@ -81,7 +81,7 @@ inline void row_strip(float* c, int64_t c_stride, const typename Units::Unit* a,
     register_tile<V, Units, kRows, 1>(c + j, c_stride, a, a_stride, b + j, b_stride, units, add);
 }
 
-// Up to Units::kRows rows.
+// Computes up to Units::kRows rows.
 template <class V, class Units, int kAhead = 0, int kRows = Units::kRows>
 inline void strip(int64_t rows, float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
                   const typename Units::Unit* b, int64_t b_stride, int64_t units, int64_t columns, bool add,
@@ -96,7 +96,7 @@ inline void strip(int64_t rows, float* c, int64_t c_stride, const typename Units
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// The rows of the next strip when `left` remain: strips of nearly equal height.
+// Returns the rows of the next strip when `left` remain: strips have nearly equal height.
 inline int64_t strip_rows(int64_t left, int64_t most) {
   const int64_t strips = (left + most - 1) / most;
   return (left + strips - 1) / strips;

@@ -1,4 +1,5 @@
-// Vectors of eight floats: AVX2 and FMA. Included by one .cc only; everything is internal to it.
+// Defines vectors of eight floats by AVX2 and FMA. Only one .cc includes it; everything is internal to that
+// file.
 #pragma once
 
 #include <immintrin.h>
@@ -13,7 +14,7 @@ struct V {
   using U = __m256i;
   static constexpr int kWidth = 8;
   static constexpr bool kNativeBf16 = false;
-  // Sixteen registers: 12 sums, 2 columns and a broadcast; pairs need two more for their halves.
+  // Sixteen registers hold 12 sums, 2 columns and a broadcast; pairs need two more for their halves.
   static constexpr int kRowsF32 = 6;
   static constexpr int kRowsBf16 = 4;
   static constexpr int kVectors = 2;

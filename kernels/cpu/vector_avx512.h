@@ -1,4 +1,5 @@
-// Vectors of sixteen floats: AVX-512 F, BW, DQ, VL. Included by one .cc only; everything is internal to it.
+// Defines vectors of sixteen floats by AVX-512 F, BW, DQ and VL. Only one .cc includes it; everything is
+// internal to that file.
 #pragma once
 
 #if !defined(__clang__)  // false alarms inside g++ 12's own intrinsics
@@ -23,7 +24,7 @@ struct V {
   static constexpr bool kNativeBf16 = false;
   static constexpr int kRowsBf16 = 4;
 #endif
-  // Six rows of four vectors: 24 sums, 4 columns and a broadcast in 32 registers.
+  // Six rows of four vectors take 24 sums, 4 columns and a broadcast in 32 registers.
   static constexpr int kRowsF32 = 6;
   static constexpr int kVectors = 4;
   static constexpr int kRowVectors = 4;

@@ -1,10 +1,10 @@
-// Functions of a vector, over the vector type V of the including file: internal to that file.
+// Computes functions of a vector, over the vector type V of the including file; it is internal to that file.
 #pragma once
 
 namespace uhd::cpu {
 namespace {
 
-// e^x to about 1e-7 relative; 0 below the smallest normal result; NaN stays NaN.
+// Computes e^x to about 1e-7 relative. The result is 0 below the smallest normal number; NaN stays NaN.
 template <class V>
 typename V::F exp(typename V::F x) {
   using F = typename V::F;
@@ -27,7 +27,8 @@ typename V::F sigmoid(typename V::F x) {
   return V::all(1.0f) / (V::all(1.0f) + exp<V>(-x));
 }
 
-// erf by formula 7.1.26 of Abramowitz and Stegun, |error| <= 1.5e-7, in the form of x/2 (1 + erf(x/√2)).
+// Computes erf by formula 7.1.26 of Abramowitz and Stegun, |error| <= 1.5e-7, in the form of x/2 (1 +
+// erf(x/√2)).
 template <class V>
 typename V::F gelu(typename V::F x) {
   using F = typename V::F;

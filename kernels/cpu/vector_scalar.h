@@ -1,5 +1,6 @@
-// Vectors of four floats in plain C++ that any compiler for any machine accepts: the definition of the vector
-// type V that the loops are written over. Included by one .cc only; everything is internal to it.
+// Defines vectors of four floats in plain C++ that any compiler for any machine accepts. This is the
+// definition of the vector type V that the loops are written over. Only one .cc includes it; everything is
+// internal to that file.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@ struct V {
   typedef uint32_t U __attribute__((vector_size(16)));
   static constexpr int kWidth = 4;
   static constexpr bool kNativeBf16 = false;
-  // Shape of a register tile: rows and vectors; one row takes more vectors to hide latency.
+  // These give the shape of a register tile in rows and vectors; one row takes more vectors to hide latency.
   static constexpr int kRowsF32 = 4;
   static constexpr int kRowsBf16 = 4;
   static constexpr int kVectors = 2;
@@ -24,7 +25,7 @@ struct V {
     std::memcpy(&x, p, sizeof x);
     return x;
   }
-  static F load(const float* p, int64_t n) {  // the first n, zeros after
+  static F load(const float* p, int64_t n) {  // loads the first n, and zeros after them
     F x{};
     std::memcpy(&x, p, static_cast<size_t>(n) * 4);
     return x;

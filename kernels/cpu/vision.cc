@@ -1,4 +1,4 @@
-// From pixels to patches, and the two resamplings of grids.
+// Turns pixels into patches, and implements the two resamplings of grids.
 #include <cmath>
 
 #include "kernels/bilinear.h"

@@ -7,7 +7,7 @@ namespace uhd::cuda {
 namespace {
 
 constexpr size_t down(size_t bytes) { return bytes / Arena::kUnit * Arena::kUnit; }
-// Nothing takes a unit as well: two parts never have one address.
+// A part of no bytes also takes a unit, so that two parts never have one address.
 constexpr size_t up(size_t bytes) { return bytes == 0 ? Arena::kUnit : down(bytes + Arena::kUnit - 1); }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// Causal attention over paged keys and values by FlashInfer's prefill kernels, of which decoding is the case
-// of few rows. The one file that includes FlashInfer's headers, so that what they cost to compile is paid
-// once; emulation/flashinfer_standin stands for them in emulation.
+// Runs causal attention over paged keys and values by FlashInfer's prefill kernels; decoding is their case of
+// few rows. This is the one file that includes FlashInfer's headers, so that their compile time is paid once;
+// emulation/flashinfer_standin replaces them in emulation.
 #include <flashinfer/attention/default_prefill_params.cuh>
 #include <flashinfer/attention/prefill.cuh>
 
@@ -26,7 +26,7 @@ struct PagedParams : flashinfer::BatchPrefillPagedParams<Bf16, Bf16, Bf16, int32
 // No window, soft cap, bias or mask but the causal one.
 using Causal = flashinfer::DefaultAttention<false, false, false, false>;
 
-// Not const where FlashInfer's parameters are not; it only reads them.
+// These are not const where FlashInfer's parameters are not; it only reads them.
 int32_t* indices(const Tensor& t) { return const_cast<int32_t*>(t.data<int32_t>()); }
 Bf16* elements(const Tensor& t) { return static_cast<Bf16*>(t.raw()); }
 

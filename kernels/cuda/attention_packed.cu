@@ -1,4 +1,4 @@
-// Attention of ragged segments over their own keys: the vision tower and the resamplers.
+// Runs attention of ragged segments over their own keys, for the vision tower and the resamplers.
 #include "kernels/cuda/attention_row.cuh"
 #include "kernels/cuda/attention_tile.cuh"
 #include "kernels/cuda/launchers.h"
@@ -31,7 +31,7 @@ __device__ int segment_keys(const PackedArguments<T>& a, int s) {
   return end - first;
 }
 
-// One warp per row and head.
+// One warp computes one row and head.
 template <class T>
 __global__ void __launch_bounds__(kRowWarps* kWarp, 1) packed_rows(PackedArguments<T> a) {
   const int64_t task = int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp;

@@ -1,4 +1,4 @@
-// Causal attention over paged keys and values: prefill chunks and decode in one call.
+// Runs causal attention over paged keys and values: prefill chunks and decode in one call.
 //
 // Pages are [page, Hk, D], in which a token's heads lie as store_kv got them. The query heads that share a
 // key head are rows of one task: row r of a sequence and key head is token r / group, head r % group of the
@@ -34,7 +34,7 @@ struct PagedArguments {
   int splits;
 };
 
-// One sequence and key head.
+// A Span is one sequence and key head.
 struct Span {
   int first_row;  // in q
   int tokens;     // that ask
@@ -59,7 +59,7 @@ __device__ Span span_of(const A& a, int s, int kv_head) {
   return {first, tokens, keys - tokens, group, kv_head * group};
 }
 
-// Where the tokens of a sequence lie, for one key head.
+// Locates the tokens of a sequence, for one key head.
 struct Pages {
   const int32_t* table;
   int page;
@@ -80,7 +80,7 @@ __device__ Pages pages_of(const A& a, int s, int kv_head) {
           int64_t{kv_head} * a.d};
 }
 
-// One warp per row and query head.
+// One warp computes one row and query head.
 template <class T, class KV>
 __global__ void __launch_bounds__(kRowWarps* kWarp, 1) paged_rows(PagedArguments<T, KV> a) {
   const int64_t task = int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp;
@@ -119,8 +119,8 @@ __device__ void copy_paged_tile(Bf16* k_tile, Bf16* v_tile, const TileArguments&
   }
 }
 
-// Prefill. One block per 64 rows of one sequence and key head: grid (row tiles, Hk, S), those with the most
-// keys first.
+// This is prefill. One block takes 64 rows of one sequence and key head: grid (row tiles, Hk, S), those with
+// the most keys first.
 template <int D>
 __global__ void __launch_bounds__(kTileThreads, 2) paged_tiles(TileArguments a) {
   const Span span = span_of(a, blockIdx.z, blockIdx.y);
@@ -218,8 +218,8 @@ __device__ inline Partial split_partial(const TileArguments& a, int split, int k
   return {a.partials + index * partial_floats(a.d), a.d};
 }
 
-// Decode. One block per split of the keys of one sequence and key head: grid (splits, Hk, S). Each warp takes
-// all rows over a quarter of each tile's keys.
+// This is decoding. One block takes one split of the keys of one sequence and key head: grid (splits, Hk, S).
+// Each warp takes all rows over a quarter of each tile's keys.
 template <int D>
 __global__ void __launch_bounds__(kTileThreads, 3) paged_splits(TileArguments a) {
   const Span span = span_of(a, blockIdx.z, blockIdx.y);

@@ -1,5 +1,5 @@
-// Attention without tensor cores: one warp takes one query row of one head, 32 keys at a time, with a running
-// softmax in f32. The definition that the tensor-core form is compared with, and the form for f32.
+// Computes attention without tensor cores: one warp takes one query row of one head, 32 keys at a time, with
+// a running softmax in f32. The tensor-core form is compared with this definition, and f32 uses it.
 #pragma once
 
 #include "kernels/cuda/reduce.cuh"
@@ -13,7 +13,7 @@ constexpr size_t row_shared_bytes(int64_t d) {
   return kRowWarps * (2 * static_cast<size_t>(d) + kWarp) * sizeof(float);
 }
 
-// out [d] of q [d] over `keys` keys; k(j) and v(j) are the rows of key j. Where keys are bf16 so is the
+// Computes out [d] of q [d] over `keys` keys; k(j) and v(j) are the rows of key j. If keys are bf16 so is the
 // query, as in the tensor-core form. A row without keys is zero. Calls of one warp may follow each other.
 template <class T, class KV, class Key, class Value>
 __device__ void attend_row(T* out, const T* q, int keys, int d, float scale, const Key& k, const Value& v) {
@@ -55,7 +55,7 @@ __device__ void attend_row(T* out, const T* q, int keys, int d, float scale, con
   __syncwarp();
 }
 
-// The segment that row belongs to: offsets [segments + 1] rise; -1 where none has it.
+// Returns the segment that a row belongs to, or -1 if there is none: offsets [segments + 1] rise.
 __device__ inline int segment_of(const int32_t* offsets, int segments, int row) {
   if (row < offsets[0] || row >= offsets[segments]) return -1;
   int low = 0, high = segments;

@@ -1,5 +1,6 @@
-// Attention on tensor cores: one warp takes 16 query rows over a tile of keys and values in shared memory,
-// with a running softmax in registers (Dao 2023, "FlashAttention-2", algorithm 1). bf16 products, f32 sums.
+// Computes attention on tensor cores: one warp takes 16 query rows over a tile of keys and values in shared
+// memory, with a running softmax in registers (Dao 2023, "FlashAttention-2", algorithm 1). Products are bf16,
+// sums f32.
 //
 // D is the head size rounded up to one that is instantiated; the real one is d, a multiple of 8. Columns from
 // d on are zero in registers and in shared memory.
@@ -7,7 +8,7 @@
 
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/vector.cuh"
-// After device.cuh, which says how a function is marked for devices.
+// This comes after device.cuh, which says how a function is marked for devices.
 #include "kernels/cuda/attention_plan.h"
 
 namespace uhd::cuda {
@@ -25,22 +26,22 @@ constexpr int kTileElements = kTileKeys* kTileStride<D>;
 template <int D>
 constexpr size_t kTileBytes = tile_bytes(D);
 
-// Lane 4 g + t holds rows g and g + 8, index 0 and 1 of what is kept per row.
+// Lane 4 g + t holds rows g and g + 8: index 0 and 1 of everything that is kept per row.
 template <int D>
 struct QueryRows {
   uint32_t q[D / 16][4];
   float sums[D / 8][4];
-  float maxima[2];  // of the scores, before scaling
+  float maxima[2];  // the largest scores, before scaling
   float totals[2];  // this lane's part until finish()
 };
 
-// Where a key and its value start, in elements.
+// A KeyPlace says where a key and its value start, in elements.
 struct KeyPlace {
   int64_t k;
   int64_t v;
 };
 
-// Rows that do not exist are null; they hold zeros.
+// Loads the rows. Rows that do not exist are null and hold zeros.
 template <int D>
 __device__ void start(QueryRows<D>& r, const Bf16* const (&rows)[2], int d) {
   const int t = threadIdx.x % 4;
@@ -64,8 +65,8 @@ __device__ void start(QueryRows<D>& r, const Bf16* const (&rows)[2], int d) {
   }
 }
 
-// All threads of the block: starts the copies of one tile. Of its keys, those from `keys` on are zero: what
-// memory holds behind a segment's end must not meet a product. at(j) is the place of key j.
+// Starts the copies of one tile; all threads of the block call it. Keys of the tile from `keys` on are zero,
+// because the memory behind a segment's end must not meet a product. at(j) is the place of key j.
 template <int D, class At>
 __device__ void copy_tile(Bf16* k_tile, Bf16* v_tile, const Bf16* k, const Bf16* v, int keys, int d,
                           const At& at) {
@@ -88,11 +89,11 @@ __device__ inline uint32_t bf16_pair(float low, float high) {
   return bits;
 }
 
-// score [16, Keys] = q · kᵀ.
+// Computes score [16, Keys] = q · kᵀ.
 template <int D, int Keys>
 __device__ void score_keys(float (&score)[Keys / 8][4], const QueryRows<D>& r, const Bf16* k) {
   const int lane = threadIdx.x % kWarp;
-  // Matrices of one load: keys 0-7 and 8-15, of each columns 0-7 and 8-15: the operands of two products.
+  // One load brings keys 0-7 and 8-15, of each columns 0-7 and 8-15: the operands of two products.
   const Bf16* row = k + (lane / 16 * 8 + lane % 8) * kTileStride<D> + lane / 8 % 2 * 8;
 #pragma unroll
   for (int n = 0; n < Keys / 8; ++n)
@@ -111,7 +112,7 @@ __device__ void score_keys(float (&score)[Keys / 8][4], const QueryRows<D>& r, c
   }
 }
 
-// sums [16, D] += p [16, Keys] · v.
+// Computes sums [16, D] += p [16, Keys] · v.
 template <int D, int Keys>
 __device__ void add_values(QueryRows<D>& r, const float (&p)[Keys / 8][4], const Bf16* v) {
   const int lane = threadIdx.x % kWarp;
@@ -133,8 +134,8 @@ __device__ void add_values(QueryRows<D>& r, const float (&p)[Keys / 8][4], const
   }
 }
 
-// One warp: its rows over `Keys` keys of a tile whose copies have arrived. A row sees keys below its limit.
-// scale_log2 > 0: scores are multiplied by it and are then exponents of 2.
+// One warp attends its rows over `Keys` keys of a tile whose copies have arrived. A row sees keys below its
+// limit. scale_log2 > 0: scores are multiplied by it and are then exponents of 2.
 template <int D, int Keys>
 __device__ void attend(QueryRows<D>& r, const Bf16* k, const Bf16* v, const int (&limit)[2],
                        float scale_log2) {
@@ -187,7 +188,7 @@ __device__ void finish(QueryRows<D>& r) {
   }
 }
 
-// After finish(): the rows, divided by their totals; a row that saw no key is zero. Null rows are not
+// Stores the rows after finish(), divided by their totals; a row that saw no key is zero. Null rows are not
 // written.
 template <int D>
 __device__ void store(const QueryRows<D>& r, Bf16* const (&rows)[2], int d) {
@@ -204,8 +205,8 @@ __device__ void store(const QueryRows<D>& r, Bf16* const (&rows)[2], int d) {
   }
 }
 
-// The loop over tiles: while one tile is attended, the next is copied. copy(tile, k, v) starts the copies of
-// a tile, use(tile, k, v) reads it; both are called by all threads of the block.
+// Loops over tiles: while one tile is attended, the next is copied. copy(tile, k, v) starts the copies of a
+// tile, use(tile, k, v) reads it; all threads of the block call both.
 template <int D, class Copy, class Use>
 __device__ void for_tiles(int tiles, const Copy& copy, const Use& use) {
   Bf16* shared = dynamic_shared<Bf16>();

@@ -22,7 +22,7 @@ constexpr size_t kStagingBytes = size_t{16} << 20;
 int usable_device(const BackendOptions& options) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  // What the runtime says, too, where there is no driver at all.
+  // The runtime also returns this if there is no driver at all.
   require(status != cudaErrorInsufficientDriver,
           "backend.kind=cuda: this machine has no NVIDIA driver, or one that is too old for CUDA ",
           CUDART_VERSION / 1000);
@@ -34,7 +34,7 @@ int usable_device(const BackendOptions& options) {
   return device;
 }
 
-constexpr int kLeastForFp8 = 89;  // whose tensor cores take e4m3
+constexpr int kLeastForFp8 = 89;  // its tensor cores take e4m3
 
 int architecture_of(int device) {
   int major = 0, minor = 0;
@@ -67,7 +67,7 @@ Backend::Backend(const BackendOptions& options)
       matmul_(stream_.get(), options.quantize_activations),
       attention_(stream_.get(), attention_form(options.attention)) {}
 
-// The owners of memory are gone by now; what they queued may still run.
+// The owners of memory are gone by now; work that they queued may still run.
 Backend::~Backend() {
   cudaSetDevice(device_);
   cudaStreamSynchronize(stream_.get());
@@ -123,7 +123,7 @@ std::unique_ptr<uhd::Backend> Backend::rehearsal() const {
 
 void Backend::release(void* data, size_t bytes) noexcept {
   allocated_ -= bytes;
-  // What is still queued on a part runs before whatever its next owner queues.
+  // Work that is still queued on a part runs before any that its next owner queues.
   if (arena_ && arena_->give_back(data, bytes)) return;
   cudaSetDevice(device_);
   cudaFree(data);

@@ -1,4 +1,4 @@
-// A failed call of the CUDA runtime becomes an Error that says what was being done.
+// Turns a failed call of the CUDA runtime into an Error that says what was being done.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -1,5 +1,5 @@
-// The one seam between kernels and what runs them: nvcc's code on a device, or the emulation of tests/cuda on
-// the host. Kernel files write neither <<<>>> nor extern __shared__ nor PTX; they call what stands here.
+// This file is the one seam between kernels and the code that runs them: nvcc's on a device, or emulation/ on
+// the host. Kernel files write neither <<<>>> nor extern __shared__ nor PTX; they call the functions below.
 //
 // In emulation a kernel argument may be a pointer, a number, or a struct of them.
 #pragma once
@@ -21,8 +21,8 @@
 
 namespace uhd::cuda {
 
-// Runs `kernel` over the grid on the stream. Past 48 KiB of dynamic shared memory a kernel must have asked
-// for it.
+// Runs `kernel` over the grid on the stream. It raises the kernel's limit if it needs more than 48 KiB of
+// dynamic shared memory.
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
             const A&... args) {
@@ -40,26 +40,27 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cu
              "launching a kernel");
 }
 
-// The block's dynamic shared memory, 16-byte aligned.
+// Returns the block's dynamic shared memory, 16-byte aligned.
 template <class T>
 __device__ T* dynamic_shared() {
   extern __shared__ __align__(16) unsigned char uhd_dynamic_shared[];
   return reinterpret_cast<T*>(uhd_dynamic_shared);
 }
 
-// N elements of shared memory of the block, one array for each Tag. Uninitialised.
+// Returns N elements of shared memory of the block, one array for each Tag. They are uninitialised.
 template <class T, int N, class Tag>
 __device__ T* block_array() {
   __shared__ __align__(16) T array[N];
   return array;
 }
 
-// An invariant of data on the device. Broken, it ends the kernel: the next wait for the stream is an error.
+// Checks an invariant of data on the device. If it is broken the kernel ends, and the next wait for the
+// stream is an error.
 __device__ inline void device_check(bool condition) {
   if (!condition) __trap();
 }
 
-// One aligned access of 4, 8 or 16 bytes.
+// These make one aligned access of 4, 8 or 16 bytes.
 template <class V>
 __device__ V load_aligned(const void* p) {
   return *static_cast<const V*>(p);
@@ -73,7 +74,7 @@ __device__ inline float fast_exp(float x) { return __expf(x); }
 __device__ inline float fast_exp2(float x) { return exp2f(x); }
 __device__ inline float reciprocal_sqrt(float x) { return rsqrtf(x); }
 
-// mma.sync.m16n8k16, bf16 in, f32 sums: d += a·b. PTX ISA, "Matrix Fragments for mma.m16n8k16".
+// Wraps mma.sync.m16n8k16, bf16 in, f32 sums: d += a·b. PTX ISA, "Matrix Fragments for mma.m16n8k16".
 __device__ inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
@@ -82,9 +83,9 @@ __device__ inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// ldmatrix.x4: four 8x8 matrices of 16-bit elements; lane i gives the address of row i % 8 of matrix i / 8,
-// and gets elements (row lane / 4, columns 2 (lane % 4) and the next) of each; transposed: rows and columns
-// swapped.
+// Wraps ldmatrix.x4, which loads four 8x8 matrices of 16-bit elements. Lane i gives the address of row i % 8
+// of matrix i / 8, and gets elements (row lane / 4, columns 2 (lane % 4) and the next) of each. `transposed`
+// swaps rows and columns.
 __device__ inline void load_matrix_x4(uint32_t (&r)[4], const void* row) {
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -100,8 +101,8 @@ __device__ inline void load_matrix_x4_transposed(uint32_t (&r)[4], const void* r
                : "memory");
 }
 
-// cp.async of 16 bytes from global to shared memory, the last 16 - valid_bytes of them zero; groups as of the
-// instruction. Before the data is used by other threads, a barrier is needed as well.
+// Wraps cp.async of 16 bytes from global to shared memory, the last 16 - valid_bytes of them zero; groups
+// work as in the instruction. Before other threads use the data, a barrier is needed as well.
 __device__ inline void copy_async_16(void* shared, const void* global, int valid_bytes = 16) {
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(global), "r"(valid_bytes)
@@ -113,9 +114,10 @@ __device__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(GroupsLeft) : "memory");
 }
 
-// Flags in memory that other devices, or the host, read and write meanwhile. Whoever loads the value stored
-// sees all that the storing thread had written before, and what its block had before a barrier; nothing that
-// is read after the load is older. PTX ISA, "Memory Consistency Model", scope .sys.
+// These access flags in memory that other devices, or the host, read and write meanwhile. A thread that loads
+// the stored value sees everything that the storing thread had written before, and everything its block had
+// written before a barrier; nothing that is read after the load is older. PTX ISA, "Memory Consistency
+// Model", scope .sys.
 __device__ inline void store_release_system(uint32_t* flag, uint32_t value) {
   asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
@@ -124,7 +126,7 @@ __device__ inline uint32_t load_acquire_system(const uint32_t* flag) {
   asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
   return value;
 }
-// Between two looks at a flag: on a device every lane goes on by itself.
+// Stands between two looks at a flag: on a device every lane goes on by itself.
 __device__ inline void pause_lane() {}
 __device__ inline uint64_t clock_ns() {
   uint64_t now;
@@ -134,7 +136,7 @@ __device__ inline uint64_t clock_ns() {
 
 }  // namespace uhd::cuda
 
-#else  // the host: tests/cuda
+#else  // the host: emulation/
 
 #include <cmath>
 #include <cstring>
@@ -144,8 +146,8 @@ __device__ inline uint64_t clock_ns() {
 
 namespace uhd::cuda {
 
-// The bytes of an argument as 8-byte words, for the check that buffers are still there. Padding is cleared:
-// what a stack left in it, behind a small number, can look like an address.
+// Appends the bytes of an argument as 8-byte words, for the check that buffers are still there. Padding is
+// cleared: stale bytes of a stack behind a small number can look like an address.
 template <class T>
 void append_words(std::vector<uint64_t>& words, T value) {
   static_assert(std::is_trivially_copyable_v<T>);

@@ -1,4 +1,4 @@
-// Device memory, pinned memory and events with an owner.
+// Gives device memory, pinned memory and events an owner.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -14,7 +14,8 @@ struct FreeDeviceMemory {
 // Freeing waits for everything on the device.
 using DeviceMemory = std::unique_ptr<void, FreeDeviceMemory>;
 
-// Of this thread's device; what is not there is OutOfMemory with the numbers. `use`: "weights", for messages.
+// Takes memory of this thread's device; if there is not enough, throws OutOfMemory with the numbers. `use`,
+// such as "weights", stands in messages.
 DeviceMemory take_device_memory(size_t bytes, const char* use);
 
 struct FreePinnedMemory {

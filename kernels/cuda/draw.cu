@@ -1,5 +1,6 @@
-// Tokens drawn from rows of logits by the rules of kernels/draw.h: one block a row, which walks over the
-// logits a few times and keeps nothing of them. Sums are of integers, so the order of threads is no matter.
+// Draws tokens from rows of logits by the rules of kernels/draw.h: one block takes a row, walks over the
+// logits a few times and keeps nothing of them. Sums are of integers, so the order of threads does not
+// matter.
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/rows.cuh"
@@ -22,7 +23,7 @@ struct RowLogits {
   __device__ float operator[](int id) const { return first[id / width * shard_stride + id % width]; }
 };
 
-// What is nearer than `distance`, and of what lies there the first `ties` by id.
+// A Cut keeps the ids that are nearer than `distance`, and the first `ties` by id of those that lie at it.
 struct Cut {
   uint32_t distance = kNeverDrawn;
   uint64_t ties = 0;
@@ -75,13 +76,14 @@ __device__ uint64_t block_running_sum(uint64_t value, uint64_t& total) {
 struct Table;
 struct Found;
 
-// The cut behind which the amounts of the nearest, amount(distance) each, first reach `wanted`: digit by
-// digit, by a table of what each value of it would add. What all amounts do not reach cuts nothing.
+// Returns the cut behind which the amounts of the nearest, amount(distance) each, first reach `wanted`. It is
+// found digit by digit, by a table of the amounts that each value of a digit would add. If all amounts
+// together do not reach `wanted`, nothing is cut.
 template <class Amount>
 __device__ Cut nearest(const RowLogits& logits, int vocabulary, float largest, float scale, uint64_t wanted,
                        const Amount& amount) {
   auto* table = block_array<unsigned long long, kThreads, Table>();
-  uint64_t* found = block_array<uint64_t, 2, Found>();  // the digit, and what lies before it
+  uint64_t* found = block_array<uint64_t, 2, Found>();  // the digit, and the amount before it
   uint32_t above = 0;                                   // the digits found so far
   uint64_t before = 0;
   for (int shift = 2 * kDigitBits; shift >= 0; shift -= kDigitBits) {

@@ -6,8 +6,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Element i of a grid whose x covers a row, N elements a thread, and whose y counts rows (a row may be more
-// than one y, since y ends at 65535).
+// Returns element i of a grid whose x covers a row, N elements a thread, and whose y counts rows (a row may
+// be more than one y, because y ends at 65535).
 template <int N>
 __device__ int column() {
   return static_cast<int>((blockIdx.x * blockDim.x + threadIdx.x) * N);

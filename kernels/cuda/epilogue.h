@@ -1,4 +1,4 @@
-// A pass over a product's result, for what cuBLASLt does not fuse.
+// Runs a pass over a product's result, for the epilogues that cuBLASLt does not fuse.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,8 +8,8 @@
 
 namespace uhd::cuda {
 
-// out [T,N] = f(x [T,N]): f32 or bf16 each, computed in f32, rounded once; rows may be spaced; out may be x.
-// Epilogue::add gives out += x.
+// Computes out [T,N] = f(x [T,N]): f32 or bf16 each, computed in f32, rounded once; rows may be spaced; out
+// may be x. Epilogue::add gives out += x.
 void apply_epilogue(cudaStream_t stream, Tensor out, Tensor x, Epilogue epilogue);
 
 }  // namespace uhd::cuda

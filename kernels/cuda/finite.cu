@@ -5,7 +5,8 @@
 namespace uhd::cuda {
 namespace {
 
-// One block a row. Magnitudes are ordered as their bits are, and what is not finite is above them all.
+// One block checks one row. Magnitudes are ordered as their bits are, and values that are not finite are
+// above them all.
 template <class T, int N>
 __global__ void flag_finite_rows(int* __restrict__ flags, RowsOf<const T> x, int columns) {
   const T* row = x[blockIdx.x];

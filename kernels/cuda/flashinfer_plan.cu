@@ -24,7 +24,8 @@ struct PlanArguments {
   int table_pages;  // of one sequence
 };
 
-// One block per sequence: its row of the page table and its slots; the last one, what lies behind them too.
+// One block plans one sequence: its row of the page table and its slots. The last block also plans the slots
+// behind them.
 __global__ void __launch_bounds__(kPlanThreads) plan_sequence(PlanArguments a) {
   const int s = blockIdx.x, thread = threadIdx.x;
   const bool last = s + 1 == a.sequences;

@@ -5,7 +5,7 @@
 namespace uhd::cuda {
 namespace {
 
-// Ends the capture, whatever became of it.
+// Ends the capture, however `queue` ended.
 cudaGraph_t captured(cudaStream_t stream, const std::function<void()>& queue) {
   // Other threads of this process may go on allocating.
   check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning to record");
@@ -28,7 +28,8 @@ Graph::Graph(cudaStream_t stream, const std::function<void()>& queue) : stream_(
   const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
   cudaGraphDestroy(graph);
   check_cuda(status, "making a graph");
-  // What the first launch would do. Whoever throws here has no destructor to let the graph go.
+  // Does the work of the first launch now. The graph is destroyed before a throw, because an unfinished
+  // constructor has no destructor.
   const cudaError_t uploaded = cudaGraphUpload(executable_, stream);
   if (uploaded != cudaSuccess) cudaGraphExecDestroy(executable_);
   check_cuda(uploaded, "bringing a graph to the device");

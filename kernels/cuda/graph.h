@@ -1,4 +1,4 @@
-// Operations captured from a stream, to be launched again as one.
+// A Graph holds operations captured from a stream, to be launched again as one.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,9 +9,9 @@
 
 namespace uhd::cuda {
 
-// What `queue` puts on the stream goes into the graph and does not run. Collectives on the stream are part of
-// it: then every rank of the group records and runs the same, and it goes before the group does. Used by the
-// stream's thread.
+// The work that `queue` puts on the stream goes into the graph and does not run. Collectives on the stream
+// are part of it: then every rank of the group records and runs the same, and the graph is destroyed before
+// the group. The stream's thread uses it.
 class Graph final : public Recording {
  public:
   Graph(cudaStream_t stream, const std::function<void()>& queue);

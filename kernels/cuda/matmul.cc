@@ -12,9 +12,9 @@
 namespace uhd::cuda {
 namespace {
 
-// What NVIDIA advises for Hopper; smaller devices lose little by having it too.
+// NVIDIA advises this for Hopper; smaller devices lose little by having it too.
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
-// Of those that were not prepared.
+// It serves products that were not prepared.
 constexpr size_t kMostPlans = 4096;
 // 127² times as many is below 2^31.
 constexpr int64_t kMostInt8Inputs = 131072;

@@ -1,4 +1,4 @@
-// Matrix products through cuBLASLt: a cache of plans, and the layout of packed weights.
+// Runs matrix products through cuBLASLt: it keeps a cache of plans, and defines the layout of packed weights.
 #pragma once
 
 #include <cublasLt.h>
@@ -17,28 +17,30 @@
 
 namespace uhd::cuda {
 
-// A packed weight is row-major [N, stride] in its format: rows start at multiples of 16 bytes, what lies
-// between K and the stride is zero. Quantized ones: quantized.h.
+// Returns the elements of a row. A packed weight is row-major [N, stride] in its format: rows start at
+// multiples of 16 bytes, and are zero between K and the stride. quantized.h describes quantized ones.
 constexpr int64_t weight_stride(int64_t k, WeightFormat format) {
   const int64_t unit = format == WeightFormat::bf16 ? 8 : 4;
   return (k + unit - 1) / unit * unit;
 }
 
-// out [T,N] = x [T,K] · wᵀ + bias, then the epilogue. Seen column by column, as cuBLASLt does, out is [N,T] =
-// (w [K,N])ᵀ · x [K,T]: the form with both operands contiguous along K, and bias along the columns of D.
+// Computes out [T,N] = x [T,K] · wᵀ + bias, then the epilogue. Column by column, as cuBLASLt sees it, out is
+// [N,T] = (w [K,N])ᵀ · x [K,T]: the form with both operands contiguous along K, and bias along the columns of
+// D.
 //
-// Products and sums: as WeightFormat says. bf16 weights: x is bf16, or f32 that is rounded first; sums in
-// f32; a bias is rounded to bf16 where out is bf16 (cuBLASLt adds a bias of out's type). f32 weights: full
-// f32, never TF32. out is f32 or bf16.
+// Products and sums follow WeightFormat. With bf16 weights, x is bf16, or f32 that is rounded first; sums are
+// in f32; a bias is rounded to bf16 if out is bf16 (cuBLASLt adds a bias of out's type). With f32 weights
+// everything is full f32, never TF32. out is f32 or bf16.
 //
-// Fused into the product: bias, gelu_tanh (cuBLASLt's GELU is the tanh form) and add (beta = 1). The other
+// The product fuses bias, gelu_tanh (cuBLASLt's GELU is the tanh form) and add (beta = 1). The other
 // epilogues are a pass of their own over out (epilogue.cu).
 //
-// Quantized weights: up to kFewRows rows are multiplied with the codes (quantized.h). For more, some outputs
-// at a time, small enough to stay in the second-level cache of the larger devices: their weights become bf16
-// in scratch memory and go through cuBLASLt. With `quantize_activations` the weights of fp8 and int8 stay as
-// they are, x becomes codes too (quantized_activations.h), cuBLASLt multiplies codes with codes, and the sums
-// are scaled on their way to out. Rows of int8 may have up to 131072 inputs, so that sums fit 32 bits.
+// With quantized weights, up to kFewRows rows are multiplied with the codes (quantized.h). For more rows, a
+// part of the outputs at a time, small enough to stay in the second-level cache of the larger devices, has
+// its weights expanded to bf16 in scratch memory and goes through cuBLASLt. With `quantize_activations` the
+// weights of fp8 and int8 stay as they are, x becomes codes too (quantized_activations.h), cuBLASLt
+// multiplies codes with codes, and the sums are scaled on their way to out. Rows of int8 may have up to
+// 131072 inputs, so that sums fit 32 bits.
 //
 // A plan holds descriptors and the algorithm that the heuristic names; one is made at the first use of its
 // shapes, which must not be under stream capture. Those that prepare() made stay; of too many others, the one
@@ -58,7 +60,7 @@ class Matmul {
   // anything afterwards.
   void prepare(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
 
-  // Scratch memory that outlives this, by its use; before anything is captured.
+  // Lends scratch memory for each use, which must outlive this object. Call it before anything is captured.
   void lend(const ProductScratch& bytes, const std::array<void*, kScratchUses>& memory);
 
   size_t plans() const { return plans_.size(); }
@@ -67,19 +69,20 @@ class Matmul {
   struct DestroyHandle {
     void operator()(cublasLtHandle_t handle) const noexcept { cublasLtDestroy(handle); }
   };
-  // Device memory that grows by replacement; what it was before stays for graphs that were captured with it.
+  // A Scratch is device memory that grows by replacement; the old memory stays for graphs that were captured
+  // with it.
   struct Scratch {
-    void* memory = nullptr;  // the last of the blocks, or lent
+    void* memory = nullptr;  // the last of the blocks, or lent memory
     std::vector<DeviceMemory> blocks;
     size_t bytes = 0;
   };
   const MatmulPlan& plan_for(const PlanKey& key, const void* bias);
-  // w: [N,K] of f32 or bf16, its rows spaced.
+  // w is [N,K] of f32 or bf16, its rows spaced.
   void product(Tensor out, Tensor x, Tensor w, const MatmulOptions& options);
   void quantized_product(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
-  // With x as codes; more than a few rows.
+  // x becomes codes; it has more than a few rows.
   void product_of_codes(Tensor out, Tensor x, const Weight& w, const MatmulOptions& options);
-  // in: of x and w. False: cuBLASLt does not fuse gelu_tanh here, nothing was done.
+  // `in` is the format of x and w. Returns false, and does nothing, if cuBLASLt does not fuse gelu_tanh here.
   bool multiply(WeightFormat in, Tensor out, Tensor x, Tensor w, Tensor bias, bool accumulate,
                 bool gelu_tanh);
   Tensor converted(Tensor x, DType dtype, Scratch& scratch);
@@ -91,10 +94,10 @@ class Matmul {
   const bool quantize_activations_;
   const int64_t part_bytes_;
   std::unique_ptr<cublasLtContext, DestroyHandle> handle_;
-  Scratch workspace_;    // of the algorithms: one, since a stream runs one product at a time
+  Scratch workspace_;    // for the algorithms; one, because a stream runs one product at a time
   Scratch activations_;  // x in the weight's type
   Scratch biases_;       // a bias in out's type
-  Scratch sums_;         // the result of f32 weights on its way to bf16, and of codes
+  Scratch sums_;         // the result of f32 weights on its way to bf16, and sums of codes
   Scratch expanded_;     // quantized weights in bf16
   Scratch codes_;        // quantized activations, then their scales
   struct Kept {
@@ -104,7 +107,7 @@ class Matmul {
   std::unordered_map<PlanKey, Kept, PlanKeyHash> plans_;
   std::list<PlanKey> uses_;  // of plans that were not prepared, the last first
   bool preparing_ = false;
-  std::unordered_set<uint64_t> prepared_;  // MatmulPlan::code of what has run since
+  std::unordered_set<uint64_t> prepared_;  // MatmulPlan::code of each plan that has run since
 };
 
 }  // namespace uhd::cuda

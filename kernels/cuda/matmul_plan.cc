@@ -50,7 +50,7 @@ cublasLtMatrixLayout_t layout(Type type, int64_t rows, int64_t columns, int64_t 
   return made;
 }
 
-// What the heuristic may choose from.
+// The heuristic may choose from these.
 class Preference {
  public:
   Preference() {

@@ -1,4 +1,4 @@
-// In place of attention_flashinfer.cu where the build is without FlashInfer.
+// Replaces attention_flashinfer.cu in a build without FlashInfer.
 #include "base/error.h"
 #include "kernels/cuda/launchers.h"
 

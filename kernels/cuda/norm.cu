@@ -5,7 +5,7 @@
 namespace uhd::cuda {
 namespace {
 
-// One block a row: out = x / sqrt(mean(x²) + eps) · w.
+// One block computes one row: out = x / sqrt(mean(x²) + eps) · w.
 template <class T, int N>
 __global__ void rms_norm_rows(RowsOf<T> out_rows, RowsOf<const T> x_rows, const float* __restrict__ w,
                               int columns, float eps) {
@@ -47,7 +47,7 @@ __global__ void add_rms_norm_rows(RowsOf<T> residual_rows, RowsOf<const T> x_row
   }
   const float inverse = reciprocal_sqrt(block_sum(squares) / columns + eps);
   for (int i = threadIdx.x * N; i < columns; i += blockDim.x * N) {
-    load_floats(v, residual + i);  // what this thread has stored
+    load_floats(v, residual + i);  // this thread has stored them
     load_floats(other, w + i);
 #pragma unroll
     for (int j = 0; j < N; ++j) v[j] *= inverse * other[j];
@@ -55,7 +55,7 @@ __global__ void add_rms_norm_rows(RowsOf<T> residual_rows, RowsOf<const T> x_row
   }
 }
 
-// One block a row: out = (x − mean) / sqrt(mean((x − mean)²) + eps) · w + b.
+// One block computes one row: out = (x − mean) / sqrt(mean((x − mean)²) + eps) · w + b.
 template <class T, int N>
 __global__ void layer_norm_rows(RowsOf<T> out_rows, RowsOf<const T> x_rows, const float* __restrict__ w,
                                 const float* __restrict__ b, int columns, float eps) {

@@ -1,4 +1,4 @@
-// A host matrix in the storage format of cuda::Matmul, a few rows at a time.
+// Packs a host matrix in the storage format of cuda::Matmul, a few rows at a time.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace uhd::cuda {
 
-// What a packed [N, K] takes.
+// PackedBytes are the bytes of a packed [N, K].
 struct PackedBytes {
   size_t data = 0;
   size_t scales = 0;
@@ -27,7 +27,7 @@ constexpr PackedBytes packed_bytes(int64_t n, int64_t k, WeightFormat format) {
 
 // Writes the matrix into memory that it is lent, in order, rows of `stride` elements each, zero past K.
 // room(least) lends at least so many bytes; send(first, bytes) takes rows [first, …) back from their
-// beginning. From a mapped file a row is read once, here.
+// beginning. A row of a mapped file is read once, here.
 template <class Room, class Send>
 void pack_rows(Tensor host, WeightFormat format, int64_t stride, const Room& room, const Send& send) {
   const int64_t n = host.dim(0), k = host.dim(1);
@@ -66,7 +66,7 @@ void pack_rows(Tensor host, WeightFormat format, int64_t stride, const Room& roo
   }
 }
 
-// A row of codes as quantized.h lays it out.
+// Lays out a row of codes as quantized.h describes.
 inline void place_codes(std::span<const uint8_t> codes, WeightFormat format, std::byte* row) {
   if (format != WeightFormat::int4) {
     std::copy_n(reinterpret_cast<const std::byte*>(codes.data()), codes.size(), row);
@@ -75,15 +75,15 @@ inline void place_codes(std::span<const uint8_t> codes, WeightFormat format, std
   std::fill_n(row, groups_of(static_cast<int64_t>(codes.size())) * kPacketBytes, std::byte{0x88});
   for (size_t i = 0; i < codes.size(); ++i) {
     const size_t word = i / 8, bit = i % 8 / 2 * 4 + i % 2 * 16;
-    const auto nibble = static_cast<uint8_t>((codes[i] ^ 8) & 15);  // code + 8: what was there is 8
+    const auto nibble = static_cast<uint8_t>((codes[i] ^ 8) & 15);  // code + 8; the old value there is 8
     std::byte& to = row[word * 4 + bit / 8];
     const int shift = static_cast<int>(bit % 8);
     to = (to & static_cast<std::byte>(0xf0 >> shift)) | static_cast<std::byte>(nibble << shift);
   }
 }
 
-// The same for a quantized format; take(first, bytes) receives rows [first, …) of the caller's; scales [N] or
-// [N, groups] come back as they are stored.
+// Does the same for a quantized format; take(first, bytes) receives the caller's rows [first, …). Returns the
+// scales [N] or [N, groups] as they are stored.
 template <class Take>
 std::vector<std::byte> pack_codes(Tensor host, Tensor whole, WeightFormat format, const Take& take) {
   constexpr int64_t kBatchBytes = int64_t{1} << 20;

@@ -24,7 +24,7 @@ __device__ PeerBuffer* buffer_of(const Peers& peers, int rank) {
   return buffer;
 }
 
-// Whether to stop waiting for `rank`.
+// Returns true if the block must stop waiting for `rank`.
 __device__ bool is_over(const Peers& peers, int rank, uint64_t& began) {
   if (load_acquire_system(peers.ended) != 0) return true;
   const uint64_t now = clock_ns();
@@ -34,8 +34,8 @@ __device__ bool is_over(const Peers& peers, int rank, uint64_t& began) {
   return true;
 }
 
-// Returns when this block's counterpart on every rank has come to `epoch`. What they wrote before may be read
-// behind it.
+// Returns when this block's counterpart on every rank has come to `epoch`. Values that
+// they wrote before may be read behind it.
 __device__ void meet(const Peers& peers, uint32_t epoch) {
   __syncthreads();  // the flags stand for the whole block
   const int other = static_cast<int>(threadIdx.x);
@@ -51,7 +51,7 @@ __device__ void meet(const Peers& peers, uint32_t epoch) {
   __syncthreads();
 }
 
-// The block's place on a rank.
+// Returns the block's place on a rank.
 template <class T>
 __device__ T* place(const Peers& peers, int rank, uint32_t last) {
   return reinterpret_cast<T*>(buffer_of(peers, rank)->halves[half_of_call(last)][blockIdx.x]);
@@ -110,8 +110,8 @@ __global__ void __launch_bounds__(kMostThreads) sum_one_shot(T* x, int count, in
   if (threadIdx.x == 0) channel.epoch = epoch_behind_call(last);
 }
 
-// The same in two shots: of a block's part, rank r sums elements [r·share, (r + 1)·share), where only it
-// reads its own values, and so writes the sums over them.
+// Sums in two shots: of a block's part, rank r sums elements [r·share, (r + 1)·share). Only rank r reads its
+// own values there, so it writes the sums over them.
 template <class T, int N>
 __global__ void __launch_bounds__(kMostThreads)
     sum_two_shot(T* x, int count, int part, int share, Peers peers) {
@@ -156,7 +156,7 @@ Shots usual_shots(size_t bytes, int ranks) {
   return bytes <= (ranks <= 4 ? size_t{512} << 10 : size_t{256} << 10) ? Shots::one : Shots::two;
 }
 
-// Which elements a channel has, and a rank, must not depend on how x is aligned here.
+// The elements of a channel, and of a rank, must not depend on how x is aligned here.
 void sum_over_peers(cudaStream_t stream, Tensor x, const Peers& peers, Shots shots) {
   check(x.dense() && x.bytes() <= kMostSummedBytes, "peers sum at most ", kMostSummedBytes,
         " dense bytes, not ", x.bytes());

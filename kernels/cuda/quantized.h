@@ -1,5 +1,4 @@
-// Quantized weights on a device: how they lie there, and products with them. Shapes were checked by the
-// caller.
+// Lays out quantized weights on a device, and computes products with them. The caller checks shapes.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -18,15 +17,15 @@ constexpr int64_t packets_of(int64_t k, WeightFormat format) {
 }
 
 // cuBLASLt takes products of codes with codes where every size and every address is a multiple of 16: columns
-// are by the packets, and memory of fp8 and int8 is held for whole sixteens of rows. What lies in rows beyond
-// N is never looked at.
+// are by the packets, and memory of fp8 and int8 is held for whole sixteens of rows. Nothing reads rows
+// beyond N.
 constexpr int64_t kCodesUnit = 16;
 constexpr int64_t whole_units(int64_t rows) { return (rows + kCodesUnit - 1) / kCodesUnit * kCodesUnit; }
 constexpr int64_t rows_held(int64_t n, WeightFormat format) {
   return format == WeightFormat::int4 ? n : whole_units(n);
 }
 
-// Most rows of x that few_rows_matmul takes.
+// The most rows of x that few_rows_matmul takes.
 constexpr int64_t kFewRows = 32;
 
 // out [T,N] = x [T,·] · wᵀ + bias, and what was in out where `add`: decoding, each code read once. Tensor
@@ -36,7 +35,7 @@ constexpr int64_t kFewRows = 32;
 void few_rows_matmul(cudaStream_t stream, Tensor out, Tensor x, const Weight& w, Tensor bias, bool add);
 
 // out bf16 [count, K], rows spaced by whole packets, = code · scale of the rows from `first` on: exact but
-// for int8, which is rounded. What lies beyond K is written too.
+// for int8, which is rounded. The columns beyond K are written too.
 void expand(cudaStream_t stream, Tensor out, const Weight& w, int64_t first);
 
 }  // namespace uhd::cuda

@@ -43,7 +43,7 @@ __global__ void quantize_each_row(RowsOf<unsigned char> code_rows, float* __rest
   const T* x = x_rows[row < rows ? row : 0];
   const int step = static_cast<int>(blockDim.x) * kCodes;
   float v[kCodes];
-  // Magnitudes are ordered as their bits are, and what is not finite is above them all.
+  // Magnitudes are ordered as their bits are, and values that are not finite are above them all.
   uint32_t bits = 0;
   for (int first = static_cast<int>(threadIdx.x) * kCodes; first < columns; first += step) {
     load_packet<Wide>(v, x, first, columns);

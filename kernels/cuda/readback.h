@@ -1,5 +1,5 @@
-// Pinned host memory that a copy on the backend's stream, or beside it, fills, and the event behind that
-// copy; marks in the order of the backend's stream.
+// A Readback is pinned host memory that a copy on the backend's stream, or beside it, fills, with the event
+// behind that copy. Marks are in the order of the backend's stream.
 #pragma once
 
 #include "kernels/cuda/backend.h"

@@ -1,4 +1,4 @@
-// Sums and maxima over a warp and over a block.
+// Computes sums and maxima over a warp and over a block.
 #pragma once
 
 #include "kernels/cuda/device.cuh"
@@ -14,7 +14,7 @@ __device__ T warp_sum(T value) {
   return value;
 }
 
-// The sum over this lane and those before it.
+// Returns the sum over this lane and those before it.
 template <class T>
 __device__ T warp_running_sum(T value) {
   const int lane = threadIdx.x % kWarp;
@@ -39,10 +39,10 @@ __device__ inline uint32_t warp_max(uint32_t value) {
   return value;
 }
 
-// What over_warp makes of all threads of the block, to all of them; `neutral` changes nothing in it.
-// blockDim.x is a multiple of 32, at most 1024. Every thread of the block calls it. May be called again at
-// once: it ends with a fence, so that no warp writes its next partial result while another still reads this
-// one.
+// Returns to all threads of the block the value that over_warp makes of all of them; `neutral` changes
+// nothing in it. blockDim.x is a multiple of 32, at most 1024. Every thread of the block calls it. It may be
+// called again at once: it ends with a fence, so that no warp writes its next partial result while another
+// still reads this one.
 template <class T, class OverWarp>
 __device__ T over_block(T value, T neutral, OverWarp over_warp) {
   struct Partial;

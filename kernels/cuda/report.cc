@@ -1,4 +1,4 @@
-// What `uhd check --backend cuda` tells of the machine.
+// Reports the machine for `uhd check --backend cuda`.
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 
@@ -11,7 +11,7 @@ namespace {
 
 std::string version(int number) { return message(number / 1000, '.', number % 1000 / 10); }
 
-// The devices whose memory `device` can read and write directly.
+// Returns the devices whose memory `device` can read and write directly.
 std::string peers_of(int device, int count) {
   std::string peers;
   for (int other = 0; other < count; ++other) {

@@ -26,7 +26,7 @@ __global__ void embed_rows(RowsOf<T> out_rows, RowsOf<const From> table, const i
   }
 }
 
-// One block a row of the index: out[i] = x[index[i]].
+// One block copies one row of the index: out[i] = x[index[i]].
 template <class T, int N>
 __global__ void gather(RowsOf<T> out, RowsOf<const T> x, const int* __restrict__ index, int x_rows,
                        int columns) {

@@ -1,4 +1,4 @@
-// From tensors to what kernels take: rows of one type, at most 16 bytes an access.
+// Turns tensors into the arguments that kernels take: rows of one type, at most 16 bytes an access.
 #pragma once
 
 #include "kernels/cuda/vector.cuh"
@@ -6,7 +6,7 @@
 
 namespace uhd::cuda {
 
-// Rows `stride` elements apart.
+// The rows lie `stride` elements apart.
 template <class T>
 struct RowsOf {
   T* data;
@@ -19,7 +19,7 @@ RowsOf<T> rows_of(const Tensor& t) {
   return {static_cast<T*>(t.raw()), t.row_stride()};
 }
 
-// run.template operator()<T>() with the element type.
+// Calls run.template operator()<T>() with the element type.
 template <class Run>
 void with_float_type(DType type, const Run& run) {
   switch (type) {
@@ -34,7 +34,7 @@ void with_float_type(DType type, const Run& run) {
   }
 }
 
-// The same for activations.
+// Does the same for activations.
 template <class Run>
 void with_activation(DType type, const Run& run) {
   if (type == DType::bf16) return run.template operator()<Bf16>();
@@ -42,7 +42,7 @@ void with_activation(DType type, const Run& run) {
   run.template operator()<float>();
 }
 
-// Whether every row of every tensor starts at a multiple of 16 bytes.
+// Returns true if every row of every tensor starts at a multiple of 16 bytes.
 template <class... Tensors>
 bool aligned_rows(const Tensors&... tensors) {
   const auto aligned = [](const Tensor& t) {
@@ -53,7 +53,7 @@ bool aligned_rows(const Tensors&... tensors) {
   return (aligned(tensors) && ...);
 }
 
-// run.template operator()<T, N>() for activations of T, N elements an access: 16 bytes where the rows of
+// Calls run.template operator()<T, N>() for activations of T, N elements an access: 16 bytes if the rows of
 // `columns` elements allow it, else one element.
 template <class Run, class... Tensors>
 void with_width(int64_t columns, const Run& run, const Tensor& first, const Tensors&... others) {
@@ -70,7 +70,7 @@ inline unsigned blocks(int64_t count, int64_t per_block) {
   return static_cast<unsigned>((count + per_block - 1) / per_block);
 }
 
-// Threads for a row of `accesses` accesses: whole warps, at most 256.
+// Returns the threads for a row of `accesses` accesses: whole warps, at most 256.
 inline unsigned row_threads(int64_t accesses) {
   return static_cast<unsigned>(accesses >= 256 ? 256 : (accesses + 31) / 32 * 32);
 }

@@ -25,7 +25,7 @@ __device__ Best warp_best(Best best) {
   return best;
 }
 
-// One block a row: the first largest logit.
+// One block finds the first largest logit of one row.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
     argmax_rows(int* __restrict__ ids, float* __restrict__ values, RowsOf<const T> logits, int columns) {
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads)
 
 constexpr int kFewThreads = 128;
 
-// One thread a row: the best of what the shards chose, or -1.
+// One thread takes, for one row, the best of the shards' choices, or -1.
 __global__ void best_rows(int* __restrict__ ids, const int* __restrict__ part_ids,
                           const float* __restrict__ values, int shards, int rows, int64_t width,
                           int64_t vocabulary) {
@@ -70,7 +70,7 @@ __global__ void best_rows(int* __restrict__ ids, const int* __restrict__ part_id
   ids[row] = fabsf(best) < INFINITY ? static_cast<int>(chosen) : -1;
 }
 
-// One thread a token.
+// One thread takes one token.
 __global__ void take_ids(int* __restrict__ ids, const int* __restrict__ drawn, const int* __restrict__ at,
                          int tokens, int drawn_rows) {
   const int t = blockIdx.x * blockDim.x + threadIdx.x;

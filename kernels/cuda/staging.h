@@ -1,4 +1,4 @@
-// Host memory that the device reads by itself: what an upload passes through.
+// Stages uploads in host memory that the device reads by itself.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -15,12 +15,12 @@ namespace uhd::cuda {
 // kernels' stream, at the speed of the device's memory. So the inputs of a step cross the bus during the step
 // before.
 //
-// Two halves of pinned memory and mirror. Uploads fill one half; when it is full the other is taken, after
-// the device has read what was in it before. So a call waits only when the device is more than half a buffer
+// Pinned memory and mirror have two halves. Uploads fill one half; when it is full the other is taken, after
+// the device has read its old contents. So a call waits only when the device is more than half a buffer
 // behind.
 class Staging {
  public:
-  // `beside`: the stream of the copies from the host, used for nothing else.
+  // `beside` is the stream of the copies from the host, used for nothing else.
   Staging(cudaStream_t stream, cudaStream_t beside, size_t bytes);
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -28,9 +28,10 @@ class Staging {
   // Copies to the device in the stream's order; `from` may be reused on return.
   void upload(void* to, const void* from, size_t bytes);
 
-  // The same without a copy on the host: at least `least` bytes of pinned memory, which the caller fills...
+  // Starts an upload without a copy on the host: returns at least `least` bytes of pinned memory, which the
+  // caller fills...
   std::span<std::byte> room(size_t least);
-  // ...and sends, as much of its beginning as was filled, before the next call.
+  // ...and sends, as much of its beginning as it filled, before the next call.
   void send(void* to, size_t bytes);
 
  private:

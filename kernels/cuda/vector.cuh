@@ -1,4 +1,4 @@
-// Activations and sums in memory (f32, bf16, i32) and in registers (f32), 16 bytes at a time.
+// Moves activations and sums between memory (f32, bf16, i32) and registers (f32), 16 bytes at a time.
 #pragma once
 
 #include "kernels/cuda/device.cuh"
@@ -29,17 +29,17 @@ __device__ To bits_as(From from) {
   return to;
 }
 
-// Elements in one 16-byte access.
+// The elements of one 16-byte access.
 template <class T>
 constexpr int kWide = 16 / sizeof(T);
 
-// Up to 16 bytes of T as one access.
+// A Packed is up to 16 bytes of T as one access.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Packed {
   T values[N];
 };
 
-// N consecutive elements, 16 bytes at a time (fewer when N is small); `from` is aligned to an access.
+// Loads N consecutive elements, 16 bytes at a time (fewer when N is small); `from` is aligned to an access.
 template <int N, class T>
 __device__ void load_floats(float (&to)[N], const T* from) {
   constexpr int kStep = N < kWide<T> ? N : kWide<T>;

@@ -1,7 +1,7 @@
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.cuh"
 
-// Behind device.cuh, which marks its functions for the device.
+// This comes behind device.cuh, which marks its functions for the device.
 #include "kernels/bilinear.h"
 
 namespace uhd::cuda {

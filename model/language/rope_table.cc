@@ -9,7 +9,7 @@
 namespace uhd {
 namespace {
 
-// 1 / base^(2i/D)
+// Returns 1 / base^(2i/D).
 std::vector<float> frequencies(double base, int head_dim) {
   std::vector<float> result(static_cast<size_t>(head_dim / 2));
   for (size_t i = 0; i < result.size(); ++i) {

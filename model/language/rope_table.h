@@ -1,4 +1,4 @@
-// Angles of the rotary position embedding, with the published scalings.
+// Computes the angles of the rotary position embedding, with the published scalings.
 #pragma once
 
 #include <vector>
@@ -7,8 +7,8 @@
 
 namespace uhd {
 
-// f32 [positions, 2, head_dim/2]: cosines, then sines; yarn's attention factor is multiplied in. Computed in
-// the single precision of the published code, so that far positions agree with it.
+// Returns f32 [positions, 2, head_dim/2]: cosines, then sines, with yarn's attention factor multiplied in. It
+// computes in the single precision of the published code, so that far positions agree with it.
 std::vector<float> rope_table(const LanguageConfig& language, int positions);
 
 }  // namespace uhd

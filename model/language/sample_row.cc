@@ -90,7 +90,7 @@ int32_t largest(std::span<const float> logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-// log of the sum of exp
+// Returns the logarithm of the sum of exponentials.
 double log_total(std::span<const float> logits, float top) {
   double total = 0;
   for (float x : logits) total += std::exp(x - top);

@@ -40,7 +40,7 @@ void Sampler::choose_largest(Tensor logits, Workspace& workspace) {
   const int64_t n = logits.rows(), size = shard_.size;
   Tensor ids = workspace.take(DType::i32, {n});
   Tensor values = workspace.take(DType::f32, {n});
-  // Of a shard that is padding alone any will do: it does not count below.
+  // For a shard that is padding alone any value will do: it does not count below.
   backend_.argmax(ids, values, shard_.real_ids > 0 ? logits.slice_columns(0, shard_.real_ids) : logits);
   if (size > 1) {
     const Tensor all_ids = workspace.take(DType::i32, {size, n});

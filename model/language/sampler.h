@@ -1,4 +1,4 @@
-// Logits of the vocabulary shards to token ids, with log-probabilities where wanted.
+// Turns the logits of the vocabulary shards into token ids, with log-probabilities if they are wanted.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ namespace uhd {
 // host, from rows of logits. A step takes the last of those that its rows need.
 enum class TokenChoice : uint8_t { greedy, drawn, by_host };
 
-// How the next token of one sequence is chosen. Spans and pointers are borrowed for the call.
+// A SampleRow says how the next token of one sequence is chosen. Spans and pointers are borrowed for the
+// call.
 struct SampleRow {
   SamplingRule rule;
   uint64_t seed = 0;
@@ -34,47 +35,51 @@ struct SampleRow {
 
   // The host's are those with penalties, biases, banned tokens or log-probabilities.
   TokenChoice choice() const;
-  // Of temperature, top-k, top-p, min-p, seed and step.
+  // Returns the words made from temperature, top-k, top-p, min-p, seed and step.
   Draw draw() const;
 };
 
 struct SampledToken {
   int32_t id = 0;
-  bool valid = true;  // false: no logit was a number; the sequence cannot go on
-  float logprob = 0;  // of the model's own distribution, before penalties and temperature
+  bool valid = true;  // false if no logit was a number: the sequence cannot go on
+  float logprob = 0;  // in the model's own distribution, before penalties and temperature
   std::vector<std::pair<int32_t, float>> top;  // most likely first; equal ones by id
 };
 
-// The choice for one row of logits [V]; changes them. A pure function: the same row, seed and step give the
-// same token on every run, whatever else is in the batch. Equal logits are ordered by id, lowest first.
+// Chooses a token from one row of logits [V], which it changes. It is a pure function: the same row, seed and
+// step give the same token on every run, whatever else is in the batch. Equal logits are ordered by id,
+// lowest first.
 SampledToken sample_row(std::span<float> logits, const SampleRow& row);
 
-// A number named by (seed, step), without state; every bit of it is random.
+// Returns a number named by (seed, step), without state; every bit of it is random.
 uint64_t random_bits(uint64_t seed, uint64_t step);
 
-// The words of Backend::draw, behind those of the rows before.
+// Appends the words that Backend::draw reads, behind those of the rows before.
 void append_draw(const Draw& draw, std::vector<int32_t>& words);
 
-// Every rank of the group makes the same calls, each with its own logits [n, shard.ids], n up to max_rows.
-// Greedy and drawn rows are chosen on the device: choose() (which may be recorded), then fetch_chosen().
-// Others go by way of the host: fetch_logits(). Either is queued and waits for nothing; take() gives the
-// tokens of the oldest that was fetched. Not thread-safe. Backend and communicator are borrowed.
+// Every rank of the group makes the same calls, each with its own logits [n, shard.ids], with n up to
+// max_rows. Greedy and drawn rows are chosen on the device: choose() (which may be recorded), then
+// fetch_chosen(). Other rows go by way of the host: fetch_logits(). Both fetches queue and wait for nothing;
+// take() gives the tokens of the oldest fetch. A Sampler is not thread-safe. Backend and communicator are
+// borrowed.
 class Sampler {
  public:
   Sampler(Backend& backend, Communicator& group, const LanguageShard& shard, int vocabulary, int max_rows);
 
   // The ids of the last choose(), i32 [max_rows], equal on all ranks; -1 where no logit is a number.
   Tensor drawn() const { return drawn_.as(DType::i32, {max_rows_}); }
-  // draws: i32 [n, kDrawWords] in device memory, equal on all ranks; empty: the largest logit of every row.
+  // Chooses ids. `draws` is i32 [n, kDrawWords] in device memory, equal on all ranks; if it is empty, the
+  // largest logit of every row is chosen.
   void choose(Tensor logits, Tensor draws, Workspace& workspace);
-  // Of the first `rows` ids. At most two may be waiting to be taken.
+  // Fetches the first `rows` ids. At most two fetches may wait to be taken.
   void fetch_chosen(int64_t rows);
-  // The scope of the workspace must last until they are taken, and nothing may be fetched before.
+  // Fetches logits. The scope of the workspace must last until they are taken, and nothing may be fetched
+  // before that.
   void fetch_logits(Tensor logits, Workspace& workspace);
   bool holds_logits() const { return !waiting_.empty() && waiting_.back().readback == nullptr; }
 
-  // `rows` say how fetched logits become tokens; they are read on rank 0 only (others pass none). The result
-  // is whole on rank 0; other ranks must not use theirs.
+  // Returns tokens. `rows` say how fetched logits become tokens; only rank 0 reads them (other ranks pass
+  // none). The result is whole on rank 0; other ranks must not use theirs.
   std::vector<SampledToken> take(std::span<const SampleRow> rows);
 
   // All at once. Greedy: `rows` are not read; drawn: on every rank.
@@ -83,11 +88,11 @@ class Sampler {
 
  private:
   struct Waiting {
-    Readback* readback = nullptr;  // of ids; null: logits
+    Readback* readback = nullptr;  // the readback of ids; null for logits
     Tensor logits;                 // [size, n, ids]
   };
   void choose_largest(Tensor logits, Workspace& workspace);
-  // [size, n, ids] of the group's logits.
+  // Returns the group's logits, [size, n, ids].
   Tensor gather(Tensor logits, Workspace& workspace);
   std::vector<SampledToken> by_host(Tensor logits, std::span<const SampleRow> rows);
 

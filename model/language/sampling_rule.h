@@ -1,4 +1,5 @@
-// How a token is chosen from its logits: the numbers that a client gives and the sampler reads.
+// A SamplingRule says how a token is chosen from its logits: it holds the numbers that a client gives and the
+// sampler reads.
 #pragma once
 
 namespace uhd {
@@ -11,7 +12,7 @@ struct SamplingRule {
   float repetition_penalty = 1.0f;  // over prompt and output
   float presence_penalty = 0.0f;    // over output
   float frequency_penalty = 0.0f;   // over output
-  int logprobs = -1;                // -1: none; 0: of the chosen token; n: and of the n most likely
+  int logprobs = -1;                // -1: none; 0: of the chosen token; n: also of the n most likely
 };
 
 }  // namespace uhd

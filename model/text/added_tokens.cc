@@ -24,7 +24,7 @@ bool word_after(std::string_view text, size_t at) {
   return at < text.size() && is_word(utf8_at(text, at).value);
 }
 
-// Whether [begin, end) shares a byte with a literal range; `next` moves along with ascending calls.
+// Returns true if [begin, end) shares a byte with a literal range; `next` moves along with ascending calls.
 bool touches(std::span<const TextRange> literal, size_t& next, size_t begin, size_t end) {
   while (next < literal.size() && literal[next].end <= begin) ++next;
   return next < literal.size() && literal[next].begin < end;

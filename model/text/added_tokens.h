@@ -1,4 +1,4 @@
-// Tokens that stand beside the vocabulary's own rules: control tokens such as <|im_end|>, and others that a
+// Added tokens stand beside the vocabulary's own rules: control tokens such as <|im_end|>, and others that a
 // checkpoint adds. They are cut out of a text before the rest is tokenised.
 #pragma once
 
@@ -20,27 +20,28 @@ struct AddedToken {
   int32_t id = -1;
   std::string content;
   bool special = false;
-  bool normalized = false;   // looked for in the normalised text
+  bool normalized = false;   // is searched in the normalised text
   bool lstrip = false;       // takes the whitespace before it
   bool rstrip = false;       // takes the whitespace after it
-  bool single_word = false;  // only where no word character touches it
+  bool single_word = false;  // matches only where no word character touches it
 };
 
-// One entry of `added_tokens` or `added_tokens_decoder`.
+// Reads one entry of `added_tokens` or `added_tokens_decoder`.
 AddedToken read_added_token(const boost::json::value& json, int32_t id, const std::string& where);
 
-// A piece of a text: an added token, or plain text between them.
+// A TextPiece is an added token, or the plain text between two.
 struct TextPiece {
   TextRange range;
-  const AddedToken* token = nullptr;  // null: plain text
+  const AddedToken* token = nullptr;  // null for plain text
 };
 
-// Finds tokens in a text: leftmost, longest first.
+// Finds tokens in a text, leftmost first, and the longest of those.
 class AddedTokenFinder {
  public:
-  // The tokens must outlive the finder; `needle` of each is what is looked for.
+  // Adds a token, which must outlive the finder; `needle` is the text to find.
   void add(const AddedToken& token, std::string_view needle);
-  // Special tokens are not found where they touch a literal range, counted from the text's beginning.
+  // Splits the text. Special tokens are not found where they touch a literal range; ranges count from the
+  // text's beginning.
   std::vector<TextPiece> split(std::string_view text, std::span<const TextRange> literal) const;
 
  private:

@@ -23,7 +23,7 @@ uint64_t pair_key(int32_t left, int32_t right) {
   return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
 }
 
-// "left right", or ["left", "right"].
+// Reads "left right", or ["left", "right"].
 std::pair<std::string, std::string> parts_of_merge(const boost::json::value& merge,
                                                    const std::string& where) {
   if (const auto* text = merge.if_string()) {
@@ -155,8 +155,8 @@ std::vector<Bpe::Symbol> Bpe::symbols_of(std::string_view word) const {
   return symbols;
 }
 
-// A list of symbols, and a heap of the pairs that can be merged. Pairs whose symbols have changed since are
-// recognised by their ids and dropped.
+// Merges by a list of symbols, and a heap of the pairs that can be merged. Pairs whose symbols have changed
+// since are recognised by their ids and dropped.
 void Bpe::merge(std::vector<Symbol>& symbols) const {
   struct Candidate {
     int32_t rank;

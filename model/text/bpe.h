@@ -1,4 +1,4 @@
-// Byte-pair encoding: a word's characters are joined pair by pair, the pair of lowest rank first.
+// Byte-pair encoding joins a word's characters pair by pair, the pair of lowest rank first.
 #pragma once
 
 #include <array>
@@ -12,17 +12,17 @@
 
 namespace uhd {
 
-// Immutable after construction; thread-safe.
+// A Bpe is immutable after construction, and thread-safe.
 class Bpe {
  public:
-  // The `model` of a tokenizer.json.
+  // Reads the `model` of a tokenizer.json.
   Bpe(const boost::json::value& json, const std::string& where);
 
-  // Appends the ids of one word of valid UTF-8; n log n in its length.
+  // Appends the ids of one word of valid UTF-8. It takes n log n steps in the word's length.
   void encode(std::string_view word, std::vector<int32_t>& ids) const;
   std::optional<int32_t> id_of(std::string_view token) const;
-  // Whether every character has an id of its own at least, so that none is dropped or joined to its unknown
-  // neighbours. `byte_level`: words are of the alphabet of byte-level BPE.
+  // Returns true if every character has at least an id of its own, so that none is dropped or joined to its
+  // unknown neighbours. With `byte_level`, words are written in the alphabet of byte-level BPE.
   bool keeps_text(bool byte_level) const;
   const std::unordered_map<std::string, int32_t>& vocabulary() const { return ids_; }
 

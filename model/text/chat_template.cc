@@ -68,7 +68,7 @@ std::string source_of(const Conversation& conversation) {
 
 constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
 
-// As what a template gets the content of a message: one text, or a list of parts. Templates differ, for each
+// A template gets the content of a message as one text, or as a list of parts. Templates differ, for each
 // role.
 enum class Form : uint8_t { text, parts };
 using RoleForms = std::array<Form, kRoles.size()>;
@@ -92,14 +92,14 @@ size_t role_of(const ChatTurn& turn, size_t place) {
   return static_cast<size_t>(found - kRoles.begin());
 }
 
-// Whether a character begins at this byte that a template's `trim` would not take away.
+// Returns true if a character begins at this byte that a template's `trim` would not take away.
 bool is_visible(std::string_view text, size_t at) {
   const auto byte = static_cast<unsigned char>(text[at]);
   if (byte < 0x80) return !jinja::is_blank(byte);
   if (!begins_character(text[at])) return false;
   return utf8_length(text, at) == 0 || !jinja::is_blank(utf8_at(text, at).value);
 }
-// How many characters are no blanks. Changes of case keep their number or raise it.
+// Counts the characters that are not blank. Changes of case keep their number or raise it.
 int64_t visible(std::string_view text) {
   int64_t count = 0;
   for (size_t at = 0; at < text.size(); ++at) count += is_visible(text, at) ? 1 : 0;
@@ -137,8 +137,8 @@ class JinjaChatTemplate final : public ChatTemplate {
   }
 
  private:
-  // What of the typed text may not be missing: anything, or all of a text that the template has read. It may
-  // leave out messages that it does not look at, and cut what it wants out of a text.
+  // A Loss says which typed text must not be missing: any of it, or all of a text that the template has read.
+  // A template may leave out messages that it does not look at, and cut the parts it wants out of a text.
   enum class Loss : uint8_t { of_anything, of_what_is_read };
 
   ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end, const Forms& forms, Loss loss) const {
@@ -197,8 +197,8 @@ class JinjaChatTemplate final : public ChatTemplate {
     return jinja::Value::of(std::move(list));
   }
 
-  // What was typed stands in the rendering, and not as a part of a printed list. Of an assistant's text
-  // thoughts may be left out.
+  // Checks that typed text stands in the rendering, and not as a part of a printed list. Thoughts may be left
+  // out of an assistant's text.
   static void check_loss(const std::vector<ChatTurn>& turns, const jinja::List& messages,
                          const MarkedText& rendered, Loss loss) {
     std::array<int64_t, 256> there{};
@@ -223,7 +223,8 @@ class JinjaChatTemplate final : public ChatTemplate {
     }
   }
 
-  // Up to the end of the last message's last text: what the template closes its turn with is cut off.
+  // Returns the text up to the end of the last message's last text: the text with which the template closes
+  // its turn is cut off.
   static MarkedText up_to_last(const MarkedText& rendered, const std::vector<ChatTurn>& turns) {
     const ChatPart* part = turns.empty() || turns.back().parts.empty() ? nullptr : &turns.back().parts.back();
     const bool text = part != nullptr && !part->image && visible(part->text) > 0;
@@ -269,7 +270,7 @@ class JinjaChatTemplate final : public ChatTemplate {
     }
   }
 
-  // Of four conversations. Those without any loss count most.
+  // Scores four conversations. Those without any loss count most.
   static constexpr size_t kBestScore = 40;
   size_t score_of(const Forms& forms) const {
     const ChatTurn system{"system", {{"rule", false}}};
@@ -335,7 +336,7 @@ std::string template_in(const boost::json::value& config, const std::string& whe
   return source;
 }
 
-// An empty file is what an interrupted download leaves: no reason to talk in another model's way.
+// An interrupted download leaves an empty file, which is no reason to talk in another model's way.
 std::string read_template(const fs::path& file) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   std::string source = read_text_file(file, size_t{1} << 20);

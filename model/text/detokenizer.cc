@@ -53,7 +53,7 @@ std::string Detokenizer::flush() {
   return release(std::move(rest), true);
 }
 
-// Gives out what cannot be part of a stop string any more.
+// Gives out the text that cannot be part of a stop string any more.
 std::string Detokenizer::release(std::string&& text, bool last) {
   held_ += text;
   if (!may_stop_) immune_ = held_.size();
@@ -75,7 +75,7 @@ std::string Detokenizer::release(std::string&& text, bool last) {
   return out;
 }
 
-// Where the first stop string begins in held_, besides those that end where none may.
+// Returns where the first stop string begins in held_, except those that end where none may.
 size_t Detokenizer::find_stop() const {
   size_t first = std::string::npos;
   for (const std::string& stop : stop_strings_) {

@@ -1,4 +1,4 @@
-// What a checkpoint's tokenizer says about where an answer ends.
+// Reads from a checkpoint's tokenizer which tokens end an answer.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +9,7 @@
 namespace uhd {
 
 // Adds the eos_token of tokenizer_config.json and special_tokens_map.json to the ends that the configs name.
-// One that the tokenizer or the model does not have is left out, with a warning in the log.
+// A token that the tokenizer or the model does not have is left out, with a warning in the log.
 void add_end_tokens(const std::filesystem::path& directory, const Tokenizer& tokenizer,
                     LanguageConfig& language);
 

@@ -1,5 +1,5 @@
-// Text that remembers, byte by byte, what a user typed and what the template wrote. Templates trim, cut and
-// join what users typed; the marks go along, so that the tokenizer can tell a special token from its
+// A MarkedText remembers, byte by byte, whether a user typed it or the template wrote it. Templates trim, cut
+// and join users' texts; the marks go along, so that the tokenizer can tell a special token from its
 // imitation, and so that a message that a template loses is noticed.
 #pragma once
 
@@ -12,13 +12,13 @@
 
 namespace uhd {
 
-// Who wrote a byte: the template, or a user, by the number of the text that they typed.
+// An Author says who wrote a byte: the template, or a user, by the number of the text that they typed.
 using Author = unsigned char;
 inline constexpr Author kTemplateWrote = 0;
 inline constexpr Author kUserTyped = 1;
-// The last text of a conversation, which may be continued.
+// This author marks the last text of a conversation, which may be continued.
 inline constexpr Author kUserTypedLast = 254;
-// A user's, but quoted as a part of a printed list or mapping.
+// This author marks a user's text that is quoted as a part of a printed list or mapping.
 inline constexpr Author kUserQuoted = 255;
 
 struct MarkedText {

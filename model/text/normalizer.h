@@ -1,4 +1,4 @@
-// The `normalizer` of a tokenizer.json: what is done to a text before it is split into words.
+// A Normalizer changes a text before it is split into words, as the `normalizer` of a tokenizer.json says.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -9,15 +9,16 @@
 
 namespace uhd {
 
-// Immutable; thread-safe.
+// A Normalizer is immutable and thread-safe.
 class Normalizer {
  public:
   Normalizer() = default;  // changes nothing
-  // NFC, NFD, NFKC, NFKD, Prepend, Replace, Lowercase, Strip, StripAccents and Sequence; another is an Error.
+  // Reads NFC, NFD, NFKC, NFKD, Prepend, Replace, Lowercase, Strip, StripAccents and Sequence; another type
+  // is an Error.
   Normalizer(const boost::json::value& json, const std::string& where);
   std::string apply(std::string_view text) const;
   bool empty() const { return steps_.empty(); }
-  // How many times longer than its normal form a text can be, in bytes; 0: any number of times.
+  // Returns how many times longer than its normal form a text can be, in bytes; 0 means any number of times.
   size_t max_shrink() const { return max_shrink_; }
 
  private:

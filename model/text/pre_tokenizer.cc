@@ -55,7 +55,7 @@ Behavior behavior_of(const boost::json::value& json, std::string_view fallback, 
   throw Error(where + ": the behavior '" + name + "' is not supported");
 }
 
-// What matches, and what lies between, in order.
+// A Part is a match, or the text between two matches; parts are in order.
 struct Part {
   TextRange range;
   bool match = false;

@@ -1,4 +1,5 @@
-// The `pre_tokenizer` of a tokenizer.json: how a text is split into words before the merges of BPE.
+// A PreTokenizer splits a text into words before the merges of BPE, as the `pre_tokenizer` of a
+// tokenizer.json says.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -9,19 +10,20 @@
 
 namespace uhd {
 
-// The alphabet of byte-level BPE: one printable character for each byte, as GPT-2 chose them.
+// Returns a character of the alphabet of byte-level BPE, which has one printable character for each byte, as
+// GPT-2 chose them.
 const std::string& byte_level_character(unsigned char byte);
-// The byte of such a character, or -1.
+// Returns the byte of such a character, or -1.
 int byte_level_byte(uint32_t code_point);
 
-// Immutable; thread-safe.
+// A PreTokenizer is immutable and thread-safe.
 class PreTokenizer {
  public:
-  PreTokenizer() = default;  // the whole text is one word
-  // ByteLevel, Split, Digits, Whitespace, WhitespaceSplit, Metaspace, Punctuation and Sequence; another is an
-  // Error.
+  PreTokenizer() = default;  // makes the whole text one word
+  // Reads ByteLevel, Split, Digits, Whitespace, WhitespaceSplit, Metaspace, Punctuation and Sequence; another
+  // type is an Error.
   PreTokenizer(const boost::json::value& json, const std::string& where);
-  // first: the text stands at the beginning of what is encoded.
+  // Splits the text. `first` is true if it stands at the beginning of the encoded text.
   std::vector<std::string> split(std::string text, bool first) const;
   bool drops_text() const { return drops_text_; }
 

@@ -14,7 +14,7 @@ class Fields {
  public:
   explicit Fields(std::string_view bytes) : rest_(bytes) {}
 
-  // False at the end, and where the bytes are no message.
+  // Returns false at the end, and if the bytes are no message.
   bool next() {
     const auto key = varint();
     if (!key) return false;

@@ -181,7 +181,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     }
     std::string prepared = replace_all(text, kSpace, " ");
     if (first) prepared.insert(0, kSpace);
-    // After the unknown token's text, so that SentencePiece takes leading spaces as they are.
+    // The text follows the unknown token's text, so that SentencePiece takes leading spaces as they are.
     const bool guarded = prepared.starts_with(' ') || prepared.starts_with(kSpace);
     const auto encoded = plain(guarded ? unk_text_ + prepared : prepared);
     const size_t skip = guarded ? std::min(unk_length_, encoded.size()) : 0;

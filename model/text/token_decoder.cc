@@ -22,7 +22,7 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
   return out;
 }
 
-// The byte of "<0xE2>", or -1.
+// Returns the byte of "<0xE2>", or -1.
 int fallback_byte(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   int byte = -1;

@@ -1,4 +1,4 @@
-// The `decoder` of a tokenizer.json: tokens to text.
+// Turns tokens into text, as the `decoder` of a tokenizer.json says.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -12,22 +12,22 @@
 
 namespace uhd {
 
-// What the steps of the decoder come to. Immutable; thread-safe.
+// DecoderRules are the sum of the decoder's steps. They are immutable and thread-safe.
 struct DecoderRules {
-  bool byte_level = false;     // characters of the byte alphabet, read as UTF-8
-  bool byte_fallback = false;  // runs of <0xE2>, read as UTF-8 or wholly as U+FFFD
+  bool byte_level = false;     // characters of the byte alphabet are read as UTF-8
+  bool byte_fallback = false;  // runs of <0xE2> are read as UTF-8 or wholly as U+FFFD
   bool spaced = false;         // no decoder at all: tokens are joined by spaces
-  std::vector<std::pair<std::string, std::string>> replacements;  // in each token
-  std::string space;  // Metaspace: becomes a space; of the first token it is dropped
+  std::vector<std::pair<std::string, std::string>> replacements;  // made in each token
+  std::string space;  // Metaspace: it becomes a space; at the first token it is dropped
   bool drop_first_space = false;
-  std::string strip;    // taken from the beginning of the text ...
-  int strip_count = 0;  // ... at most so often
+  std::string strip;    // removed from the beginning of the text ...
+  int strip_count = 0;  // ... at most so many times
 };
-// ByteLevel, ByteFallback, Replace, Metaspace, Fuse, Strip (of the beginning) and Sequence; another is an
-// Error.
+// Reads ByteLevel, ByteFallback, Replace, Metaspace, Fuse, Strip (of the beginning) and Sequence; another
+// type is an Error.
 DecoderRules read_decoder_rules(const boost::json::value& json, const std::string& where);
 
-// The state of one text; tokens come as the vocabulary writes them.
+// A TokenTextStream holds the state of one text; tokens come as the vocabulary writes them.
 class TokenTextStream {
  public:
   explicit TokenTextStream(const DecoderRules& rules) : rules_(rules) {}
@@ -41,7 +41,7 @@ class TokenTextStream {
 
   const DecoderRules& rules_;
   Utf8Stream bytes_{Replacement::per_subpart};
-  // byte_fallback: the bytes of the run, the same as U+FFFD, and whether it is valid so far.
+  // For byte_fallback: the bytes of the run, the same as U+FFFD, and whether the run is valid so far.
   std::string run_;
   std::string run_replaced_;
   Utf8Stream run_check_{Replacement::per_byte};

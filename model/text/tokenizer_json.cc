@@ -44,7 +44,7 @@ class JsonTokenizer final : public Tokenizer {
     measure_tokens();
   }
 
-  // Replaces what the post-processor adds before a text.
+  // Replaces the prefix that the post-processor adds before a text.
   void set_prefix(std::vector<int32_t> prefix) { affixes_.prefix = std::move(prefix); }
 
   int vocabulary() const override { return static_cast<int>(tokens_.size()); }
@@ -251,7 +251,7 @@ std::shared_ptr<JsonTokenizer> parse(std::string_view text, const std::string& n
   return std::make_shared<JsonTokenizer>(json, name);
 }
 
-// A token of tokenizer_config.json: a string, or an object with its content.
+// Reads a token of tokenizer_config.json: a string, or an object with its content.
 std::string content_of(const boost::json::value& config, std::string_view key, const std::string& name) {
   const auto* token = json_member(config, key);
   if (token == nullptr) return "";

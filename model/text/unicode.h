@@ -1,4 +1,4 @@
-// Unicode normal forms and character classes, in time linear in the text but for one sort.
+// Gives Unicode normal forms and character classes, in time linear in the text except for one sort.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace uhd {
 
 enum class NormalForm : uint8_t { nfc, nfd, nfkc, nfkd };
-std::string normal_form(std::string_view text, NormalForm form);  // of valid UTF-8
+std::string normal_form(std::string_view text, NormalForm form);  // `text` is valid UTF-8
 std::string lowercase(std::string_view text);
 std::string uppercase(std::string_view text);
 std::string strip_accents(std::string_view text);  // drops nonspacing marks

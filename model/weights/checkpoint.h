@@ -1,5 +1,6 @@
-// All tensors of a model by name, over whatever files it was published in: safetensors (one or sharded with
-// an index), PyTorch .bin zip archives. Memory-mapped; only what lies unaligned or strided is copied.
+// A Checkpoint holds all tensors of a model by name, over whatever files it was published in: safetensors
+// (one or sharded with an index), PyTorch .bin zip archives. Files are memory-mapped; only tensors that lie
+// unaligned or strided are copied.
 #pragma once
 
 #include <filesystem>
@@ -13,13 +14,13 @@
 
 namespace uhd {
 
-// Tensors stay valid for the checkpoint's lifetime. Every name, shape, dtype and offset was checked against
-// the file; whatever does not fit is an Error naming file and tensor. Where a directory holds both forms,
-// safetensors are read.
+// Tensors stay valid for the checkpoint's lifetime. Every name, shape, dtype and offset is checked against
+// the file; a mismatch is an Error that names file and tensor. If a directory holds both forms, safetensors
+// are read.
 class Checkpoint {
  public:
   explicit Checkpoint(const std::filesystem::path& directory);
-  // Of no files: tensors in `memory`.
+  // Makes a checkpoint of no files: its tensors are in `memory`.
   Checkpoint(std::map<std::string, Tensor> tensors, std::vector<std::unique_ptr<std::byte[]>> memory)
       : copies_(std::move(memory)), tensors_(std::move(tensors)) {}
   const Tensor* find(const std::string& name) const;  // null when absent

@@ -1,4 +1,5 @@
-// What a reader of one weight file gives: its tensors by name, most of them views into the mapped file.
+// FileTensors is the result of reading one weight file: its tensors by name, most of them views into the
+// mapped file.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +15,15 @@ namespace uhd {
 
 struct FileTensors {
   std::map<std::string, Tensor> tensors;
-  std::vector<std::unique_ptr<std::byte[]>> copies;  // of tensors that are not dense or aligned in the file
+  // Holds the tensors that are not dense or not aligned in the file.
+  std::vector<std::unique_ptr<std::byte[]>> copies;
 };
 
-// The shape, after checking rank and that elements and bytes fit 63 bits; `where` names file and tensor.
+// Returns the shape, after checking its rank, and that elements and bytes fit 63 bits; `where` names file and
+// tensor.
 Shape checked_shape(std::span<const int64_t> dims, DType dtype, const std::string& where);
 
-// A dense tensor over `bytes`: in place where they are aligned for the dtype, else copied.
+// Returns a dense tensor over `bytes`: in place if they are aligned for the dtype, else copied.
 Tensor tensor_over(std::span<const std::byte> bytes, DType dtype, const Shape& shape, FileTensors& owner);
 
 }  // namespace uhd

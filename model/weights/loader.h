@@ -1,5 +1,5 @@
-// Tensors of a checkpoint to weights of one rank on one backend. Touches only the rows and columns that the
-// rank holds: the rest of a mapped file stays on disk.
+// Makes weights of one rank on one backend from the tensors of a checkpoint. It touches only the rows and
+// columns that the rank holds: the rest of a mapped file stays on disk.
 #pragma once
 
 #include <span>
@@ -11,46 +11,46 @@
 
 namespace uhd {
 
-// A dense tensor on the device together with its memory.
+// A DeviceTensor is a dense tensor on the device together with its memory.
 struct DeviceTensor {
   DeviceBuffer memory;
   Tensor view;
 };
 
-// Rows [first, first + count) of a named tensor.
+// A RowRange names rows [first, first + count) of a named tensor.
 struct RowRange {
   std::string name;
   int64_t first = 0;
   int64_t count = 0;
 };
 
-// Borrowed references; names are those of the checkpoint. A missing name or a range outside the tensor is an
-// Error; shapes in full were checked before by require_complete.
+// A Loader borrows its references; names are those of the checkpoint. A missing name or a range outside the
+// tensor is an Error. require_complete has checked the full shapes before.
 class Loader {
  public:
   Loader(const Checkpoint& checkpoint, Backend& backend, WeightFormat format)
       : checkpoint_(checkpoint), backend_(backend), format_(format) {}
 
-  // Ranges one under another as one weight; zero rows below up to `padded` rows. Tensors of more than two
-  // dimensions count as matrices of their rows.
+  // Loads ranges one under another as one weight, with zero rows below up to `padded` rows. Tensors of more
+  // than two dimensions count as matrices of their rows.
   Weight rows(std::span<const RowRange> ranges, int64_t padded = 0);
   Weight whole(const std::string& name);
-  // Columns [first, first + count) of a matrix, quantized as the whole would be. In int4, columns that would
-  // cut a group are an Error.
+  // Loads columns [first, first + count) of a matrix, quantized as the whole would be. In int4, columns that
+  // would cut a group are an Error.
   Weight columns(const std::string& name, int64_t first, int64_t count);
-  // A matrix stored [inputs, outputs].
+  // Loads a matrix stored as [inputs, outputs].
   Weight transposed(const std::string& name);
 
-  // Biases and norms, one after another: f32 [sum of counts].
+  // Loads biases and norms, one after another: f32 [sum of counts].
   DeviceTensor vector(std::span<const RowRange> ranges);
   DeviceTensor vector(const std::string& name);
-  // A dense matrix that takes part as activations: in the backend's type of them.
+  // Loads a dense matrix that takes part as activations, in the backend's type of activations.
   DeviceTensor matrix(const std::string& name);
   DeviceTensor activations(const std::vector<float>& values, Shape shape);
-  // Rows of a matrix in the checkpoint's own type (embedding tables).
+  // Loads rows of a matrix in the checkpoint's own type (embedding tables).
   DeviceTensor table(const RowRange& range);
 
-  DeviceTensor upload(const std::vector<float>& values, Shape shape);  // f32
+  DeviceTensor upload(const std::vector<float>& values, Shape shape);  // as f32
   const Tensor& tensor(const std::string& name) const;
 
  private:
@@ -61,7 +61,7 @@ class Loader {
   WeightFormat format_;
 };
 
-// The elements of a host tensor (f32, bf16, f16) as floats, dense.
+// Returns the elements of a host tensor (f32, bf16, f16) as floats, dense.
 std::vector<float> floats_of(Tensor host);
 
 }  // namespace uhd

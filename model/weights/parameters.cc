@@ -60,14 +60,15 @@ std::string text_of(const Shape& shape) {
   return text + "]";
 }
 
-// Names of what the model computes with: its layers, and the modules that have parameters elsewhere.
+// Modules holds the names of the modules that the model computes with: its layers, and the modules that have
+// parameters elsewhere.
 class Modules {
  public:
   Modules(const Table& table, const ModelConfig& model) {
     layers_ = {model.prefix_language + "layers.", model.prefix_vision + "encoder.layers."};
     for (const Parameter& p : table) modules_.insert(p.name.substr(0, p.name.rfind('.') + 1));
   }
-  // A tensor there that is not known, such as a bias or an adapter, would change what the model says.
+  // An unknown tensor there, such as a bias or an adapter, would change the model's answers.
   bool hold(const std::string& name) const {
     for (const std::string& layers : layers_) {
       if (name.starts_with(layers)) return true;
@@ -87,7 +88,7 @@ void check_expected(const Table& expected, const Checkpoint& checkpoint, std::ve
   for (const Parameter& p : expected) {
     const Tensor* found = checkpoint.find(p.name);
     if (found == nullptr) {
-      // What is never read may have been left out.
+      // Files may leave out tensors that are never read.
       if (p.rule != ShardRule::unused) problems.push_back("tensor " + p.name + " is missing");
     } else if (found->shape() != p.shape) {
       problems.push_back("tensor " + p.name + " has shape " + text_of(found->shape()) + ", not " +
@@ -124,7 +125,7 @@ void check_file(const Table& expected, const Checkpoint& checkpoint, const Model
   }
 }
 
-// What the files of the model, and those of a tower of its own, must hold.
+// The files of the model, and those of a tower of its own, must hold these.
 struct Expected {
   Table own;
   Table tower;
@@ -267,7 +268,7 @@ WeightFormat head_format(WeightFormat layers) {
 
 namespace {
 
-// What one rank holds of a parameter: as many rows and columns.
+// A Held is the part of a parameter that one rank holds: as many rows and columns.
 struct Held {
   int64_t rows = 0;
   int64_t columns = 1;

@@ -80,7 +80,7 @@ class Interpreter {
   }
 
  private:
-  // One opcode; false at the end.
+  // Runs one opcode; returns false at the end.
   bool step() {
     const auto op = static_cast<unsigned char>(take(1)[0]);
     switch (op) {

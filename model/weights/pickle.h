@@ -1,5 +1,5 @@
-// The pickle of a PyTorch state dict, read by an interpreter that can only build tensors: nothing that the
-// pickle names is imported or called. A closed list of names is understood (the rebuilding of tensors and
+// Reads the pickle of a PyTorch state dict with an interpreter that can only build tensors: it imports and
+// calls nothing that the pickle names. It understands a closed list of names (the rebuilding of tensors and
 // parameters, storage types, OrderedDict); any other name, and any opcode that would do more, is an Error.
 #pragma once
 
@@ -12,8 +12,8 @@
 
 namespace uhd {
 
-// How one tensor of the pickle lies in a storage. Sizes and strides count elements and are as the file gives
-// them: not yet checked against the storage.
+// A PickledTensor says how one tensor of the pickle lies in a storage. Sizes and strides count elements and
+// are as the file gives them: they are not yet checked against the storage.
 struct PickledTensor {
   std::string name;
   std::string storage;  // key: the bytes are zip entry data/<key>

@@ -1,4 +1,4 @@
-// The safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes.
+// Reads the safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes.
 #pragma once
 
 #include <span>
@@ -8,9 +8,9 @@
 
 namespace uhd {
 
-// `file` is mapped by the caller and outlives the tensors; `name` stands in errors. As the format demands,
-// the tensors must cover the bytes after the header without gap or overlap. Anything else is an Error that
-// names the tensor.
+// The caller maps `file`, which outlives the tensors; `name` stands in errors. As the format demands, the
+// tensors must cover the bytes after the header without gap or overlap. Anything else is an Error that names
+// the tensor.
 FileTensors read_safetensors(std::span<const std::byte> file, const std::string& name);
 
 }  // namespace uhd

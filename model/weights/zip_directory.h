@@ -1,4 +1,4 @@
-// The central directory of a zip file whose entries are stored, as PyTorch writes them.
+// Reads the central directory of a zip file whose entries are stored, as PyTorch writes them.
 #pragma once
 
 #include <map>
@@ -7,8 +7,8 @@
 
 namespace uhd {
 
-// Entry name to its bytes inside `file`. Zip64 is understood; compression, encryption, several disks, names
-// given twice and places outside the file are each an Error.
+// Returns each entry's bytes inside `file` by its name. Zip64 is understood; compression, encryption, several
+// disks, names given twice and places outside the file are each an Error.
 std::map<std::string, std::span<const std::byte>> read_zip_directory(std::span<const std::byte> file,
                                                                      const std::string& name);
 

@@ -1,4 +1,5 @@
-// The subcommand as it is called: what it says of a sound checkpoint and of bad ones, and its exit status.
+// Tests the subcommand as it is called: its report on a sound checkpoint and on bad ones, and its exit
+// status.
 #include "tests/app/command_fixture.h"
 #include "tests/support/goldens.h"
 
@@ -11,7 +12,7 @@ class CheckCommand : public Command {
  protected:
   CheckCommand() : Command("check") {}
 
-  // A copy of a sound checkpoint, its tower inside, to be spoilt.
+  // Copies a sound checkpoint, its tower inside, to be spoilt.
   fs::path copy_model() {
     const fs::path copy = directory() / "model";
     fs::copy(goldens_directory() / "models" / "llava15-tiny-hf", copy);

@@ -15,7 +15,7 @@ class Command : public testing::Test {
  protected:
   explicit Command(std::string subcommand) : subcommand_(std::move(subcommand)) {}
 
-  // Output of both streams; status() is of this run.
+  // Returns the output of both streams; status() is the status of this run.
   std::string run(const std::string& arguments) {
     const std::string command = "cd '" + directory_.path().string() + "' && '" UHD_PROGRAM "' " +
                                 subcommand_ + " " + arguments + " 2>&1";

@@ -1,4 +1,4 @@
-// The subcommand as it is called: what it says of a directory that holds no weights, and of wrong calls.
+// Tests the subcommand as it is called: its report on a directory that holds no weights, and on wrong calls.
 #include <boost/json.hpp>
 
 #include "tests/app/command_fixture.h"
@@ -62,7 +62,7 @@ TEST_F(PlanCommand, PrintsAPlanForPrograms) {
             ranks[1].at("weight_bytes").to_number<int64_t>());
 }
 
-// The same weights, to the byte, as the other subcommand says of a whole checkpoint.
+// The weights are the same, to the byte, as the other subcommand reports for a whole checkpoint.
 TEST_F(PlanCommand, TellsTheMemoryThatCheckTells) {
   const fs::path model = fs::absolute(goldens_directory() / "models" / "uhd-v1-tiny");
   const json::value report =

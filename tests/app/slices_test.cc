@@ -1,4 +1,4 @@
-// The subcommand as it is called: its exit status, its output and the pictures it writes.
+// Tests the subcommand as it is called: its exit status, its output and the pictures it writes.
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>

@@ -1,4 +1,4 @@
-// Lines to a pipe whose reader is slow, away, or gone.
+// Writes lines to a pipe whose reader is slow, away, or gone.
 #include "base/line_writer.h"
 
 #include <fcntl.h>
@@ -23,7 +23,7 @@ struct Pipe {
     reads = ends[0];
     writes = ends[1];
   }
-  // What comes until the text has come.
+  // Returns everything that comes until the text has come.
   std::string read_until(const std::string& text) const {
     std::string all;
     std::array<char, 4096> part{};
@@ -63,7 +63,7 @@ TEST(LineWriter, WithoutAReaderNobodyWaitsAndWhatIsLeftOutIsCounted) {
   LineWriter& writer = writer_for(pipe.writes);
   const std::string line(1000, 'x');
   for (int i = 0; i < 5000; ++i) writer.write(line);  // far more than pipe and queue hold
-  writer.flush(std::chrono::milliseconds(10));        // which gives up
+  writer.flush(std::chrono::milliseconds(10));        // gives up
   EXPECT_THAT(pipe.read_until("left out here"), HasSubstr("lines were left out here"));
   writer.write("later");
   EXPECT_THAT(pipe.read_until("later\n"), HasSubstr("later\n"));

@@ -1,4 +1,4 @@
-// What values look like in a line of the log.
+// Tests how values look in a line of the log.
 #include "base/log.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Ranks that compare their settings when they meet.
+// Lets ranks compare their settings when they meet.
 #include "cluster/agreement.h"
 
 #include <gmock/gmock.h>
@@ -20,7 +20,7 @@ TEST(Facts, EachDifferenceIsNamed) {
             "engine.page_size is 64 on a and 32 on b; here is known to a alone; there is known to b alone");
 }
 
-// What each rank of a group hears.
+// Returns the message that each rank of a group gets.
 std::vector<std::string> agree(const std::vector<Facts>& facts) {
   auto groups = make_local_communicators(static_cast<int>(facts.size()));
   std::vector<std::string> heard(facts.size());

@@ -1,4 +1,4 @@
-// What every Communicator promises, as functions that each rank of a group calls.
+// States the promises of every Communicator, as functions that each rank of a group calls.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,11 +12,11 @@
 
 namespace uhd::contract {
 
-// Sizes around the limits of the algorithms: none, one, odd, prime, one past a block, around the change from
-// small to large (64 KiB), and beyond.
+// These sizes lie around the limits of the algorithms: none, one, odd, prime, one past a block, around the
+// change from small to large (64 KiB), and beyond.
 inline std::vector<int64_t> sizes() { return {0, 1, 3, 7, 511, 513, 16384, 16385, 32769, 100003}; }
 
-// Values of one rank: the same on every run.
+// Returns the values of one rank, which are the same on every run.
 template <class T>
 std::vector<T> values(int rank, int64_t n) {
   std::mt19937 random(static_cast<uint32_t>(rank * 7919 + n));
@@ -32,7 +32,7 @@ std::vector<uint8_t> bits(const std::vector<T>& v) {
   return {p, p + v.size() * sizeof(T)};
 }
 
-// The sum by its definition: rank order, f32, rounded once.
+// Returns the sum by its definition: in rank order, in f32, rounded once.
 template <class T>
 std::vector<T> expected_sum(int ranks, int64_t n) {
   std::vector<float> sum;
@@ -71,7 +71,7 @@ void all_ranks_hold_equal_bits(Communicator& c) {
   }
 }
 
-// Beyond the 16 MiB that are summed at once.
+// The tensor is larger than the 16 MiB that are summed at once.
 inline void a_large_tensor_is_summed_in_every_part(Communicator& c) {
   constexpr int64_t kElements = 4'200'001;
   std::vector<float> x;
@@ -149,7 +149,7 @@ inline void wrong_arguments_are_refused_before_anything_moves(Communicator& c) {
   c.barrier();
 }
 
-// Everything above, by name.
+// This table holds every function above, by name.
 using Claim = void (*)(Communicator&);
 struct NamedClaim {
   const char* name;

@@ -1,5 +1,4 @@
-// Leader and encoders on a simulated network: what they say to each other, and every way in which it goes
-// wrong.
+// Runs leader and encoders on a simulated network: their messages, and every way in which these go wrong.
 #include <set>
 
 #include "base/error.h"
@@ -214,8 +213,8 @@ TEST_F(ControlChannel, AnotherProtocolIsRefusedInWords) {
   EXPECT_NE(s->closed, "");
 }
 
-// Whatever a stranger says that does not prove the secret, the answer is one and the same, and tells nothing
-// of the leader.
+// A stranger that does not prove the secret gets one and the same answer, whatever it says, and learns
+// nothing of the leader.
 TEST_F(ControlChannel, ARefusalBeforeTheSecretIsProvedTellsNothing) {
   start_leader();
   std::set<std::string> answers;

@@ -1,4 +1,4 @@
-// Leader and encoder as the control channel's tests need them.
+// Makes a leader and an encoder for tests of the control channel.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -36,14 +36,15 @@ inline EncodeJob job_of(uint64_t job) {
   return m;
 }
 
-// Takes events one at a time, in order. `more` fetches new ones: polls a server or client, or turns a
+// Takes events one at a time, in order. `more` fetches new ones: it polls a server or client, or turns a
 // simulation.
 template <class Event>
 class Events {
  public:
   explicit Events(std::function<std::vector<Event>()> more) : more_(std::move(more)) {}
 
-  // The next event, which must be of this kind; nothing comes: a failure and an empty result.
+  // Returns the next event, which must be of this kind. If nothing comes, that is a failure and an empty
+  // result.
   template <class What>
   std::optional<What> next(int attempts = 1) {
     for (int i = 0; i < attempts && pending_.empty(); ++i) fetch();
@@ -60,7 +61,7 @@ class Events {
     }
     return std::move(*what);
   }
-  // As next(), passing over heartbeats and whatever else is of other kinds.
+  // Works like next(), but passes over heartbeats and all other kinds.
   template <class What>
   std::optional<What> find(int attempts = 1) {
     for (int i = 0; i <= attempts; ++i) {
@@ -78,7 +79,7 @@ class Events {
     fetch();
     return pending_.empty();
   }
-  // The event that next() or find() gave last.
+  // Returns the event that next() or find() gave last.
   const Event& last() const { return *last_; }
 
  private:

@@ -1,5 +1,5 @@
-// The control channel and its links over real sockets on loopback; the rows of the protocol are tested in
-// control_channel_test.cc on a simulated network.
+// Tests the control channel and its links over real sockets on loopback. control_channel_test.cc tests the
+// steps of the protocol on a simulated network.
 #include <unistd.h>
 
 #include <filesystem>
@@ -102,7 +102,7 @@ TEST(ControlTcp, ASliceGoesOutAndItsRowsComeBack) {
   }
 }
 
-// Of different sizes, all awaited before the first is sent.
+// The transfers have different sizes, and all are awaited before the first is sent.
 TEST(ControlTcp, ManyRowsAreUnderWayAtOnce) {
   constexpr size_t kPieces = 20;
   Leader leader(kSecret);
@@ -221,7 +221,7 @@ TEST(ControlTcp, APortInUseIsAnErrorThatNamesIt) {
   }
 }
 
-// The settings of a leader or encoder whose peer is in another job.
+// Returns the settings of a leader or encoder whose peer is in another job.
 ClusterOptions of_two_jobs() {
   ClusterOptions options;
   options.role = "llm";

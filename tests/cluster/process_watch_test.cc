@@ -1,4 +1,4 @@
-// Processes that end, that are stopped, and that have ended before anybody looked.
+// Watches processes that end, that are stopped, and that have ended before anybody looked.
 #include "cluster/launch/process_watch.h"
 
 #include <gtest/gtest.h>
@@ -42,7 +42,7 @@ TEST(ProcessWatch, SaysWhichProcessHasEnded) {
   std::promise<size_t> ended;
   auto heard = ended.get_future();
   const ProcessWatch watch({one.id(), other.id()}, [&](size_t peer) { ended.set_value(peer); });
-  one.signal(SIGSTOP);  // which is no end
+  one.signal(SIGSTOP);  // stopping is not ending
   EXPECT_EQ(heard.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
   other.signal(SIGKILL);
   ASSERT_EQ(heard.wait_for(kLimit), std::future_status::ready);

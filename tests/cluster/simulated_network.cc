@@ -43,7 +43,7 @@ class SimulatedConnection final : public Connection,
   void close(const std::string& reason) override {
     if (closing_) return;
     closing_ = true;
-    // After the frames that were sent before.
+    // The close comes after the frames that were sent before.
     world_->ready_.push_back([self = shared_from_this(), reason] {
       const Handler handler = std::exchange(self->handler_, {});
       if (handler.closed) handler.closed(reason);
@@ -60,7 +60,7 @@ class SimulatedConnection final : public Connection,
  private:
   bool lost() const { return world_->frozen_.contains(host_); }
 
-  // As a socket's reader does it: header, limit, payload.
+  // Reads as a socket's reader does: header, limit, payload.
   void receive(const std::vector<std::byte>& frame) {
     if (closing_) return;
     if (!started_) return early_.push_back(frame);

@@ -1,4 +1,5 @@
-// A network in one thread with a clock of its own: every order of events is the test's, and no time passes.
+// Simulates a network in one thread with a clock of its own: the test chooses every order of events, and no
+// time passes.
 #pragma once
 
 #include <deque>
@@ -14,29 +15,29 @@ namespace uhd {
 
 class SimulatedConnection;
 
-// What all simulated networks share.
+// All simulated networks share one Simulation.
 class Simulation : public std::enable_shared_from_this<Simulation> {
  public:
   static constexpr int kFirstPort = 1000;
 
-  // The end of one process: servers and clients own one each.
+  // Returns the end of one process: servers and clients own one each.
   std::unique_ptr<Network> network(const std::string& host);
 
-  // Runs whatever is ready, without letting time pass.
+  // Runs everything that is ready, without letting time pass.
   void settle();
   // Lets time pass, timer by timer.
   void advance(Duration time);
   TimePoint now() const { return now_; }
 
-  // What this host sends and should hear gets lost, without anyone being told: a pulled cable, a stopped
-  // process.
+  // Loses everything that this host sends and should hear, without anyone being told: it simulates a pulled
+  // cable or a stopped process.
   void freeze(const std::string& host) { frozen_.insert(host); }
   void thaw(const std::string& host) { frozen_.erase(host); }
-  // Every connection of this host breaks, as when a process dies.
+  // Breaks every connection of this host, as when a process dies.
   void cut(const std::string& host);
 
-  // Forgets what has not happened yet; the last call, after the networks have gone. What waits holds
-  // connections, and these hold the simulation.
+  // Forgets everything that has not happened yet. It is the last call, after the networks have gone, because
+  // waiting functions hold connections, and these hold the simulation.
   void end();
 
   int connections_made = 0;

@@ -1,4 +1,4 @@
-// A process that no launcher started. World under mpirun: mpi/world_test.cc.
+// Tests a process that no launcher started. mpi/world_test.cc tests World under mpirun.
 #include "cluster/launch/world.h"
 
 #include <gtest/gtest.h>

@@ -93,7 +93,7 @@ TEST(Config, MistakesOfFormAreClear) {
   EXPECT_THAT(error_of("net: {port: 1"), HasSubstr("c.yaml:"));
   EXPECT_EQ(error_of("net:\n  port: 1\n  port: 2\n"), "c.yaml:3: net.port is given twice");
   EXPECT_THAT(error_of("", {"port"}), HasSubstr("unexpected argument 'port'"));
-  EXPECT_THAT(error_of("", {"--net.port"}), HasSubstr("a value is wanted"));
+  EXPECT_THAT(error_of("", {"--net.port"}), HasSubstr("a value is missing"));
   EXPECT_THROW(load_config("/does/not/exist.yaml", {}), Error);
   EXPECT_THROW(load_config("/tmp", {}), Error);
 }

@@ -53,7 +53,8 @@ TEST(Arena, TakesBackOnlyItsOwn) {
   EXPECT_EQ(arena.left(), 2 * kUnit);
 }
 
-// Against a plain list of parts: none overlaps another, and what went back from both sides is one gap again.
+// Compares with a plain list of parts: none overlaps another, and parts that went back on both sides join
+// into one gap again.
 TEST(Arena, KeepsPartsApartAndJoinsGaps) {
   Memory memory;
   std::mt19937 random(7);
@@ -81,7 +82,7 @@ TEST(Arena, KeepsPartsApartAndJoinsGaps) {
   }
 }
 
-// What the plan of a rank rests on.
+// The plan of a rank's memory rests on this.
 TEST(Arena, OfThePeakGivesTheSamePlaces) {
   Memory memory;
   std::mt19937 random(11);

@@ -14,7 +14,8 @@ namespace {
 
 constexpr int64_t kGap = 8;  // elements between rows, which nothing may read or write
 
-// A tensor on the host and its copy on the device. Rows lie kGap elements apart, and the gaps hold NaN.
+// A Twin is a tensor on the host and its copy on the device. Rows lie kGap elements apart, and the gaps hold
+// NaN.
 class Twin {
  public:
   Twin(cudaStream_t stream, DType dtype, Shape shape, int64_t gap, const std::function<float()>& value)
@@ -100,7 +101,7 @@ std::function<float()> noise(unsigned seed) {
 
 float nan() { return std::numeric_limits<float>::quiet_NaN(); }
 
-// The error of one head of one row, and of the gap behind the row.
+// Returns the error of one head of one row, and of the gap behind the row.
 double row_error(Tensor out, int64_t row, int64_t head, const reference::Values& want) {
   double worst = 0;
   const auto d = static_cast<int64_t>(want.size());
@@ -146,7 +147,7 @@ double paged_error(const PagedCase& c, const PagedForm& form) {
   const std::vector<int32_t> q_at = offsets(c.queries), kv_at = offsets(c.lengths);
   const int32_t longest = *std::max_element(c.lengths.begin(), c.lengths.end());
   const int64_t table_pages = (longest + c.page - 1) / c.page, pages = table_pages * sequences + 1;
-  // Pages in another order than the sequences; what they hold beyond is NaN.
+  // Pages are in another order than the sequences; the rest of each page is NaN.
   std::vector<int32_t> table(static_cast<size_t>(pages));
   std::iota(table.begin(), table.end(), 0);
   std::shuffle(table.begin(), table.end(), std::mt19937(7));

@@ -1,5 +1,5 @@
-// The attention kernels once more with one thing broken, in the namespace uhd::UHD_FAULT: the tests must see
-// it.
+// Compiles the attention kernels once more with one thing broken, in the namespace uhd::UHD_FAULT: the tests
+// must see it.
 #include "kernels/cuda/attention_row.cuh"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/reduce.cuh"
@@ -26,7 +26,7 @@ inline void exchanged_mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t 
 #define UHD_NUMBER(name) UHD_JOIN(UHD_FAULT_, name)
 #define UHD_FAULT_IS(name) UHD_NUMBER(UHD_FAULT) == UHD_FAULT_##name
 
-#define cuda UHD_FAULT  // the namespace of what follows
+#define cuda UHD_FAULT  // the namespace of the code below
 
 #if UHD_FAULT_IS(no_tile_barrier)
 #define __syncthreads() static_cast<void>(0)

@@ -1,4 +1,4 @@
-// Attention on CUDA in its two forms, under every order of lanes; and broken on purpose.
+// Tests attention on CUDA in its two forms, under every order of lanes, and broken on purpose.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -127,7 +127,7 @@ std::string order_name(const testing::TestParamInfo<LaneOrder>& order) {
 }
 INSTANTIATE_TEST_SUITE_P(Orders, CudaAttention, testing::ValuesIn(kOrders), order_name);
 
-// As the backend calls it: the class chooses form and splits.
+// Calls attention as the backend does: the class chooses form and splits.
 double chosen_packed(const PackedCase& c, bool plain) {
   return packed_error(c, [=](cudaStream_t stream, Tensor out, Tensor q, Tensor k, Tensor v, Tensor q_offsets,
                              Tensor kv_offsets, int max_q, float scale) {
@@ -191,7 +191,7 @@ TEST_P(CudaAttention, ACapturedStepIsReplayedForOtherLengths) {
   EXPECT_LT(error, kBf16);
 }
 
-// What the host cannot look at ends the kernel instead of reading past a cache.
+// A fault that the host cannot see ends the kernel instead of reading past a cache.
 TEST(AttentionInvariants, APageOutsideTheCacheIsAFailure) {
   using Form = std::function<void(cudaStream_t, Tensor, Tensor, KvLayer, const PagedSpans&, float, float*)>;
   const Form tiles = [](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,

@@ -1,4 +1,5 @@
-// The backend as a whole: what it says when something is missing, and what its memory and its stream promise.
+// Tests the backend as a whole: its errors when something is missing, and the promises of its memory and its
+// stream.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -97,8 +98,8 @@ std::vector<float> packed(const std::vector<float>& values, int64_t rows, int64_
   return dense;
 }
 
-// Streams are late: a pinned buffer that is filled again before the device has read it arrives with what came
-// later.
+// Streams are late: a pinned buffer that is filled again before the device has read it would arrive with the
+// later contents.
 TEST_F(CudaBackend, WeightsStreamThroughPinnedMemory) {
   constexpr int64_t kRows = 5003, kColumns = 1001;
   std::vector<float> values(kRows * kColumns);

@@ -1,4 +1,5 @@
-// Products of quantized activations by their definition (kernels/cuda/quantized_activations.h), on the host.
+// Computes products of quantized activations by their definition (kernels/cuda/quantized_activations.h), on
+// the host.
 #pragma once
 
 #include <vector>
@@ -7,7 +8,7 @@
 
 namespace uhd {
 
-// Row-major; none: no rows.
+// A Matrix is row-major; an empty one has no rows.
 struct Matrix {
   int64_t rows = 0, columns = 0;
   std::vector<float> values{};
@@ -16,7 +17,7 @@ struct Matrix {
   Tensor tensor() const { return Tensor::of(values.data(), {rows, columns}); }
 };
 
-// Seeded normal values that bfloat16 holds, so that activations of both types are the same.
+// Returns seeded normal values that bfloat16 holds, so that activations of both types are the same.
 Matrix numbers(int64_t rows, int64_t columns, uint32_t seed);
 
 struct Coded {
@@ -25,11 +26,11 @@ struct Coded {
 };
 Coded coded(const Matrix& x, WeightFormat format);
 
-// Sums of codes in double, exact for int8; scales, bias and epilogue in double.
+// Returns the sums of codes in double (exact for int8), with scales, bias and epilogue in double.
 std::vector<double> product_of_codes(const Matrix& x, const Matrix& w, const Matrix& bias,
                                      WeightFormat format, Epilogue epilogue, const Matrix& before);
 
-// The largest |out − want| / (1 + |want|); NaN is the largest of all.
+// Returns the largest |out − want| / (1 + |want|); NaN is the largest of all.
 double worst(const Matrix& out, const std::vector<double>& want);
 
 }  // namespace uhd

@@ -1,4 +1,5 @@
-// CUDA: both types of activations, every order of threads that the device offers, and the forms of attention.
+// Lists the cases for CUDA: both types of activations, every order of threads that the device offers, and the
+// forms of attention.
 #include "kernels/plugin.h"
 #include "tests/cuda/device_control.h"
 #include "tests/kernels/device_mirror.h"
@@ -30,7 +31,7 @@ std::vector<BackendCase> backend_cases() {
 // Products and attention choose their tiles by the number of rows.
 std::vector<BackendCase> equal_bits_cases() { return {}; }
 
-// A case of bf16 activations has no others, whatever is asked for.
+// A case of bf16 activations has no others, whatever type is asked for.
 std::unique_ptr<Backend> make_backend(const BackendCase& which, WeightFormat compute) {
   BackendOptions options = which.options;
   if (options.compute == WeightFormat::f32) options.compute = compute;

@@ -1,6 +1,6 @@
-// Decode steps that were recorded give the logits of the same steps run one operation after the other: while
-// sequences grow over page borders, batches change, and under every order of threads. The tests of the test
-// leave one input as it was when the step was recorded.
+// Checks that recorded decode steps give the logits of the same steps run one operation after the other,
+// while sequences grow over page borders, batches change, and under every order of threads. The tests of the
+// test leave one input as it was when the step was recorded.
 #include "engine/llm/decode_graphs.h"
 #include "model/language/step_memory.h"
 
@@ -26,7 +26,7 @@ constexpr int kSequencePages = kContext / kPage;
 constexpr int32_t kSparePage = kMostSequences * kSequencePages;
 constexpr StepLimits kLimits{32, kMostSequences, kContext, kPage};
 
-// Sequence s has pages of its own, not in order; what it is fed depends on s and the position alone.
+// Sequence s has pages of its own, not in order; its ids depend on s and the position alone.
 int32_t page_of(int s, int index) { return s + kMostSequences * ((index * 3 + s) % kSequencePages); }
 int32_t id_of(int s, int position) { return 5 + (s * 31 + position * 17) % 200; }
 
@@ -175,7 +175,7 @@ TEST(DecodeGraphs, GiveTheSameLogitsInBf16) {
   }
 }
 
-// What a step would do if one of its inputs were part of the recording.
+// Does what a step would do if one of its inputs were part of the recording.
 TEST(DecodeGraphs, AnInputThatStaysAsItWasRecordedIsNoticed) {
   using Array = std::pair<std::vector<int32_t> ForwardInput::*, Tensor (*)(const StepInputs&)>;
   const std::vector<std::pair<std::string, Array>> arrays{
@@ -268,7 +268,7 @@ TEST(Recordings, RefuseWhatIsNoOperation) {
   EXPECT_EQ(make_backend({.threads = 1})->record([] { ADD_FAILURE() << "called"; }), nullptr);
 }
 
-// Streams are late: what is read back must be there when wait() returns, and only that was waited for.
+// Streams are late: the result must be there when wait() returns, and nothing else was waited for.
 TEST(Readbacks, BringWhatWasQueuedBeforeThem) {
   const auto backend = make_cuda_backend(options(true));
   const DeviceBuffer memory = backend->allocate(64);

@@ -1,5 +1,5 @@
-// What tests may ask of the device they run on: the emulated one obeys, a real one has one order and no
-// second life.
+// Controls the device that tests run on: the emulated one obeys; a real one has one order and does not
+// recover.
 #pragma once
 
 #include <string>

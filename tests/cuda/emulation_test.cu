@@ -1,4 +1,4 @@
-// The emulation itself: what a kernel or a host program does wrong must be seen.
+// Tests the emulation itself: it must see every fault of a kernel or a host program.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -42,7 +42,7 @@ class Emulation : public testing::Test {
     cudaStreamSynchronize(stream_);
     return values;
   }
-  // What the device says when the stream is waited for.
+  // Returns the device's report when the stream is waited for.
   std::string report() {
     const cudaError_t status = cudaStreamSynchronize(stream_);
     return status == cudaSuccess ? "" : cudaGetErrorString(status);
@@ -61,7 +61,7 @@ __global__ void sum_twice(float* out, const float* x) {
   if (threadIdx.x % 32 == 0) out[threadIdx.x / 32] = first + second;
 }
 
-// block_sum without its closing fence.
+// Works like block_sum, but lacks its closing fence.
 __device__ float careless_sum(float value) {
   struct Partial;
   float* partial = block_array<float, kWarp, Partial>();
@@ -130,7 +130,7 @@ __global__ void fill(float* out, float value, int count) {
   for (int i = threadIdx.x; i < count; i += blockDim.x) out[i] = value;
 }
 
-// As fill; the address sanitizer would end the program before the guard is looked at.
+// Works like fill; the address sanitizer would end the program before the guard is looked at.
 __global__ __attribute__((no_sanitize_address)) void fill_too_far(float* out, int count) {
   for (int i = threadIdx.x; i < count; i += blockDim.x) out[i] = 1.0f;
 }
@@ -238,7 +238,7 @@ TEST_F(Capture, ReportsAFreedBufferInAGraph) {
   cudaGraphExecDestroy(graph);
 }
 
-// Whatever a stack left in padding, behind a small number, is no address.
+// Stale bytes of a stack in the padding behind a small number are no address.
 TEST(Words, OfAnArgumentHaveNoPadding) {
   struct Padded {
     const void* address;
@@ -296,7 +296,7 @@ TEST_F(Emulation, ReportsAMisalignedAccess) {
   EXPECT_THAT(report(), HasSubstr("an access of 16 bytes is not aligned"));
 }
 
-// One warp: D = A·B with A [16,16] row-major and B [16,8], through ldmatrix and mma.
+// One warp computes D = A·B with A [16,16] row-major and B [16,8], through ldmatrix and mma.
 __global__ void multiply_tile(float* d, const Bf16* a, const Bf16* b) {
   Bf16* shared = dynamic_shared<Bf16>();  // A, then B as [16][8]
   for (int i = threadIdx.x; i < 256; i += 32) shared[i] = a[i];
@@ -337,7 +337,7 @@ TEST_F(Emulation, TensorCoreFragmentsMultiply) {
   }
 }
 
-// Lane 0 of the first warp waits for what the last warp does.
+// Lane 0 of the first warp waits for a store of the last warp.
 __global__ void wait_for_the_last_warp(uint32_t* flag) {
   if (threadIdx.x == 0)
     while (load_acquire_system(flag) != 1) pause_lane();

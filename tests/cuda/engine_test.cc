@@ -1,5 +1,5 @@
-// The engine on an emulated device: with steps recorded and overlapped, on one rank and on two, requests get
-// the answers that they get on the CPU.
+// Runs the engine on an emulated device: with steps recorded and overlapped, on one rank and on two, requests
+// get the answers that they get on the CPU.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -52,7 +52,7 @@ Request greedy(int prompt, int tokens) {
   return request;
 }
 
-// Of different lengths: the number that decode together rises and falls.
+// The answers have different lengths, so that the number of sequences that decode together rises and falls.
 std::vector<Request> requests() {
   std::vector<Request> all{greedy(5, 14), greedy(9, 6), greedy(3, 1), greedy(14, 9), greedy(6, 4)};
   Request drawn = greedy(7, 6);  // on the device, among the others
@@ -98,7 +98,7 @@ bool pages_come_back(const Engine& engine) {
   return all();
 }
 
-// What is made, taken or asked for, by names of calls.
+// Collects the names of calls that make, take or query something.
 class FirstUses {
  public:
   FirstUses() {
@@ -177,7 +177,7 @@ INSTANTIATE_TEST_SUITE_P(Forms, CudaEngine,
                                          Form{"TwoRanksByIpc", 2, true, true, "on"}),
                          [](const auto& test) { return test.param.name; });
 
-// Whatever only a first use makes is made before there are requests.
+// The things that only a first use makes are made before there are requests.
 TEST_P(CudaEngine, MakesNothingForTheFirstTimeOnceItServes) {
   FirstUses at_start;
   const auto engine = this->engine();
@@ -190,7 +190,7 @@ TEST_P(CudaEngine, MakesNothingForTheFirstTimeOnceItServes) {
   EXPECT_THAT(later.seen(), testing::IsEmpty());
 }
 
-// The same of the largest steps, whose plans are many.
+// This also holds for the largest steps, whose plans are many.
 TEST(CudaEngines, MakeNothingForTheFirstTimeForALongPrompt) {
   emulation::set_devices(4);
   EngineOptions options = options_of({}, "cuda");
@@ -267,7 +267,7 @@ TEST(CudaEngines, AnswerWithQuantizedActivations) {
   EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
               testing::ThrowsMessage<Error>(testing::HasSubstr("needs a device of sm_89 or later")));
   options.quantize = "int8";
-  // One by one: which rows stand together decides what becomes codes.
+  // Requests run one by one, because the rows that stand together decide which become codes.
   const auto found = [&] {
     const auto engine = make_engine(options, ranks(1, 0));
     FirstUses later;

@@ -1,5 +1,5 @@
-// What FlashInfer is told once more with one thing wrong, in the namespace uhd::UHD_FAULT: the tests must see
-// it.
+// Compiles FlashInfer's plan once more with one thing wrong, in the namespace uhd::UHD_FAULT: the tests must
+// see it.
 #include <flashinfer/attention/prefill.cuh>
 
 #include "kernels/cuda/vector.cuh"
@@ -10,7 +10,7 @@
 namespace uhd::UHD_FAULT {
 using namespace uhd::cuda;
 
-// Without room for a tile that is not full.
+// This leaves no room for a tile that is not full.
 constexpr int64_t narrow_first_slot(int64_t, int64_t token, int64_t group, int64_t tile) {
   return token * group / tile + 1;
 }
@@ -24,7 +24,7 @@ constexpr int64_t narrow_first_slot(int64_t, int64_t token, int64_t group, int64
 #define UHD_NUMBER(name) UHD_JOIN(UHD_FAULT_, name)
 #define UHD_FAULT_IS(name) UHD_NUMBER(UHD_FAULT) == UHD_FAULT_##name
 
-#define cuda UHD_FAULT  // the namespace of what follows
+#define cuda UHD_FAULT  // the namespace of the code below
 
 #if UHD_FAULT_IS(shared_slots)
 #define first_slot narrow_first_slot

@@ -1,6 +1,6 @@
-// What FlashInfer's attention is told of a step, by loops that read its index arrays as its kernels do
-// (flashinfer_standin): under every order of lanes, recorded, and wrong on purpose. That its kernels compute
-// attention is not shown here.
+// Tests what FlashInfer's attention is told of a step, by loops that read its index arrays as its kernels do
+// (flashinfer_standin): under every order of lanes, recorded, and wrong on purpose. It does not show that
+// FlashInfer's own kernels compute attention.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -90,8 +90,8 @@ TEST_P(CudaFlashInfer, LeavesDecodeToSplits) {
             kBf16);
 }
 
-// A step captured with other rows and lengths: the plan is made of what the arrays hold when it runs. The
-// last two sequences stand for rows that were added up to the size, on one page.
+// The step is captured with other rows and lengths: the plan is made from the arrays' contents when it runs.
+// The last two sequences stand for rows that were added up to the size, on one page.
 TEST_P(CudaFlashInfer, ARecordedStepIsPlannedAnew) {
   PagedCase c{{700, 41, 256, 1, 1}, {1, 1, 1, 1, 1}, 64, 6, 2, 64};
   c.out_gap = 0;
@@ -127,7 +127,7 @@ std::string order_name(const testing::TestParamInfo<LaneOrder>& order) {
 }
 INSTANTIATE_TEST_SUITE_P(Orders, CudaFlashInfer, testing::ValuesIn(kOrders), order_name);
 
-// As the backend calls it. launches: of FlashInfer's.
+// Calls attention as the backend does. `launches` counts FlashInfer's.
 void expect_chosen(PagedCase c, int64_t out_gap, int launches, double tolerance = kBf16) {
   c.out_gap = out_gap;
   const int before = flashinfer::standin::launches;

@@ -1,5 +1,5 @@
-// Sums by IPC behind the NCCL communicator: ranks as threads, which reach each other by peer access, and as
-// processes, which open each other's memory.
+// Tests sums by IPC behind the NCCL communicator: ranks are threads, which reach each other by peer access,
+// and processes, which open each other's memory.
 #include "cluster/nccl/ipc_all_reduce.h"
 
 #include <gmock/gmock.h>

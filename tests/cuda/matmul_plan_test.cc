@@ -1,4 +1,4 @@
-// Plans of cuBLASLt's stand-in: that it is late, that it refuses what the library refuses, and that a wrong
+// Tests plans of cuBLASLt's stand-in: it is late, it refuses everything that the library refuses, and a wrong
 // plan does not pass.
 #include "kernels/cuda/matmul_plan.h"
 
@@ -62,7 +62,7 @@ class MatmulPlans : public testing::Test {
   void run(const MatmulPlan& plan, const void* x) {
     plan.run(handle_, out_.data(), x, w_.data(), nullptr, workspace_.data(), backend_.stream());
   }
-  // The largest difference from the product by its definition.
+  // Returns the largest difference from the product by its definition.
   double error() {
     std::vector<float> out(kT * kN);
     backend_.download(Tensor::of(out.data(), {kT, kN}), out_.as(DType::f32, {kT, kN}));

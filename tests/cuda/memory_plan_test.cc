@@ -1,4 +1,4 @@
-// What a rank's memory is for, on an emulated device of a size that the test chooses.
+// Tests how a rank's memory is used, on an emulated device of a size that the test chooses.
 #include "engine/launch/memory_book.h"
 
 #include <gmock/gmock.h>
@@ -112,9 +112,9 @@ TEST_F(CudaMemory, ThatIsNotThereIsAnErrorWithTheNumbers) {
   EXPECT_EQ(backend->allocated(), allocated);
 }
 
-// Every model of the reference data, each format, on one rank and two: what the rehearsal needed is what was
-// taken, and building the rank for good takes nothing beside it. Only what a freed temporary left behind, or
-// the rounding of parts, may stay unused of it.
+// This runs every model of the reference data, in each format, on one rank and two: the rehearsal's size is
+// the size that is taken, and building the rank for good takes nothing beside it. Only gaps that a freed
+// temporary left behind, or the rounding of parts, may stay unused.
 TEST_F(CudaMemory, OfARankIsThePieceThatWasPlanned) {
   std::set<std::filesystem::path> models;
   for (const GoldenCase& c : golden_cases(false)) models.insert(c.model);
@@ -155,7 +155,7 @@ TEST_F(CudaMemory, OfARankIsThePieceThatWasPlanned) {
   }
 }
 
-// Before a rank has read or sent anything, whatever is short.
+// The error comes before a rank has read or sent anything, whatever is short.
 TEST_F(CudaMemory, ThatCannotSufficeIsKnownBeforeAnythingIsTaken) {
   EngineOptions options = tiny(0.9);
   options.kv_memory_bytes = 64 << 20;
@@ -189,7 +189,7 @@ TEST_F(CudaMemory, OfABackendThatDoesNotFitIsAnErrorAndComesBack) {
   }
 }
 
-// What the tower of a leader that encodes takes is no part of the rest.
+// The memory of the tower of a leader that encodes is no part of the rest.
 TEST_F(CudaMemory, TheRestOfADeviceIsPages) {
   constexpr int64_t kDevice = 200 * kMiB;
   for (const double share : {0.5, 0.9}) {

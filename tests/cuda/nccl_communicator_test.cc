@@ -1,4 +1,5 @@
-// The NCCL communicator over the strict stand-in: ranks are threads, each with an emulated device of its own.
+// Tests the NCCL communicator over the strict stand-in: ranks are threads, each with an emulated device of
+// its own.
 #include "cluster/nccl/communicator.h"
 
 #include <gmock/gmock.h>
@@ -103,8 +104,8 @@ TEST_F(NcclFaults, ALostRankIsAnErrorOfThoseThatWaitForIt) {
   });
 }
 
-// NCCL frees a communicator only when no graph holds an operation of it, and whoever waits for the device
-// holds the graphs.
+// NCCL frees a communicator only when no graph holds an operation of it, and the thread that waits for the
+// device holds the graphs.
 TEST_F(NcclFaults, ALostRankIsAnErrorThoughStepsAreRecorded) {
   emulation::set_nccl_tells_of_the_lost(true);
   on_each_rank(2, [](cuda::Backend& backend, Communicator& group) {

@@ -1,5 +1,5 @@
-// The library itself, where it is installed: it opens by its name, makes ids, and says in words why a device
-// is missing.
+// Tests the library itself, if it is installed: it opens by its name, makes ids, and says in words why a
+// device is missing.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -29,7 +29,7 @@ TEST(NcclLibrary, MakesIdsThatDiffer) {
   EXPECT_NE(one, new_id());
 }
 
-// With a device, a group of one settles; without, the error is of one line.
+// With a device, a group of one settles; without one, the error has one line.
 TEST(NcclLibrary, MeetsOrSaysWhyNot) {
   std::string reason;
   bool settled = false;

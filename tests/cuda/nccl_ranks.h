@@ -1,4 +1,4 @@
-// Ranks as threads, each with an emulated device of its own and NCCL's stand-in between them.
+// Runs ranks as threads, each with an emulated device of its own and NCCL's stand-in between them.
 #pragma once
 
 #include <string>
@@ -24,7 +24,7 @@ inline BackendOptions device(int number) {
   return {.kind = "cuda", .device = number, .compute = WeightFormat::f32};
 }
 
-// act(rank, backend, id) on a thread of each rank.
+// Calls act(rank, backend, id) on a thread of each rank.
 template <class F>
 void on_each_device(int size, const F& act) {
   emulation::set_devices(8);
@@ -38,7 +38,7 @@ void on_each_device(int size, const F& act) {
   }
 }
 
-// What `act` throws, or "".
+// Returns the text of the Error that `act` throws, or "".
 template <class F>
 std::string thrown(const F& act) {
   try {

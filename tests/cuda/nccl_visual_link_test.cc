@@ -1,5 +1,5 @@
-// Links of two over the strict stand-in for NCCL, and links of host memory under device memory. Both ends are
-// polled by one thread: no call of a link may wait for the other end.
+// Tests links of two over the strict stand-in for NCCL, and links of host memory under device memory. One
+// thread polls both ends: no call of a link may wait for the other end.
 #include "cluster/nccl/link.h"
 
 #include <gmock/gmock.h>
@@ -73,7 +73,7 @@ class NcclLinks : public testing::Test {
     ASSERT_EQ(receiver_->poll(), LinkState::idle) << receiver_->failure();
     ASSERT_EQ(sender_->poll(), LinkState::idle) << sender_->failure();
   }
-  // Behind what the backends have queued by now.
+  // Receives behind the work that the backends have queued by now.
   void receive(uint64_t job) {
     got_mark_->set();
     receiver_->begin(job, got(), got_mark_.get());
@@ -102,7 +102,7 @@ class NcclLinks : public testing::Test {
   std::unique_ptr<VisualLink> receiver_, sender_;
 };
 
-// Several tensors of one device with what is queued on each.
+// Pieces are several tensors of one device with the work queued on each.
 class Pieces {
  public:
   Pieces(cuda::Backend& backend, size_t count) : backend_(backend) {
@@ -159,7 +159,7 @@ TEST_F(NcclLinks, CarryManyTransfersAtOnceInTheirOrder) {
     EXPECT_EQ(to.read(i), contract::values<float>(static_cast<int>(i), kRows * kWidth));
 }
 
-// Whatever else the two backends have queued behind the rows' own events: it has not run, and does not.
+// The other work that the two backends have queued behind the rows' own events has not run, and does not.
 TEST_F(NcclLinks, WaitForNothingButTheRowsOwnEvents) {
   connect();
   Pieces from(*encoder_, 3), to(*leader_, 3);
@@ -181,7 +181,8 @@ TEST_F(NcclLinks, WaitForNothingButTheRowsOwnEvents) {
     EXPECT_EQ(to.read(i), contract::values<float>(static_cast<int>(i), kRows * kWidth));
 }
 
-// Of several that are under way: what has come is whole, the rest is left alone, and nobody hangs.
+// If several transfers are under way, those that have come are whole, the rest is left alone, and nobody
+// hangs.
 TEST_F(NcclLinks, EndInTheMiddleOfSeveral) {
   connect();
   Pieces from(*encoder_, 4), to(*leader_, 4);
@@ -523,7 +524,7 @@ TEST_F(NcclLinks, CallNcclOnThreadsOfTheirOwn) {
                                           "ncclRecv", "ncclSend"));
 }
 
-// What a recording thread may not call, and what would end in the graph, is called by the link's.
+// The link's thread makes the calls that a recording thread may not make, and that would end in the graph.
 TEST_F(NcclLinks, MoveRowsWhileTheirOwnerRecords) {
   connect();
   const auto values = fill(4);

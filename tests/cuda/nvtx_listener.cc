@@ -39,7 +39,7 @@ NvtxFunctionPointer as_callback(Function* function) {
 
 extern "C" const uhd::HeardRanges uhd_heard_ranges = take_ranges;
 
-// What NVTX calls when it has loaded the library. Not 0: listens.
+// NVTX calls this when it has loaded the library. A result other than 0 means that it listens.
 extern "C" int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get_table) {
   const auto* callbacks = static_cast<const NvtxExportTableCallbacks*>(get_table(NVTX_ETID_CALLBACKS));
   NvtxFunctionTable functions = nullptr;

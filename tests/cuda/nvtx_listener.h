@@ -1,4 +1,4 @@
-// A tool that listens to NVTX, as a profiler does: a library that the first range of a process loads when
+// Listens to NVTX as a profiler does: the first range of a process loads this library when
 // NVTX_INJECTION64_PATH names it.
 #pragma once
 
@@ -7,10 +7,10 @@
 
 namespace uhd {
 
-// Begun ranges by their names, ended ones as "/", in order over all threads.
+// Begun ranges are there by their names, ended ones as "/", in order over all threads.
 using HeardRanges = std::vector<std::string> (*)();
 
 }  // namespace uhd
 
-// What the library exports: what was heard since the last call.
+// The library exports this: it returns the ranges heard since the last call.
 extern "C" const uhd::HeardRanges uhd_heard_ranges;

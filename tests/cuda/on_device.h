@@ -1,4 +1,4 @@
-// A communicator on device memory behind the tests' host tensors.
+// Puts a communicator on device memory behind the tests' host tensors.
 #pragma once
 
 #include "cluster/communicator.h"
@@ -6,8 +6,8 @@
 
 namespace uhd {
 
-// Copies what a collective reads to the device, calls it there, and copies what it gives back. Spaced tensors
-// keep their spacing (and no values), so that they are refused by the communicator itself.
+// Copies a collective's inputs to the device, calls it there, and copies its outputs back. Spaced tensors
+// keep their spacing (and no values), so that the communicator itself refuses them.
 class OnDevice final : public Communicator {
  public:
   OnDevice(Backend& backend, Communicator& group) : backend_(backend), group_(group) {}

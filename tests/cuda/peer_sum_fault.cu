@@ -1,5 +1,5 @@
-// The kernels of peer_sum.cu once more with one thing broken, in the namespace uhd::UHD_FAULT: the tests must
-// see it.
+// Compiles the kernels of peer_sum.cu once more with one thing broken, in the namespace uhd::UHD_FAULT: the
+// tests must see it.
 #include <algorithm>
 #include <iterator>
 
@@ -11,7 +11,7 @@
 namespace uhd::UHD_FAULT {
 using namespace uhd::cuda;
 
-// As if every flag stood far ahead.
+// Acts as if every flag stood far ahead.
 inline uint32_t careless_load(const uint32_t* flag) { return load_acquire_system(flag) + (1u << 30); }
 inline uint32_t same(uint32_t last) { return last; }
 inline uint32_t zero(uint32_t) { return 0; }
@@ -26,7 +26,7 @@ inline uint32_t zero(uint32_t) { return 0; }
 #define UHD_NUMBER(name) UHD_JOIN(UHD_FAULT_, name)
 #define UHD_FAULT_IS(name) UHD_NUMBER(UHD_FAULT) == UHD_FAULT_##name
 
-#define cuda UHD_FAULT  // the namespace of what follows
+#define cuda UHD_FAULT  // the namespace of the code below
 
 #if UHD_FAULT_IS(no_wait)
 #define load_acquire_system careless_load

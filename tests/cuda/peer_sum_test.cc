@@ -1,5 +1,6 @@
-// Sums over peers, ranks being threads with a device each: the bits of the definition on every rank, whatever
-// the sizes, the order of threads and the rank that lags; and the same kernels with one thing broken.
+// Tests sums over peers, with ranks as threads that have a device each: every rank gets the bits of the
+// definition, whatever the sizes, the order of threads and the rank that lags; and the same kernels with one
+// thing broken do not.
 #include "kernels/cuda/peer_sum.h"
 
 #include <gmock/gmock.h>
@@ -112,7 +113,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
-// One rank's device and what it shares.
+// A Rank is one rank's device and the memory it shares.
 struct Rank {
   Peers peers{};
   cudaStream_t stream = nullptr;
@@ -253,7 +254,7 @@ TEST_F(PeerSums, HoldUnderEveryOrder) {
 TEST_F(PeerSums, AreCloseToThoseInDoublePrecision) {
   constexpr int64_t kCount = 5000;
   constexpr int kRanks = 8;
-  const auto sums = expected<float>(kRanks, 3, kCount);  // what the kernels give, bit for bit
+  const auto sums = expected<float>(kRanks, 3, kCount);  // the kernels give these, bit for bit
   std::vector<double> exact(kCount), size(kCount);
   for (int r = 0; r < kRanks; ++r) {
     const auto x = values<float>(r, 3, kCount);
@@ -262,7 +263,7 @@ TEST_F(PeerSums, AreCloseToThoseInDoublePrecision) {
   for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(sums[i], exact[i], kRanks * 6e-8 * size[i]);
 }
 
-// How many of many calls, queued back to back, came out wrong on any rank.
+// Returns how many of many calls, queued back to back, came out wrong on any rank.
 int wrong_rounds(Sum sum, int ranks, Shots shots, int rounds, int64_t n, int straggler,
                  std::chrono::nanoseconds limit = std::chrono::minutes(1)) {
   Group group(ranks, limit);
@@ -313,7 +314,7 @@ class PeerFaults : public testing::TestWithParam<Broken> {
 
 TEST_P(PeerFaults, AreSeen) {
   emulation::set_lane_order(LaneOrder::run_ahead, 3);
-  // Some wait for ever: what the limit ends is wrong too.
+  // Some wait for ever: a sum that the limit ends is wrong too.
   EXPECT_GT(wrong_rounds(GetParam().sum, 3, GetParam().shots, 8, 700, 1, std::chrono::seconds(5)), 0);
 }
 
@@ -328,7 +329,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Broken{"NoMeetingBeforeSumsAreRead", no_second_meeting::sum_over_peers, Shots::two}),
     [](const auto& test) { return test.param.name; });
 
-// Both forms and several sizes share channels; who lags changes with the threads' own timing.
+// Both forms and several sizes share channels; the rank that lags changes with the threads' own timing.
 TEST_F(PeerSums, HoldWhileSizesAndFormsChange) {
   constexpr int kRanks = 4, kRounds = 60;
   Group group(kRanks);
@@ -359,7 +360,7 @@ TEST_F(PeerSums, HoldWhileSizesAndFormsChange) {
   });
 }
 
-// A graph of several sums, each of what the one before left: powers of the number of ranks.
+// A graph holds several sums, each of the values that the one before left: powers of the number of ranks.
 TEST_F(PeerSums, RunAgainWithEveryLaunchOfTheirGraph) {
   constexpr int kRanks = 4, kLaunches = 40;
   constexpr int64_t kCount = 5000;

@@ -1,5 +1,5 @@
-// Activations as codes: the codes themselves, products of codes with codes, and what the stand-in for
-// cuBLASLt refuses of them as the library does.
+// Tests activations as codes: the codes themselves, products of codes with codes, and the calls that the
+// stand-in for cuBLASLt refuses as the library does.
 #include "kernels/cuda/quantized_activations.h"
 
 #include <gmock/gmock.h>
@@ -183,7 +183,7 @@ TEST_P(QuantizedProducts, ShareAPlanAmongNumbersOfRows) {
   backend_->synchronize();
 }
 
-// Scratch memory that grows later leaves a recording what it was made with.
+// If scratch memory grows later, a recording keeps the memory it was made with.
 TEST_P(QuantizedProducts, AreFoundAnewWhenARecordingRuns) {
   const Matrix w = numbers(24, 48, 2);
   const Weight weight = pack(w);
@@ -275,7 +275,7 @@ INSTANTIATE_TEST_SUITE_P(Orders, QuantizedActivations,
                          name_of_case);
 INSTANTIATE_TEST_SUITE_P(Forward, QuantizedProducts, testing::ValuesIn(cases({"forward"})), name_of_case);
 
-// What is asked of cuBLASLt, in its own words.
+// These are the requests to cuBLASLt, in its own words.
 struct Asked {
   cublasComputeType_t compute = CUBLAS_COMPUTE_32I;
   cudaDataType_t scale = CUDA_R_32I;

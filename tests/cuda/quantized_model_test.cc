@@ -1,4 +1,5 @@
-// Whole models with quantized activations: near the same quantized matrices with activations as they are.
+// Checks that whole models with quantized activations are near the same quantized matrices with plain
+// activations.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,7 +12,7 @@
 namespace uhd {
 
 namespace {
-bool quantize_activations = false;  // what the ranks of the next run do
+bool quantize_activations = false;  // for the ranks of the next run
 }
 
 std::unique_ptr<Backend> test_backend(WeightFormat format) {
@@ -41,11 +42,11 @@ std::vector<float> logits_of(const GoldenModel& model, WeightFormat matrices, bo
   return all;
 }
 
-// What codes leave out of a row, relative, in RMS. e4m3 leaves at most 1/16 of a value, evenly spread:
-// 1/16/√3. int8 leaves scale/√12 with scale = m/127, and the largest m of a row is taken to be at most 8
-// times its RMS. Then as in tests/model/quantized_model.h: the errors of the up to four products of each
-// layer that follow one another and of the head are independent, and two is for what softmax and gates make
-// of it.
+// Returns a bound of the logits' relative RMS error. In RMS, codes change a row by this much: e4m3 errs by at
+// most 1/16 of a value, evenly spread, which is 1/16/√3; int8 errs by scale/√12 with scale = m/127, and the
+// largest m of a row is taken to be at most 8 times its RMS. The rest is as in tests/model/quantized_model.h:
+// the errors of the up to four successive products of each layer and of the head are independent, and the
+// factor two allows for softmax and gates.
 double bound(const GoldenModel& model, WeightFormat format) {
   const double left_out = format == WeightFormat::fp8 ? 1 / (16 * std::sqrt(3)) : 8 / (127 * std::sqrt(12));
   return 2 * left_out * std::sqrt(1 + 4 * model.config.language.layers);
@@ -55,7 +56,7 @@ class QuantizedModel : public testing::TestWithParam<WeightFormat> {
  protected:
   QuantizedModel() { emulation::set_architecture(90); }
   ~QuantizedModel() override { emulation::set_architecture(80); }
-  // Without biases and with, and a vocabulary that is not whole sixteens.
+  // The cases have no biases and some, and a vocabulary that is not whole sixteens.
   static std::vector<GoldenModel> models() {
     std::vector<GoldenModel> found;
     for (const auto& folder : golden_model_folders()) {

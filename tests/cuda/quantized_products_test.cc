@@ -1,5 +1,5 @@
-// Products of codes with codes as the backend gives them, emulated or on a GPU; one before sm_89 says that it
-// has none of fp8.
+// Tests the backend's products of codes with codes, emulated or on a GPU; a GPU before sm_89 says that it has
+// none of fp8.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// What a profiler sees of the engine: named ranges around the calls of steps and of the vision tower.
+// Tests what a profiler sees of the engine: named ranges around the calls of steps and of the vision tower.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 
@@ -14,7 +14,7 @@
 namespace uhd {
 namespace {
 
-// Before the first range of this process.
+// This runs before the first range of this process.
 const int listening = setenv("NVTX_INJECTION64_PATH", UHD_NVTX_LISTENER, 1);
 
 std::vector<std::string> heard() {
@@ -23,7 +23,7 @@ std::vector<std::string> heard() {
   return ranges == nullptr ? std::vector<std::string>{} : (*static_cast<const HeardRanges*>(ranges))();
 }
 
-// Every range with the one around it: "uhd_step > uhd_step.compute".
+// Returns every range with the one around it: "uhd_step > uhd_step.compute".
 std::map<std::string, int> nested(const std::vector<std::string>& ranges) {
   std::map<std::string, int> counts;
   std::vector<std::string> open;

@@ -1,4 +1,5 @@
-// Pictures on emulated devices: what their slices cost the ranks that serve them, beside the work itself.
+// Tests pictures on emulated devices: the cost of their slices for the ranks that serve them, beside the work
+// itself.
 #include <gtest/gtest.h>
 
 #include "emulation/cuda.h"
@@ -60,7 +61,7 @@ Ids answers(Engine& engine, const std::vector<Request>& requests) {
   return ids;
 }
 
-// Of different sizes.
+// The pictures have different sizes.
 std::vector<Request> requests() { return {asks_about(64, 96, 10), asks_about(180, 60, 40)}; }
 
 const Ids& wanted() {

@@ -1,4 +1,4 @@
-// Where copies to the device run: beside the kernels, and in their order.
+// Tests where copies to the device run: beside the kernels, and in their order.
 #include "kernels/cuda/staging.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Our reading of the fragments of mma and ldmatrix against plain products. In emulation this compares it with
-// itself written a second time; on a GPU, with the hardware.
+// Tests our reading of the fragments of mma and ldmatrix against plain products. In emulation this compares
+// it with itself written a second time; on a GPU, with the hardware.
 #include "tests/cuda/tensor_core_cases.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ class TensorCores : public testing::Test {
     cudaStreamDestroy(stream_);
   }
 
-  // What multiply_tiles gives: a · bᵀ, then a · b.
+  // Returns the results of multiply_tiles: a · bᵀ, then a · b.
   std::array<std::vector<float>, 2> run(int rows) {
     check_cuda(cudaMemcpyAsync(memory_[2], a_.data(), 512, cudaMemcpyHostToDevice, stream_), "upload");
     check_cuda(cudaMemcpyAsync(memory_[3], b_.data(), 512, cudaMemcpyHostToDevice, stream_), "upload");

@@ -1,4 +1,4 @@
-// The loop of an encoder rank, with the leader's end of a real control channel.
+// Tests the loop of an encoder rank, with the leader's end of a real control channel.
 #include "engine/slices/encoder_worker.h"
 
 #include <gmock/gmock.h>
@@ -17,7 +17,7 @@ namespace {
 
 const std::string kSecret = "a secret of the tests";
 
-// Counts what happens on another thread.
+// Counts events of another thread.
 class Bell {
  public:
   void ring() {
@@ -25,7 +25,7 @@ class Bell {
     ++rung_;
     changed_.notify_all();
   }
-  // False: it did not ring so often in two minutes.
+  // Returns false if it did not ring so often in two minutes.
   bool wait_for(int times) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, std::chrono::minutes(2), [&] { return rung_ >= times; });
@@ -63,7 +63,7 @@ ControlClientOptions client_options(const ControlServer& server, Bell& bell) {
   return options;
 }
 
-// A leader's server and a worker's client, and a bell for what each of them is told.
+// A Wire joins a leader's server and a worker's client, with a bell for the events of each.
 struct Wire {
   Bell told, heard;
   ControlServer server{server_options(told)};

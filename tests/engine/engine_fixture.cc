@@ -167,7 +167,7 @@ const char* safetensors_name(DType dtype) {
   return dtype == DType::f32 ? "F32" : dtype == DType::bf16 ? "BF16" : dtype == DType::f16 ? "F16" : "I64";
 }
 
-// The vision tower of a checkpoint as a checkpoint of its own, in a temporary folder.
+// Copies the vision tower of a checkpoint to a checkpoint of its own, in a temporary folder.
 std::filesystem::path copy_tower(const ModelConfig& whole) {
   const auto folder = std::filesystem::path(::testing::TempDir()) /
                       message("tower_", whole.directory.filename().string(), "_", getpid());
@@ -199,7 +199,7 @@ std::filesystem::path copy_tower(const ModelConfig& whole) {
   return folder;
 }
 
-// Not a bare vision tower.
+// Returns false for a bare vision tower.
 bool is_language_model(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / "tokenizer_config.json");
 }

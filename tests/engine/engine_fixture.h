@@ -1,4 +1,4 @@
-// Engines over the tiny checkpoints of the reference data, and listeners that wait for answers.
+// Makes engines over the tiny checkpoints of the reference data, and listeners that wait for answers.
 #pragma once
 
 #include <condition_variable>
@@ -13,13 +13,14 @@
 
 namespace uhd {
 
-// Everything a request's stream said. Waiting for more than two minutes fails the test instead of hanging it.
+// An Answer holds everything that a request's stream said. Waiting for more than two minutes fails the test
+// instead of hanging it.
 class AnswerListener {
  public:
   TokenSink sink();
-  // Until the last event.
+  // Waits until the last event.
   const AnswerListener& wait();
-  // Until so many tokens have come (or the stream ended).
+  // Waits until so many tokens have come (or the stream ended).
   void wait_for_tokens(size_t tokens);
 
   std::vector<int32_t> ids;
@@ -53,23 +54,23 @@ double metric(const Engine& engine, const std::string& name);
 // A request counts until just after its last event: looks again until none does, for ten seconds at most.
 bool becomes_idle(const Engine& engine);
 
-// One thread a rank, float weights, small limits.
+// Returns options with one thread for each rank, float weights and small limits.
 EngineOptions tiny_options(const std::filesystem::path& model);
 ClusterOptions ranks(int tensor_parallel, int encoders);
 
-// A golden conversation: the request as a client would send it, and what must come out.
+// A GoldenCase is a golden conversation: the request as a client would send it, and the expected answer.
 struct GoldenCase {
   std::string name;
   std::filesystem::path model;
   Request request;
-  std::filesystem::path vision_tower;  // that it was made with, where the model names another
-  ImageOptions image;                  // the overrides that it was made with
+  std::filesystem::path vision_tower;  // the tower it was made with, if the model names another
+  ImageOptions image;                  // the overrides it was made with
   std::vector<int32_t> ids;
   int prompt_tokens = 0;
 };
-// Of every model directory; `images` false: golden_text*.json, true: golden_image_*.json.
+// Returns the cases of every model directory: golden_text*.json, or golden_image_*.json if `images` is true.
 std::vector<GoldenCase> golden_cases(bool images);
-// The case whose name ends so; fails the test when there is none.
+// Returns the case whose name ends so; fails the test if there is none.
 GoldenCase golden_case(const std::string& ending);
 
 std::string read_bytes(const std::filesystem::path& path);

@@ -1,4 +1,5 @@
-// How the engine serves: many at once, preempted, cancelled, drained, refused, and with encoders that die.
+// Tests how the engine serves: many requests at once, preempted, cancelled, drained, refused, and with
+// encoders that die.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

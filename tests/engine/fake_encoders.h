@@ -1,4 +1,5 @@
-// Encoders whose work is done when the test says so: jobs are what was asked, ended what the next poll tells.
+// Fakes encoders whose work is done when the test says so: `jobs` are the slices that were asked for, `ended`
+// those that the next poll returns.
 #pragma once
 
 #include <set>

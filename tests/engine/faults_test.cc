@@ -1,4 +1,4 @@
-// What goes wrong with one request, anywhere on the engine's thread, ends that request and no other.
+// A fault of one request, anywhere on the engine's thread, ends that request and no other.
 #include <gtest/gtest.h>
 
 #include "cluster/host/local_communicator.h"

@@ -1,5 +1,5 @@
-// The published models' greedy tokens through the whole engine, whatever the number of ranks, the chunks of
-// prefill, the pages and the company.
+// Checks the published models' greedy tokens through the whole engine, whatever the number of ranks, the
+// chunks of prefill, the pages and the company.
 #include <gtest/gtest.h>
 
 #include "tests/engine/engine_fixture.h"

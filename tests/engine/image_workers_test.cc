@@ -8,7 +8,7 @@
 namespace uhd {
 namespace {
 
-// What the image threads gave, and a way to wait for it.
+// Holds the results of the image threads, and a way to wait for them.
 struct Cuts {
   void take(CutImage cut) {
     const std::lock_guard lock(mutex);

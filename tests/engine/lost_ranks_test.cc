@@ -1,4 +1,4 @@
-// Ranks that vanish or hang: every stream ends with an error, and readiness says so.
+// Lets ranks vanish or hang: every stream ends with an error, and readiness says so.
 #include <gtest/gtest.h>
 
 #include <condition_variable>

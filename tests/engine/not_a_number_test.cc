@@ -1,4 +1,5 @@
-// A model with one poisoned weight: what touches it ends with an error, and nothing of it stays behind.
+// Runs a model with one poisoned weight: requests that touch it end with an error, and nothing of them stays
+// behind.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -53,7 +54,7 @@ TEST_P(NotANumber, EndsItsOwnRequestOnly) {
   options.vision_tower = read_model_config(c.model).vision_directory;
   options.page_size = 8;
   options.context_length = 160;
-  // Pages for three sequences: later ones get those of the ended one, with what it left in them.
+  // There are pages for three sequences: later ones get those of the ended one, with its old contents.
   options.kv_memory_bytes = int64_t{60} * 8 * 4 * 2 * 256 * 4;
   const auto engine = make_engine(options, ranks(GetParam(), 0));
 

@@ -1,4 +1,4 @@
-// What is kept of one request serves the next, to the last bit, and serves nobody else.
+// The pages kept of one request serve the next, to the last bit, and serves nobody else.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
-// The leader's view of encoder ranks, over a real control channel and a link that the test moves by hand.
+// Tests the leader's view of encoder ranks, over a real control channel and a link that the test moves by
+// hand.
 #include "engine/slices/remote_encoders.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +18,7 @@ const std::string kSecret = "a secret of the tests";
 constexpr Duration kLimit = std::chrono::seconds(60);
 constexpr int kRows = 2, kMaxRows = 4, kWidth = 2, kBuffers = 8;
 
-// What a test sees and says of a link.
+// Lets a test see and control a link.
 struct LinkHand {
   const Backend* backend = nullptr;
   LinkState state = LinkState::idle;
@@ -49,7 +50,8 @@ class HandLink final : public VisualLink {
   LinkHand& hand_;
 };
 
-// An encoder of its own process as the leader sees it: says that it has encoded whatever it is asked for.
+// An Encoder is one in a process of its own as the leader sees it: it says that it has encoded every slice it
+// is asked for.
 class Encoder {
  public:
   explicit Encoder(int port) : client_(options(port)) {}
@@ -158,7 +160,7 @@ TEST_F(RemoteEncodersTest, AllRowsThatAreAnnouncedAreOnTheirWayAtOnce) {
   }
 }
 
-// A link that never ends, of an encoder that is gone, leaves something for those who come.
+// A link that never ends, of an encoder that is gone, leaves some memory for newcomers.
 TEST_F(RemoteEncodersTest, NoEncoderTakesAllMemory) {
   for (uint64_t n = 1; n < 12; ++n) add(n);
   turn_until([&] { return hand_.rows.size() == kBuffers / 2; });

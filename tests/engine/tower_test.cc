@@ -1,4 +1,5 @@
-// What the vision tower runs in: by model.vision_dtype, by the checkpoint, else as the language model.
+// Tests the type in which the vision tower runs: by model.vision_dtype, by the checkpoint, else as the
+// language model.
 #include <gtest/gtest.h>
 
 #include <random>

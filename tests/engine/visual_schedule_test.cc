@@ -218,7 +218,7 @@ class WaitingRun {
     EXPECT_TRUE(scheduler_.empty());
     for (CutQueue::Work& work : cut_now_) {
       cutting_.finish(work);
-      pixels_of(work.task().plan.pieces());  // which nobody wants any more
+      pixels_of(work.task().plan.pieces());  // nobody wants it any more
     }
     cut_now_.clear();
     EXPECT_FALSE(cutting_.next());

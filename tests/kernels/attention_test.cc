@@ -8,12 +8,12 @@ namespace uhd {
 namespace {
 
 constexpr double kTolerance[] = {2e-5,
-                                 1.2e-2};  // of f32 and of bf16, whose probabilities are rounded as well
+                                 1.2e-2};  // for f32 and for bf16, whose probabilities are rounded as well
 
 class Attention : public OperationTest {
  protected:
-  // Segment s has queries[s] rows and keys[s] keys.
-  // precise: what the host would compute in bf16 must be as near as f32.
+  // Segment s has queries[s] rows and keys[s] keys. `precise` means that the sums that the host would form in
+  // bf16 must be as near as f32.
   void compare_packed(const std::vector<int32_t>& queries, const std::vector<int32_t>& keys, int64_t heads,
                       int64_t d, WeightFormat format, bool precise = false) {
     SCOPED_TRACE(testing::Message() << heads << " heads of " << d
@@ -50,7 +50,7 @@ class Attention : public OperationTest {
   }
 };
 
-// Sequences whose tokens lie on shuffled pages of one cache, with the same keys and values kept dense.
+// The sequences' tokens lie on shuffled pages of one cache, with the same keys and values kept dense.
 class Sequences {
  public:
   Sequences(Backend& backend, const std::vector<int32_t>& lengths, int64_t page, int64_t kv_heads, int64_t d,
@@ -70,7 +70,7 @@ class Sequences {
     v_memory_ = backend.allocate(bytes);
     const Shape shape{pages, page, kv_heads, d};
     layer_ = {k_memory_.as(dtype, shape), v_memory_.as(dtype, shape)};
-    std::vector<std::byte> nan(bytes, std::byte{0xff});  // what a page held before must not matter
+    std::vector<std::byte> nan(bytes, std::byte{0xff});  // the old contents of a page must not matter
     backend.upload(layer_.k, Tensor(nan.data(), dtype, shape));
     backend.upload(layer_.v, Tensor(nan.data(), dtype, shape));
     std::vector<int32_t> order(pages);

@@ -1,4 +1,4 @@
-// What a caller gets wrong is an Error, the same one from every backend.
+// Tests that a caller's fault is an Error, the same one from every backend.
 #include "kernels/contracts.h"
 
 #include <gmock/gmock.h>

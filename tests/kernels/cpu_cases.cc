@@ -1,4 +1,4 @@
-// The CPU: every available instruction set, several thread counts.
+// Lists the cases for the CPU: every available instruction set, and several thread counts.
 #include "kernels/cpu/isa.h"
 #include "tests/kernels/support.h"
 

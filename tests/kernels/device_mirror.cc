@@ -11,9 +11,9 @@ class DeviceMirror::Call {
  public:
   explicit Call(DeviceMirror& mirror) : mirror_(mirror) {}
 
-  // A parameter, index or anything whose type stays.
+  // Copies a parameter, an index or anything else whose type stays.
   Tensor as_is(Tensor host) { return copy(host, host.dtype()); }
-  // f32 on the host, the backend's type on the device.
+  // Copies f32 on the host to the backend's type on the device.
   Tensor activation(Tensor host) {
     return copy(host, host.dtype() == DType::f32 ? mirror_.activation_dtype() : host.dtype());
   }

@@ -1,5 +1,5 @@
 // Lets tests written for host tensors run on a device: every operation copies its host tensors to the device
-// with the same spacing (gaps included), runs there, and copies back what it may have written. f32
+// with the same spacing (gaps included), runs there, and copies back everything that it may have written. f32
 // activations become the backend's own type on the way. Tensors in memory of allocate() are the device's
 // already.
 #pragma once
@@ -29,7 +29,7 @@ class DeviceMirror final : public UniformOperations<DeviceMirror, Backend> {
   void synchronize() override { backend_->synchronize(); }
   std::unique_ptr<Readback> make_readback(size_t bytes) override { return backend_->make_readback(bytes); }
   std::unique_ptr<Mark> make_mark() override { return backend_->make_mark(); }
-  // Its operations copy.
+  // It does not record, because its operations copy.
   std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
   void begin_range(const char* name) override { backend_->begin_range(name); }
   void end_range() override { backend_->end_range(); }
@@ -49,7 +49,7 @@ class DeviceMirror final : public UniformOperations<DeviceMirror, Backend> {
 
   std::unique_ptr<Backend> backend_;
   std::function<void()> recover_;
-  std::map<const std::byte*, DeviceBuffer> own_;  // what allocate() gave
+  std::map<const std::byte*, DeviceBuffer> own_;  // the memory that allocate() gave
 };
 
 }  // namespace uhd

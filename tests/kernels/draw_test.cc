@@ -19,7 +19,8 @@ struct Batch {
   std::vector<Draw> draws;
 };
 
-// As `shards` shards hold them; what is past the vocabulary tempts.
+// Returns the ids drawn from the logits as `shards` shards hold them; the padding behind the vocabulary is
+// tempting.
 std::vector<int32_t> drawn(Backend& backend, const Batch& batch, int64_t shards) {
   const auto rows = static_cast<int64_t>(batch.logits.size());
   const auto vocabulary = static_cast<int64_t>(batch.logits[0].size());

@@ -147,7 +147,7 @@ TEST_P(Matmul, PacksEverySourceTypeAndShardsOfALargerMatrix) {
   const Rows x({4, 19});
   for (const Tensor& source :
        {whole.tensor(), Tensor::of(as_bf16.data(), {70, 40}), Tensor::of(as_f16.data(), {70, 40})}) {
-    // Columns 11..30 and rows 3..69: what one rank of several keeps.
+    // These are columns 11..30 and rows 3..69: the part of one rank of several.
     const Tensor shard = source.slice_rows(3, 66).slice_columns(11, 19);
     for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
       Rows out({4, 66});

@@ -1,4 +1,4 @@
-// Codes and scales themselves: the bounds that kernels/quantize.h promises.
+// Tests codes and scales themselves: the bounds that kernels/quantize.h promises.
 #include "kernels/quantize.h"
 
 #include <gtest/gtest.h>

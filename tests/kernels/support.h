@@ -1,4 +1,4 @@
-// What the tests of the operations share: the backends they run on, seeded values with spaced rows,
+// The tests of the operations share this: the backends they run on, seeded values with spaced rows, and the
 // comparison with the reference.
 #pragma once
 
@@ -17,25 +17,25 @@ namespace uhd {
 struct BackendCase {
   std::string name;  // letters, digits, underscores
   BackendOptions options;
-  std::string order;          // in which an emulated device runs its threads
-  bool recovers = true;       // from an index outside its tensor
+  std::string order;          // the order in which an emulated device runs its threads
+  bool recovers = true;       // after an index outside its tensor
   bool bits_of_a_row = true;  // a product gives a row the same bits whatever stands beside it
 };
 inline void PrintTo(const BackendCase& which, std::ostream* out) { *out << which.name; }  // NOLINT
-// Each program of these tests has its own: cpu_cases.cc, tests/cuda/cuda_cases.cc.
+// Each program of these tests defines its own: cpu_cases.cc, tests/cuda/cuda_cases.cc.
 std::vector<BackendCase> backend_cases();
-// Those that give a row the same bits whatever stands beside it.
+// Returns the cases that give a row the same bits whatever stands beside it.
 std::vector<BackendCase> equal_bits_cases();
 std::unique_ptr<Backend> make_backend(const BackendCase& which, WeightFormat compute);
 
 std::string case_name(const testing::TestParamInfo<BackendCase>& info);
 
-// Whether the running test's activations are bf16: Rows then holds such values, and expect_close allows for
-// the rounding of results. Set by the fixture.
+// Says that the running test's activations are bf16: Rows then holds such values, and expect_close allows for
+// the rounding of results. The fixture sets it.
 inline bool bf16_activations = false;
 
-// Seeded normal values in a host tensor whose rows are `gap` elements further apart than they are long. The
-// gaps hold NaN: who reads one shows it, who writes one is found by untouched().
+// Rows are seeded normal values in a host tensor whose rows are `gap` elements further apart than they are
+// long. The gaps hold NaN: a reader of the gaps shows it in its results, and untouched() finds a writer.
 class Rows {
  public:
   Rows(Shape shape, int64_t gap = 0, float deviation = 1.0f);
@@ -51,11 +51,11 @@ class Rows {
   Tensor tensor_;
 };
 
-// A dense i32 tensor over a vector.
+// Returns a dense i32 tensor over a vector.
 Tensor indices(const std::vector<int32_t>& values);
 
-// |out − want| <= tolerance · (1 + |want|) everywhere; with bf16 activations at least their rounding is
-// allowed, unless equality (0) is asked for.
+// Checks |out − want| <= tolerance · (1 + |want|) everywhere. With bf16 activations at least their rounding
+// is allowed, unless equality (0) is asked for.
 void expect_close(Tensor out, const reference::Values& want, double tolerance);
 
 class OperationTest : public testing::TestWithParam<BackendCase> {

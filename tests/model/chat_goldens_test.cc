@@ -1,4 +1,4 @@
-// The published conversations and templates of the goldens: text, ids, and where the images stand.
+// Checks the published conversations and templates of the goldens: text, ids, and the places of the images.
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>

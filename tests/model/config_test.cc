@@ -1,4 +1,4 @@
-// Hostile and unusual config.json files, and the rules that choose a family's parts.
+// Tests hostile and unusual config.json files, and the rules that choose a family's parts.
 #include "model/config.h"
 
 #include <gmock/gmock.h>
@@ -64,7 +64,7 @@ TEST(ModelConfig, IsNamedAfterTheLinkToItsDirectory) {
   EXPECT_EQ(read_model_config(folder.path().string() + "/models/../abc").name, "abc");
 }
 
-// What any of the files calls an end is one; a wrong entry does not spoil the others.
+// A token that any of the files calls an end is one; a wrong entry does not spoil the others.
 TEST(ModelConfig, EveryFileNamesEnds) {
   const TemporaryDirectory folder;
   folder.write("config.json", with(R"("eos_token_id": [2, 9])"));
@@ -134,7 +134,7 @@ TEST(ModelConfig, AttentionWindowsLimitTheContext) {
   EXPECT_EQ(read(mistral).language.context, 32);
 }
 
-// A LLaVA-UHD directory with its tower beside it.
+// Makes a LLaVA-UHD directory with its tower beside it.
 class LlavaConfig : public testing::Test {
  protected:
   LlavaConfig() {

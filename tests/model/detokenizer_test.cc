@@ -81,8 +81,8 @@ TEST(Detokenizer, SpecialTokensAreSilent) {
   EXPECT_EQ(stream(tiny_byte_tokenizer(), {'a', 301, 'b', 9999, -1}).all, "ab");
 }
 
-// Byte tokens give out characters as they come; a run that turns out invalid changed what was given out, and
-// nothing more follows.
+// Byte tokens give out characters as they come. A run that turns out invalid has changed text that was given
+// out, so nothing more follows.
 TEST(Detokenizer, ByteFallbackRunsStreamUntilTheyBreak) {
   const auto tokenizer = tiny_fallback_tokenizer();
   EXPECT_EQ(stream(tokenizer, fallback_of("\xc3\xa9x")).deltas, (Deltas{"", "\xc3\xa9", "x"}));

@@ -1,4 +1,4 @@
-// The golden files of every model folder as test cases, and what their logits are held to.
+// Turns the golden files of every model folder into test cases, and checks their logits.
 #pragma once
 
 #include <string>
@@ -17,17 +17,17 @@ struct ModelCase {
   std::string name() const { return folder.filename().string() + "/" + golden.name; }
 };
 
-// Every golden file whose name begins so, of every folder that it holds for.
+// Returns every golden file whose name begins so, for every folder that it holds for.
 std::vector<ModelCase> model_cases(const std::string& prefix);
 
-// The first `kept` columns of rows of `width`: a layout may pad its vocabulary.
+// Returns the first `kept` columns of rows of `width`: a layout may pad its vocabulary.
 std::vector<float> first_columns(std::span<const float> rows, size_t width, size_t kept);
 
-// The run's first logits are those of the case.
+// Checks that the run's first logits are those of the case.
 void expect_first_logits(const ModelCase& c, const GoldenModel& model, const RunResult& run,
                          const Tolerance& tolerance);
 
-// The run chose the case's ids wherever the reference chose by a margin that bf16 cannot turn.
+// Checks that the run chose the case's ids wherever the reference chose by a margin that bf16 cannot turn.
 void expect_clear_ids(const ModelCase& c, const RunResult& run);
 
 }  // namespace uhd

@@ -1,4 +1,5 @@
-// The pictures of a golden_image_* file, cut as the model cuts them, and the prompt with their visual tokens.
+// Cuts the pictures of a golden_image_* file as the model does, and makes the prompt with their visual
+// tokens.
 #pragma once
 
 #include "model/vision/slicer.h"
@@ -7,23 +8,25 @@
 
 namespace uhd {
 
-// All pieces of all pictures: of each, the slices row by row and then the overview. `golden_index` of a piece
-// is what the file's tensor names and layout use: the order in which pieces stand in the prompt.
+// A GoldenPiece is one of all pieces of all pictures, for each picture the slices row by row and then the
+// overview. The file's tensor names and layout use `golden_index`: the order in which pieces stand in the
+// prompt.
 struct GoldenPiece {
-  std::string
-      name;  // "slice0", "overview"; "0", "1", ... where the file counts pieces; "" for one whole picture
+  // "slice0", "overview"; "0", "1", ... if the file counts pieces; "" for one whole picture.
+  std::string name;
   Slice slice;
 };
 
-// In the order in which the pieces stand in the prompt.
+// Returns the pieces in the order in which they stand in the prompt.
 std::vector<GoldenPiece> cut_golden_images(const GoldenModel& model, const Golden& golden);
 
-// The prompt with `rows` (all pieces' visual tokens, in prompt order) at the places that the file says.
+// Returns the prompt with `rows` (all pieces' visual tokens, in prompt order) at the places that the file
+// says.
 EmbeddedPrompt golden_prompt(const GoldenModel& model, const Golden& golden, std::vector<float> rows);
 
 std::vector<SliceView> views_of(const std::vector<GoldenPiece>& pieces);
 
-// The tower's features and the compression layer's tokens of one piece.
+// A PieceResult holds the tower's features and the compression layer's tokens of one piece.
 struct PieceResult {
   std::vector<float> features;
   std::vector<float> tokens;

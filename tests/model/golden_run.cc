@@ -14,7 +14,7 @@
 namespace uhd {
 namespace {
 
-// Counts what a model asks of its group.
+// Counts the calls that a model makes to its group.
 class CountingCommunicator : public Communicator {
  public:
   explicit CountingCommunicator(Communicator& inner) : inner_(inner) {}

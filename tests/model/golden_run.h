@@ -12,7 +12,7 @@
 
 namespace uhd {
 
-// Ids with kVisualToken where a visual row stands; the rows in the same order.
+// The ids hold kVisualToken where a visual row stands; the rows are in the same order.
 struct EmbeddedPrompt {
   std::vector<int32_t> ids;
   std::vector<float> visual;  // [visual tokens, H]
@@ -21,20 +21,20 @@ struct EmbeddedPrompt {
 struct RunOptions {
   int ranks = 1;
   WeightFormat format = WeightFormat::f32;
-  std::optional<WeightFormat> matrices = {};  // of the model, where they are quantized
+  std::optional<WeightFormat> matrices = {};  // the format of the model's matrices, if they are quantized
   int steps = 32;
-  int chunk = 100;  // tokens of a prefill step
+  int chunk = 100;  // the tokens of a prefill step
   int page_size = 16;
-  int tail = 1;                      // logits of so many last prompt positions
-  std::vector<int32_t> forced = {};  // fed instead of the chosen ids
+  int tail = 1;                      // the logits of so many last prompt positions are kept
+  std::vector<int32_t> forced = {};  // these are fed instead of the chosen ids
   bool stages = false;
 };
 
 struct RunResult {
-  std::vector<int32_t> ids;                          // chosen at each step
+  std::vector<int32_t> ids;                          // the id chosen at each step
   std::vector<float> tail_logits;                    // [tail, V]
   std::vector<std::vector<float>> logits;            // [steps][V]
-  std::map<std::string, std::vector<float>> stages;  // whole prompt [T, H], of rank 0
+  std::map<std::string, std::vector<float>> stages;  // the whole prompt [T, H], of rank 0
   size_t all_reduces = 0;                            // of one rank, in the first step
 };
 

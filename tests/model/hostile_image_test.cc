@@ -1,4 +1,5 @@
-// Files made to harm: each ends as an ImageError or as a picture of the size its header says, nothing else.
+// Reads files made to harm: each ends as an ImageError or as a picture of the size its header says, nothing
+// else.
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// Makers of image files in memory, as tests need them: each kind, with what hostile files have.
+// Makes image files in memory for tests, of each kind, with the tricks of hostile files.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,14 @@
 
 namespace uhd {
 
-// A smooth picture with some noise, the same for the same size.
+// Returns a smooth picture with some noise, the same for the same size.
 Image test_picture(int width, int height);
 
-// An EXIF block (from its byte-order mark on) that says the orientation.
+// Returns an EXIF block (from its byte-order mark on) that gives the orientation.
 std::string exif_block(int orientation, bool big_endian = false);
 
-// color_type, bit_depth and interlace as in IHDR. `rows`: packed samples, big-endian where 16 bits wide.
+// color_type, bit_depth and interlace are as in IHDR. `rows` holds packed samples, big-endian if they are 16
+// bits wide.
 struct PngFile {
   int width = 0;
   int height = 0;
@@ -31,7 +32,7 @@ struct PngFile {
 };
 std::string make_png(const PngFile& file);
 std::string png_chunk(std::string_view type, std::string_view data);
-// Its header says another size, under a right checksum.
+// Returns the file with another size in its header, under a right checksum.
 std::string with_png_size(std::string file, uint32_t width, uint32_t height);
 
 struct JpegOptions {
@@ -43,7 +44,7 @@ struct JpegOptions {
 std::string make_jpeg(const Image& image, const JpegOptions& options = {});
 std::string with_jpeg_segment(const std::string& file, uint8_t marker, std::string_view data);
 
-// Lossless; rgba is row-major.
+// Returns a lossless file; rgba is row-major.
 std::string make_webp(int width, int height, const std::vector<uint8_t>& rgba);
 std::string make_lossy_webp(const Image& image);
 // An extended file: `frames` are whole files by make_webp, each pasted at its place.

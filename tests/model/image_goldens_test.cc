@@ -1,4 +1,4 @@
-// Pictures through slices, tower, compression layer and language model, against the reference.
+// Runs pictures through slices, tower, compression layer and language model, and compares with the reference.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -32,8 +32,8 @@ int64_t patches_of(const ModelCase& c) {
   return patches;
 }
 
-// Of every model; with UHD_SMALL_IMAGES=each the smallest of each model, with =one the smallest of all: an
-// emulated device takes minutes for a large one.
+// Returns the pictures of every model. UHD_SMALL_IMAGES=each keeps the smallest of each model, =one the
+// smallest of all: an emulated device takes minutes for a large one.
 std::vector<ModelCase> image_cases() {
   std::vector<ModelCase> cases = model_cases("golden_image");
   const char* few = std::getenv("UHD_SMALL_IMAGES");

@@ -44,7 +44,7 @@ int worst_difference(const Image& a, const Image& b) {
   return worst;
 }
 
-// Of a picture two wide and three high with the pixels 0 to 5.
+// Returns the order of the pixels in a picture two wide and three high with the pixels 0 to 5.
 std::vector<int> pixel_order(const Image& image) {
   std::vector<int> order;
   for (size_t i = 0; i < image.pixels.size(); i += 3) order.push_back(image.pixels[i]);
@@ -273,8 +273,8 @@ TEST(Image, ReadsFilesWithoutTheirEndMarker) {
   }
 }
 
-// Once all rows of a PNG are there, what follows them does not matter. A wrong checksum of the compressed
-// pixels does not either, as long as the pixels match their own.
+// Bytes behind the last row of a PNG do not matter. A wrong checksum of the compressed pixels does not matter
+// either, as long as the pixels match their own.
 TEST(Image, OpensPngsThatAreDamagedBehindTheirPixels) {
   const Image picture = test_picture(57, 41);
   constexpr size_t kIend = 12;

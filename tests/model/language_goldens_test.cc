@@ -1,5 +1,5 @@
-// The language model against the reference: hidden states, logits, greedy ids, in f32 and bf16, on 1, 2 and 4
-// ranks.
+// Compares the language model with the reference: hidden states, logits, greedy ids, in f32 and bf16, on 1, 2
+// and 4 ranks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
-// The bundled model's greedy answers, from picture and question to ids, against the program that trained it.
+// Compares the bundled model's greedy answers, from picture and question to ids, with the program that
+// trained it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -45,7 +46,7 @@ std::vector<Row> rows() {
   return result;
 }
 
-// The bundled model with what turns a question into a prompt.
+// Holds the bundled model and everything that turns a question into a prompt.
 struct Nano {
   explicit Nano(WeightFormat format)
       : model(fs::path(UHD_SOURCE_DIR) / "models/nano-uhd"),
@@ -138,10 +139,10 @@ TEST(NanoRounding, OfTheTowerIsNotThatOfTheScores) {
   EXPECT_LT(std::sqrt(error / size), 0.0042);
 }
 
-// With quantized matrices: the share of steps, over all numbers and words, in which the reference's token is
-// still the best one. The bounds of the logits' error say little here: a small model's layers add up to
-// nearly nothing on questions that it cannot answer, so the pictures that it was made for are asked about
-// alone.
+// This counts, with quantized matrices, the share of steps, over all numbers and words, in which the
+// reference's token is still the best one. The bounds of the logits' error say little here: a small model's
+// layers add up to nearly nothing on questions that it cannot answer, so only the pictures that it was made
+// for are used.
 TEST(NanoQuantized, MostlyReadsAsBefore) {
   Nano nano(WeightFormat::bf16);
   for (const auto& [format, least] :

@@ -1,5 +1,5 @@
-// Goldens of published tokenizers and weights that Python packages ship. UHD_PACKAGES names the directory
-// where the packages are installed, UHD_SMOLLM2 what tools/smollm2.py made of one.
+// Reads goldens of published tokenizers and weights that Python packages ship. UHD_PACKAGES names the
+// directory where the packages are installed, UHD_SMOLLM2 the result of tools/smollm2.py for one of them.
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>

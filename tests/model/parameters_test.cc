@@ -1,4 +1,4 @@
-// Shards and the account of a checkpoint's tensors.
+// Tests shards and the account of a checkpoint's tensors.
 #include "model/weights/parameters.h"
 
 #include <gmock/gmock.h>
@@ -136,7 +136,7 @@ TEST(Parameters, EveryKindOfProblemNamesItsTensor) {
   EXPECT_THAT(problems.front(), testing::HasSubstr("type i32"));
 }
 
-// What trainers leave behind is no reason not to serve; what would change the answers is.
+// Tensors that trainers leave behind are no reason not to serve; tensors that would change the answers are.
 TEST(Parameters, ExtraTensorsAreUnusedUnlessTheModelComputesThere) {
   const ModelConfig model = small_model();
   const auto with_extra = [&](const std::string& name) {

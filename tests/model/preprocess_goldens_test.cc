@@ -1,5 +1,5 @@
-// Every expected pixel of the preprocessing goldens: decoding, resizing, cutting and the statistics after
-// normalisation, as the published code has them (reference_compat).
+// Checks every expected pixel of the preprocessing goldens: decoding, resizing, cutting and the statistics
+// after normalisation, as the published code has them (reference_compat).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -86,8 +86,8 @@ void expect_statistics(const json::object& want, const Slice& slice, const Norma
   EXPECT_NEAR(absolute / count, want.at("sum_abs").to_number<double>() / count, tolerance);
 }
 
-// One row: one image. A JPEG may decode two levels beside the reference, with another version of the library:
-// then statistics are compared instead of hashes.
+// A Case is one row of the table, with one image. A JPEG may decode two levels beside the reference, with
+// another version of the library: then statistics are compared instead of hashes.
 class Case {
  public:
   // `rgb_sha256`: of the decoded pixels, empty where no table gives it.
@@ -145,7 +145,7 @@ class Case {
     }
   }
 
-  // What a server that heeds the orientation has instead.
+  // Checks the picture of a server that heeds the orientation.
   void expect_oriented() const {
     const json::value* orientation = row_.if_contains("exif_orientation");
     if (orientation == nullptr || orientation->is_null() || !row_.contains("size_exif_transposed")) return;
@@ -295,7 +295,7 @@ class Case {
   bool exact_ = true;
 };
 
-// Of every image, from whichever table has it.
+// Returns every image, from whichever table has it.
 std::map<std::string, std::string> decoded_hashes(const std::vector<std::filesystem::path>& tables) {
   std::map<std::string, std::string> hashes;
   for (const auto& table : tables) {

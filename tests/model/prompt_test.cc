@@ -1,4 +1,4 @@
-// What a user types never becomes a special token or an image.
+// Tests that a user's text never becomes a special token or an image.
 #include "model/prompt.h"
 
 #include <gmock/gmock.h>
@@ -187,7 +187,7 @@ TEST(Prompt, NothingThatIsReadGetsLost) {
     EXPECT_EQ(text_of(changes, {{"user", {{blanks, false}}}, kHello}), ";HI;");
   }
   EXPECT_EQ(text_of(changes, {{"user", {{"\u3000\u00e9\u3000", false}}}}), "\u00c9;");
-  // In a conversation with more texts than there are numbers for them, too.
+  // This also holds in a conversation with more texts than there are numbers for them.
   EXPECT_EQ(text_of(changes, std::vector<ChatTurn>(600, kHello)).size(), 1800u);
   EXPECT_THAT(text_of(first_part, std::vector<ChatTurn>(600, kTwoTexts)), HasSubstr("leaves out"));
 }
@@ -200,7 +200,8 @@ TEST(Prompt, TemplatesThatCanWriteNothingAreRefusedWhenRead) {
   }
 }
 
-// At the first of the small conversations that it is tried on, not after all of them.
+// The error comes at the first of the small conversations that the template is tried on, not after all of
+// them.
 TEST(Prompt, TemplatesThatRunOnAreRefusedWhenRead) {
   const std::string loops = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
   const auto begin = std::chrono::steady_clock::now();
@@ -271,7 +272,7 @@ TEST(Prompt, BuiltInConversationsKeepRolesApart) {
   }
 }
 
-// The last message goes on where it ends, without what closes a turn.
+// The last message goes on where it ends, without the text that closes a turn.
 TEST(Prompt, TheLastMessageCanBeContinued) {
   const ChatTurn begun{"assistant", {{"two and ", false}}};
   const Chat chat;

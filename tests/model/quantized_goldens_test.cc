@@ -1,5 +1,5 @@
-// The language model with quantized matrices: near the one in bf16, and the very model that its codes stand
-// for, on any number of ranks.
+// Checks that the language model with quantized matrices is near the one in bf16, and is the very model that
+// its codes stand for, on any number of ranks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kAny = std::numeric_limits<double>::infinity();
 
-// One text of each model.
+// Returns one text of each model.
 std::vector<ModelCase> text_cases() {
   std::vector<ModelCase> cases;
   std::set<std::filesystem::path> folders;

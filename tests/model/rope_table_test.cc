@@ -16,7 +16,7 @@ LanguageConfig config(RopeScaling rope) {
   return c;
 }
 
-// The angle whose sine and cosine the table holds, from its sine (small angles).
+// Returns the angle whose sine and cosine the table holds, from its sine (small angles).
 double sine(const std::vector<float>& table, int position, int i) {
   return table[static_cast<size_t>(position * 8 + 4 + i)];
 }

@@ -1,4 +1,4 @@
-// The same choice whatever the number of ranks that hold the vocabulary.
+// Checks that the choice is the same whatever the number of ranks that hold the vocabulary.
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -19,7 +19,8 @@ LanguageConfig config() {
   return c;
 }
 
-// What rank 0 chooses for the given rows when `ranks` ranks hold a part each; padding is made tempting.
+// Returns the choice of rank 0 for the given rows when `ranks` ranks hold a part each; padding is made
+// tempting.
 std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>>& rows, TokenChoice choice,
                                  const std::vector<SampleRow>& how) {
   auto group = make_local_communicators(ranks);

@@ -1,4 +1,4 @@
-// The choice of one token from one row of logits.
+// Tests the choice of one token from one row of logits.
 #include "model/language/sampler.h"
 
 #include <gmock/gmock.h>
@@ -16,7 +16,7 @@ SampledToken sampled(const SampleRow& row, std::vector<float> logits = kLogits) 
   return sample_row(logits, row);
 }
 
-// How often each id comes out over many steps.
+// Counts how often each id comes out over many steps.
 std::vector<double> shares(SampleRow row, std::vector<float> logits = kLogits, int draws = 20000) {
   std::vector<double> counts(logits.size(), 0);
   for (int i = 0; i < draws; ++i) {

@@ -1,4 +1,4 @@
-// Small tokenizers for tests: bytes, some merges, some special tokens.
+// Makes small tokenizers for tests: bytes, some merges, some special tokens.
 #pragma once
 
 #include <boost/json.hpp>
@@ -14,7 +14,7 @@ inline boost::json::object added_token(int id, const std::string& content, bool 
   return {{"id", id}, {"content", content}, {"special", special}, {"normalized", false}};
 }
 
-// Byte-level: every byte, "he" and "hel" merged, and special tokens as chat models have them.
+// Returns a byte-level one: every byte, "he" and "hel" merged, and special tokens as chat models have them.
 inline boost::json::object tiny_byte_json() {
   boost::json::object vocabulary;
   for (int b = 0; b < 256; ++b) vocabulary[byte_level_character(static_cast<unsigned char>(b))] = b;
@@ -31,7 +31,7 @@ inline std::shared_ptr<const Tokenizer> tiny_byte_tokenizer() {
   return make_tokenizer_json(boost::json::serialize(tiny_byte_json()), "tiny");
 }
 
-// Byte fallback, as Llama's tokenizer.json: "▁", letters a to z, <0x00> to <0xFF>.
+// Returns one with byte fallback, like Llama's tokenizer.json: "▁", letters a to z, <0x00> to <0xFF>.
 inline boost::json::object tiny_fallback_json() {
   boost::json::object vocabulary{{"<unk>", 0}, {"<s>", 1}};
   constexpr char kDigits[] = "0123456789ABCDEF";

@@ -1,4 +1,4 @@
-// Every tokenizer table of the goldens whose tokenizer is there too: ids, decoded text, increments of
+// Checks every tokenizer table of the goldens whose tokenizer is there too: ids, decoded text, increments of
 // streams.
 #include <gtest/gtest.h>
 
@@ -53,8 +53,7 @@ void expect_tables(bool stream) {
   for (const TokenizerTable& table : tokenizer_tables()) {
     if (table.stream != stream) continue;
     for (const TokenizerCandidate& candidate : candidates_of(table.name)) {
-      // Where a run of byte tokens is broken, tokenizer.json's decoder differs from SentencePiece's by
-      // design.
+      // If a run of byte tokens is broken, tokenizer.json's decoder differs from SentencePiece's by design.
       if (stream && table.name.ends_with("_sp") && candidate.name.ends_with("(json)")) continue;
       expect_table(table, candidate);
       ++compared;

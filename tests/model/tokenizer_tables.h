@@ -1,4 +1,4 @@
-// The tables of the goldens' tokenizers/, and a tokenizer held against one of them.
+// Reads the tables of the goldens' tokenizers/, and checks a tokenizer against one of them.
 #pragma once
 
 #include <filesystem>
@@ -13,12 +13,12 @@ namespace uhd {
 struct TokenizerTable {
   std::filesystem::path path;
   std::string name;     // "tiny_llama_sp"
-  bool stream = false;  // increments, else texts with ids
+  bool stream = false;  // increments; else texts with ids
 };
 std::vector<TokenizerTable> tokenizer_tables();
 
-// A tokenizer to test, whether special tokens are read in texts, and whether they are silent in what is
-// decoded.
+// A candidate is a tokenizer to test; it says whether special tokens are read in texts, and whether they are
+// silent in decoded text.
 struct TokenizerCandidate {
   std::string name;
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -26,7 +26,7 @@ struct TokenizerCandidate {
   bool skip_special = false;
 };
 
-// GoogleTest failures where ids, decoded texts or increments differ.
+// Fails the test if ids, decoded texts or increments differ.
 void expect_table(const TokenizerTable& table, const TokenizerCandidate& candidate);
 
 }  // namespace uhd

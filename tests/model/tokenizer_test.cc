@@ -179,7 +179,7 @@ TEST(LoadTokenizer, NamesWhatIsMissingOrBroken) {
   EXPECT_THAT(failure(), HasSubstr("is not a SentencePiece model"));
 }
 
-// What the tokenizer's files call the end of a text ends an answer, if the model has it.
+// A token that the tokenizer's files call the end of a text ends an answer, if the model has it.
 TEST(EndTokens, TokenizerConfigsNameThem) {
   const auto tokenizer = tiny_byte_tokenizer();
   const int32_t end = tokenizer->id_of("<|im_end|>").value();

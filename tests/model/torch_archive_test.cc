@@ -112,7 +112,7 @@ TEST(TorchArchive, ReadsZip64) {
   EXPECT_EQ(read64.tensors.at("w").elements(), 6);
 }
 
-// What `pickle.dumps` gives for an object whose __reduce__ returns (os.system, ("...",)).
+// `pickle.dumps` returns this for an object whose __reduce__ returns (os.system, ("...",)).
 TEST(TorchArchive, NeverExecutesWhatAPickleNames) {
   const std::string attack =
       "\x80\x02"

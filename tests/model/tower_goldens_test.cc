@@ -1,4 +1,4 @@
-// The vision tower and the compression layers against the reference, stage by stage.
+// Compares the vision tower and the compression layers with the reference, stage by stage.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -25,7 +25,7 @@ PatchGrid grid_in(const std::string& name) {
   return grid;
 }
 
-// A bare CLIP with every layer running.
+// Returns a bare CLIP with every layer running.
 ModelConfig tower_config(const std::filesystem::path& folder) {
   const ConfigObject json = ConfigObject::read_required(folder / "config.json");
   ModelConfig model;

@@ -1,5 +1,6 @@
-// An Engine without a model: answers every request with fixed words from its own thread, so that the HTTP
-// side is tested alone. The last message's (or the prompt's) text chooses what happens:
+// A FakeEngine has no model: it answers every request with fixed words from its own thread, so that the HTTP
+// side is tested alone. The text of the last message (or the prompt) chooses what happens:
+//
 //   "wait..."  one word, then nothing until the request is cancelled
 //   "later"    nothing until the request is cancelled
 //   "endless"  words until the request is cancelled
@@ -65,7 +66,7 @@ class FakeEngine final : public Engine {
   }
   std::string detokenize(const std::vector<int32_t>& ids) const override { return {ids.begin(), ids.end()}; }
 
-  // Waits until as many requests have been cancelled.
+  // Waits until `count` requests have been cancelled.
   void wait_for_cancelled(int count) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return cancelled_ >= count; });
@@ -75,7 +76,7 @@ class FakeEngine final : public Engine {
     return seen_;
   }
 
-  // Lets go of what was asked.
+  // Forgets the requests that it got.
   void forget() {
     std::lock_guard lock(mutex_);
     seen_.clear();
@@ -132,7 +133,7 @@ class FakeEngine final : public Engine {
   std::condition_variable changed_;
   RequestId next_ = 1;
   int cancelled_ = 0;
-  std::map<RequestId, bool> states_;  // id -> cancelled
+  std::map<RequestId, bool> states_;  // true if cancelled
   std::vector<Request> seen_;
   std::vector<std::thread> threads_;
 };

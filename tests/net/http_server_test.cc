@@ -16,7 +16,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-// A server on a free port over a FakeEngine.
+// Runs a server on a free port over a FakeEngine.
 class HttpServerTest : public testing::Test {
  protected:
   void start(NetOptions options = {}) {
@@ -34,7 +34,7 @@ class HttpServerTest : public testing::Test {
     return post("/v1/chat/completions",
                 R"({"messages":[{"role":"user","content":")" + text + "\"}]" + fields + "}");
   }
-  // Until the server has noticed, by whatever a test can see of it.
+  // Waits until the server has noticed, by whatever a test can see of it.
   template <class Condition>
   void wait_until(Condition condition) {
     while (!condition()) std::this_thread::yield();

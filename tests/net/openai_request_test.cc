@@ -1,4 +1,4 @@
-// Every field of the API, right and wrong: a wrong one is a 400 that names the field.
+// Tests every field of the API, right and wrong: a wrong one is a 400 that names the field.
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -221,7 +221,7 @@ std::vector<BadCase> bad_cases() {
       {"BestOf", R"({"prompt":"a","best_of":2})", "best_of", Endpoint::completions},
       {"LegacyLogprobs", R"({"prompt":"a","logprobs":21})", "logprobs", Endpoint::completions},
   };
-  // Every number, with every way to be wrong.
+  // A Number is a field with a number, and every way in which it can be wrong.
   struct Number {
     std::string name;
     std::vector<std::string> outside;

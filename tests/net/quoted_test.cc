@@ -1,4 +1,4 @@
-// What is left of a client's text in our messages.
+// Tests how our messages quote a client's text.
 #include "net/quoted.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// A socket that says exactly what a test tells it to. Blocking, with a limit on every wait.
+// A RawClient is a socket that sends exactly what a test tells it to. It blocks, with a limit on every wait.
 #pragma once
 
 #include <string>
@@ -13,11 +13,12 @@ class RawClient {
   RawClient(const RawClient&) = delete;
   RawClient& operator=(const RawClient&) = delete;
 
-  bool send(std::string_view bytes);  // false when the server has closed
-  // Reads until `mark` has come; what came up to and with it. Shorter at the end of the connection.
+  bool send(std::string_view bytes);  // returns false when the server has closed
+  // Reads until `mark` has come, and returns the text up to and with it; it is shorter at the end of the
+  // connection.
   std::string read_until(std::string_view mark);
-  std::string read_all();  // until the server closes
-  // One response with a Content-Length, or chunked (decoded): the header and the body.
+  std::string read_all();  // reads until the server closes
+  // A Response is one response with a Content-Length, or chunked (decoded): the header and the body.
   struct Response {
     int status = 0;
     std::string header;
@@ -25,7 +26,7 @@ class RawClient {
   };
   Response read_response();
   void end_sending();  // the other side sees the end, and may still answer
-  void leave();        // close, as a client that loses interest
+  void leave();        // closes, like a client that loses interest
 
  private:
   bool fill();
@@ -33,7 +34,7 @@ class RawClient {
   std::string held_;
 };
 
-// "POST path HTTP/1.1" with host, length and the body; `extra` header lines end in \r\n each.
+// Returns "POST path HTTP/1.1" with host, length and the body; `extra` header lines end in \r\n each.
 std::string post(const std::string& path, const std::string& body, const std::string& extra = "");
 std::string get(const std::string& path, const std::string& extra = "");
 

@@ -142,7 +142,8 @@ TEST(DeploymentPlan, MemoryIsTheSumOfWhatItsPartsTake) {
   }
 }
 
-// What a rank of the bundled model really sizes itself to, in f32 as the CPU has its activations.
+// The plan has the sizes that a rank of the bundled model really takes, in f32, the CPU's type of
+// activations.
 TEST(DeploymentPlan, MemoryIsThatOfARunningRank) {
   EngineOptions options;
   options.model_path = "models/nano-uhd";
@@ -167,7 +168,7 @@ TEST(DeploymentPlan, MemoryIsThatOfARunningRank) {
 }
 
 TEST(DeploymentPlan, RoofsAreThoseOfTheDocumentedTable) {
-  const std::string page = read_text_file("docs/gpu.md");
+  const std::string page = read_text_file("docs/gpu-tables.md");
   const char* const devices[] = {"H100", "H200", "A100", "L40S"};
   int rows = 0, dashes = 0;
   for (const auto& [name, language] : {std::pair{"7B", k7b}, {"13B", k13b}}) {
@@ -274,8 +275,8 @@ TEST(DeploymentPlan, EncodersAreAsManyAsPicturesAskFor) {
   EXPECT_EQ(plan_of(text_model(k7b), l40s, 1).encoders, 0);
 }
 
-// No schedule is faster: not prefill and decoding by turns, and not what computing or reading alone would
-// take.
+// The plan serves no slower than prefill and decoding by turns, and no faster than decoding alone or the
+// products of prefill alone would allow.
 TEST(DeploymentPlan, RequestsAreServedNoSlowerThanByTurns) {
   const ModelConfig model = llava_uhd_13b();
   for (const DeviceRoof& device : known_devices()) {
@@ -337,7 +338,7 @@ TEST(DeploymentPlan, TokenBudgetHoldsTheHiddenRowsAndTheSequences) {
   EXPECT_EQ(plan_of(text_model(k7b), device_named("L40S"), 8).token_budget, 0) << "rows cost on the link";
 }
 
-// Nothing that read_model_config lets through makes a number that is not one.
+// No config that read_model_config accepts makes a number that is not one.
 TEST(DeploymentPlan, OfTheLargestAndSmallestModelsIsFinite) {
   const LanguageConfig vast{.layers = 1024,
                             .hidden = 1 << 16,

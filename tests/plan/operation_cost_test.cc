@@ -16,7 +16,7 @@ TEST(Cost, OfAProductCountsEachOperandOnce) {
 }
 
 TEST(Cost, OfCausalAttentionCountsThePairsThatSeeEachOther) {
-  // By hand: four queries at the end of ten tokens see 7, 8, 9 and 10 keys.
+  // By hand, four queries at the end of ten tokens see 7, 8, 9 and 10 keys.
   const AttentionSpan chunk{4, 10};
   const Cost c = paged_attention_cost({&chunk, 1}, 6, 2, 16, 2);
   EXPECT_EQ(c.flops, 4 * (7 + 8 + 9 + 10) * 6 * 16);

@@ -8,7 +8,7 @@
 namespace uhd::reference {
 namespace {
 
-// f32: itself. The others round activations to bfloat16.
+// Returns x itself for f32. The other formats round activations to bfloat16.
 double rounded(double x, WeightFormat format) {
   return format == WeightFormat::f32 ? x : static_cast<float>(bf16(static_cast<float>(x)));
 }
@@ -39,7 +39,8 @@ float scale_of(float largest, WeightFormat format) {
   return of_bits(largest / 7.0f, 5, false);
 }
 
-// Of the values (1 + m/8) 2^(e−7), and m/8 · 2^−6 where e is 0; between two, the one with an even m.
+// Chooses among the values (1 + m/8) 2^(e−7), and m/8 · 2^−6 if e is 0; between two, it takes the one with an
+// even m.
 double nearest_e4m3(double x) {
   double best = 0, least = std::abs(x);
   for (int code = 1; code < 127; ++code) {
@@ -54,7 +55,7 @@ double nearest_e4m3(double x) {
   return std::copysign(best, x);
 }
 
-// Cubic convolution, a = −0.75.
+// Returns the weight of cubic convolution with a = −0.75.
 double cubic(double distance) {
   const double a = -0.75;
   const double x = std::abs(distance);

@@ -1,5 +1,5 @@
-// Every operation of Backend in naive double precision: the definition that all backends are tested against.
-// Inputs are host tensors, rows may be spaced; results are dense, row-major.
+// Defines every operation of Backend in naive double precision: all backends are tested against this. Inputs
+// are host tensors, whose rows may be spaced; results are dense and row-major.
 #pragma once
 
 #include <span>
@@ -12,13 +12,14 @@ namespace uhd::reference {
 
 using Values = std::vector<double>;
 
-double element(Tensor t, int64_t row, int64_t column);  // column within the row, whatever its rank
+double element(Tensor t, int64_t row, int64_t column);  // `column` counts within the row, whatever its rank
 
-// What a quantized format makes of w (kernels/quantize.h), from nearest values found by trying.
+// Returns the values that a quantized format makes of w (kernels/quantize.h), from nearest values found by
+// trying.
 Values dequantized(Tensor w, WeightFormat format);
 
-// x and w rounded to bfloat16 first when format is bf16; of quantized formats x rounded, and w dequantized.
-// `before` is what out held, for Epilogue::add.
+// Rounds x and w to bfloat16 first if format is bf16; for quantized formats it rounds x and dequantizes w.
+// `before` holds the values of out before the call, for Epilogue::add.
 Values matmul(Tensor x, Tensor w, Tensor bias, Epilogue epilogue, WeightFormat format, const Values& before);
 Values embed(Tensor table, std::span<const int32_t> ids, int64_t first_id);
 Values rms_norm(Tensor x, Tensor w, double eps);
@@ -27,14 +28,14 @@ Values rope(Tensor x, std::span<const int32_t> positions, Tensor table);
 Values silu_mul(Tensor gate_up);
 Values add(Tensor a, Tensor b);
 
-// One query row over the first `keys` rows of k and v from row `first`, head h of q's heads and kv_head of
-// k's. Operands are rounded to bfloat16 first when format is bf16.
+// Returns one query row's attention over the first `keys` rows of k and v from row `first`, with head h of
+// q's heads and kv_head of k's. Operands are rounded to bfloat16 first if format is bf16.
 Values attention_row(Tensor q, int64_t row, int64_t h, Tensor k, Tensor v, int64_t first, int64_t keys,
                      int64_t kv_head, double scale, WeightFormat format);
 
 Values patchify(std::span<const uint8_t> pixels, std::span<const PixelSlice> slices, int patch,
                 const PatchNormalisation& normalisation);
-// The id that kernels/draw.h names, from all ids in their rank.
+// Returns the id that kernels/draw.h names, from all ids in their rank.
 int32_t draw(std::span<const float> logits, const Draw& how);
 Values interpolate_positions(Tensor table, int h, int w);
 Values region_align(Tensor x, const AlignGrid& grid);

@@ -135,7 +135,7 @@ class RandomRun {
     scheduler_->check_integrity();
   }
 
-  // Whoever shares its slices sees to them from now on.
+  // A request that shares its slices sees to them from now on.
   std::map<SequenceId, Live>::iterator forget(std::map<SequenceId, Live>::iterator at) {
     if (at == live_.end()) return at;
     for (auto& [id, live] : live_) {
@@ -233,7 +233,7 @@ class RandomRun {
     return static_cast<int>(first.tokens.size()) == first.prompt_length;
   }
 
-  // What the token at a position depends on.
+  // The token at a position depends on this.
   const Fingerprint& content(const Sequence& s, int position) {
     std::vector<Fingerprint>& all = live_.at(s.id).content;
     while (static_cast<int>(all.size()) <= position) {

@@ -1,4 +1,4 @@
-// A directory that exists for one test.
+// A TemporaryDirectory exists for one test.
 #pragma once
 
 #include <stdlib.h>

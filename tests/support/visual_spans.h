@@ -1,4 +1,4 @@
-// Visual spans of a prompt as tests write them.
+// Makes the visual spans of a prompt as tests write them.
 #pragma once
 
 #include <initializer_list>
@@ -9,7 +9,7 @@
 
 namespace uhd {
 
-// One span for each (position, length): the pieces of one image, none of them ready.
+// Returns one span for each (position, length): the pieces of one image, none of them ready.
 inline std::shared_ptr<VisualSpans> spans_at(std::initializer_list<std::pair<int, int>> places) {
   auto spans = std::make_shared<VisualSpans>();
   for (const auto& [position, length] : places) {

@@ -1,4 +1,4 @@
-// The tree of a parsed chat template.
+// A parsed chat template is a tree of these nodes.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 namespace uhd::jinja {
 
 enum class Kind : uint8_t {
-  // Expressions. Children in the order of writing; a missing part is null.
+  // These kinds are expressions. Children are in the order of writing; a missing part is null.
   constant,     // value
   name,         // text
   attribute,    // .text of child 0
@@ -30,7 +30,7 @@ enum class Kind : uint8_t {
   tuple,
   dict,      // key, value, key, value, ...
   captured,  // the text that child 0, a statement, makes
-  // Statements.
+  // These kinds are statements.
   body,        // children in order
   text,        // value
   output,      // {{ child 0 }}
@@ -50,7 +50,7 @@ using NodePtr = std::unique_ptr<Node>;
 struct Node {
   Kind kind;
   int line = 0;
-  int depth = 1;  // of the tree below; limited by the parser, so recursion over it is safe
+  int depth = 1;  // the depth of the tree below; the parser limits it, so recursion over it is safe
   std::string text;
   Value value;
   bool on_namespace = false;  // set: names are {namespace, attribute}

@@ -77,7 +77,7 @@ Value list_method(const Value& object, const std::string& name, const Arguments&
 
 const Value& member(const Dict& dict, std::string_view name) { return *dict.find(name); }
 
-// loop.cycle takes its turn from the loop, a cycler from what it gave before.
+// loop.cycle takes its turn from the loop; a cycler takes it from the value it gave before.
 Value cycle_method(const Value& object, const std::string& name, const Arguments& arguments) {
   if (name == "cycle") {
     if (arguments.positional.empty()) fail("cycle needs a value");

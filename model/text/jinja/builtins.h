@@ -1,4 +1,4 @@
-// Filters, tests, functions and methods of the language of chat templates, by name.
+// Gives the filters, tests, functions and methods of the language of chat templates, by name.
 #pragma once
 
 #include <optional>
@@ -13,20 +13,20 @@ namespace uhd::jinja {
 struct Arguments {
   List positional;
   std::vector<std::pair<std::string, Value>> named;  // in the order of writing
-  // The argument at this place or of this name, else null.
+  // Returns the argument at this place or of this name, else null.
   const Value* get(size_t place, std::string_view name) const;
   const Value* get(std::string_view name) const;
-  // Without the first ones.
+  // Returns the arguments without the first `place` ones.
   Arguments from(size_t place) const;
 };
 
-// What a name means is asked when a template is read.
+// These say whether a name is known; they are asked when a template is read.
 bool is_filter(const std::string& name);
 bool is_test(const std::string& name);
 bool is_method(const std::string& name);  // of a text, list, mapping, loop or cycler
 std::optional<Function> function_of(std::string_view name);
 
-// Each throws Error for values of the wrong type.
+// Each throws an Error for values of the wrong type.
 Value apply_filter(const std::string& name, const Value& value, const Arguments& arguments, Budget& budget);
 bool apply_test(const std::string& name, const Value& value, const Arguments& arguments, Budget& budget);
 Value call_method(const Value& object, const std::string& name, const Arguments& arguments, Budget& budget);
@@ -34,10 +34,11 @@ Value call_function(Function function, const Arguments& arguments, Budget& budge
 // A joiner gives nothing the first time, then its separator.
 Value call_joiner(Dict& joiner);
 
-// The members of `loop` at the i-th item; depth: 1, and one more in each call of a recursive loop.
+// Sets the members of `loop` for the i-th item. The depth is 1, and one more in each call of a recursive
+// loop.
 void place_loop(Dict& loop, const List& items, size_t i, int depth);
 
-// object[key] and object.name as Jinja looks them up; undefined when there is nothing.
+// Looks up object[key] and object.name as Jinja does; the result is undefined if there is nothing.
 Value subscript(const Value& object, const Value& key, Budget& budget);
 Value attribute(const Value& object, const std::string& name, Budget& budget);
 bool contains(const Value& container, const Value& value, Budget& budget);

@@ -12,7 +12,7 @@ bool is_one_of(std::string_view text, std::initializer_list<std::string_view> li
   return std::find(list.begin(), list.end(), text) != list.end();
 }
 
-// One function for each level of precedence.
+// An ExpressionParser has one function for each level of precedence.
 class ExpressionParser {
  public:
   explicit ExpressionParser(TokenReader& in) : in_(in) {}
@@ -240,7 +240,7 @@ class ExpressionParser {
     return node;
   }
 
-  // After the opening parenthesis.
+  // Reads the arguments after the opening parenthesis.
   void arguments(Node& node) {
     bool first = true;
     while (!in_.take_symbol(")")) {
@@ -270,7 +270,7 @@ class ExpressionParser {
   }
 
  public:
-  // After the sign of a filter.
+  // Reads a filter after its sign.
   NodePtr filter(NodePtr of) {
     NodePtr node = in_.make(Kind::filter);
     node->text = in_.expect(TokenKind::name, "a filter's name");

@@ -1,4 +1,4 @@
-// Expressions of a chat template: what stands in {{ }} and in the tags.
+// Parses the expressions of a chat template, which stand in {{ }} and in the tags.
 #pragma once
 
 #include "model/text/jinja/reader.h"
@@ -6,11 +6,11 @@
 namespace uhd::jinja {
 
 NodePtr parse_expression(TokenReader& in);
-// a, b, c without brackets is a tuple.
+// Parses a list; a, b, c without brackets is a tuple.
 NodePtr parse_expression_list(TokenReader& in);
-// The filters behind `of`, from the first one's name on.
+// Parses the filters behind `of`, from the first one's name on.
 NodePtr parse_filters(TokenReader& in, NodePtr of);
-// Without a conditional: an `if` behind it is left to be read.
+// Parses an expression without a conditional: an `if` behind it is left to be read.
 NodePtr parse_operand(TokenReader& in);
 
 }  // namespace uhd::jinja

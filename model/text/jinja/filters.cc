@@ -1,4 +1,4 @@
-// Filters of one value: numbers and texts.
+// Implements the filters of one value: numbers and texts.
 #include "model/text/jinja/filters.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The filters, in two tables: those of one value, and those that go through many.
+// Holds the filters in two tables: those of one value, and those that go through many.
 #pragma once
 
 #include <string>

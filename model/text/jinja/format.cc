@@ -125,7 +125,7 @@ void check_width(const Spec& spec) {
   if (spec.width > kMaxWidth || spec.precision > kMaxWidth) fail("a format with a width above 10000");
 }
 
-// A format spec of str.format.
+// Formats by a format spec of str.format.
 MarkedText formatted(const Value& value, const Spec& spec, bool plain, Budget& budget) {
   check_width(spec);
   if (plain || value.is(Type::string)) {
@@ -345,7 +345,7 @@ class BraceFormat {
     return formatted(shown, read_spec(spec), conversion != 0, budget_);
   }
 
-  // name or number, then .attribute and [key].
+  // Reads a name or number, then .attribute and [key].
   Value look_up(const std::string& path) {
     size_t at = std::min(path.find_first_of(".["), path.size());
     Value value = first(path.substr(0, at));

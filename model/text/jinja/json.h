@@ -1,4 +1,4 @@
-// Values as JSON, as the filter tojson of transformers writes them: json.dumps with its own defaults.
+// Writes values as JSON, as the filter tojson of transformers does: json.dumps with its own defaults.
 #pragma once
 
 #include <string>
@@ -10,13 +10,14 @@ namespace uhd::jinja {
 struct JsonStyle {
   bool ascii = false;  // other characters become escapes
   bool sorted = false;
-  bool lines = false;  // one line for each item, behind `indent` for each level
+  bool lines = false;  // one line for each item, with `indent` for each level
   std::string indent;
   std::string between = ", ";
   std::string colon = ": ";
 };
 
-// An Error for what json.dumps refuses: undefined values, functions, keys that are lists.
+// Returns the JSON. It is an Error to give a value that json.dumps refuses: undefined values, functions, keys
+// that are lists.
 MarkedText to_json(const Value& value, const JsonStyle& style, Budget& budget);
 
 }  // namespace uhd::jinja

@@ -60,7 +60,8 @@ class Lexer {
     return std::string::npos;
   }
 
-  // Text up to the tag, without what the tag's sign or the beginning of its line takes away.
+  // Adds the text up to the tag, without the part that the tag's sign or the beginning of its line takes
+  // away.
   void add_text(size_t tag) {
     std::string text = source_.substr(at_, tag == std::string::npos ? tag : tag - at_);
     const size_t whole = text.size();
@@ -87,7 +88,7 @@ class Lexer {
     after_tag(sign, true);
   }
 
-  // What the end of a tag takes away of the text behind it.
+  // Drops the part of the text behind a tag that the end of the tag takes away.
   void after_tag(char sign, bool block) {
     const size_t begin = at_;
     if (sign == '-') {
@@ -141,8 +142,8 @@ class Lexer {
     take(TokenKind::symbol, 1);
   }
 
-  // As Python: with _ between digits, 0x, 0o and 0b, exponents. The token is without what stoll does not
-  // read.
+  // Reads numbers as Python does: with _ between digits, 0x, 0o and 0b, and exponents. The token leaves out
+  // everything that stoll does not read.
   void read_number(std::string_view rest) {
     size_t length = number_prefix(rest);
     const bool plain = length == 0;

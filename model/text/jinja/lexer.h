@@ -1,4 +1,4 @@
-// A chat template's source as text, and the tokens of its tags.
+// Splits a chat template's source into text and the tokens of its tags.
 #pragma once
 
 #include <string>
@@ -23,12 +23,13 @@ enum class TokenKind : uint8_t {
 
 struct Token {
   TokenKind kind = TokenKind::end;
-  std::string text;  // string: with its escapes resolved
+  std::string text;  // of a string: its text with escapes resolved
   int line = 0;
 };
 
-// With trim_blocks and lstrip_blocks, as transformers sets them: the newline after a block and the spaces
-// before one that begins its line are dropped. Comments are gone. A tag that does not end is an Error.
+// Splits with trim_blocks and lstrip_blocks, as transformers sets them: the newline after a block and the
+// spaces before one that begins its line are dropped. Comments are dropped. A tag that does not end is an
+// Error.
 std::vector<Token> tokenize(std::string_view source);
 
 }  // namespace uhd::jinja

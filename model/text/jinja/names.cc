@@ -29,7 +29,8 @@ class NameCheck {
     fail(fault + ", line " + std::to_string(node.line));
   }
 
-  // What the template itself gives a value: variables, and members of namespaces and mappings.
+  // Lists the names that the template itself gives a value: variables, and members of namespaces and
+  // mappings.
   void collect(const Node& node) {
     defined_.insert(node.names.begin(), node.names.end());
     if (node.kind == Kind::macro) defined_.insert(node.text);

@@ -16,7 +16,7 @@ Value joined(const MarkedText& left, const MarkedText& right, Budget& budget) {
   return Value::of(std::move(text));
 }
 
-// Once one of two texts is escaped, the other becomes so.
+// If one of two texts is escaped, the other becomes so.
 Value joined_texts(const Value& left, const Value& right, Budget& budget) {
   if (!left.escaped && !right.escaped) return joined(*left.string, *right.string, budget);
   Value both = joined(*escaped(left, budget).string, *escaped(right, budget).string, budget);
@@ -209,7 +209,7 @@ bool compare_by(const std::string& operation, const Value& left, const Value& ri
 
 Value slice_of(const Value& object, const std::array<const Value*, 3>& bounds, Budget& budget) {
   if (object.is(Type::undefined)) fail("'" + object.name + "' is undefined");
-  // Jinja gives nothing for what has no places.
+  // Jinja gives nothing for a value that has no places.
   if (object.is(Form::iterator) || object.is(Form::view)) return Value::undefined("a slice");
   if (!object.is(Type::list) && !object.is(Type::string)) return Value::undefined("a slice");
   const SubscriptRange range = range_of(bounds, length_of(object, budget));

@@ -47,7 +47,7 @@ class Parser {
     return node;
   }
 
-  // After {%. Null for a tag without effect.
+  // Parses a block after {%. Returns null for a tag without effect.
   NodePtr block() {
     const std::string name = in_.expect(TokenKind::name, "the name of a tag");
     if (name == "if") return if_block();
@@ -212,7 +212,7 @@ class Parser {
     return node;
   }
 
-  // After the parenthesis. Returns the defaults of the last ones.
+  // Parses parameters after the parenthesis. Returns the defaults of the last ones.
   std::vector<NodePtr> read_parameters(Node& node) {
     std::vector<NodePtr> defaults;
     while (!in_.take_symbol(")")) {

@@ -1,4 +1,4 @@
-// A chat template's source to its tree.
+// Parses a chat template's source into its tree.
 #pragma once
 
 #include <string_view>

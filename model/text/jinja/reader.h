@@ -1,4 +1,4 @@
-// Where a parser stands in a template's tokens, and the nodes that it makes there, no deeper than is safe to
+// A TokenReader walks through a template's tokens, and makes the parser's nodes no deeper than is safe to
 // walk.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace uhd::jinja {
 
-// `tokens` end with TokenKind::end, which is never passed. An Error names the line.
+// `tokens` end with TokenKind::end, which the reader never passes. An Error names the line.
 class TokenReader {
  public:
   explicit TokenReader(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
@@ -26,19 +26,19 @@ class TokenReader {
   const Token& take() { return tokens_[at(TokenKind::end) ? at_ : at_++]; }
   bool take_symbol(std::string_view text) { return at_symbol(text) && (take(), true); }
   bool take_name(std::string_view text) { return at_name(text) && (take(), true); }
-  // The token's text.
+  // Returns the token's text.
   std::string expect(TokenKind kind, const std::string& what);
   void expect_symbol(std::string_view text);
   [[noreturn]] void fail_here(const std::string& fault) const;
 
-  // A node of the current line.
+  // Makes a node of the current line.
   NodePtr make(Kind kind) const;
   NodePtr two(Kind kind, std::string operation, NodePtr left, NodePtr right) const;
   void adopt(Node& node, NodePtr child) const;
-  // The node is deeper than its child.
+  // Makes the node deeper than its child.
   void grow(Node& node, const Node& child) const;
 
-  // Stands in every function that calls itself.
+  // Every function that calls itself has a Guard.
   class Guard {
    public:
     explicit Guard(TokenReader& reader);

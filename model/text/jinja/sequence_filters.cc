@@ -1,4 +1,4 @@
-// Filters that go through lists: they choose, order, group and cut.
+// Implements the filters that go through lists: they choose, order, group and cut.
 #include <algorithm>
 
 #include "model/text/jinja/filters.h"
@@ -12,7 +12,7 @@ bool is_place(const std::string& part) {
   return !part.empty() && part.size() < 9 && part.find_first_not_of("0123456789") == std::string::npos;
 }
 
-// a.b.c, with numbers as places of a list; `fallback`, when given, for what is not there.
+// Looks up a.b.c, with numbers as places of a list; `fallback`, if given, replaces a value that is missing.
 Value path_of(Value value, const Value& path, const Value* fallback, Budget& budget) {
   if (!path.is(Type::string)) return subscript(value, path, budget);
   const std::string& text = path.str();
@@ -27,7 +27,8 @@ Value path_of(Value value, const Value& path, const Value* fallback, Budget& bud
   return value;
 }
 
-// What items are compared by: an attribute or themselves, without the difference of letters' case.
+// A Key says by what items are compared: an attribute or the item itself, without the difference of
+// letters' case.
 struct Key {
   const Value* path = nullptr;
   const Value* fallback = nullptr;
@@ -73,7 +74,7 @@ const std::string& name_in(const Arguments& arguments, size_t place, const char*
   return arguments.positional[place].str();
 }
 
-// select, reject, selectattr, rejectattr.
+// Implements select, reject, selectattr and rejectattr.
 template <bool by_attribute, bool keep>
 Value choose(const Value& v, const Arguments& a, Budget& b) {
   const size_t skip = by_attribute ? 1 : 0;

@@ -28,7 +28,7 @@ constexpr int kMaxCalls = 20;
 
 enum class Flow : uint8_t { next, leave_loop, next_item };
 
-// A loop that runs: recursive ones call it, and `changed` remembers what it was given.
+// A Running is a loop that runs: recursive ones call it, and `changed` remembers the values it was given.
 struct Running {
   const Node& node;
   std::shared_ptr<Dict> object;
@@ -48,7 +48,7 @@ class Evaluator {
   }
   Evaluator(const Evaluator&) = delete;
   Evaluator& operator=(const Evaluator&) = delete;
-  // A namespace can hold itself: what they hold is let go here.
+  // A namespace can hold itself, so its contents are let go here.
   ~Evaluator() {
     for (const auto& one : namespaces_) one->items.clear();
   }

@@ -1,8 +1,8 @@
-// The language that chat templates are written in: Jinja, with the settings of transformers (trim_blocks,
-// lstrip_blocks, loop controls, its tojson, raise_exception, strftime_now). What it lacks of Jinja (imports,
-// blocks, and the filters pprint, random, striptags, urlize, wordwrap, xmlattr) is an Error when the template
-// is read, with the line. Nothing outside the given values can be reached, and steps, text, nesting and lists
-// are limited, so that a hostile template is an Error and not a hanging server.
+// Chat templates are written in Jinja, with the settings of transformers (trim_blocks, lstrip_blocks, loop
+// controls, its tojson, raise_exception, strftime_now). The missing parts of Jinja (imports, blocks, and the
+// filters pprint, random, striptags, urlize, wordwrap, xmlattr) are an Error when the template is read, with
+// the line. A template reaches nothing but the given values, and steps, text, nesting and lists are limited,
+// so that a hostile template is an Error and not a hanging server.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@
 
 namespace uhd {
 
-// Immutable; thread-safe.
+// A JinjaTemplate is immutable and thread-safe.
 class JinjaTemplate {
  public:
   explicit JinjaTemplate(std::string_view source);

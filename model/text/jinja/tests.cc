@@ -1,4 +1,4 @@
-// The tests: `value is name(other)`.
+// Implements the tests: `value is name(other)`.
 #include <unordered_map>
 
 #include "model/text/jinja/builtins.h"

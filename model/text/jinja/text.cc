@@ -149,7 +149,7 @@ int64_t place_of(const MarkedText& whole, const Arguments& a, bool last) {
   return begin + static_cast<int64_t>(character_places(std::string_view(text.text).substr(0, at)).size()) - 1;
 }
 
-// The text around its first or last separator.
+// Splits the text around its first or last separator.
 List around(const MarkedText& text, const std::string& separator, bool last) {
   if (separator.empty()) fail("partition by an empty text");
   const size_t at = last ? text.text.rfind(separator) : text.text.find(separator);
@@ -335,7 +335,7 @@ Value all_of(const MarkedText& text, const Arguments&, Budget&) {
 }
 bool is_alphanumeric(uint32_t c) { return is_letter(c) || is_number(c); }
 
-// Whether there are letters with a case, and all of them have this one.
+// Returns true if there are letters with a case, and all of them have this one.
 template <bool upper>
 Value has_case(const MarkedText& text, const Arguments&, Budget&) {
   bool any = false;

@@ -27,7 +27,7 @@ std::pair<std::string, int> shortest_digits(double value) {
   return {digits, std::stoi(text.substr(exponent + 1)) + 1};
 }
 
-// Whether Python's repr writes it as an escape.
+// Returns true if Python's repr writes the character as an escape.
 bool is_unprintable(uint32_t c) {
   if (c < 0x20 || (c >= 0x7f && c < 0xa1) || c == 0xad) return true;
   if (c < 0x80) return false;
@@ -43,7 +43,7 @@ std::string repr_escape(uint32_t c) {
   return buffer;
 }
 
-// Python's repr of a text.
+// Appends Python's repr of a text.
 void append_repr(const MarkedText& text, MarkedText& out) {
   const bool twice = text.text.find('\'') != std::string::npos && text.text.find('"') == std::string::npos;
   const char quote = twice ? '"' : '\'';
@@ -123,7 +123,7 @@ void append_text(const Value& value, bool repr, MarkedText& out, Budget& budget,
   }
 }
 
-// Python's hash holds for what cannot change.
+// Python hashes only values that cannot change.
 bool can_be_key(const Value& key) {
   if (key.is(Type::list))
     return key.is(Form::tuple) && std::all_of(key.list->begin(), key.list->end(), can_be_key);

@@ -1,4 +1,4 @@
-// Values of a chat template, with Python's meaning of truth, equality, order and text.
+// A Value is a value of a chat template, with Python's meaning of truth, equality, order and text.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,14 @@ struct Closure;
 struct Value;
 using List = std::vector<Value>;
 
-// Those after `mapping` are objects with members of their own; all but a mapping can change.
+// The kinds after `mapping` are objects with members of their own; all but a mapping can change.
 enum class DictKind : uint8_t { mapping, name_space, loop, joiner, cycler };
 
 struct Dict {
   std::vector<std::pair<Value, Value>> items;  // in order of insertion
   DictKind kind = DictKind::mapping;
   std::string watched;            // the name of a member
-  mutable bool was_read = false;  // that member has been looked up
+  mutable bool was_read = false;  // true once that member has been looked up
   const Value* find(std::string_view key) const;
   const Value* find(const Value& key) const;
   void set(std::string_view key, Value value);
@@ -42,20 +42,22 @@ enum class Function : uint8_t {
   make_cycler,
   bound_method
 };
-// What a Value of Type::list is in Python. An iterator is true even when it is empty, and can be read once.
+// A Form says what a Value of Type::list is in Python. An iterator is true even when it is empty, and can be
+// read once.
 enum class Form : uint8_t { list, tuple, range, view, iterator };
 
-// Cheap to copy: text, lists and dicts are shared.
+// A Value is cheap to copy: text, lists and dicts are shared.
 struct Value {
   Type type = Type::undefined;
   Form form = Form::list;
-  bool escaped = false;  // string: its signs of HTML are escaped, or it is said to be safe
+  bool escaped = false;  // string: its HTML characters are escaped, or it is declared safe
   int64_t integer = 0;   // boolean, integer; bound_method: the object's Type
   double real = 0;
-  std::string name;  // undefined: what was looked for; range and view: as printed; bound_method: its name
+  // undefined: the name that was looked up; range and view: as printed; bound_method: its name.
+  std::string name;
   std::shared_ptr<const MarkedText> string;
   std::shared_ptr<const List> list;
-  std::shared_ptr<bool> spent;  // iterator: has been read
+  std::shared_ptr<bool> spent;  // iterator: true once it has been read
   std::shared_ptr<Dict> dict;
   const Node* macro = nullptr;
   std::shared_ptr<const Closure> closure;  // macro: the variables around it
@@ -86,8 +88,8 @@ struct Value {
   const std::string& str() const { return string->text; }
 };
 
-// What a template may use up; beyond it, an Error. Steps count evaluated nodes, bytes the text made or
-// searched.
+// A Budget limits what a template may use up; exceeding it is an Error. Steps count evaluated nodes; bytes
+// count the text that is made or searched.
 class Budget {
  public:
   void step();
@@ -103,16 +105,16 @@ inline constexpr int64_t kMaxListItems = 100'000;
 
 bool truth(const Value& value);
 bool equal(const Value& a, const Value& b, Budget& budget, int depth = 0);
-// -1, 0, 1 of numbers, texts, lists; other types are an Error.
+// Returns -1, 0 or 1 for numbers, texts or lists; other types are an Error.
 int compare(const Value& a, const Value& b, Budget& budget, int depth = 0);
-// As Python's str(); lists and dicts as repr().
+// Works like Python's str(); lists and dicts as repr().
 MarkedText to_text(const Value& value, Budget& budget);
 MarkedText to_repr(const Value& value, Budget& budget);
-std::string real_text(double value);  // as Python's repr()
-// What `for` and filters iterate: items of a list, keys of a dict, characters of a text.
+std::string real_text(double value);  // works like Python's repr()
+// Returns what `for` and filters iterate: the items of a list, the keys of a dict, the characters of a text.
 List items_of(const Value& value, Budget& budget);
 int64_t length_of(const Value& value, Budget& budget);
-// Places of the characters of a text, and its end.
+// Returns the positions of a text's characters, and its end.
 std::vector<size_t> character_places(std::string_view text);
 
 [[noreturn]] void fail(const std::string& message);

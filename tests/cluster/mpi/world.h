@@ -1,4 +1,4 @@
-// The one World of a test program under mpirun.
+// A test program under mpirun has this one World.
 #pragma once
 
 #include "cluster/launch/world.h"

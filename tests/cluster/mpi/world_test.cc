@@ -195,7 +195,8 @@ TEST(World, RowsOfAnAbandonedTransferAreDropped) {
   }
 }
 
-// What an ended link had under way does not reach its tensor any more, and is not taken by the next link.
+// Rows that an ended link had under way do not reach its tensor any more, and the next link does not take
+// them.
 TEST(World, AnEndedLinkLeavesItsTensorAlone) {
   World& world = test_world();
   constexpr int64_t kRows = 2000;

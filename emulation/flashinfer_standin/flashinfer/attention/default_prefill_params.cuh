@@ -1,6 +1,6 @@
-// What stands for FlashInfer's headers in emulation: the names, template parameters and fields of its public
-// interface that kernels/cuda/attention_flashinfer.cu uses, as in the release that scripts/flashinfer brings.
-// What is written there for the kernels is none of FlashInfer's: prefill.cuh.
+// Replaces FlashInfer's headers in emulation: it has the names, template parameters and fields of their
+// public interface that kernels/cuda/attention_flashinfer.cu uses, as in the release that scripts/flashinfer
+// brings. The kernels (prefill.cuh) are written here and contain nothing of FlashInfer's.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,7 +9,7 @@
 
 namespace flashinfer {
 
-// A divisor; FlashInfer keeps what makes division cheap beside it.
+// This is a divisor; FlashInfer stores beside it the numbers that make division cheap.
 struct uint_fastdiv {
   uint32_t d = 0;
   uint_fastdiv() = default;

@@ -1,6 +1,7 @@
-// Plain loops in place of FlashInfer's kernel. They read its index arrays as it does: block x of the grid is
-// a slot, block z a key head; a tile's rows are a token's query heads, then the next token's. What FlashInfer
-// would leave undefined is a failure: an index outside its array, an address outside device memory.
+// Runs plain loops in place of FlashInfer's kernel. They read its index arrays as it does: block x of the
+// grid is a slot, block z a key head; a tile's rows are a token's query heads, then the next token's.
+// Behaviour that FlashInfer leaves undefined is a failure: an index outside its array, an address outside
+// device memory.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +30,7 @@ struct DefaultAttention {
 
 namespace standin {
 
-inline int launches = 0;  // so far
+inline int launches = 0;  // the number so far
 
 inline void expect(bool holds, const char* what, const char* file = __builtin_FILE(),
                    int line = __builtin_LINE()) {
@@ -42,7 +43,7 @@ T index(const T* array, uint32_t i) {
   return array[i];
 }
 
-// One row of D elements in device memory.
+// Returns one row of D elements in device memory.
 template <int D, class T>
 T* row(T* at) {
   expect(uhd::emulation::in_device_memory(at, D * sizeof(T)), "FlashInfer would leave device memory");
@@ -57,7 +58,7 @@ float dot(const T* a, const T* b) {
   return sum;
 }
 
-// One thread per row of the tile.
+// One thread computes each row of the tile.
 template <int Tile, int D, class Variant, class Params>
 void attend(Params p) {
   const auto& kv = p.paged_kv;
@@ -96,7 +97,7 @@ void attend(Params p) {
     total += weight;
     for (int c = 0; c < D; ++c) sums[c] += weight * static_cast<float>(v[c]);
   }
-  // Its results are dense: [tokens, query heads, D].
+  // The results are dense: [tokens, query heads, D].
   auto* o =
       row<D>(p.o + (int64_t{index(p.o_indptr, request)} + token) * p.num_qo_heads * D + head * int64_t{D});
   for (int c = 0; c < D; ++c) o[c] = uhd::cuda::from_float<typename Params::DTypeO>(sums[c] / total);
@@ -111,7 +112,7 @@ cudaError_t BatchPrefillWithPagedKVCacheDispatched(Params p, typename Params::DT
   static_assert(D == DOut && Encoding == PosEncodingMode::kNone && !F16Sums && Mask == MaskMode::kCausal);
   static_assert(Tile == 16 || Tile == 64 || Tile == 128);
   if (p.padded_batch_size == 0) return cudaSuccess;
-  // What the loops leave out.
+  // The loops do not support these.
   if (tmp_v != nullptr || tmp_s != nullptr || enable_pdl || p.lse != nullptr || p.window_left >= 0 ||
       p.paged_kv.head_dim != D || p.num_qo_heads != p.group_size * p.paged_kv.num_heads)
     return cudaErrorInvalidValue;
