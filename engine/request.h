@@ -1,4 +1,4 @@
-// What a client asks, and what it hears back. Plain data: no tensors, sockets or threads.
+// A client asks and is answered in these terms. Plain data: no tensors, sockets or threads.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ struct Message {
 };
 
 struct SamplingParams : SamplingRule {
-  // Repeats the text: the first answer draws by it, the others by seeds made of it. None: the engine draws
-  // one.
+  // Repeats the text: the first answer draws by it, the others by seeds made of it. The engine draws one
+  // where there is none.
   std::optional<uint64_t> seed;
   std::map<int32_t, float> logit_bias;
 };
@@ -56,7 +56,7 @@ struct Request {
   SamplingParams sampling;
   StopRules stop;
   std::string tenant;                 // from the API key; salts caches
-  std::string client;                 // who asks, by key or address: clients take turns
+  std::string client;                 // the one who asks, by key or address: clients take turns
   std::optional<TimePoint> deadline;  // give up after it
   std::string trace_id;               // for logs
 };
@@ -70,7 +70,7 @@ struct TokenLogprob {
   std::vector<std::pair<std::string, float>> top;  // bytes, logprob; most likely first
 };
 
-// How one image was cut.
+// One image was cut so.
 struct ImageReport {
   int width = 0;  // after EXIF orientation
   int height = 0;
@@ -101,7 +101,7 @@ struct Usage {
   StageTimes times;
 };
 
-// Whose fault it is and what the client may do; net/ gives each its HTTP status.
+// The kind says whose fault it is and what the client may do; net/ gives each its HTTP status.
 enum class FailureKind : uint8_t {
   invalid,      // the request cannot be honoured as it is
   too_large,    // the request holds more than is taken

@@ -1,7 +1,7 @@
 // One device: its memory, and the operations (kernels/operations.h), run in order on the device's stream.
 //
-// Threads: one thread at a time uses a backend. Errors: a contract that the caller breaks is an Error. What
-// goes wrong on a device, such as an index outside its tensor, is found later: then the next call that waits
+// Threads: one thread at a time uses a backend. Errors: a contract that the caller breaks is an Error. A
+// fault on a device, such as an index outside its tensor, is found later: then the next call that waits
 // throws and the backend is lost.
 #pragma once
 
@@ -27,13 +27,13 @@ struct BackendOptions {
   // CUDA only: products of more than a few rows with fp8 and int8 weights quantize the activations too, each
   // row by a scale of its own (kernels/cuda/quantized_activations.h). fp8 needs a device of sm_89 or later.
   bool quantize_activations = false;
-  // How packed_attention forms its products, where both operands are activations. On CUDA also the type of
-  // activations. f32 or bf16.
+  // packed_attention forms its products, where both operands are activations, in this type. On CUDA also the
+  // type of activations. f32 or bf16.
   WeightFormat compute = WeightFormat::bf16;
 };
 
 // Operations that were recorded once: run() queues them all again, on the same tensors with what these hold
-// then. Whatever the host passed by value (sizes, scales, offsets) stays as it was.
+// then. Values that the host passed (sizes, scales, offsets) stay as they were.
 class Recording {
  public:
   virtual ~Recording() = default;
@@ -46,7 +46,8 @@ class Mark {
   virtual ~Mark() = default;
   // Behind everything queued so far.
   virtual void set() = 0;
-  // Whether the device has come to where it was set last; true before that. Never waits; from any thread.
+  // Returns whether the device has come to where the mark was set last; true before that. Never waits; from
+  // any thread.
   virtual bool reached() const = 0;
 };
 
@@ -54,11 +55,11 @@ class Mark {
 class Readback {
  public:
   virtual ~Readback() = default;
-  // Queues the copy of a dense tensor. What the last one brought is void.
+  // Queues the copy of a dense tensor. The copy before it is void then.
   virtual void begin(Tensor device) = 0;
   // The same beside what is queued, for a tensor that nothing queued still writes.
   virtual void begin_beside(Tensor device) = 0;
-  // Whether wait() would wait for nothing.
+  // Returns whether wait() would wait for nothing.
   virtual bool ready() const = 0;
   // Waits for what was queued up to begin() and for nothing after it. Valid until the next begin().
   virtual Tensor wait() = 0;
@@ -74,8 +75,8 @@ class Backend : public Operations {
  public:
   virtual std::string description() const = 0;  // for logs: "cpu avx512_bf16, 2 threads"
   virtual DType activation_dtype() const = 0;
-  // Whether tensors lie in memory that the host, and what moves host memory, may touch, and operations are
-  // done when they return. Where not, upload and download are the only ways in and out.
+  // Returns whether tensors lie in memory that the host, and what moves host memory, may touch, and whether
+  // operations are done when they return. Where not, upload and download are the only ways in and out.
   virtual bool host_memory() const = 0;
   // Bytes that allocate() could still give of the device's own memory; 0 where tensors take the host's.
   virtual size_t free_memory() const = 0;
@@ -83,16 +84,16 @@ class Backend : public Operations {
   virtual size_t allocated() const = 0;
 
   // Takes that much of the device in one piece, from which allocate() gives from now on, and from the rest of
-  // the device only what no longer fits. Once, before what it is for; OutOfMemory where it is not there. On
-  // the host, nothing.
+  // the device only what no longer fits. Once, before what it is for; OutOfMemory where it is not there. It
+  // does nothing on the host.
   virtual void reserve(size_t) {}
-  // What reserve() took; of a rehearsal, what it would have to.
+  // Returns what reserve() took; a rehearsal returns what it would have to take.
   virtual size_t reserved() const { return 0; }
   // A stand-in with what this device has free now, which takes no memory, reads none and computes nothing:
-  // what is built on it shows what the same will take here. Null: there is nothing to plan, memory is the
-  // host's.
+  // what is built on it shows what the same will take here. The result is null where there is nothing to plan
+  // because memory is the host's.
   virtual std::unique_ptr<Backend> rehearsal() const { return nullptr; }
-  // Whether this is one: the values of what is uploaded or packed are not looked at.
+  // Returns whether this is a rehearsal, which does not look at values that are uploaded or packed.
   virtual bool rehearses() const { return false; }
 
   // Memory, uninitialised; what is not there is OutOfMemory with the numbers. upload/download copy between
@@ -106,10 +107,10 @@ class Backend : public Operations {
   virtual std::unique_ptr<Readback> make_readback(size_t bytes) = 0;
   virtual std::unique_ptr<Mark> make_mark() = 0;
   // Records the operations that `queue` calls, instead of running them. They must have run before in the same
-  // shapes, and are operations alone: to allocate, upload, download or wait is an Error. Null: this backend
-  // does not record, and `queue` was not called. Must not outlive the backend.
+  // shapes, and are operations alone: to allocate, upload, download or wait is an Error. The result is null
+  // where this backend does not record; `queue` was not called then. Must not outlive the backend.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& queue) = 0;
-  // What this thread calls between the two is named for tools that watch the device; ranges nest. Use
+  // The calls of this thread between the two are named for tools that watch the device; ranges nest. Use
   // ProfilerRange.
   virtual void begin_range(const char*) {}
   virtual void end_range() {}
@@ -118,8 +119,8 @@ class Backend : public Operations {
   // would be.
   Weight pack(Tensor host, WeightFormat format, Tensor whole = {});
   // Products with what is packed from now on have at most so many rows; take_scratch() then takes all memory
-  // that they need beside their operands. Without it they take it when they first need it. On the host,
-  // nothing.
+  // that they need beside their operands. Without it they take it when they first need it. It does nothing on
+  // the host.
   virtual void expect_rows(int64_t) {}
   virtual void take_scratch() {}
 

@@ -26,9 +26,9 @@ struct MatmulOptions {
   Epilogue epilogue = Epilogue::none;
 };
 
-// K and V of one layer: [pages, page, Hk, D] each. How a backend orders the elements inside a page is its own
-// affair (sizes are the same); only store_kv, paged_attention and copy_pages look inside. The pages' dtype,
-// f32 or bf16, decides how paged_attention forms its products, as WeightFormat does for matmul.
+// K and V of one layer: [pages, page, Hk, D] each. The order of the elements inside a page is the backend's
+// own affair (sizes are the same); only store_kv, paged_attention and copy_pages look inside. The pages'
+// dtype, f32 or bf16, decides how paged_attention forms its products, as WeightFormat does for matmul.
 struct KvLayer {
   Tensor k;
   Tensor v;
@@ -239,8 +239,8 @@ struct BestOfShards {
 };
 
 // ids i32 [S], each drawn from a row of logits f32 [R,S,W] of R shards, dense, as its uhd::Draw says: shard
-// r's ids begin at r · W, those from `vocabulary` on do not count. draws i32 [S, kDrawWords]. The same on
-// every backend (kernels/draw.h); -1 where the largest logit is not finite.
+// r's ids begin at r · W, those from `vocabulary` on do not count. draws i32 [S, kDrawWords]. The draw is the
+// same on every backend (kernels/draw.h); -1 where the largest logit is not finite.
 struct Draw {
   Tensor ids, logits;
   int64_t vocabulary;
@@ -289,8 +289,8 @@ struct CopyPages {
   X(FiniteRows) X(CopyPages)
 // clang-format on
 
-// What a model calls: checks the contract, here and nowhere else, and hands the operation to the backend.
-// Each function does what the struct of its name says.
+// A model calls these: each checks the contract, here and nowhere else, and hands the operation to the
+// backend. Each function does what the struct of its name says.
 class Operations {
  public:
   virtual ~Operations() = default;

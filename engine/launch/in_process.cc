@@ -67,8 +67,8 @@ std::unique_ptr<RankThread> start_follower(int index, const SharedFiles& files, 
   return std::make_unique<RankThread>(
       message("llm", index), [files, options, cluster, group = std::move(group), plans = std::move(plans)](
                                  const std::stop_token&, const auto& started) mutable {
-        // What a follower holds goes with its thread, so that a leader
-        // waiting for it fails at once.
+        // The follower's thread takes what it holds with it, so that a leader that waits for it fails at
+        // once.
         const auto own_plans = std::move(plans);
         LlmRank rank =
             make_llm_rank(*files, options, cluster, open_device(*files, options), std::move(group), false);

@@ -19,7 +19,7 @@ namespace {
 // After the streams were ended with an error: time for them to reach their clients.
 constexpr Duration kLastWords = std::chrono::seconds(1);
 
-// Ends the whole job, so that what runs it starts it again. From any thread.
+// Ends the whole job, so that what runs it starts it again. It may be called from any thread.
 void end_soon(World& world) {
   std::thread([&world] {
     std::this_thread::sleep_for(kLastWords);
@@ -28,7 +28,7 @@ void end_soon(World& world) {
   }).detach();
 }
 
-// What is done about an LLM rank whose process has ended: the engine ends its streams, and then the job;
+// Acts on the loss of an LLM rank whose process has ended: the engine ends its streams, and then the job;
 // before there is an engine, the job ends.
 class LossHandler {
  public:

@@ -36,7 +36,7 @@ int agreed_minimum(Backend& backend, Communicator& group, int32_t mine) {
   return *std::min_element(values.begin(), values.end());
 }
 
-// What an LLM rank's own memory holds.
+// An LLM rank holds these in memory of its own.
 struct LlmParts {
   std::unique_ptr<LlmWorker> worker;
   SliceEncoder slices;

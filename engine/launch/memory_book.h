@@ -16,7 +16,7 @@ namespace uhd {
 // Belongs to the thread that starts the rank. The backend is borrowed.
 class MemoryBook {
  public:
-  // What is free of the device now is what there is to divide.
+  // The book divides what is free on the device now.
   explicit MemoryBook(const Backend& backend);
 
   // Books what make() takes of the backend's memory. Where that is not there, OutOfMemory says for what it
@@ -42,7 +42,7 @@ class MemoryBook {
 
   // "79.2 GiB were free; language model 12.6 GiB, ..., and 3.1 GiB are left", on a device with the two ends.
   std::string summary() const;
-  // The same as a table, in lines of the log that begin with whose memory it is.
+  // Logs the same as a table, in lines that begin with the owner of the memory.
   void tell(const std::string& whose) const;
 
  private:
@@ -50,7 +50,7 @@ class MemoryBook {
     std::string name;
     int64_t bytes = 0;
   };
-  // What the libraries and other programs took meanwhile, and what is left; of devices.
+  // Returns what libraries and other programs took of the device meanwhile.
   int64_t taken_beside() const;
 
   const Backend& backend_;

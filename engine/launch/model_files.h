@@ -30,7 +30,8 @@ using SharedFiles = std::shared_ptr<const ModelFiles>;
 // A checkpoint that is not complete, or an option that it cannot follow, is an Error.
 ModelFiles open_model(const EngineOptions& options);
 
-// What the tower runs in on this backend: f32 beside a language model in bf16 takes activations in f32.
+// Returns the format in which the tower runs on this backend: f32 beside a language model in bf16 needs
+// activations in f32.
 WeightFormat tower_format(const ModelFiles& files, const EngineOptions& options, const Backend& backend);
 
 // The backend of one rank: it forms products of activations as the weights' format says.

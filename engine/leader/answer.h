@@ -13,7 +13,7 @@
 
 namespace uhd {
 
-// What all answers of one request have in common.
+// All answers of one request have these rules in common.
 struct AnswerRules {
   SamplingParams sampling;
   StopRules stop;
@@ -27,13 +27,14 @@ class Answer {
   Answer(uint64_t seed, std::shared_ptr<const AnswerRules> rules,
          const std::shared_ptr<const Tokenizer>& tokenizer);
 
-  // How the next token is drawn; valid until the sequence changes.
+  // Returns how the next token is drawn; the row is valid until the sequence changes.
   SampleRow sample_row(const Sequence& sequence) const;
   // Takes a token that was drawn; its text waits for take(). Throws what the detokenizer throws.
   void push(const SampledToken& token, TimePoint now);
   // Ends it for another reason than its tokens; without effect once it has ended.
   void end(FinishReason reason, std::optional<Failure> failure);
-  // What is certain and was not taken yet. Of an answer that has ended: its last event, without usage.
+  // Returns the text that is certain and was not taken yet. When the answer has ended, this is its last
+  // event, without usage.
   TokenEvent take();
 
   bool has_text() const { return !next_.text.empty(); }

@@ -66,7 +66,7 @@ bool CutQueue::begin_next() {
   return true;
 }
 
-// What is reserved for images that nobody cuts is free again.
+// Frees the memory that was reserved for images that nobody cuts.
 void CutQueue::give_up(const Begun& begun) { in_use_ -= slice_bytes(*begun.request, begun.given_out); }
 
 }  // namespace uhd

@@ -1,5 +1,6 @@
-// Which image is cut next: clients take turns, requests of one go in order of arrival, and a request begins
-// when all of its slices have memory. A state machine over plain data; threads and pixels are image_workers.
+// The queue says which image is cut next: clients take turns, requests of one go in order of arrival, and a
+// request begins when all of its slices have memory. A state machine over plain data; threads and pixels are
+// image_workers.
 #pragma once
 
 #include <atomic>
@@ -34,7 +35,7 @@ struct CutRequest {
 
 using SharedSlice = std::shared_ptr<const Slice>;
 
-// What became of one image of a request: the pieces of its plan, or why there are none.
+// One image of a request became the pieces of its plan, or a failure.
 struct CutImage {
   RequestId request = 0;
   int image = 0;

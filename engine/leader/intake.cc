@@ -16,7 +16,7 @@ Failure refuse(std::string code, const Parts&... parts) {
   return {FailureKind::invalid, std::move(code), message(parts...)};
 }
 
-// False for what is not a number.
+// The result is false for what is not a number.
 bool within(float value, request_limits::Range range) {
   return value >= static_cast<float>(range.least) && value <= static_cast<float>(range.most);
 }

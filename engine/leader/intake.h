@@ -28,7 +28,7 @@ struct PlannedRequest {
   int max_tokens = 0;
 };
 
-// What bounds one request besides the options.
+// These bound one request besides the options.
 struct IntakeLimits {
   int context = 0;      // tokens, prompt and answer
   int visual_rows = 0;  // of one request: what the visual store holds

@@ -143,8 +143,8 @@ void LeaderLoop::want_slices(const LiveRequest& request, const CutImage& cut) {
   parts_.visual->want(request.id(), cut.image, std::move(pieces), Clock::now());
 }
 
-// Who may share what is computed of the same input: one tenant, with one model. The length goes first, so
-// that no identity and tenant together spell another pair.
+// The salt says who may share what is computed of the same input: one tenant, with one model. The length goes
+// first, so that no identity and tenant together spell another pair.
 std::string LeaderLoop::cache_salt(const LiveRequest& request) const {
   const std::string tenant = parts_.options.share_caches ? "" : request.tenant();
   return message(parts_.identity.size(), ':', parts_.identity, tenant);
@@ -311,7 +311,7 @@ void LeaderLoop::deliver(const RequestTable::Place& place, const SampledToken& t
   scheduler_.finish(request.sequence(place.answer));
 }
 
-// What the first answer's sequence did not compute of the prompt; told before its first token ends it.
+// Counts what the first answer's sequence did not compute of the prompt, before its first token ends it.
 void LeaderLoop::count_cached(LiveRequest& request) {
   const Sequence* first = scheduler_.find(request.sequence(0));
   if (first == nullptr) return;

@@ -14,9 +14,9 @@
 
 namespace uhd {
 
-// What goes wrong with one request ends that request, with a message that says nothing of the inside; the log
-// has the rest. Only what the ranks' steps need ends the engine: then every stream ends with an error.
-// References are borrowed.
+// A fault of one request ends that request, with a message that says nothing of the inside; the log has the
+// rest. Only what the ranks' steps need ends the engine: then every stream ends with an error. References are
+// borrowed.
 class LeaderLoop {
  public:
   // Runs first steps on all ranks; a rank that does not answer is an Error.

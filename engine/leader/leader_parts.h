@@ -1,4 +1,4 @@
-// What a leader is made of.
+// A leader is made of these parts.
 #pragma once
 
 #include <functional>

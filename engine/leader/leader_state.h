@@ -1,4 +1,4 @@
-// What the engine's thread tells its callers, and they each other: single values, read without a lock.
+// The engine's thread tells its callers these single values, and they tell each other; nobody needs a lock.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@ struct LeaderState {
   std::atomic<bool> failed{false};  // ranks are lost: nothing can be computed any more
   std::atomic<int> running{0};      // sequences that have a place in the step
   std::atomic<int> free_pages{0};
-  std::atomic<int> cached_pages{0};  // whose content is kept for later requests, held or not
+  std::atomic<int> cached_pages{0};  // pages that keep their content for later requests, held or not
   std::atomic<int> encoders{0};
   std::atomic<int> slices_queued{0};
   std::atomic<double> usual_seconds{1};  // that a request takes: Retry-After is made of it

@@ -32,7 +32,7 @@ double between(const std::optional<TimePoint>& from, const std::optional<TimePoi
   return from && to ? std::max(0.0, seconds(*to - *from)) : 0.0;
 }
 
-// Of several answers the request ended as the one that ended worst.
+// A request with several answers ended as the one that ended worst.
 int badness(FinishReason reason) {
   switch (reason) {
     case FinishReason::none:
@@ -67,7 +67,7 @@ LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, 
   for (int answer = 0; answer < request_.n; ++answer) {
     answers_.emplace_back(seed_of(request_.sampling.seed.value_or(0), answer), rules_, tokenizer);
   }
-  // What was asked is in the plan now; the bytes of images live on in images_ until they are cut.
+  // The plan holds what was asked now; the bytes of images live on in images_ until they are cut.
   request_.messages = {};
   request_.prompt.reset();
   request_.prompt_ids = {};

@@ -44,12 +44,13 @@ class LiveRequest {
   const std::shared_ptr<std::atomic<bool>>& abandoned() const { return abandoned_; }
   Moments& moments() { return moments_; }
 
-  // True when it was the last.
+  // The image is cut; returns true when it was the last.
   bool image_cut(int image, TimePoint now);
   bool all_cut() const { return uncut_ == 0; }
   void cached_slice(int image) { ++reports_[static_cast<size_t>(image)].cached_slices; }
 
-  // For Scheduler::add, once for each answer, the last one last. Pages are shared under `cache_root`.
+  // Gives Scheduler::add its spec, once for each answer, the last one last. Pages are shared under
+  // `cache_root`.
   SequenceSpec take_spec(int answer, const std::optional<Fingerprint>& cache_root);
   // So many tokens of the prompt need not be computed.
   void cached_tokens(int tokens) { cached_tokens_ = tokens; }
@@ -70,7 +71,7 @@ class LiveRequest {
     return answers_[static_cast<size_t>(answer)].last_token();
   }
 
-  // Of all answers together: the first token of any, the worst end of any.
+  // These speak of all answers together: the first token of any, the worst end of any.
   Usage usage(TimePoint now) const;
   FinishReason finish() const;
   std::string failure_code() const;

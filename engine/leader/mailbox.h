@@ -1,4 +1,4 @@
-// What reaches the engine's thread from others: requests, cancellations, cut images, and plain wake-ups.
+// Others reach the engine's thread by mail: requests, cancellations, cut images, and plain wake-ups.
 #pragma once
 
 #include <condition_variable>
@@ -24,7 +24,7 @@ using Mail = std::variant<std::unique_ptr<LiveRequest>, CancelRequest, CutImage>
 // cancelled once.
 class Mailbox {
  public:
-  // False once closed.
+  // Returns false once the mailbox is closed.
   bool post(Mail mail) {
     {
       std::lock_guard lock(mutex_);
@@ -50,7 +50,7 @@ class Mailbox {
     std::lock_guard lock(mutex_);
     return std::exchange(mail_, {});
   }
-  // Until something was posted, somebody woke, or the time has come.
+  // Waits until something was posted, somebody woke, or the time has come.
   void wait_until(TimePoint until) {
     std::unique_lock lock(mutex_);
     changed_.wait_until(lock, until, [&] { return woken_ || !mail_.empty(); });

@@ -1,5 +1,5 @@
-// Memory of accepted requests: their encoded images until they are cut, and their tokens. What does not fit
-// is refused before it is queued.
+// Memory of accepted requests: their encoded images until they are cut, and their tokens. A request that does
+// not fit is refused before it is queued.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,15 @@
 
 namespace uhd {
 
-// Thread-safe. What it hands out may outlive it.
+// Thread-safe. Its holders may outlive it.
 class RequestMemory {
  public:
   explicit RequestMemory(int64_t budget) : state_(std::make_shared<State>()) { state_->budget = budget; }
 
   using Images = std::vector<std::shared_ptr<const std::string>>;
   // Counts `bytes` until the result is gone, and each image until its last holder lets it go: `images` become
-  // such holders. Null when there is no room; a request that finds nothing counted is never refused.
+  // such holders. The result is null when there is no room; a request that finds nothing counted is never
+  // refused.
   std::shared_ptr<void> take(int64_t bytes, Images& images);
 
   int64_t in_use() const;

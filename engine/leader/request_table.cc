@@ -37,7 +37,7 @@ RequestTable::Place RequestTable::find_sequence(SequenceId id) const {
   return {&request, static_cast<int>(answer)};
 }
 
-// What a client hears of a fault inside.
+// A client hears no more than this of a fault inside.
 Failure RequestTable::internal_error() {
   return {FailureKind::internal, "internal_error", "the request failed inside the server"};
 }

@@ -41,7 +41,7 @@ class RequestTable {
   // All that follows needs the lock, but for fail().
   LiveRequest& add(std::unique_ptr<LiveRequest> request);
   bool empty() const { return live_.empty(); }
-  // Null when it has ended.
+  // Returns null when the request has ended.
   LiveRequest* find(RequestId id) const;
   // The request that a sequence answers, and which of its answers it is; null when the request has ended.
   struct Place {

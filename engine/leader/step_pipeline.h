@@ -18,7 +18,7 @@ namespace uhd {
 struct PlannedStep {
   StepPlan plan;
   Batch batch;
-  std::vector<SampleRow> rows;  // how the host draws each token, where the plan leaves it to the host
+  std::vector<SampleRow> rows;  // the host draws each token by these, where the plan leaves it to the host
   std::vector<Tensor> arrived;  // the visual rows that the plan places
   int decoding = 0;             // sequences of the batch that decode
   TimePoint launched;
@@ -31,7 +31,7 @@ struct FinishedStep {
 };
 
 // Used by the engine's thread, which holds the table's lock and is away() from it while ranks work.
-// References are borrowed. What the ranks need and do not have is thrown: the engine ends then.
+// References are borrowed. A fault of the ranks is thrown: the engine ends then.
 class StepPipeline {
  public:
   // on_overdue(step) runs on a thread of its own: the step did not end in time, and nothing can save it.
@@ -46,7 +46,7 @@ class StepPipeline {
   void recycle(PlannedStep step) { spare_.push_back(std::move(step)); }
   // Numbers the step and sends it to all ranks.
   void launch(PlannedStep step);
-  // Whether the oldest step must be finished before another is launched.
+  // Returns whether the oldest step must be finished before another is launched.
   bool full() const;
   bool empty() const { return under_way_.empty(); }
   // Waits for the oldest step.
@@ -54,7 +54,7 @@ class StepPipeline {
   // Tells the other ranks that there are no more steps.
   void stop();
 
-  // When the ranks last finished a step.
+  // Returns when the ranks last finished a step.
   TimePoint answered() const { return answered_; }
   // From any thread: whether they did so within this time.
   bool answered_within(Duration limit) const { return watchdog_.answered_within(limit); }

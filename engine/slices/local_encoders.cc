@@ -60,7 +60,7 @@ void LocalEncoders::encode(std::span<const SliceJob> batch, TimePoint now) {
   }
 }
 
-// Whether it is known how the slice ended.
+// Returns whether it is known how the slice ended.
 bool LocalEncoders::settle(EncodedSlice& slice) {
   if (!slice.ok) return true;
   const std::optional<bool> finite = slice.rows.finite();

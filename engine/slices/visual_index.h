@@ -36,7 +36,7 @@ class VisualIndex {
   // One hold on a slice of `rows` rows, which were reserved. Slices that nobody holds give way, least
   // recently used first.
   State acquire(const Fingerprint& slice, int rows);
-  // Gives one hold back. True if nobody wants the slice now and it has not arrived.
+  // Gives one hold back. Returns true if nobody wants the slice now and it has not arrived.
   bool release(const Fingerprint& slice);
 
   // The rows were named in a plan: later plans may read them.

@@ -57,7 +57,7 @@ class Backend final : public uhd::Backend {
   Scratch activations_;  // matmul: x as bfloat16; packed_attention: keys and values as operands
   PackedKeys packed_;
   std::vector<AttentionTask> tasks_;
-  // Of one row while its token is drawn.
+  // It holds one row while its token is drawn.
   struct DrawScratch {
     std::vector<float> logits;
     std::vector<uint64_t> keys;

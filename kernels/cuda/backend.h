@@ -62,16 +62,16 @@ class Backend final : public UniformOperations<Backend, uhd::Backend> {
 
   // The device becomes this thread's; the stream in whose order everything runs.
   cudaStream_t stream() const;
-  // The same for copies to the host that are in nobody's order.
+  // These do the same for copies to the host that are in nobody's order.
   cudaStream_t beside() const;
 
   // `look` is called again and again while a call waits for the device, and once behind that; it may throw to
   // end the wait: who has queued work that others must complete (collectives) looks whether they still can,
   // and did. `waited`: how long this wait has been looking, so that a pause of the process does not count.
-  // None: forgets the owner's.
+  // Without one it forgets the owner's.
   using Look = std::function<void(Duration waited)>;
   void while_waiting(const void* owner, Look look);
-  // Until the event's last record has been reached, with those looks.
+  // Waits until the event's last record has been reached, with those looks.
   void wait_for(cudaEvent_t event);
 
  private:

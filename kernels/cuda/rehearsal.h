@@ -10,7 +10,7 @@ namespace uhd::cuda {
 // Idle, but it gives out its addresses as the device would its memory; what does not fit is OutOfMemory.
 class Rehearsal final : public IdleBackend {
  public:
-  // Of a device of so many free bytes.
+  // The device has so many free bytes.
   Rehearsal(std::string description, DType activations, bool quantize_activations, size_t bytes);
 
   std::string description() const override { return description_; }

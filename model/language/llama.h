@@ -43,8 +43,8 @@ class Llama {
   // ends. Without sample_at the tensor is empty. Indices are checked against each other before anything runs.
   Tensor forward(const ForwardInput& input, Tensor visual, KvCache& cache, Workspace& workspace);
 
-  // The same in two parts. First what comes from the host, checked and uploaded; drawn: the ids i32 that
-  // input.drawn_at indexes, may be empty when there are none.
+  // These do the same in two parts. First what comes from the host, checked and uploaded; drawn: the ids i32
+  // that input.drawn_at indexes, may be empty when there are none.
   StepInputs upload(const ForwardInput& input, Tensor visual, Tensor drawn, const KvCache& cache,
                     Workspace& workspace);
   // Then operations on device memory alone: what Backend::record takes, where the group's calls are

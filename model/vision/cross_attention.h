@@ -1,4 +1,4 @@
-// What both resamplers share: learned queries, the projection of the features, one multi-head
+// Both resamplers share this: learned queries, the projection of the features, one multi-head
 // cross-attention, and the way out.
 #pragma once
 
@@ -32,7 +32,7 @@ class CrossAttention {
   void prepare_projection(Tensor out, Tensor features);
   void prepare_keys(Tensor key, Tensor value, Workspace& workspace);
   void prepare_queries(Tensor out, Workspace& workspace);
-  // What attend takes for so many rows of queries and keys.
+  // Returns the bytes that attend takes for so many rows of queries and keys.
   size_t workspace_bytes(int64_t query_rows, int64_t key_rows) const;
 
  private:

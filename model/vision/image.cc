@@ -41,7 +41,7 @@ Image decode_stored(Format format, std::string_view bytes, Size size, bool refer
   }
 }
 
-// Where the pixel of an oriented picture lies in the stored one: origin + x · step_x + y · step_y.
+// The pixel of an oriented picture lies in the stored one at origin + x · step_x + y · step_y.
 struct Walk {
   int64_t origin, step_x, step_y;
 };

@@ -124,7 +124,7 @@ void inks_to_rgb(uint8_t* out, const uint8_t* inks, int width) {
   }
 }
 
-// Whether a file of several scans that lacks its end has them all. Only a progressive one can tell.
+// Returns whether a file of several scans that lacks its end has them all. Only a progressive one can tell.
 bool has_all_scans(const jpeg_decompress_struct& jpeg) {
   if (jpeg.progressive_mode == FALSE || jpeg.coef_bits == nullptr) return false;
   for (int c = 0; c < jpeg.num_components; ++c) {

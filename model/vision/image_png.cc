@@ -24,7 +24,7 @@ void read_bytes(png_structp png, png_bytep out, size_t length) {
   rest->remove_prefix(length);
 }
 
-// What libpng found wrong with the compressed pixels without giving up.
+// libpng found these faults in the compressed pixels without giving up.
 struct Doubts {
   bool checksum = false;  // of a chunk
   bool others = false;    // so that the pixels' own checksum may not have been compared
@@ -135,7 +135,7 @@ bool read_next(Reader& reader, const Layout& layout, uint8_t** rows) {
   return true;
 }
 
-// `rows` are pointers into a buffer of the whole picture where it is interlaced, else one row. What follows
+// `rows` are pointers into a buffer of the whole picture where it is interlaced, else one row. Data behind
 // the pixels does not matter. A chunk's wrong checksum does not either, when the pixels match their own.
 bool read_rows(Reader& reader, const Layout& layout, uint8_t** rows, Image& image, bool reference_compat) {
   png_set_crc_action(reader.png, PNG_CRC_WARN_USE, PNG_CRC_QUIET_USE);

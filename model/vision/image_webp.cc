@@ -90,7 +90,7 @@ Image decode_webp(std::string_view bytes, Size size, bool reference_compat) {
   if (WebPDecodeRGBAInto(data.bytes, data.size, rgba.data(), rgba.size(), frame->width * 4) == nullptr) {
     throw_damaged("WebP");
   }
-  // What the first frame does not cover is transparent.
+  // Pixels that the first frame does not cover are transparent.
   if (!reference_compat) std::fill(image.pixels.begin(), image.pixels.end(), uint8_t{255});
   paste(image, *frame.operator->(), rgba, reference_compat);
   return image;

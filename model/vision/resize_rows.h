@@ -33,7 +33,8 @@ struct RowKernels {
   void (*vertical)(uint8_t* out, const uint8_t* const* rows, const AxisFilter& filter, int index, int bytes);
 };
 
-// The kernels for backend.isa: "auto" or a name. What is not available here is an Error (kernels/cpu/isa.h).
+// The kernels for backend.isa: "auto" or a name. An instruction set that this machine lacks is an Error
+// (kernels/cpu/isa.h).
 const RowKernels& row_kernels(const std::string& isa);
 
 const RowKernels& scalar_row_kernels();

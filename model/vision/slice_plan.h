@@ -1,6 +1,6 @@
-// How one image is cut, and how many tokens it becomes: a pure function of its size and the model's config.
-// Token counts, pixels, scheduling and tests all ask here; there is no second counter. Follows LLaVA-UHD
-// (arXiv 2403.11703, section 3.1) and its released code; MiniCPM-V's rounding is a setting.
+// The plan of one image says how it is cut and how many tokens it becomes: a pure function of its size and
+// the model's config. Token counts, pixels, scheduling and tests all ask here; there is no second counter.
+// Follows LLaVA-UHD (arXiv 2403.11703, section 3.1) and its released code; MiniCPM-V's rounding is a setting.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct Size {
 
 struct SlicePlan {
   Size image;       // as given, after orientation
-  Size source;      // what is resized: image, or its prescaled form
+  Size source;      // the size that is cut: of the image, or of its prescaled form
   int columns = 0;  // grid; 0 x 0: no slices, overview only
   int rows = 0;
   Size overview;  // resized whole image (for pad_square and centre_crop: the one square)

@@ -1,4 +1,4 @@
-// How many rows of the language model's input a slice becomes. Plans, prompts, memory and the towers all ask
+// A slice becomes so many rows of the language model's input. Plans, prompts, memory and the towers all ask
 // this one rule, so that every length is known from the size of a slice before anything is computed.
 #pragma once
 

@@ -45,7 +45,7 @@ void VisionEncoder::check_slice(const SliceView& slice) const {
           " bytes");
 }
 
-// How many of the first slices fit one pass.
+// Returns how many of the first slices fit one pass.
 size_t VisionEncoder::pass_length(std::span<const SliceView> slices) const {
   int64_t patches = 0;
   size_t count = 0;

@@ -23,7 +23,7 @@ struct EncoderLimits {
   int max_slices = 16;         // of one pass
 };
 
-// What an encoder knows of its tower's slices and rows.
+// An encoder knows this of its tower's slices and rows.
 struct TowerShape {
   int patch = 0;   // pixels a side
   SliceRows rows;  // of a slice

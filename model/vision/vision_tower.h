@@ -1,6 +1,6 @@
-// The part of a model that turns slices into the rows that its language model reads. What happens inside is
-// the family's own: a resampler may compress the features of a ViT at the end, or layers of the tower merge
-// patches on the way. How many rows a slice becomes, slice_rows_of(model) says before.
+// The part of a model that turns slices into the rows that its language model reads. The inside is the
+// family's own: a resampler may compress the features of a ViT at the end, or layers of the tower merge
+// patches on the way. slice_rows_of(model) says beforehand how many rows a slice becomes.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,7 @@ class VisionTower {
  public:
   virtual ~VisionTower() = default;
 
-  // What forward() takes for so many patches of all slices of a pass together.
+  // Returns the bytes that forward() takes for so many patches of all slices of a pass together.
   virtual size_t workspace_bytes(int64_t max_patches, int max_slices) const = 0;
   // Writes out [sum of the slices' rows, H of the language model], slice after slice. `pixels` holds the u8
   // slices on the device where `slices` say; their sides are multiples of the patch size. The rows of a slice
