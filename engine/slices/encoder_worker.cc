@@ -77,6 +77,7 @@ void EncoderWorker::encode_batch() {
   for (const Job& job : queue_) waiting.push_back(&job.slice);
   const std::vector<size_t> chosen = choose_batch(waiting, pass_patches(), options_.patch, buffers_.free());
   std::vector<BatchEncoder::Item> items;
+  items.reserve(chosen.size());
   for (size_t i : chosen) items.push_back({waiting[i], rows_of_(*waiting[i])});
   for (BatchEncoder::Pass& pass : batches_.encode(items)) {
     const Job& first = queue_[chosen[pass.first]];
