@@ -323,6 +323,7 @@ void LeaderLoop::release(const LiveRequest& request) {
   for (int answer = 0; answer < request.answers(); ++answer) scheduler_.finish(request.sequence(answer));
   if (parts_.visual != nullptr) parts_.visual->drop(request.id());
   if (!request.all_cut()) images_.abandoned();
+  publish();  // before its places are free: whoever finds the engine idle finds nothing running
 }
 
 void LeaderLoop::publish() {
