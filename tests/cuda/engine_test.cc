@@ -303,6 +303,7 @@ TEST(CudaEngines, AnswerAsOnTheCpuThoughPagesRunOut) {
   emulation::set_devices(4);
   EngineOptions options = options_of({}, "cuda");
   options.context_length = 32;
+  options.prefix_cache = false;                                // shared pages would be enough
   options.kv_memory_bytes = int64_t{5} * 8 * 4 * 2 * 256 * 4;  // 5 pages
   const auto engine = make_engine(options, ranks(1, 0));
   const std::vector<Request> all = requests();
