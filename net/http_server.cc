@@ -172,7 +172,7 @@ asio::awaitable<void> HttpServer::Impl::accept(tcp::acceptor& acceptor) {
 void HttpServer::Impl::admit(tcp::socket socket) {
   using Link = std::atomic<std::weak_ptr<HttpSession>>;
   const auto link = std::make_shared<Link>();
-  Connection connection{.client = client_of(socket)};
+  AcceptedConnection connection{.client = client_of(socket)};
   connection.place = connections.enter(connection.client, [link] {
     if (const auto session = link->load().lock()) session->give_way();
   });

@@ -57,7 +57,7 @@ class Counted {
 
 class Session final : public HttpSession, public std::enable_shared_from_this<Session> {
  public:
-  Session(std::shared_ptr<asio::io_context> io, Connection connection, SessionContext& context,
+  Session(std::shared_ptr<asio::io_context> io, AcceptedConnection connection, SessionContext& context,
           std::function<void()> ended)
       : io_(std::move(io)),
         wire_(*io_, connection.socket, connection.v6),
@@ -367,7 +367,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
 
 }  // namespace
 
-std::shared_ptr<HttpSession> start_session(const std::shared_ptr<asio::io_context>& io, Connection connection,
+std::shared_ptr<HttpSession> start_session(const std::shared_ptr<asio::io_context>& io, AcceptedConnection connection,
                                            SessionContext& context, std::function<void()> ended) {
   auto session = std::make_shared<Session>(io, std::move(connection), context, std::move(ended));
   session->start();

@@ -33,8 +33,8 @@ struct SessionContext {
   std::atomic<bool> draining{false};
 };
 
-// A Connection was accepted and has no session yet.
-struct Connection {
+// An AcceptedConnection has no session yet.
+struct AcceptedConnection {
   int socket = -1;
   bool v6 = false;
   std::string client;  // its address; for IPv6 its network
@@ -53,7 +53,7 @@ class HttpSession {
 // Serves a connection on the threads of `io`, and calls `ended` once, at the connection's end, on one of
 // them. `io` is shared because the engine's thread may let go of a channel after the server has stopped.
 std::shared_ptr<HttpSession> start_session(const std::shared_ptr<boost::asio::io_context>& io,
-                                           Connection connection, SessionContext& context,
+                                           AcceptedConnection connection, SessionContext& context,
                                            std::function<void()> ended);
 
 }  // namespace uhd

@@ -221,7 +221,7 @@ TEST(IpcChoice, TakesSizesUpToTheFirstAtWhichNcclIsFaster) {
   EXPECT_EQ(ipc_limit(std::span(timings).first(1)), size_t{8} << 10);
   EXPECT_EQ(ipc_limit(std::vector<SumTiming>{{8, 5, 11}}), 0u);
   EXPECT_EQ(ipc_limit(std::vector<SumTiming>{{8, std::nanf(""), 11}}), 0u);
-  EXPECT_EQ(words(std::span(timings).last(2)), "128 KiB 13.0/13.0, 1 MiB 30.0/2.0");
+  EXPECT_EQ(words(std::span(timings).last(2)), "128.0 KiB 13.0/13.0, 1.0 MiB 30.0/2.0");
 }
 
 TEST(PeerCards, OfOneHostOnly) {
