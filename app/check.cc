@@ -91,9 +91,10 @@ void print_memory(const ModelConfig& m, const CheckOptions& options) {
   if (!m.vision) return;
   const bool wide = m.vision->wants_f32 && format != WeightFormat::f32;
   const WeightFormat tower = wide ? WeightFormat::f32 : format;
-  std::cout << "    each encoder rank  " << bytes_text(encoder_weight_bytes(m, tower)) << " of weights"
-            << (wide ? " in f32, as the checkpoint asks" : "")
-            << " (an LLM rank too, when there are no encoder ranks)\n";
+  const TowerMemory of_tower = tower_memory(m, usual, tower);
+  std::cout << "    each encoder rank  " << bytes_text(of_tower.weights) << " of weights"
+            << (wide ? " in f32, as the checkpoint asks" : "") << ", " << bytes_text(of_tower.pass)
+            << " for a pass (an LLM rank too, when there are no encoder ranks)\n";
 }
 
 void check_model(const CheckOptions& options) {

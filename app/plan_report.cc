@@ -46,7 +46,10 @@ void add_memory(std::ostringstream& text, const DevicePlan& plan, const PlanRepo
   const bool encodes = report.model.vision && !report.question.separate_encoders;
   const auto line = [&](const std::string& label, const Cell& cell) { add_line(text, plan, label, cell); };
   line("GB of a rank: weights", [](const RankPlan& r) { return gigabytes(r.memory.weights); });
-  if (encodes) line("  vision tower and resampler", [](const RankPlan& r) { return gigabytes(r.tower); });
+  if (encodes) {
+    line("  vision tower and resampler", [](const RankPlan& r) { return gigabytes(r.tower.weights); });
+    line("  a pass of theirs", [](const RankPlan& r) { return gigabytes(r.tower.pass); });
+  }
   line(message("  steps of ", report.question.engine.token_budget, " rows"),
        [](const RankPlan& r) { return gigabytes(r.memory.steps); });
   if (report.model.vision)
@@ -132,7 +135,8 @@ json::object object_of(const RankPlan& plan) {
                       {"fits", plan.sequences > 0},
                       {"missing_bytes", plan.missing_bytes},
                       {"weight_bytes", plan.memory.weights},
-                      {"tower_bytes", plan.tower},
+                      {"tower_bytes", plan.tower.weights},
+                      {"tower_pass_bytes", plan.tower.pass},
                       {"step_bytes", plan.memory.steps},
                       {"visual_row_bytes", plan.memory.visual_rows},
                       {"kv_bytes", plan.kv_bytes},

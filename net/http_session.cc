@@ -367,8 +367,9 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
 
 }  // namespace
 
-std::shared_ptr<HttpSession> start_session(const std::shared_ptr<asio::io_context>& io, AcceptedConnection connection,
-                                           SessionContext& context, std::function<void()> ended) {
+std::shared_ptr<HttpSession> start_session(const std::shared_ptr<asio::io_context>& io,
+                                           AcceptedConnection connection, SessionContext& context,
+                                           std::function<void()> ended) {
   auto session = std::make_shared<Session>(io, std::move(connection), context, std::move(ended));
   session->start();
   return session;

@@ -21,10 +21,10 @@ class RankRoom {
  public:
   RankRoom(const ModelConfig& model, const PlanQuestion& question, double device_bytes, int ranks)
       : model_(model), question_(question), device_bytes_(device_bytes), ranks_(ranks) {
-    if (!question.separate_encoders) tower_ = encoder_weight_bytes(model, tower_format());
+    if (!question.separate_encoders) tower_ = tower_memory(model, question.engine, tower_format());
   }
 
-  int64_t tower() const { return tower_; }
+  const TowerMemory& tower() const { return tower_; }
 
   // Returns the memory for steps of at least the options' max_running sequences.
   RankMemory memory(int64_t sequences) const {
@@ -75,14 +75,14 @@ class RankRoom {
   }
 
   int64_t fixed(const RankMemory& memory) const {
-    return memory.weights + memory.steps + memory.visual_rows + tower_;
+    return memory.weights + memory.steps + memory.visual_rows + tower_.weights + tower_.pass;
   }
 
   const ModelConfig& model_;
   const PlanQuestion& question_;
   double device_bytes_;
   int ranks_;
-  int64_t tower_ = 0;
+  TowerMemory tower_;
 };
 
 // The steps of one model on one number of devices.

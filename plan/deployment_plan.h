@@ -54,7 +54,7 @@ struct DecodeRoof {
 struct RankPlan {
   int ranks = 1;
   RankMemory memory;
-  int64_t tower = 0;     // its weights, if this rank encodes
+  TowerMemory tower;     // if this rank encodes
   int64_t kv_bytes = 0;  // for pages: the options' share of the memory that the fields above leave
   int64_t kv_tokens = 0;
   int64_t sequences = 0;      // so many with the question's context fit at once; 0: it does not fit

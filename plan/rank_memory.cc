@@ -5,6 +5,7 @@
 #include "engine/slices/row_sizes.h"
 #include "model/language/kv_cache.h"
 #include "model/language/step_memory.h"
+#include "model/vision/tower_memory.h"
 #include "model/weights/parameters.h"
 #include "model/weights/shard.h"
 
@@ -30,12 +31,14 @@ RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& option
   return memory;
 }
 
-int64_t encoder_weight_bytes(const ModelConfig& model, WeightFormat format) {
-  if (!model.vision) return 0;
+TowerMemory tower_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format) {
+  if (!model.vision) return {};
   auto parameters = vision_parameters(model);
   const auto resampler = resampler_parameters(model);
   parameters.insert(parameters.end(), resampler.begin(), resampler.end());
-  return static_cast<int64_t>(weight_bytes(parameters, model.language, 1, format));
+  const DType activations = format == WeightFormat::f32 ? DType::f32 : DType::bf16;
+  return {static_cast<int64_t>(weight_bytes(parameters, model.language, 1, format)),
+          static_cast<int64_t>(pass_bytes(model, encoder_limits(options), activations))};
 }
 
 }  // namespace uhd

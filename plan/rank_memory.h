@@ -24,8 +24,12 @@ struct RankMemory {
 RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
                            int ranks);
 
-// Returns the bytes of the vision tower and of the layer that compresses its features; 0 for models that see
-// no images.
-int64_t encoder_weight_bytes(const ModelConfig& model, WeightFormat format);
+// Of the vision tower and the layer that compresses its features; 0 for models that see no images. All fields
+// are in bytes.
+struct TowerMemory {
+  int64_t weights = 0;
+  int64_t pass = 0;  // the workspace of the largest pass
+};
+TowerMemory tower_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format);
 
 }  // namespace uhd

@@ -11,8 +11,7 @@
 namespace uhd {
 
 SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
-  EncoderLimits limits;
-  limits.max_patches = std::max(options.encoders.batch_patches, options.image.limits.max_piece_patches);
+  const EncoderLimits limits = encoder_limits(options);
   const int64_t most = slice_rows_of(files.config).most(limits.max_patches, limits.max_slices);
   backend.expect_rows(std::max(limits.max_patches + limits.max_slices, most));  // a class token each
   auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),

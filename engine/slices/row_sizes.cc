@@ -6,6 +6,12 @@
 
 namespace uhd {
 
+EncoderLimits encoder_limits(const EngineOptions& options) {
+  EncoderLimits limits;
+  limits.max_patches = std::max(options.encoders.batch_patches, options.image.limits.max_piece_patches);
+  return limits;
+}
+
 int max_piece_rows(const ModelConfig& config, const ImageOptions& options) {
   if (!config.vision) return 0;
   const SliceRows rows = slice_rows_of(config);

@@ -1,13 +1,17 @@
-// Computes how many visual rows slices become, and how many of them a rank keeps. Both follow from the
-// model's config and the engine's options alone.
+// Computes how large a pass of the tower may be, how many visual rows slices become, and how many of them a
+// rank keeps. All follow from the model's config and the engine's options alone.
 #pragma once
 
 #include <cstdint>
 
 #include "engine/options.h"
 #include "model/config.h"
+#include "model/vision/tower_memory.h"
 
 namespace uhd {
+
+// Returns the limits of one pass of the tower.
+EncoderLimits encoder_limits(const EngineOptions& options);
 
 // Returns the rows of the largest piece that the options allow; 0 if the model sees no images.
 int max_piece_rows(const ModelConfig& config, const ImageOptions& options);

@@ -15,20 +15,12 @@ ClipEncoder::ClipEncoder(const ModelConfig& model, const Checkpoint& tower, Back
 void ClipEncoder::load_embeddings(Loader& loader, const std::string& prefix) {
   patch_ = loader.whole(prefix + "patch_embedding.weight");
   const int64_t w = config_.hidden, side = config_.image / config_.patch;
-  std::vector<float> table = floats_of(loader.tensor(prefix + "position_embedding.weight"));
+  const std::string table = prefix + "position_embedding.weight";
+  const std::vector<float> first = floats_of(loader.tensor(table).slice_rows(0, 1));
   std::vector<float> row = floats_of(loader.tensor(prefix + "class_embedding"));
-  for (size_t i = 0; i < row.size(); ++i) row[i] += table[i];
+  for (size_t i = 0; i < row.size(); ++i) row[i] += first[i];
   class_row_ = loader.activations(row, {1, w});
-  table.erase(table.begin(), table.begin() + w);
-  positions_.emplace(backend_, loader.activations(table, {side * side, w}));
-}
-
-size_t ClipEncoder::workspace_bytes(int64_t max_patches, int max_slices) const {
-  const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));
-  const int64_t rows = max_patches + max_slices;
-  const int64_t indices = max_patches + 2 * int64_t{max_slices};
-  return vit_->workspace_bytes(rows, max_slices) +
-         static_cast<size_t>(rows * config_.hidden * size + indices * 4 + 8 * 64);
+  positions_.emplace(backend_, loader.matrix(RowRange{table, 1, side * side}));
 }
 
 void ClipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGrid> grids, const Places& places,

@@ -15,7 +15,6 @@ class ClipEncoder final : public FeatureEncoder {
  public:
   ClipEncoder(const ModelConfig& model, const Checkpoint& tower, Backend& backend, WeightFormat format);
 
-  size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   // The class tokens take part in the layers and are dropped at the end.
   void forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) override;
   void prepare(Tensor patches, int max_slices, Workspace& workspace) override;

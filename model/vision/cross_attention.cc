@@ -67,12 +67,6 @@ void CrossAttention::project(Tensor out, Tensor features) {
   backend_.layer_norm(out, out, ln_kv_.weight.view, ln_kv_.bias.view, config_.norm_eps);
 }
 
-size_t CrossAttention::workspace_bytes(int64_t query_rows, int64_t key_rows) const {
-  const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));
-  return static_cast<size_t>((3 * query_rows + 2 * key_rows) * config_.width * size + query_rows * 4 +
-                             8 * 64);
-}
-
 void CrossAttention::attend(Tensor out, Tensor key, Tensor value, int64_t repeats, const Segments& segments,
                             Workspace& workspace) {
   const Workspace::Scope scope(workspace);

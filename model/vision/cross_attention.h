@@ -32,8 +32,6 @@ class CrossAttention {
   void prepare_projection(Tensor out, Tensor features);
   void prepare_keys(Tensor key, Tensor value, Workspace& workspace);
   void prepare_queries(Tensor out, Workspace& workspace);
-  // Returns the bytes that attend takes for so many rows of queries and keys.
-  size_t workspace_bytes(int64_t query_rows, int64_t key_rows) const;
 
  private:
   struct Norm {

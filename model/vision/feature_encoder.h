@@ -20,7 +20,6 @@ class FeatureEncoder {
  public:
   virtual ~FeatureEncoder() = default;
 
-  virtual size_t workspace_bytes(int64_t max_patches, int max_slices) const = 0;
   // Writes out [P, W], the features of the selected layer. patches [P, 3·patch·patch] are as patchify gives
   // them, slice after slice.
   virtual void forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,

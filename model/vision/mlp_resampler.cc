@@ -18,10 +18,6 @@ MlpResampler::MlpResampler(const ModelConfig& model, const Checkpoint& checkpoin
   second_bias_ = loader.vector(second + "bias");
 }
 
-size_t MlpResampler::workspace_bytes(int64_t max_patches, int) const {
-  return static_cast<size_t>(max_patches * first_.n) * size_of(backend_.activation_dtype()) + 64;
-}
-
 void MlpResampler::forward(Tensor out, Tensor features, std::span<const PatchGrid>, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   const Tensor middle = workspace.take(backend_.activation_dtype(), {features.rows(), first_.n});

@@ -17,18 +17,12 @@ PerceiverResampler::PerceiverResampler(const ModelConfig& model, const Checkpoin
 
 void PerceiverResampler::fill_positions(PatchGrid grid, Tensor rows) {
   if (!table_.view.empty()) return backend_.interpolate_positions(rows, table_.view, grid.rows, grid.columns);
+  if (backend_.rehearses()) return;  // nobody would read them
   const std::vector<float> values = sincos_positions(grid, static_cast<int>(attention_.width()));
   const Tensor host = Tensor::of(values.data(), rows.shape());
   if (rows.dtype() == DType::f32) return backend_.upload(rows, host);
   std::vector<bf16> rounded(values.begin(), values.end());
   backend_.upload(rows, Tensor::of(rounded.data(), rows.shape()));
-}
-
-size_t PerceiverResampler::workspace_bytes(int64_t max_patches, int max_slices) const {
-  const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));
-  return static_cast<size_t>(2 * max_patches * attention_.width() * size + 2 * (int64_t{max_slices} + 1) * 4 +
-                             4 * 64) +
-         attention_.workspace_bytes(max_slices * attention_.queries(), max_patches);
 }
 
 void PerceiverResampler::forward(Tensor out, Tensor features, std::span<const PatchGrid> grids,

@@ -9,16 +9,6 @@ ResampledTower::ResampledTower(const VisionConfig& config, Backend& backend,
                                std::unique_ptr<FeatureEncoder> features, std::unique_ptr<Resampler> resampler)
     : backend_(backend), config_(config), features_(std::move(features)), resampler_(std::move(resampler)) {}
 
-size_t ResampledTower::workspace_bytes(int64_t max_patches, int max_slices) const {
-  const auto values = size_t{3} * static_cast<size_t>(config_.patch) * static_cast<size_t>(config_.patch);
-  const size_t element = size_of(backend_.activation_dtype());
-  const size_t rows =
-      static_cast<size_t>(max_patches) * (values + static_cast<size_t>(config_.hidden)) * element;
-  return rows + 2 * 64 +
-         std::max(features_->workspace_bytes(max_patches, max_slices),
-                  resampler_->workspace_bytes(max_patches, max_slices));
-}
-
 void ResampledTower::forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
                              Workspace& workspace) {
   const Workspace::Scope scope(workspace);

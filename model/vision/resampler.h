@@ -16,7 +16,6 @@ namespace uhd {
 class Resampler {
  public:
   virtual ~Resampler() = default;
-  virtual size_t workspace_bytes(int64_t max_patches, int max_slices) const = 0;
   // Writes out [rows of all slices, H] from features [P, W], slice after slice: as many rows of each as
   // slice_rows_of(model) says.
   virtual void forward(Tensor out, Tensor features, std::span<const PatchGrid> grids,

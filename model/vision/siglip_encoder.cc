@@ -19,10 +19,6 @@ SiglipEncoder::SiglipEncoder(const ModelConfig& model, const Checkpoint& tower, 
   vit_.emplace(config_, model.prefix_vision, loader, backend, format);
 }
 
-size_t SiglipEncoder::workspace_bytes(int64_t max_patches, int max_slices) const {
-  return vit_->workspace_bytes(max_patches, max_slices) + static_cast<size_t>(max_patches * 4 + 2 * 64);
-}
-
 void SiglipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGrid> grids,
                           Workspace& workspace) {
   const Workspace::Scope scope(workspace);

@@ -32,14 +32,6 @@ SpatialResampler::SpatialResampler(const ModelConfig& model, const Checkpoint& c
       table_(Loader(checkpoint, backend, format).matrix(model.prefix_resampler + "pos_embed")),
       positions_(backend, model.resampler.width) {}
 
-size_t SpatialResampler::workspace_bytes(int64_t max_patches, int) const {
-  const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));
-  const int64_t samples = attention_.queries() * kMostBins;
-  return static_cast<size_t>(2 * (max_patches + samples) * attention_.width() * size +
-                             2 * (attention_.queries() + 1) * 4 + 8 * 64) +
-         attention_.workspace_bytes(attention_.queries(), samples);
-}
-
 void SpatialResampler::forward(Tensor out, Tensor features, std::span<const PatchGrid> grids,
                                Workspace& workspace) {
   const Workspace::Scope scope(workspace);

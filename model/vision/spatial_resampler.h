@@ -12,7 +12,6 @@ class SpatialResampler : public Resampler {
  public:
   SpatialResampler(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend,
                    WeightFormat format);
-  size_t workspace_bytes(int64_t max_patches, int max_slices) const override;
   void forward(Tensor out, Tensor features, std::span<const PatchGrid> grids, Workspace& workspace) override;
   void prepare(Tensor out, Tensor features, int max_slices, Workspace& workspace) override;
 

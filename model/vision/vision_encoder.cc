@@ -3,28 +3,20 @@
 #include <algorithm>
 
 namespace uhd {
-namespace {
-
-size_t workspace_of(const VisionTower& tower, const TowerShape& shape, const EncoderLimits& limits) {
-  const size_t pixels = static_cast<size_t>(limits.max_patches) * 3 * static_cast<size_t>(shape.patch) *
-                        static_cast<size_t>(shape.patch);
-  return pixels + 64 + tower.workspace_bytes(limits.max_patches, limits.max_slices);
-}
-
-}  // namespace
 
 VisionEncoder::VisionEncoder(std::unique_ptr<VisionTower> tower, TowerShape shape, Backend& backend,
-                             const EncoderLimits& limits)
+                             const EncoderLimits& limits, size_t workspace)
     : backend_(backend),
       shape_(shape),
       limits_(limits),
       tower_(std::move(tower)),
-      workspace_(backend, workspace_of(*tower_, shape_, limits)) {}
+      workspace_(backend, workspace) {}
 
 VisionEncoder::VisionEncoder(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint& tower,
                              Backend& backend, WeightFormat format, const EncoderLimits& limits)
     : VisionEncoder(make_vision_tower(model, checkpoint, tower, backend, format),
-                    {model.vision->patch, slice_rows_of(model), model.language.hidden}, backend, limits) {}
+                    {model.vision->patch, slice_rows_of(model), model.language.hidden}, backend, limits,
+                    pass_bytes(model, limits, backend.activation_dtype())) {}
 
 PatchGrid VisionEncoder::grid_of(const SliceView& slice) const {
   return {slice.height / shape_.patch, slice.width / shape_.patch};

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/vision/slice_rows.h"
+#include "model/vision/tower_memory.h"
 #include "model/vision/vision_tower.h"
 #include "model/vision/visual_tokens.h"
 
@@ -16,11 +17,6 @@ struct SliceView {
   int width = 0;
   int height = 0;
   std::span<const uint8_t> pixels;
-};
-
-struct EncoderLimits {
-  int64_t max_patches = 4096;  // of one pass, and of one slice
-  int max_slices = 16;         // of one pass
 };
 
 // An encoder knows this of its tower's slices and rows.
@@ -34,8 +30,9 @@ struct TowerShape {
 // results.
 class VisionEncoder {
  public:
+  // `workspace` is what a pass takes, in bytes (pass_bytes).
   VisionEncoder(std::unique_ptr<VisionTower> tower, TowerShape shape, Backend& backend,
-                const EncoderLimits& limits = {});
+                const EncoderLimits& limits, size_t workspace);
   // Loads the model's tower (make_vision_tower).
   VisionEncoder(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint& tower,
                 Backend& backend, WeightFormat format, const EncoderLimits& limits = {});

@@ -17,8 +17,6 @@ class VisionTower {
  public:
   virtual ~VisionTower() = default;
 
-  // Returns the bytes that forward() takes for so many patches of all slices of a pass together.
-  virtual size_t workspace_bytes(int64_t max_patches, int max_slices) const = 0;
   // Writes out [sum of the slices' rows, H of the language model], slice after slice. `pixels` holds the u8
   // slices on the device where `slices` say; their sides are multiples of the patch size. The rows of a slice
   // do not depend on the others of the pass.

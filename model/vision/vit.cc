@@ -57,12 +57,6 @@ Vit::Layer Vit::load_layer(const std::string& prefix, Loader& loader) const {
   return layer;
 }
 
-size_t Vit::workspace_bytes(int64_t rows, int slices) const {
-  const auto size = static_cast<int64_t>(size_of(backend_.activation_dtype()));
-  return static_cast<size_t>(rows * (6 * config_.hidden + config_.intermediate) * size +
-                             (int64_t{slices} + 1) * 4 + 6 * 64);
-}
-
 Vit::Pass Vit::take_pass(int64_t rows, Workspace& workspace) const {
   const int64_t w = config_.hidden;
   const DType dtype = backend_.activation_dtype();

@@ -45,8 +45,6 @@ class Vit {
   // Makes what the first passes of any number of rows up to those of `pass` would make
   // (Backend::prepare_matmul).
   void prepare(const Pass& pass);
-  // Returns the bytes that begin() takes.
-  size_t workspace_bytes(int64_t rows, int slices) const;
 
  private:
   struct Layer {

@@ -9,7 +9,7 @@
 namespace uhd {
 
 // Holds tensors of these names and shapes in bf16. All of them begin at one piece of memory that is as long
-// as the longest vector: vectors may be read, and their values are zero; matrices must not be.
+// as the longest vector: so much of a vector or a matrix may be read, and its values are zero.
 Checkpoint blank_checkpoint(const std::vector<Parameter>& parameters);
 
 }  // namespace uhd

@@ -109,6 +109,8 @@ Weight Loader::columns(const std::string& name, int64_t first, int64_t count) {
 Weight Loader::transposed(const std::string& name) {
   const Tensor& stored = tensor(name);
   const int64_t inputs = stored.dim(0), outputs = stored.dim(1);
+  if (backend_.rehearses())
+    return backend_.pack(Tensor(stored.raw(), stored.dtype(), {outputs, inputs}), format_);
   const std::vector<float> values = floats_of(stored);
   std::vector<float> turned(values.size());
   for (int64_t i = 0; i < inputs; ++i) {
@@ -119,6 +121,10 @@ Weight Loader::transposed(const std::string& name) {
 
 DeviceTensor Loader::vector(std::span<const RowRange> ranges) {
   std::vector<float> values;
+  int64_t all = 0;
+  for (const RowRange& range : ranges) all += matrix_rows(range).elements();
+  if (backend_.rehearses()) return blank(DType::f32, {all});
+  values.reserve(static_cast<size_t>(all));
   for (const RowRange& range : ranges) append(values, matrix_rows(range));
   const auto size = static_cast<int64_t>(values.size());
   return upload(values, {size});
@@ -130,8 +136,21 @@ DeviceTensor Loader::vector(const std::string& name) {
 }
 
 DeviceTensor Loader::matrix(const std::string& name) {
-  const Tensor& host = tensor(name);
-  return activations(floats_of(host), {host.rows(), host.row_size()});
+  return matrix(RowRange{name, 0, tensor(name).rows()});
+}
+
+DeviceTensor Loader::matrix(const RowRange& range) {
+  const Tensor host = matrix_rows(range);
+  if (backend_.rehearses()) return blank(backend_.activation_dtype(), host.shape());
+  return activations(floats_of(host), host.shape());
+}
+
+// A rehearsal counts this memory, and nobody reads its values.
+DeviceTensor Loader::blank(DType dtype, Shape shape) {
+  DeviceTensor result{
+      backend_.allocate(std::max<size_t>(static_cast<size_t>(shape.elements()) * size_of(dtype), 1)), {}};
+  result.view = result.memory.as(dtype, shape);
+  return result;
 }
 
 DeviceTensor Loader::activations(const std::vector<float>& values, Shape shape) {

@@ -46,6 +46,7 @@ class Loader {
   DeviceTensor vector(const std::string& name);
   // Loads a dense matrix that takes part as activations, in the backend's type of activations.
   DeviceTensor matrix(const std::string& name);
+  DeviceTensor matrix(const RowRange& range);
   DeviceTensor activations(const std::vector<float>& values, Shape shape);
   // Loads rows of a matrix in the checkpoint's own type (embedding tables).
   DeviceTensor table(const RowRange& range);
@@ -55,6 +56,7 @@ class Loader {
 
  private:
   Tensor matrix_rows(const RowRange& range) const;
+  DeviceTensor blank(DType dtype, Shape shape);
 
   const Checkpoint& checkpoint_;
   Backend& backend_;

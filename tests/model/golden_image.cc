@@ -5,6 +5,7 @@
 #include "model/prompt.h"
 #include "model/vision/feature_encoder.h"
 #include "model/vision/resampler.h"
+#include "model/vision/tower_memory.h"
 
 namespace uhd {
 namespace {
@@ -118,9 +119,8 @@ PieceResult run_piece(Backend& backend, WeightFormat format, const GoldenModel& 
   const int64_t tokens = slice_rows_of(model.config).of(grid);
   const int64_t values = int64_t{3} * vision.patch * vision.patch;
   const int64_t own = patches * (2 * values + vision.hidden) + tokens * model.config.language.hidden;
-  Workspace workspace(backend,
-                      std::max(encoder->workspace_bytes(patches, 1), resampler->workspace_bytes(patches, 1)) +
-                          static_cast<size_t>(own) * 4 + 1024);
+  Workspace workspace(backend, pass_bytes(model.config, {patches, 1}, backend.activation_dtype()) +
+                                   static_cast<size_t>(own) * 4 + 1024);
   const auto bytes = static_cast<int64_t>(slice.pixels.size());
   const DType dtype = backend.activation_dtype();
   const Tensor pixels = workspace.take(DType::u8, {bytes});

@@ -7,6 +7,7 @@
 #include "model/vision/clip_encoder.h"
 #include "model/vision/resampler.h"
 #include "model/vision/siglip_encoder.h"
+#include "model/vision/tower_memory.h"
 #include "tests/model/golden_model.h"
 
 namespace uhd {
@@ -86,7 +87,7 @@ TEST(TowerGoldens, StagesOfClip) {
         const int p = model.vision->patch;
         const auto values = patches_of_pixels(pixels, p);
         const PatchGrid grid{static_cast<int>(pixels.shape[1]) / p, static_cast<int>(pixels.shape[2]) / p};
-        Workspace workspace(*backend, vit.workspace_bytes(grid.patches(), 1) + values.size() * 8 + 1024);
+        Workspace workspace(*backend, size_t{64} << 20);
         const Tensor patches =
             workspace.take(backend->activation_dtype(), {grid.patches(), int64_t{3} * p * p});
         const Tensor out =
@@ -148,7 +149,7 @@ TEST(TowerGoldens, CompressionLayers) {
           const auto in = golden.tensor(name);
           const auto wanted = golden.tensor("out." + name.substr(3));
           ASSERT_TRUE(wanted.found()) << name;
-          Workspace workspace(*backend, layer->workspace_bytes(grid.patches(), 1) +
+          Workspace workspace(*backend, pass_bytes(model.config, {grid.patches(), 1}, DType::f32) +
                                             (in.values.size() + wanted.values.size()) * 4 + 1024);
           const Tensor features = workspace.take(backend->activation_dtype(), in.shape);
           const Tensor out = workspace.take(backend->activation_dtype(), wanted.shape);

@@ -15,7 +15,6 @@ constexpr int kPatch = 2;
 class MergingTower final : public VisionTower {
  public:
   MergingTower(Backend& backend, std::vector<size_t>& passes) : backend_(backend), passes_(passes) {}
-  size_t workspace_bytes(int64_t, int) const override { return 64; }
   void forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, Workspace&) override {
     passes_.push_back(slices.size());
     std::vector<float> values;
@@ -41,7 +40,8 @@ class VisionEncoders : public testing::Test {
     return {std::make_unique<MergingTower>(*backend_, passes_),
             {kPatch, {.patches_per_row = 4}, 2},
             *backend_,
-            limits};
+            limits,
+            1024};
   }
   // A slice of so many patches, every byte `value`.
   SliceView slice(int columns, int rows, uint8_t value) {

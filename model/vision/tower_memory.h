@@ -1,0 +1,25 @@
+// The workspace of a vision tower, found by running the largest passes on a backend that computes nothing.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/dtype.h"
+#include "model/config.h"
+#include "model/vision/patch_grid.h"
+
+namespace uhd {
+
+struct EncoderLimits {
+  int64_t max_patches = 4096;  // of one pass, and of one slice
+  int max_slices = 16;         // of one pass
+};
+
+// Returns the bytes that the largest pass within the limits takes of a Workspace, pixels included, with
+// activations of this type. No smaller pass takes more. Two slices are reckoned with at least.
+size_t pass_bytes(const ModelConfig& model, const EncoderLimits& limits, DType activations);
+
+// Returns the passes that pass_bytes runs, each as the grids of its slices.
+std::vector<std::vector<PatchGrid>> largest_passes(const EncoderLimits& limits);
+
+}  // namespace uhd
