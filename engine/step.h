@@ -30,6 +30,7 @@ struct StepPlan {
   uint64_t number = 0;
   StepKind kind = StepKind::compute;
   std::vector<Placement> placements;
+  std::vector<PageCopy> copies;  // of KV pages, before the forward pass
   ForwardInput input;
   TokenChoice choice = TokenChoice::greedy;  // of the sampling sequences' tokens
 };
@@ -39,8 +40,12 @@ void serialize(Archive& archive, Placement& x) {
   archive(x.rows);
 }
 template <class Archive>
+void serialize(Archive& archive, PageCopy& x) {
+  archive(x.from, x.to);
+}
+template <class Archive>
 void serialize(Archive& archive, StepPlan& x) {
-  archive(x.number, x.kind, x.placements, x.input, x.choice);
+  archive(x.number, x.kind, x.placements, x.copies, x.input, x.choice);
 }
 
 // This is the seam between scheduler and model: it turns the batch, which says who does how many tokens, into

@@ -14,10 +14,21 @@ struct BatchItem {
   int first = 0;
   int count = 0;
   bool samples = false;
+
+  // Returns true if it computes a token that was generated, and nothing else.
+  bool decodes() const { return count == 1 && first >= sequence->prompt_length; }
+};
+
+// The page `to` becomes as the page `from` is. Its holder reads the tokens of it that are its own, and writes
+// behind them.
+struct PageCopy {
+  int32_t from = 0;
+  int32_t to = 0;
 };
 
 // The sequences stay valid until the batch is completed.
 struct Batch {
+  std::vector<PageCopy> copies;  // before anything is computed; no page is copied and copied to
   std::vector<BatchItem> items;  // decoding sequences first
   int tokens = 0;                // sum of counts
   int samples = 0;               // items that sample

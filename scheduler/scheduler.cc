@@ -185,6 +185,7 @@ void Scheduler::admit(Batch& batch) {
     sequence.phase = Phase::running;
     insert_by_order(running_, &sequence);
     batch.admitted.push_back(sequence.id);
+    copy_begun_page(sequence, batch);
     prefill(sequence, batch);
   }
 }
@@ -211,6 +212,26 @@ void Scheduler::adopt_pages(Sequence& sequence) {
   const int before = sequence.computed;
   sequence.computed = static_cast<int>(sequence.pages.size()) * options_.page_size;
   if (sequence.generated() == 0 && sequence.preemptions == 0) sequence.cached += sequence.computed - before;
+}
+
+// The first of the prompt's sequences holds the prompt's last page, which is not full: a copy of it leaves
+// one token to compute.
+void Scheduler::copy_begun_page(Sequence& sequence, Batch& batch) {
+  const Sequence* first = sequence.after == 0 ? nullptr : find(sequence.after);
+  const int last = sequence.prompt_length - 1;
+  const auto page = static_cast<size_t>(last / options_.page_size);
+  if (first == nullptr || !sequence.cache_root || sequence.generated() > 0 || first->computed < last ||
+      first->pages.size() <= page || sequence.computed >= last || sequence.pages.size() != page ||
+      pool_.free() == 0)
+    return;
+  PageRef copy = pool_.take();
+  // A page that lost its holders in this step may be the source of another copy.
+  const auto is_source = [&](const PageCopy& other) { return other.from == copy.page(); };
+  if (std::ranges::any_of(batch.copies, is_source)) return;
+  batch.copies.push_back({first->pages[page].page(), copy.page()});
+  sequence.pages.push_back(std::move(copy));
+  if (sequence.preemptions == 0) sequence.cached += last - sequence.computed;
+  sequence.computed = last;
 }
 
 void Scheduler::name_pages(Sequence& sequence) {

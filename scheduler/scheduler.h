@@ -47,8 +47,8 @@ enum class Admission : uint8_t { queued, queue_full, too_long };
 // leaves its place, and keeps its pages only until another needs them, one by one from its end.
 //
 // A page that is full keeps its name (page_name), and later sequences that begin alike hold it instead of
-// computing it again, whether or not somebody else holds it still. At least one token of each is left to
-// compute, which gives its next.
+// computing it again, whether or not somebody else holds it still. Sequences of one prompt also copy its
+// last page, which is not full. At least one token of each is left to compute, which gives its next.
 //
 // So nobody waits in a circle. Requests take rows of the visual store (VisualIndex), then memory for their
 // cut slices (CutQueue), each for all of their slices at once, and hold them while they wait for encoders,
@@ -94,6 +94,7 @@ class Scheduler {
   void schedule_prefill(Batch& batch);
   void admit(Batch& batch);
   void adopt_pages(Sequence& sequence);
+  void copy_begun_page(Sequence& sequence, Batch& batch);
   void name_pages(Sequence& sequence);
   bool waits_for_prompt(const Sequence& sequence) const;
   bool prefill(Sequence& sequence, Batch& batch);

@@ -221,6 +221,7 @@ bool LeaderLoop::plan(PlannedStep& step) {
   }
   if (step.batch.items.empty() && step.arrived.empty()) return false;
   plan_tokens(step);
+  step.plan.copies = step.batch.copies;
   if (!step.batch.items.empty()) scheduler_.launched(step.batch);
   return true;
 }

@@ -17,6 +17,7 @@ PlannedStep StepPipeline::blank() {
   PlannedStep step = std::move(spare_.back());
   spare_.pop_back();
   step.plan.placements.clear();
+  step.plan.copies.clear();
   step.plan.choice = TokenChoice::greedy;
   step.batch = {};
   step.rows.clear();
@@ -29,7 +30,7 @@ void StepPipeline::launch(PlannedStep step) {
   step.plan.number = ++number_;
   step.plan.kind = StepKind::compute;
   step.launched = Clock::now();
-  for (const BatchItem& item : step.batch.items) step.decoding += item.sequence->decoding() ? 1 : 0;
+  for (const BatchItem& item : step.batch.items) step.decoding += item.decodes() ? 1 : 0;
   under_way_.push_back(std::move(step));
   const PlannedStep& launched = under_way_.back();
   watchdog_.started(launched.plan.number);

@@ -13,7 +13,9 @@ namespace {
 // Rows are placed before a step takes its workspace.
 size_t workspace_bytes(const Llama& llama, const WorkerSizes& sizes, DType activations) {
   const size_t placing = (static_cast<size_t>(sizes.max_piece_rows) * sizeof(int32_t) + 63) / 64 * 64;
-  return std::max(placing, step_bytes(llama.config(), llama.shard(), sizes.step, activations));
+  const size_t copying =
+      2 * ((static_cast<size_t>(sizes.step.max_sequences) * sizeof(int32_t) + 63) / 64 * 64);
+  return std::max({placing, copying, step_bytes(llama.config(), llama.shard(), sizes.step, activations)});
 }
 
 }  // namespace
@@ -49,8 +51,21 @@ void LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> arrived) {
   check(!sampler_.holds_logits(), "a step is launched before the tokens of the last were drawn");
   step_.reset();
   place(plan, arrived);
+  copy_pages(plan.copies);
   if (!plan.input.ids.empty()) compute(plan);
   launched_.push_back({plan.number, !plan.input.sample_at.empty()});
+}
+
+void LlmWorker::copy_pages(const std::vector<PageCopy>& copies) {
+  if (copies.empty()) return;
+  const Workspace::Scope scope(workspace_);
+  std::vector<int32_t> from, to;
+  for (const PageCopy& copy : copies) {
+    from.push_back(copy.from);
+    to.push_back(copy.to);
+  }
+  const Tensor sources = workspace_.put(from), targets = workspace_.put(to);
+  for (int i = 0; i < cache_->layers(); ++i) backend_.copy_pages(cache_->layer(i), sources, targets);
 }
 
 void LlmWorker::compute(const StepPlan& plan) {
@@ -102,6 +117,7 @@ std::vector<StepPlan> LlmWorker::first_steps() const {
     plans[0].placements.resize(1);
     for (int32_t row = 0; row < visual; ++row) plans[0].placements[0].rows.push_back(row);
   }
+  plans[0].copies = {{page, page}};
   const int factor = group_.size() > 1 ? 2 : most;
   for (int tokens = 1; tokens < most; tokens *= factor) {
     plans.emplace_back().input = prompt_input(tokens, 0, false, limits, page);

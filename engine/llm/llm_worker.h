@@ -68,6 +68,7 @@ class LlmWorker {
 
  private:
   void place(const StepPlan& plan, std::span<const Tensor> arrived);
+  void copy_pages(const std::vector<PageCopy>& copies);
   void compute(const StepPlan& plan);
   std::vector<StepPlan> first_steps() const;
   void finish_watched(Watchdog& watchdog);

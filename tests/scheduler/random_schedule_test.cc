@@ -3,6 +3,7 @@
 // what it reads: a page that was shared wrongly, or written over, is found wherever it is read.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <random>
@@ -28,6 +29,7 @@ class RandomRun {
   }
 
   int shared() const { return shared_; }
+  int copied() const { return copied_; }
 
   void run() {
     int to_arrive = pick(1, 20);
@@ -158,7 +160,8 @@ class RandomRun {
     EXPECT_LE(scheduler_->running(), options_.max_running);
     expect_decoding_first(batch);
     expect_no_idle_places(batch);
-    for (const BatchItem& item : batch.items) compute(item);
+    for (const PageCopy& copy : batch.copies) this->copy(copy);
+    for (const BatchItem& item : batch.items) compute(item, batch.copies);
     scheduler_->check_integrity();
     std::vector<SequenceId> cancelled;
     for (const BatchItem& item : batch.items) {
@@ -256,12 +259,21 @@ class RandomRun {
     return memory_.at(static_cast<size_t>(page.page() * options_.page_size + position % options_.page_size));
   }
 
-  void compute(const BatchItem& item) {
+  void copy(const PageCopy& copy) {
+    const auto of = [&](int32_t page) { return memory_.begin() + std::ptrdiff_t{page} * options_.page_size; };
+    std::copy_n(of(copy.from), options_.page_size, of(copy.to));
+    EXPECT_EQ(scheduler_->pages().holders(copy.to), 1);
+    ++copied_;
+  }
+
+  void compute(const BatchItem& item, const std::vector<PageCopy>& copies) {
     const Sequence& s = *item.sequence;
     Live& live = live_.at(s.id);
+    const int32_t own = s.pages.at(static_cast<size_t>(item.first / options_.page_size)).page();
+    const bool begun = std::ranges::any_of(copies, [&](const PageCopy& copy) { return copy.to == own; });
     ASSERT_GT(item.count, 0);
-    // In order; but for a page that was given away while it waited, or that another has computed.
-    ASSERT_TRUE(item.first == live.written || item.first % options_.page_size == 0);
+    // In order; but for a page that was given away while it waited, or that another has computed or begun.
+    ASSERT_TRUE(item.first == live.written || begun || item.first % options_.page_size == 0);
     shared_ += std::max(0, item.first - live.written);
     live.written = item.first;
     ASSERT_EQ(item.samples, item.first + item.count == live.length);
@@ -288,19 +300,22 @@ class RandomRun {
   TimePoint now_{};
   uint64_t arrivals_ = 0;
   int shared_ = 0;
+  int copied_ = 0;
 };
 
 class RandomSchedule : public ::testing::TestWithParam<bool> {};
 
 TEST_P(RandomSchedule, KeepsItsInvariantsAndEndsEveryRequest) {
-  int shared = 0;
+  int shared = 0, copied = 0;
   for (uint64_t seed = 0; seed < 4000 && !HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     RandomRun one(seed, GetParam());
     one.run();
     shared += one.shared();
+    copied += one.copied();
   }
   EXPECT_GT(shared, 1000) << "tokens that one computed for another";
+  EXPECT_GT(copied, 100) << "pages that one had begun";
 }
 
 INSTANTIATE_TEST_SUITE_P(Steps, RandomSchedule, ::testing::Bool(),

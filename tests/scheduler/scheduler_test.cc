@@ -345,7 +345,12 @@ TEST(Scheduler, TheAnswersOfOnePromptWaitForTheFirst) {
   run(scheduler, batch);
   batch = scheduler.next(kNow);
   EXPECT_EQ(batch.items.size(), 4u);
-  EXPECT_EQ(batch.tokens, 1 + 4 + 4 + 1) << "the last page of the prompt is each one's own";
+  EXPECT_EQ(batch.tokens, 4) << "of a copy of the prompt's last page each computes the last token";
+  ASSERT_EQ(batch.copies.size(), 2u);
+  EXPECT_EQ(batch.copies[0].from, scheduler.find(1)->pages[4].page());
+  EXPECT_EQ(batch.copies[0].to, scheduler.find(2)->pages[4].page());
+  EXPECT_NE(batch.copies[0].to, batch.copies[1].to);
+  EXPECT_EQ(scheduler.find(3)->cached, 19);
   run(scheduler, batch);
 }
 
