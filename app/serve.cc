@@ -13,6 +13,7 @@
 #include "cluster/launch/world.h"
 #include "engine/launch/launch.h"
 #include "net/http_server.h"
+#include "plan/request_cost.h"
 
 namespace uhd {
 namespace {
@@ -35,9 +36,15 @@ void wait_for_end(const NetOptions& net, StopSignals& signals, HttpServer& serve
   }
 }
 
+// The arithmetic follows from the model's JSON files alone.
+PlanPrice price_of(const EngineOptions& options) {
+  auto model = std::make_shared<const ModelConfig>(read_model_config(options.model_path, options.vision_tower));
+  return [model](const RequestPlan& plan) { return request_cost(*model, plan); };
+}
+
 void serve_http(const ServerConfig& config, StopSignals& signals, HttpServer& server, Engine& engine) {
   signals.count();
-  server.start(engine);
+  server.start(engine, price_of(config.engine));
   print_line(message("uhd serves ", engine.model().id, " at ", server.url(), "/v1"));
   log_info("ready", "url", server.url(), "pid",
            getpid());  // of the leader: whom to send SIGTERM under mpirun

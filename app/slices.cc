@@ -88,7 +88,7 @@ SliceReport slice_file(const SlicesOptions& options) {
   const std::string bytes = read_text_file(options.file, static_cast<size_t>(limits.max_bytes));
   try {
     report.header = read_image_header(bytes, limits, options.reference_compat);
-    report.plan = plan_image(report.header, report.model.slicing, limits);
+    report.plan = plan_image(report.header.oriented, report.model.slicing, limits);
     if (options.plan_only) return report;
     const fs::path directory =
         options.out.empty() ? fs::path(options.file).stem().string() + "-slices" : options.out;

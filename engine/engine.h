@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/request.h"
+#include "engine/request_plan.h"
 
 namespace uhd {
 
@@ -50,6 +51,9 @@ class Engine {
   // before any work. It runs on the calling thread up to the queue. The sink is called only for accepted
   // requests.
   virtual std::variant<Accepted, Failure> submit(Request request, TokenSink sink) = 0;
+  // Says what the request would cost and whether submit() would take it now. It takes nothing: no place, no
+  // memory and no page. A request that cannot be planned is a Failure; images may be sizes.
+  virtual std::variant<RequestPlan, Failure> plan(const Request& request) const = 0;
   // Ends the request soon with FinishReason::cancelled. Unknown or finished ids are ignored.
   virtual void cancel(RequestId id) = 0;
   virtual EngineStats stats() const = 0;

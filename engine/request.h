@@ -18,10 +18,30 @@ namespace uhd {
 
 using RequestId = uint64_t;
 
-// One piece of a message: text, or an encoded image file (JPEG, PNG, WebP) untouched.
+// Low is the overview alone; the others take the slices that the image needs, within the most allowed.
+enum class ImageDetail : uint8_t { automatic, low, high };
+
+// An ImageRule says how closely an image is looked at. It never raises the most slices that the server allows.
+struct ImageRule {
+  ImageDetail detail = ImageDetail::automatic;
+  int max_slices = 0;  // 0: as many as the server allows; 1: the overview alone
+};
+
+// Pixels of an image that is not sent, upright.
+struct ImageSize {
+  int64_t width = 0;
+  int64_t height = 0;
+};
+
+// One piece of a message: text, an encoded image file (JPEG, PNG, WebP) untouched, or the size of an image,
+// which can be planned and not answered.
 struct MessagePart {
   std::string text;
-  std::shared_ptr<const std::string> image;  // null for text
+  std::shared_ptr<const std::string> image;
+  std::optional<ImageSize> size;
+  ImageRule rule = {};
+
+  bool is_image() const { return image != nullptr || size.has_value(); }
 };
 struct Message {
   std::string role;  // system | user | assistant
@@ -79,6 +99,8 @@ struct ImageReport {
   int slices = 0;         // without the overview
   int tokens = 0;         // visual tokens and separators
   int cached_slices = 0;  // answered from the slice cache
+  ImageDetail detail = ImageDetail::automatic;  // as asked
+  int max_slices = 0;                           // the most that held; 0: the model cuts no slices
 };
 
 // Seconds per stage; a stage that did not happen is 0.

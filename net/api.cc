@@ -61,9 +61,10 @@ struct HeldImage {
 
 }  // namespace
 
-Api::Api(Engine& engine, const NetOptions& options)
+Api::Api(Engine& engine, const NetOptions& options, PlanPrice price)
     : engine_(engine),
       options_(options),
+      price_(std::move(price)),
       access_(options),
       keys_(load_keys(options)),
       budget_(make_budget(options)),
@@ -76,6 +77,7 @@ Api::Api(Engine& engine, const NetOptions& options)
   router_.add("GET", "/v1/models/", [this](Asked r) { return models(r); });
   router_.add("POST", "/v1/chat/completions", [this](Asked r) { return complete(Endpoint::chat, r); });
   router_.add("POST", "/v1/completions", [this](Asked r) { return complete(Endpoint::completions, r); });
+  router_.add("POST", "/v1/plan", [this](Asked r) { return plan(r); });
   router_.add("POST", "/tokenize", [this](Asked r) { return tokenize(r); });
   router_.add("POST", "/detokenize", [this](Asked r) { return detokenize(r); });
 }
@@ -109,7 +111,19 @@ std::shared_ptr<void> Api::take_ticket(const std::string& client) {
           }};
 }
 
-Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
+bool Api::has_ticket(const std::string& client) const {
+  std::lock_guard lock(running_->mutex);
+  const auto at = running_->by_client.find(client);
+  return (at == running_->by_client.end() ? 0 : at->second) < options_.max_requests_per_client;
+}
+
+ApiError Api::no_ticket() const {
+  return {429,
+          message("More than ", options_.max_requests_per_client, " requests of this client are running."), "",
+          "too_many_requests", 1};
+}
+
+std::variant<Call, HttpResponse> Api::read_call(Endpoint endpoint, const HttpRequest& request) const {
   if (draining_) return error_response({503, "The server is shutting down.", "", "shutting_down", 5});
   auto parsed = parse_call(endpoint, request.body, engine_.model(), options_);
   if (const auto* error = std::get_if<ApiError>(&parsed)) return body_error(*error, request);
@@ -122,15 +136,32 @@ Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
     if (options_.request_timeout_s > 0) r.deadline = Clock::now() + from_seconds(options_.request_timeout_s);
   }
   hold_images(request, call);
-  auto ticket = take_ticket(client);
-  if (ticket.use_count() == 0) {
-    return error_response(
-        {429,
-         message("More than ", options_.max_requests_per_client, " requests of this client are running."), "",
-         "too_many_requests", 1});
-  }
+  return std::move(call);
+}
+
+Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
+  auto read = read_call(endpoint, request);
+  if (auto* response = std::get_if<HttpResponse>(&read)) return std::move(*response);
+  auto ticket = take_ticket(request.sender());
+  if (ticket.use_count() == 0) return error_response(no_ticket());
   const std::string id = (endpoint == Endpoint::chat ? "chatcmpl-" : "cmpl-") + request.id;
-  return std::make_shared<Completion>(engine_, std::move(call), id, std::time(nullptr), std::move(ticket));
+  return std::make_shared<Completion>(engine_, std::get<Call>(std::move(read)), id, std::time(nullptr), std::move(ticket));
+}
+
+// Runs nothing and takes nothing but the thread that it is on. A call that no time would make right gets its
+// error as the answer.
+Reply Api::plan(const HttpRequest& request) const {
+  const auto read = read_call(Endpoint::plan, request);
+  if (const auto* response = std::get_if<HttpResponse>(&read)) return *response;
+  const auto planned = engine_.plan(std::get<Call>(read).requests.front());
+  if (const auto* failure = std::get_if<Failure>(&planned)) return error_response(api_error(*failure));
+  const auto& plan = std::get<RequestPlan>(planned);
+  std::optional<RequestCost> cost;
+  if (price_) cost = price_(plan);
+  std::optional<ApiError> refusal;
+  if (plan.refusal) refusal = api_error(*plan.refusal);
+  if (!has_ticket(request.sender())) refusal = no_ticket();
+  return HttpResponse{.body = plan_json(plan, engine_.model(), cost, refusal)};
 }
 
 void Api::hold_images(const HttpRequest& request, Call& call) const {

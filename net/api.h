@@ -23,8 +23,8 @@ namespace uhd {
 // An Api is thread-safe after construction.
 class Api {
  public:
-  // Reads the API keys; an unreadable key file is an Error.
-  Api(Engine& engine, const NetOptions& options);
+  // Reads the API keys; an unreadable key file is an Error. Without a price, plans tell no arithmetic.
+  Api(Engine& engine, const NetOptions& options, PlanPrice price);
 
   // Returns nothing when the request may go on, and fills in its tenant. It needs only path and headers, so
   // it is called before a body is read. It also returns the answer to a preflight.
@@ -42,6 +42,9 @@ class Api {
 
  private:
   Reply complete(Endpoint endpoint, const HttpRequest& request);
+  Reply plan(const HttpRequest& request) const;
+  // Reads a call, whose images count until the engine lets them go.
+  std::variant<Call, HttpResponse> read_call(Endpoint endpoint, const HttpRequest& request) const;
   Reply models(const HttpRequest& request) const;
   Reply tokenize(const HttpRequest& request) const;
   // Counts the bytes of images until the engine lets them go.
@@ -50,6 +53,8 @@ class Api {
   // Returns one running request of this client, which is given back when destroyed; null when the client has
   // too many.
   std::shared_ptr<void> take_ticket(const std::string& client);
+  bool has_ticket(const std::string& client) const;
+  ApiError no_ticket() const;
 
   struct Running {
     std::mutex mutex;
@@ -58,6 +63,7 @@ class Api {
 
   Engine& engine_;
   const NetOptions options_;
+  const PlanPrice price_;
   const Access access_;
   const ApiKeys keys_;
   const std::shared_ptr<BodyBudget> budget_;

@@ -214,8 +214,8 @@ HttpServer::HttpServer(const NetOptions& options) : impl_(std::make_unique<Impl>
 
 HttpServer::~HttpServer() { stop(); }
 
-void HttpServer::start(Engine& engine) {
-  impl_->api = std::make_unique<Api>(engine, impl_->options);
+void HttpServer::start(Engine& engine, PlanPrice price) {
+  impl_->api = std::make_unique<Api>(engine, impl_->options, std::move(price));
   const auto readers = static_cast<size_t>(impl_->options.intake_threads);
   impl_->small_intake = std::make_unique<asio::thread_pool>(readers);
   impl_->large_intake = std::make_unique<asio::thread_pool>(readers);

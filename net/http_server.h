@@ -20,7 +20,8 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  void start(Engine& engine);
+  // `price` tells the arithmetic of plans; without it they do not say it.
+  void start(Engine& engine, PlanPrice price = {});
   int port() const;         // the chosen one, if 0 was asked
   std::string url() const;  // "http://127.0.0.1:8080"
   void drain();             // makes new completions get 503, and closes idle connections

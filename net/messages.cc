@@ -1,5 +1,7 @@
 #include "net/messages.h"
 
+#include <limits>
+
 #include "base/error.h"
 #include "net/data_url.h"
 
@@ -8,10 +10,13 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr int64_t kMany = std::numeric_limits<int32_t>::max();
+
 // Turns messages into a conversation, counting images over the whole call.
 class Conversation {
  public:
-  Conversation(const ModelInfo& model, const NetOptions& limits) : model_(model), limits_(limits) {}
+  Conversation(const ModelInfo& model, const NetOptions& limits, bool sizes)
+      : model_(model), limits_(limits), sizes_(sizes) {}
 
   std::vector<Message> read(const Fields& call) {
     const json::array* list = call.array("messages");
@@ -109,12 +114,14 @@ class Conversation {
       return {.text = take_text(*text, path)};
     }
     if (type == "image_url") return read_image(part, role);
-    throw ApiError{400, message("'", path, ".type' must be text or image_url."), path + ".type",
-                   "invalid_value"};
+    if (type == "image_size" && sizes_) return read_size(part, role);
+    throw ApiError{400,
+                   message("'", path, ".type' must be text", sizes_ ? ", image_url or image_size" : " or image_url",
+                           type == "image_size" && !sizes_ ? "; image_size is for /v1/plan" : "", "."),
+                   path + ".type", "invalid_value"};
   }
 
-  MessagePart read_image(const Fields& part, const std::string& role) {
-    const std::string path = part.path("image_url");
+  void count_image(const std::string& role, const std::string& path) {
     if (!model_.vision) {
       throw ApiError{400, message("The model '", model_.id, "' takes no images."), path,
                      "image_not_supported"};
@@ -126,6 +133,42 @@ class Conversation {
       throw ApiError{400, message("The call holds more than ", limits_.max_images, " images."), path,
                      "too_many_images"};
     }
+  }
+
+  // Sides that no server takes are left to the engine, which refuses them as it does those of a file.
+  MessagePart read_size(const Fields& part, const std::string& role) {
+    count_image(role, part.path("type"));
+    const auto side = [&](std::string_view name) {
+      const auto value = part.integer(name, 1, kMany);
+      if (value) return *value;
+      throw ApiError{400, message("'", part.path(name), "' is missing."), part.path(name),
+                     "missing_required_parameter"};
+    };
+    MessagePart out;
+    const int64_t width = side("width");
+    out.size = {width, side("height")};
+    out.rule = read_rule(part);
+    return out;
+  }
+
+  static ImageRule read_rule(const Fields& fields) {
+    ImageRule rule;
+    const std::string_view detail = fields.string("detail").value_or("auto");
+    if (detail == "low") {
+      rule.detail = ImageDetail::low;
+    } else if (detail == "high") {
+      rule.detail = ImageDetail::high;
+    } else if (detail != "auto") {
+      throw ApiError{400, message("'", fields.path("detail"), "' must be low, high or auto."),
+                     fields.path("detail"), "invalid_value"};
+    }
+    rule.max_slices = static_cast<int>(fields.integer("max_slices", 1, kMany).value_or(0));
+    return rule;
+  }
+
+  MessagePart read_image(const Fields& part, const std::string& role) {
+    const std::string path = part.path("image_url");
+    count_image(role, path);
     const json::value* holder = part.find("image_url");
     if (holder == nullptr) {
       throw ApiError{400, message("'", path, "' is missing."), path, "missing_required_parameter"};
@@ -133,13 +176,15 @@ class Conversation {
     if (holder->is_string()) return decode(to_text(*holder, path), path);
     if (!holder->is_object()) throw_bad_field(path, "an object with a url", *holder);
     const Fields inner(holder->get_object(), path + ".");
-    inner.string("detail");
+    const ImageRule rule = read_rule(inner);
     const auto url = inner.string("url");
     if (!url) {
       throw ApiError{400, message("'", path, ".url' is missing."), path + ".url",
                      "missing_required_parameter"};
     }
-    return decode(*url, path + ".url");
+    MessagePart out = decode(*url, path + ".url");
+    out.rule = rule;
+    return out;
   }
 
   MessagePart decode(std::string_view url, const std::string& path) const {
@@ -153,6 +198,7 @@ class Conversation {
 
   const ModelInfo& model_;
   const NetOptions& limits_;
+  const bool sizes_;
   int images_ = 0;
   size_t parts_ = 0;
   size_t text_bytes_ = 0;
@@ -160,8 +206,9 @@ class Conversation {
 
 }  // namespace
 
-std::vector<Message> read_messages(const Fields& call, const ModelInfo& model, const NetOptions& limits) {
-  return Conversation(model, limits).read(call);
+std::vector<Message> read_messages(const Fields& call, const ModelInfo& model, const NetOptions& limits,
+                                   bool sizes) {
+  return Conversation(model, limits, sizes).read(call);
 }
 
 void check_text_bytes(size_t bytes, const ModelInfo& model, const std::string& path) {

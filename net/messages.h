@@ -12,8 +12,10 @@
 
 namespace uhd {
 
-// Counts images and text over the whole call: a call that cannot fit is refused before it is copied.
-std::vector<Message> read_messages(const Fields& call, const ModelInfo& model, const NetOptions& limits);
+// Counts images and text over the whole call: a call that cannot fit is refused before it is copied. Only
+// where `sizes` are taken may a part be an image's size alone.
+std::vector<Message> read_messages(const Fields& call, const ModelInfo& model, const NetOptions& limits,
+                                   bool sizes);
 
 // Refuses a text of more bytes than a prompt of this model can have.
 void check_text_bytes(size_t bytes, const ModelInfo& model, const std::string& path);

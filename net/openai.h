@@ -6,6 +6,7 @@
 // for what this server cannot do are refused.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -18,9 +19,10 @@
 
 namespace uhd {
 
-enum class Endpoint : uint8_t { chat, completions };
+// A plan is a chat that is not run: its images may be sizes.
+enum class Endpoint : uint8_t { chat, completions, plan };
 
-// A Call is one call of /v1/chat/completions or /v1/completions. Answer a of requests[p] is the choice p · n
+// A Call is one call of /v1/chat/completions, /v1/completions or /v1/plan. Answer a of requests[p] is the choice p · n
 // + a.
 struct Call {
   Endpoint endpoint = Endpoint::chat;
@@ -43,6 +45,10 @@ struct TokenizeCall {
 std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body, const NetOptions& limits);
 std::variant<std::vector<int32_t>, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model,
                                                               const NetOptions& limits);
+
+// Writes the answer of /v1/plan. `refusal` says why the call would not be taken now; empty: it would.
+std::string plan_json(const RequestPlan& plan, const ModelInfo& model, const std::optional<RequestCost>& cost,
+                      const std::optional<ApiError>& refusal);
 
 std::string model_json(const ModelInfo& model, int64_t created);
 std::string models_json(const ModelInfo& model, int64_t created);

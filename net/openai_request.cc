@@ -250,9 +250,9 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
   call.logprobs = sampling.logprobs >= 0;
 
   std::vector<Request> prompts;
-  if (endpoint == Endpoint::chat) {
+  if (endpoint != Endpoint::completions) {
     Request request;
-    request.messages = read_messages(fields, model, limits);
+    request.messages = read_messages(fields, model, limits, endpoint == Endpoint::plan);
     read_end(fields, request);
     prompts.push_back(std::move(request));
   } else {

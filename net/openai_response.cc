@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "net/image_json.h"
 #include "net/openai.h"
 #include "net/sse.h"
 
@@ -89,12 +90,9 @@ json::object usage_json(const Usage& u) {
 json::object extension_json(const Usage& u) {
   json::array images;
   for (const ImageReport& i : u.images) {
-    images.push_back(json::object{{"width", i.width},
-                                  {"height", i.height},
-                                  {"grid", json::array{i.columns, i.rows}},
-                                  {"slices", i.slices},
-                                  {"tokens", i.tokens},
-                                  {"cached_slices", i.cached_slices}});
+    json::object image = image_json(i);
+    image["cached_slices"] = i.cached_slices;
+    images.push_back(std::move(image));
   }
   const StageTimes& t = u.times;
   return {{"images", std::move(images)},

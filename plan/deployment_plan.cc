@@ -205,8 +205,7 @@ RequestShape request_shape(const ModelConfig& model, const PlanQuestion& questio
   if (model.vision) {
     const ImageLimits& limits = question.engine.image.limits;
     check_image_size(question.picture, limits);
-    request.picture =
-        plan_image({.stored = question.picture, .oriented = question.picture}, model.slicing, limits);
+    request.picture = plan_image(question.picture, model.slicing, limits);
     for (int i = 0; i < request.picture.pieces(); ++i) {
       request.patches.push_back(static_cast<int>(patches_of(request.picture.piece(i), model.vision->patch)));
       request.piece_rows.push_back(tokens_of_piece(request.picture, i, model));

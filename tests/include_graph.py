@@ -28,9 +28,11 @@ ALLOWED = {
                       "engine/slices"],
     "engine/launch": ["base", "kernels", "cluster", "cluster/host", "cluster/encoders", "cluster/launch", "scheduler",
                       "model", "engine", "engine/llm", "engine/slices", "engine/leader"],
-    "net": ["base", "engine/engine.h", "engine/request.h", "engine/request_limits.h"],
+    "net": ["base", "engine/engine.h", "engine/request.h", "engine/request_limits.h",
+            "engine/request_plan.h"],
     "configs": ["base", "net/options.h", "engine/options.h", "cluster/options.h"],
-    "plan": ["base", "kernels", "model", "engine/options.h", "engine/slices/row_sizes.h", "configs/yaml_settings.h"],
+    "plan": ["base", "kernels", "model", "engine/options.h", "engine/request_plan.h", "engine/slices/row_sizes.h",
+             "configs/yaml_settings.h"],
     "app": ["base", "kernels", "cluster", "cluster/launch", "model", "engine", "engine/launch", "net", "configs", "plan"],
     "emulation": ["base", "kernels"],
 }

@@ -16,6 +16,17 @@ uint64_t drawn_seed() {
   return (uint64_t{device()} << 32) | device();
 }
 
+// Of the tokens of prompt and answer of each sequence.
+int64_t token_bytes(const PlannedRequest& planned, int answers) {
+  const int64_t tokens = static_cast<int64_t>(planned.prompt.ids.size()) + planned.max_tokens;
+  return answers * tokens * static_cast<int64_t>(sizeof(int32_t));
+}
+
+Failure unreadable(const std::exception& e) {
+  log_error("a request could not be read", "reason", e.what());
+  return {FailureKind::internal, "internal_error", "the request could not be read"};
+}
+
 Failure no_answer() {
   return {FailureKind::unavailable, "engine_stalled", "the server's ranks do not answer", 5};
 }
@@ -44,6 +55,33 @@ std::variant<Accepted, Failure> Frontend::submit(Request request, TokenSink sink
   }
   parts_.metrics->refused(refused->code);
   return *refused;
+}
+
+std::variant<RequestPlan, Failure> Frontend::plan(const Request& request) const {
+  try {
+    const auto laid_out = parts_.intake->lay_out(request);
+    if (const auto* failure = std::get_if<Failure>(&laid_out)) return *failure;
+    const auto& planned = std::get<PlannedRequest>(laid_out);
+    RequestPlan plan = parts_.intake->describe(planned, parts_.options.page_size);
+    plan.answers = request.n;
+    plan.refusal = refusal_of(request, planned);
+    return plan;
+  } catch (const std::exception& e) {
+    return unreadable(e);
+  }
+}
+
+// Asks in the order of submit(), so that the reason is the same.
+std::optional<Failure> Frontend::refusal_of(const Request& request, const PlannedRequest& planned) const {
+  if (auto failure = check_places(request.n)) return failure;
+  if (!has_places(state_.places, request.n)) return no_place();
+  if (auto failure = parts_.intake->check_lengths(request, planned)) return failure;
+  RequestMemory::Images images;
+  for (const PlannedImage& image : planned.images) {
+    if (image.bytes != nullptr) images.push_back(image.bytes);
+  }
+  if (!memory_.has_room(token_bytes(planned, request.n), images)) return no_memory();
+  return std::nullopt;
 }
 
 EngineStats Frontend::stats() const {
@@ -81,19 +119,23 @@ std::string Frontend::detokenize(const std::vector<int32_t>& ids) const {
 
 // Places among the answers that run or wait; each is given back when its request ends.
 std::optional<Failure> Frontend::take_places(int answers) {
+  if (auto failure = check_places(answers)) return failure;
+  if (has_places(state_.places.fetch_add(answers), answers)) return std::nullopt;
+  state_.places -= answers;
+  return no_place();
+}
+
+std::optional<Failure> Frontend::check_places(int answers) const {
   if (state_.failed) return no_answer();
   if (state_.draining) {
     return Failure{FailureKind::unavailable, "draining", "the server is shutting down", 5};
   }
-  const int places = parts_.options.max_running + parts_.options.max_waiting;
-  if (answers > places) {
+  if (!has_places(0, answers)) {
     return Failure{FailureKind::invalid, "too_many_answers",
-                   message("the request asks for ", answers, " answers, but the engine has ", places,
+                   message("the request asks for ", answers, " answers, but the engine has ", places(),
                            " places (engine.max_running and engine.max_waiting)")};
   }
-  if (state_.places.fetch_add(answers) + answers <= places) return std::nullopt;
-  state_.places -= answers;
-  return full("too many requests are waiting");
+  return std::nullopt;
 }
 
 Failure Frontend::full(const char* message) const {
@@ -108,14 +150,13 @@ std::variant<Accepted, Failure> Frontend::accept(Request request, TokenSink sink
     if (auto* failure = std::get_if<Failure>(&planned)) return std::move(*failure);
     return queue(std::move(request), std::get<PlannedRequest>(std::move(planned)), std::move(sink));
   } catch (const std::exception& e) {
-    log_error("a request could not be read", "reason", e.what());
-    return Failure{FailureKind::internal, "internal_error", "the request could not be read"};
+    return unreadable(e);
   }
 }
 
 std::variant<Accepted, Failure> Frontend::queue(Request request, PlannedRequest plan, TokenSink sink) {
   std::shared_ptr<void> memory = take_memory(plan, request.n);
-  if (memory == nullptr) return full("the requests that wait hold all the memory that is theirs");
+  if (memory == nullptr) return no_memory();
   const auto answers = static_cast<uint64_t>(request.n);
   const RequestId id = last_id_.fetch_add(answers) + 1;
   if (!request.sampling.seed) request.sampling.seed = mixed_seed(parts_.options.seed, id);
@@ -131,8 +172,7 @@ std::variant<Accepted, Failure> Frontend::queue(Request request, PlannedRequest 
 std::shared_ptr<void> Frontend::take_memory(PlannedRequest& planned, int answers) {
   RequestMemory::Images images;
   for (PlannedImage& image : planned.images) images.push_back(std::move(image.bytes));
-  const int64_t tokens = answers * (static_cast<int64_t>(planned.prompt.ids.size()) + planned.max_tokens);
-  std::shared_ptr<void> memory = memory_.take(tokens * static_cast<int64_t>(sizeof(int32_t)), images);
+  std::shared_ptr<void> memory = memory_.take(token_bytes(planned, answers), images);
   for (size_t i = 0; i < images.size(); ++i) planned.images[i].bytes = std::move(images[i]);
   return memory;
 }

@@ -20,6 +20,7 @@ class Frontend final : public Engine {
 
   const ModelInfo& model() const override { return parts_.info; }
   std::variant<Accepted, Failure> submit(Request request, TokenSink sink) override;
+  std::variant<RequestPlan, Failure> plan(const Request& request) const override;
   void cancel(RequestId id) override { parts_.mailbox->post(CancelRequest{id}); }
   EngineStats stats() const override;
   std::string metrics_text() const override;
@@ -33,10 +34,17 @@ class Frontend final : public Engine {
 
  private:
   std::optional<Failure> take_places(int answers);
+  // Refuses what could have no place even if all were free.
+  std::optional<Failure> check_places(int answers) const;
+  bool has_places(int taken, int answers) const { return answers <= places() - taken; }
+  int places() const { return parts_.options.max_running + parts_.options.max_waiting; }
+  Failure no_place() const { return full("too many requests are waiting"); }
   Failure full(const char* message) const;
   std::variant<Accepted, Failure> accept(Request request, TokenSink sink);
   std::variant<Accepted, Failure> queue(Request request, PlannedRequest plan, TokenSink sink);
+  std::optional<Failure> refusal_of(const Request& request, const PlannedRequest& planned) const;
   std::shared_ptr<void> take_memory(PlannedRequest& planned, int answers);
+  Failure no_memory() const { return full("the requests that wait hold all the memory that is theirs"); }
 
   LeaderParts parts_;
   LeaderState state_;

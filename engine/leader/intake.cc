@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/request_limits.h"
+#include "scheduler/policy.h"
 
 namespace uhd {
 
@@ -65,6 +66,16 @@ std::optional<Failure> check_sampling(const SamplingParams& s, int vocabulary) {
   return check_biases(s.logit_bias, vocabulary);
 }
 
+std::optional<Failure> check_images(const std::vector<Message>& messages) {
+  for (const Message& m : messages) {
+    for (const MessagePart& part : m.parts) {
+      if (part.rule.max_slices >= 0) continue;
+      return refuse("invalid_value", "max_slices is ", part.rule.max_slices, ", but must be positive");
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<Failure> check_stop(const StopRules& stop, int vocabulary) {
   if (stop.max_tokens < 0) {
     return refuse("invalid_value", "max_tokens is ", stop.max_tokens, ", but must be positive");
@@ -103,7 +114,7 @@ std::vector<ChatTurn> turns_of(const Request& request) {
   for (const Message& m : request.messages) {
     ChatTurn turn{m.role, {}};
     for (const MessagePart& part : m.parts) {
-      turn.parts.push_back(part.image != nullptr ? ChatPart{"", true} : ChatPart{part.text, false});
+      turn.parts.push_back(part.is_image() ? ChatPart{"", true} : ChatPart{part.text, false});
     }
     turns.push_back(std::move(turn));
   }
@@ -138,11 +149,24 @@ std::optional<Failure> check_request(const Request& request, int vocabulary) {
       return refuse("invalid_token", "the prompt names token ", id, " of ", vocabulary);
   }
   if (request.n < 1) return refuse("invalid_value", "n is ", request.n, ", but must be at least 1");
+  if (auto failure = check_images(request.messages)) return failure;
   if (auto failure = check_sampling(request.sampling, vocabulary)) return failure;
   return check_stop(request.stop, vocabulary);
 }
 
 std::variant<PlannedRequest, Failure> Intake::plan(const Request& request) const {
+  auto planned = lay_out(request);
+  if (std::holds_alternative<Failure>(planned)) return planned;
+  const PlannedRequest& laid_out = std::get<PlannedRequest>(planned);
+  for (const PlannedImage& image : laid_out.images) {
+    if (image.bytes != nullptr) continue;
+    return refuse("invalid_value", "an image is given by its size, so that there is nothing to look at");
+  }
+  if (auto failure = check_lengths(request, laid_out)) return *failure;
+  return planned;
+}
+
+std::variant<PlannedRequest, Failure> Intake::lay_out(const Request& request) const {
   if (auto failure = check_size(request)) return *failure;
   if (auto failure = check_request(request, model_.language.vocabulary)) return *failure;
   auto images = plan_images(request);
@@ -153,7 +177,7 @@ std::variant<PlannedRequest, Failure> Intake::plan(const Request& request) const
   if (auto* failure = std::get_if<Failure>(&prompt)) return *failure;
   planned.prompt = std::get<Prompt>(std::move(prompt));
   if (auto failure = check_ids(planned.prompt)) return *failure;
-  if (auto failure = set_lengths(request, planned)) return *failure;
+  set_lengths(request, planned);
   return planned;
 }
 
@@ -162,13 +186,13 @@ std::variant<std::vector<PlannedImage>, Failure> Intake::plan_images(const Reque
   int64_t rows = 0;
   for (const Message& m : request.messages) {
     for (const MessagePart& part : m.parts) {
-      if (part.image == nullptr) continue;
+      if (!part.is_image()) continue;
       if (!model_.vision) return refuse("no_vision", "this model takes no images");
       if (static_cast<int>(images.size()) == images_.max_images) {
         return refuse("too_many_images", "at most ", images_.max_images,
                       " images are allowed in one request");
       }
-      auto image = plan_image(part.image);
+      auto image = plan_image(part);
       if (auto* failure = std::get_if<Failure>(&image)) return *failure;
       images.push_back(std::get<PlannedImage>(std::move(image)));
       rows += visual_tokens(images.back().plan, model_);
@@ -181,18 +205,36 @@ std::variant<std::vector<PlannedImage>, Failure> Intake::plan_images(const Reque
   return images;
 }
 
-std::variant<PlannedImage, Failure> Intake::plan_image(std::shared_ptr<const std::string> bytes) const {
+// One slice at most leaves the layout that every family has for small images: the overview alone.
+SlicingConfig Intake::slicing_of(const ImageRule& rule) const {
+  SlicingConfig slicing = model_.slicing;
+  if (rule.max_slices > 0) slicing.max_slices = std::min(slicing.max_slices, rule.max_slices);
+  if (rule.detail == ImageDetail::low) slicing.max_slices = 1;
+  return slicing;
+}
+
+std::variant<PlannedImage, Failure> Intake::plan_image(const MessagePart& part) const {
   try {
-    const ImageHeader header = read_image_header(*bytes, images_.limits, images_.reference_compat);
-    PlannedImage image{std::move(bytes), uhd::plan_image(header, model_.slicing, images_.limits), {}};
+    Size size;
+    if (part.image != nullptr) {
+      size = read_image_header(*part.image, images_.limits, images_.reference_compat).oriented;
+    } else {
+      size = {part.size->width, part.size->height};
+      check_image_size(size, images_.limits);
+    }
+    const SlicingConfig slicing = slicing_of(part.rule);
+    PlannedImage image{part.image, uhd::plan_image(size, slicing, images_.limits), {}};
     const SlicePlan& plan = image.plan;
+    const bool adaptive = slicing.kind == SlicingConfig::Kind::adaptive;
     image.report = {static_cast<int>(plan.image.width),
                     static_cast<int>(plan.image.height),
                     plan.columns,
                     plan.rows,
                     plan.slices(),
                     0,
-                    0};
+                    0,
+                    part.rule.detail,
+                    adaptive ? slicing.max_slices : 0};
     return image;
   } catch (const ImageError& e) {
     return Failure{kind_of(e.code()), e.code(), e.what(), 0};
@@ -252,17 +294,9 @@ std::optional<Failure> Intake::check_size(const Request& request) const {
   return check_bytes(bytes);
 }
 
-// More tokens than the context has left are a cap that is never reached; at least one must fit.
-std::optional<Failure> Intake::set_lengths(const Request& request, PlannedRequest& planned) const {
-  const int64_t prompt = static_cast<int64_t>(planned.prompt.ids.size());
-  if (prompt == 0) return refuse("empty_request", "the prompt is empty");
-  const int64_t left = limits_.context - prompt;
-  const int64_t least = std::max(1, request.stop.min_tokens);
-  if (least > left) {
-    return refuse("context_length_exceeded", "the context holds ", limits_.context,
-                  " tokens, but the prompt has ", prompt,
-                  least > 1 ? message(" and at least ", least, " are asked for the answer") : std::string());
-  }
+// More tokens than the context has left are a cap that is never reached.
+void Intake::set_lengths(const Request& request, PlannedRequest& planned) const {
+  const int64_t left = std::max<int64_t>(0, limits_.context - static_cast<int64_t>(planned.prompt.ids.size()));
   const int64_t asked = request.stop.max_tokens;
   planned.max_tokens = static_cast<int>(asked > 0 ? std::min(asked, left) : left);
   for (size_t i = 0; i < planned.images.size(); ++i) {
@@ -270,7 +304,41 @@ std::optional<Failure> Intake::set_lengths(const Request& request, PlannedReques
     planned.images[i].report.tokens = tokens;
     planned.image_tokens += tokens;
   }
-  return std::nullopt;
+}
+
+std::optional<Failure> Intake::check_lengths(const Request& request, const PlannedRequest& planned) const {
+  const int64_t prompt = static_cast<int64_t>(planned.prompt.ids.size());
+  if (prompt == 0) return refuse("empty_request", "the prompt is empty");
+  const int64_t left = limits_.context - prompt;
+  const int64_t least = std::max(1, request.stop.min_tokens);
+  if (least <= left) return std::nullopt;
+  return refuse("context_length_exceeded", "the context holds ", limits_.context,
+                " tokens, but the prompt has ", prompt,
+                least > 1 ? message(" and at least ", least, " are asked for the answer") : std::string());
+}
+
+PiecePlan Intake::piece_plan(const SlicePlan& plan, int index) const {
+  const Size size = plan.piece(index);
+  return {static_cast<int>(size.width), static_cast<int>(size.height),
+          static_cast<int>(patches_of(size, model_.slicing.patch)), tokens_of_piece(plan, index, model_)};
+}
+
+RequestPlan Intake::describe(const PlannedRequest& planned, int page_size) const {
+  RequestPlan out;
+  for (const PlannedImage& image : planned.images) {
+    const Scale scale = scale_of(image.plan, model_.slicing);
+    const int overview = image.plan.slices();
+    out.images.push_back({image.report, scale.across, scale.down,
+                          overview > 0 ? piece_plan(image.plan, 0) : PiecePlan{},
+                          piece_plan(image.plan, overview), visual_tokens(image.plan, model_)});
+  }
+  out.prompt_tokens = static_cast<int>(planned.prompt.ids.size());
+  out.image_tokens = planned.image_tokens;
+  out.max_tokens = planned.max_tokens;
+  out.page_size = page_size;
+  out.prompt_pages = pages_for(out.prompt_tokens, page_size);
+  out.most_pages = pages_for(out.prompt_tokens + out.max_tokens, page_size);
+  return out;
 }
 
 }  // namespace uhd

@@ -9,14 +9,15 @@
 
 #include "engine/options.h"
 #include "engine/request.h"
+#include "engine/request_plan.h"
 #include "model/prompt.h"
 #include "model/vision/slicer.h"
 
 namespace uhd {
 
-// One image of an accepted request: its bytes, and how it will be cut.
+// One image of a request: its bytes, and how it will be cut.
 struct PlannedImage {
-  std::shared_ptr<const std::string> bytes;
+  std::shared_ptr<const std::string> bytes;  // null where only the size is known
   SlicePlan plan;
   ImageReport report;
 };
@@ -25,7 +26,7 @@ struct PlannedRequest {
   Prompt prompt;
   std::vector<PlannedImage> images;
   int image_tokens = 0;  // separators included
-  int max_tokens = 0;
+  int max_tokens = 0;    // as far as the context has room
 };
 
 // These bound one request besides the options.
@@ -45,14 +46,23 @@ class Intake {
         images_(images),
         limits_(limits) {}
 
+  // The request as it will run; or the reason why it cannot.
   std::variant<PlannedRequest, Failure> plan(const Request& request) const;
+  // The same for a request that is only looked at: images may be sizes, and it may be too long.
+  std::variant<PlannedRequest, Failure> lay_out(const Request& request) const;
+  // Refuses what has no room in the context: at least one token of the answer must fit.
+  std::optional<Failure> check_lengths(const Request& request, const PlannedRequest& planned) const;
+  // Sizes, tokens and pages of what was laid out.
+  RequestPlan describe(const PlannedRequest& planned, int page_size) const;
   // A text of more bytes is not looked at: it has more tokens than the context, by the longest token of the
   // vocabulary, or by a generous one where texts are shortened before they are tokenised.
   int64_t max_text_bytes() const;
 
  private:
   std::variant<std::vector<PlannedImage>, Failure> plan_images(const Request& request) const;
-  std::variant<PlannedImage, Failure> plan_image(std::shared_ptr<const std::string> bytes) const;
+  std::variant<PlannedImage, Failure> plan_image(const MessagePart& part) const;
+  SlicingConfig slicing_of(const ImageRule& rule) const;
+  PiecePlan piece_plan(const SlicePlan& plan, int index) const;
   std::variant<Prompt, Failure> make_prompt(const Request& request,
                                             const std::vector<PlannedImage>& images) const;
   // A tokenizer may have tokens that the model has no embedding for.
@@ -60,7 +70,7 @@ class Intake {
   // Refuses, before the template and the tokenizer see it, a prompt whose size alone says that it cannot fit.
   std::optional<Failure> check_size(const Request& request) const;
   std::optional<Failure> check_bytes(int64_t bytes) const;
-  std::optional<Failure> set_lengths(const Request& request, PlannedRequest& planned) const;
+  void set_lengths(const Request& request, PlannedRequest& planned) const;
 
   ModelConfig model_;
   std::shared_ptr<const Tokenizer> tokenizer_;

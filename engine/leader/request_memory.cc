@@ -2,12 +2,20 @@
 
 namespace uhd {
 
+namespace {
+
+int64_t total_bytes(int64_t bytes, const RequestMemory::Images& images) {
+  for (const auto& image : images) bytes += static_cast<int64_t>(image->size());
+  return bytes;
+}
+
+}  // namespace
+
 std::shared_ptr<void> RequestMemory::take(int64_t bytes, Images& images) {
-  int64_t needed = bytes;
-  for (const auto& image : images) needed += static_cast<int64_t>(image->size());
+  const int64_t needed = total_bytes(bytes, images);
   {
     const std::lock_guard lock(state_->mutex);
-    if (state_->in_use > 0 && state_->in_use + needed > state_->budget) return nullptr;
+    if (!state_->has_room(needed)) return nullptr;
     state_->in_use += needed;
   }
   for (auto& image : images) {
@@ -17,6 +25,12 @@ std::shared_ptr<void> RequestMemory::take(int64_t bytes, Images& images) {
              }};
   }
   return {state_.get(), [state = state_, bytes](void*) { state->give_back(bytes); }};
+}
+
+bool RequestMemory::has_room(int64_t bytes, const Images& images) const {
+  const int64_t needed = total_bytes(bytes, images);
+  const std::lock_guard lock(state_->mutex);
+  return state_->has_room(needed);
 }
 
 int64_t RequestMemory::in_use() const {

@@ -21,6 +21,9 @@ class RequestMemory {
   // refused.
   std::shared_ptr<void> take(int64_t bytes, Images& images);
 
+  // Whether take() would find room now; it takes nothing.
+  bool has_room(int64_t bytes, const Images& images) const;
+
   int64_t in_use() const;
 
  private:
@@ -28,6 +31,7 @@ class RequestMemory {
     mutable std::mutex mutex;
     int64_t budget = 0;
     int64_t in_use = 0;
+    bool has_room(int64_t needed) const { return in_use == 0 || in_use + needed <= budget; }  // locked
     void give_back(int64_t bytes) {
       const std::lock_guard lock(mutex);
       in_use -= bytes;

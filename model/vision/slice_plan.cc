@@ -138,6 +138,21 @@ SlicePlan plan_slices(Size image, const SlicingConfig& config) {
   return plan;
 }
 
+Scale scale_of(const SlicePlan& plan, const SlicingConfig& config) {
+  const auto [width, height] = real(plan.image);
+  const auto square = static_cast<double>(plan.overview.width);
+  switch (config.kind) {
+    case SlicingConfig::Kind::pad_square:
+      return {square / std::max(width, height), square / std::max(width, height)};
+    case SlicingConfig::Kind::centre_crop:
+      return {square / std::min(width, height), square / std::min(width, height)};
+    case SlicingConfig::Kind::adaptive:
+      break;
+  }
+  const RealSize seen = real(plan.slices() > 0 ? plan.refined : plan.overview);
+  return {seen.width / width, seen.height / height};
+}
+
 int64_t patches_of(Size piece, int patch) { return (piece.width / patch) * (piece.height / patch); }
 
 int64_t total_patches(const SlicePlan& plan, int patch) {

@@ -35,6 +35,14 @@ struct SlicePlan {
 // Throws Error when a side is not positive or the reference itself fails (a side becomes 0).
 SlicePlan plan_slices(Size image, const SlicingConfig& config);
 
+// Pixels of what the model sees most closely for one pixel of the image, across and down: below 1 the model
+// sees less than was sent.
+struct Scale {
+  double across = 0;
+  double down = 0;
+};
+Scale scale_of(const SlicePlan& plan, const SlicingConfig& config);
+
 // Patches of one piece (features the vision tower computes), and over the whole plan.
 int64_t patches_of(Size piece, int patch);
 int64_t total_patches(const SlicePlan& plan, int patch);

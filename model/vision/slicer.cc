@@ -86,10 +86,10 @@ void check_pieces(const SlicePlan& plan, int patch, const ImageLimits& limits) {
 
 }  // namespace
 
-SlicePlan plan_image(const ImageHeader& header, const SlicingConfig& config, const ImageLimits& limits) {
+SlicePlan plan_image(Size image, const SlicingConfig& config, const ImageLimits& limits) {
   SlicePlan plan;
   try {
-    plan = plan_slices(header.oriented, config);
+    plan = plan_slices(image, config);
   } catch (const ImageError&) {
     throw;
   } catch (const Error& error) {

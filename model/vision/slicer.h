@@ -19,9 +19,9 @@ struct Slice {
   Fingerprint fingerprint;      // over pixels, shape and the salt (model, preprocessing, tenant)
 };
 
-// The plan of an image whose header is read; before a pixel is decoded. Throws ImageError where the image has
-// no plan or a piece of it has more patches than the limits allow.
-SlicePlan plan_image(const ImageHeader& header, const SlicingConfig& config, const ImageLimits& limits);
+// The plan of an image whose size is known, upright; before a pixel is decoded. Throws ImageError where the
+// image has no plan or a piece of it has more patches than the limits allow.
+SlicePlan plan_image(Size image, const SlicingConfig& config, const ImageLimits& limits);
 
 // Every piece of the plan in order: slices row by row, then the overview. An image whose decoded size differs
 // from the plan's is an ImageError.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers import answer, client, data_url, encoded, http, image_part, picture, question
+from helpers import answer, client, data_url, encoded, http, image_part, picture, post, question
 
 FIELDS = {"model": "uhd-v1-tiny", "temperature": 0, "max_tokens": 8}
 
@@ -48,6 +48,28 @@ def test_chat_with_one_image(kind):
     image = reply.model_extra["uhd"]["images"][0]
     assert (image["width"], image["height"], image["grid"], image["slices"]) == (672, 1008, [2, 3], 6)
     assert reply.usage.prompt_tokens > image["tokens"] >= 7 * 144
+
+
+def test_a_plan_says_what_an_answer_reports():
+    parts = [{"type": "image_size", "width": 672, "height": 1008, "detail": "high", "max_slices": 3},
+             {"type": "image_size", "width": 672, "height": 1008, "detail": "low"}]
+    text = {"type": "text", "text": "What differs?"}
+    image = data_url(encoded(picture(672, 1008)))
+    files = [{"type": "image_url", "image_url": {"url": image, **{k: p[k] for k in ("detail", "max_slices") if k in p}}}
+             for p in parts]
+    planned = post({"messages": [{"role": "user", "content": [*parts, text]}], "max_tokens": 8}, path="/plan")
+    assert planned.status_code == 200, planned.text
+    plan = planned.json()
+    reply = answer([{"role": "user", "content": [*files, text]}])
+    assert plan["admission"] == {"admitted": True}
+    assert plan["prompt_tokens"] == reply["usage"]["prompt_tokens"]
+    assert plan["image_tokens"] == reply["usage"]["prompt_tokens_details"]["image_tokens"]
+    assert len(plan["images"]) == len(reply["uhd"]["images"]) == 2
+    for before, after in zip(plan["images"], reply["uhd"]["images"]):
+        after.pop("cached_slices")
+        assert {key: before[key] for key in after} == after
+    assert 0 < plan["images"][0]["slices"] <= 3 and plan["images"][1]["grid"] == [0, 0]
+    assert plan["flops"]["encode"] > 0 and plan["flops"]["prefill"] > 0
 
 
 def test_chat_with_several_images_streamed():

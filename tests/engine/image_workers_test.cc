@@ -35,7 +35,7 @@ class ImageWorkersTest : public testing::Test {
     bytes_ = c.request.messages[0].parts[0].image;
     slicing_ = open_model(tiny_options(c.model)).config.slicing;
     const ImageHeader header = read_image_header(*bytes_, options_.limits, false);
-    plan_ = plan_image(header, slicing_, options_.limits);
+    plan_ = plan_image(header.oriented, slicing_, options_.limits);
   }
   CutRequest request(RequestId id, std::shared_ptr<const std::atomic<bool>> abandoned = nullptr) {
     CutRequest request{.request = id};

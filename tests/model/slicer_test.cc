@@ -18,13 +18,9 @@ std::vector<Slice> cut(const Image& image, const SlicingConfig& config, std::str
   return cut_slices(image, plan_slices({image.width, image.height}, config), config, salt);
 }
 
-ImageHeader header_of(int64_t width, int64_t height) {
-  return {.format = ImageHeader::Format::png, .stored = {width, height}, .oriented = {width, height}};
-}
-
-std::string refusal(const ImageHeader& header, const SlicingConfig& config, const ImageLimits& limits) {
+std::string refusal(Size image, const SlicingConfig& config, const ImageLimits& limits) {
   try {
-    plan_image(header, config, limits);
+    plan_image(image, config, limits);
   } catch (const ImageError& error) {
     return error.code();
   }
@@ -123,15 +119,15 @@ TEST(Slicer, RefusesAnImageThatIsNotThePlansSize) {
 
 TEST(Slicer, RefusesSlicesOfTooManyPatchesBeforeDecoding) {
   const SlicingConfig config{.scale = 336, .patch = 14, .max_slices = 7};
-  EXPECT_EQ(refusal(header_of(1, 112896), config, {}), "image_too_large");
-  EXPECT_EQ(refusal(header_of(672, 1008), config, {}), "");
-  EXPECT_EQ(refusal(header_of(672, 1008), config, {.max_piece_patches = 575}), "image_too_large");
+  EXPECT_EQ(refusal({1, 112896}, config, {}), "image_too_large");
+  EXPECT_EQ(refusal({672, 1008}, config, {}), "");
+  EXPECT_EQ(refusal({672, 1008}, config, {.max_piece_patches = 575}), "image_too_large");
 }
 
 TEST(Slicer, RefusesAnImageThatVanishesInThePrescale) {
   SlicingConfig config = kUhd;
   config.prescale_longest = 100;
-  EXPECT_EQ(refusal(header_of(1, 101), config, {}), "image_invalid");
+  EXPECT_EQ(refusal({1, 101}, config, {}), "image_invalid");
 }
 
 }  // namespace

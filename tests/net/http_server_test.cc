@@ -195,6 +195,40 @@ TEST_F(HttpServerTest, EngineRefusalsKeepTheirStatus) {
   EXPECT_THAT(late.body, HasSubstr(R"("message":"A rank is gone.")"));
 }
 
+TEST_F(HttpServerTest, PlansWithoutSubmitting) {
+  start();
+  const auto planned = ask(post("/v1/plan", R"({"messages":[{"role":"user","content":[
+      {"type":"image_size","width":640,"height":480,"detail":"low"},{"type":"text","text":"hi"}]}],"n":2})"));
+  EXPECT_EQ(planned.status, 200);
+  EXPECT_THAT(planned.body, HasSubstr(R"("width":640,"height":480,"detail":"low")"));
+  EXPECT_THAT(planned.body, HasSubstr(R"("prompt_tokens":100)"));
+  EXPECT_THAT(planned.body, HasSubstr(R"("admission":{"admitted":true})"));
+  EXPECT_TRUE(engine_.seen().empty());
+  const auto plan = [&](const std::string& text) {
+    return ask(post("/v1/plan", R"({"messages":[{"role":"user","content":")" + text + "\"}]}"));
+  };
+  const auto busy = plan("busy");
+  EXPECT_EQ(busy.status, 200);
+  EXPECT_THAT(busy.body, HasSubstr(R"("admitted":false,"status":429,"error":{"message":"The queue is full.")"));
+  const auto refused = plan("unplannable");
+  EXPECT_EQ(refused.status, 413);
+  EXPECT_THAT(refused.body, HasSubstr(R"("code":"image_too_large")"));
+  EXPECT_EQ(ask(get("/v1/plan")).status, 405);
+  EXPECT_EQ(ask(post("/v1/plan", "{")).status, 400);
+}
+
+TEST_F(HttpServerTest, PlansAreLimitedAsTheCallsAre) {
+  start({.max_requests_per_client = 1});
+  const std::string question = R"({"messages":[{"role":"user","content":"hi"}]})";
+  EXPECT_THAT(ask(post("/v1/plan", question)).body, HasSubstr(R"("admitted":true)"));
+  const auto running = client();
+  running->send(chat("wait", R"(,"stream":true)"));
+  running->read_until("First");
+  const auto planned = ask(post("/v1/plan", question));
+  EXPECT_EQ(planned.status, 200) << "a plan is no running request";
+  EXPECT_THAT(planned.body, HasSubstr(R"("code":"too_many_requests")"));
+}
+
 TEST_F(HttpServerTest, AClientThatLeavesCancelsItsRequest) {
   start();
   const auto streaming = client();
@@ -231,6 +265,7 @@ TEST_F(HttpServerTest, KeysGuardEveryRouteButHealth) {
   for (const char* path : {"/ready", "/metrics", "/v1/models", "/nothing"})
     EXPECT_EQ(ask(get(path)).status, 401) << path;
   EXPECT_EQ(ask(chat("hi")).status, 401);
+  EXPECT_EQ(ask(post("/v1/plan", "{}")).status, 401);
   EXPECT_EQ(ask(get("/v1/models", "Authorization: Bearer wrong\r\n")).status, 401);
   EXPECT_EQ(ask(get("/v1/models", "Authorization: Bearer secret-one\r\n")).status, 200);
   EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":"hi"})", "Authorization: Bearer secret-one\r\n")).status,

@@ -99,6 +99,38 @@ TEST(OpenAiRequest, TakesTextAndImagesInOrder) {
   EXPECT_EQ(messages[1].parts[2].text, "b");
 }
 
+TEST(OpenAiRequest, AnImageSaysHowCloselyItIsLookedAt) {
+  const auto rule_of = [](const std::string& fields) {
+    return good(chat(R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":")" +
+                     std::string(kPng) + "\"" + fields + "}}]}]}"))
+        .requests[0]
+        .messages[0]
+        .parts.at(0)
+        .rule;
+  };
+  EXPECT_EQ(rule_of("").detail, ImageDetail::automatic);
+  EXPECT_EQ(rule_of("").max_slices, 0);
+  EXPECT_EQ(rule_of(R"(,"detail":null,"max_slices":null)").detail, ImageDetail::automatic);
+  EXPECT_EQ(rule_of(R"(,"detail":"auto")").detail, ImageDetail::automatic);
+  EXPECT_EQ(rule_of(R"(,"detail":"low")").detail, ImageDetail::low);
+  EXPECT_EQ(rule_of(R"(,"detail":"high","max_slices":3)").detail, ImageDetail::high);
+  EXPECT_EQ(rule_of(R"(,"detail":"high","max_slices":3)").max_slices, 3);
+}
+
+TEST(OpenAiRequest, OnlyAPlanTakesTheSizeOfAnImage) {
+  const std::string size = R"({"type":"image_size","width":640,"height":480,"detail":"low","max_slices":2})";
+  const std::string body = R"({"messages":[{"role":"user","content":[)" + size + "]}]}";
+  const auto call = good(parse_call(Endpoint::plan, body, kModel, kLimits));
+  const MessagePart part = call.requests[0].messages.at(0).parts.at(0);
+  EXPECT_EQ(part.image, nullptr);
+  ASSERT_TRUE(part.size);
+  EXPECT_EQ(part.size->width, 640);
+  EXPECT_EQ(part.size->height, 480);
+  EXPECT_EQ(part.rule.detail, ImageDetail::low);
+  EXPECT_EQ(part.rule.max_slices, 2);
+  EXPECT_EQ(bad(chat(body)).param, "messages[0].content[0].type");
+}
+
 TEST(OpenAiRequest, TakesEveryFormOfPrompt) {
   EXPECT_EQ(good(completions(R"({"prompt":"x"})")).requests[0].prompt, "x");
   EXPECT_EQ(good(completions(R"({"prompt":"x"})")).requests[0].stop.max_tokens, 16);
@@ -221,6 +253,37 @@ std::vector<BadCase> bad_cases() {
       {"BestOf", R"({"prompt":"a","best_of":2})", "best_of", Endpoint::completions},
       {"LegacyLogprobs", R"({"prompt":"a","logprobs":21})", "logprobs", Endpoint::completions},
   };
+  const auto image_with = [](const std::string& fields) {
+    return user_part(R"({"type":"image_url","image_url":{"url":")" + std::string(kPng) + "\"," + fields + "}}");
+  };
+  const auto size_of = [](const std::string& width, const std::string& fields = "") {
+    return user_part(R"({"type":"image_size","height":9,"width":)" + width + fields + "}");
+  };
+  const std::string part = "messages[0].content[0].";
+  cases.insert(
+      cases.end(),
+      {{"DetailUnknown", image_with(R"("detail":"medium")"), part + "image_url.detail"},
+       {"DetailEmpty", image_with(R"("detail":"")"), part + "image_url.detail"},
+       {"DetailNumber", image_with(R"("detail":1)"), part + "image_url.detail"},
+       {"SizeDetail", size_of("9", R"(,"detail":"LOW")"), part + "detail", Endpoint::plan},
+       {"SizeSlices", size_of("9", R"(,"max_slices":0)"), part + "max_slices", Endpoint::plan},
+       {"SizeNoHeight", user_part(R"({"type":"image_size","width":9})"), part + "height", Endpoint::plan},
+       {"SizeNullWidth", size_of("null"), part + "width", Endpoint::plan},
+       {"SizesTooMany",
+        user_part(R"({"type":"image_size","width":9,"height":9},{"type":"image_size","width":9,"height":9},)"
+                  R"({"type":"image_size","width":9,"height":9})"),
+        "messages[0].content[2].type", Endpoint::plan},
+       {"SizeOfAssistant",
+        R"({"messages":[{"role":"assistant","content":[{"type":"image_size","width":9,"height":9}]}]})",
+        part + "type", Endpoint::plan},
+       {"PlanPrompt", R"({"prompt":"a"})", "messages", Endpoint::plan}});
+  const std::vector<std::string> no_count{"0", "-1", "1.5", "2147483648", "1e300", "99999999999999999999999",
+                                          "\"9\"", "true", "[]", "{}"};
+  for (size_t i = 0; i < no_count.size(); ++i) {
+    cases.push_back({"SizeWidth_" + std::to_string(i), size_of(no_count[i]), part + "width", Endpoint::plan});
+    cases.push_back({"MaxSlices_" + std::to_string(i), image_with("\"max_slices\":" + no_count[i]),
+                     part + "image_url.max_slices"});
+  }
   // A Number is a field with a number, and every way in which it can be wrong.
   struct Number {
     std::string name;

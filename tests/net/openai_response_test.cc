@@ -21,7 +21,7 @@ Call call_of(Endpoint endpoint, size_t choices, bool stream) {
 TokenEvent word(std::string text) { return {.text = std::move(text)}; }
 TokenEvent last(FinishReason finish) {
   Usage usage{.prompt_tokens = 7, .completion_tokens = 3, .image_tokens = 4, .cached_tokens = 1};
-  usage.images.push_back({672, 1008, 2, 3, 6, 448, 1});
+  usage.images.push_back({672, 1008, 2, 3, 6, 448, 1, ImageDetail::low, 9});
   usage.times.ttft = 0.5;
   return {.finish = finish, .usage = usage};
 }
@@ -60,7 +60,35 @@ TEST(ReplyWriter, GathersOneBody) {
   EXPECT_EQ(body.at("usage").at("total_tokens"), 10);
   EXPECT_EQ(body.at("usage").at("prompt_tokens_details").at("image_tokens"), 4);
   EXPECT_EQ(body.at("uhd").at("images").at(0).at("grid"), (json::array{2, 3}));
+  EXPECT_EQ(body.at("uhd").at("images").at(0).at("detail"), "low");
+  EXPECT_EQ(body.at("uhd").at("images").at(0).at("max_slices"), 9);
   EXPECT_EQ(body.at("uhd").at("times").at("ttft"), 0.5);
+}
+
+TEST(PlanJson, HoldsAnAnswersFieldsAndTheRefusal) {
+  RequestPlan plan{.prompt_tokens = 470, .image_tokens = 454, .max_tokens = 30, .answers = 2, .page_size = 64,
+                   .prompt_pages = 8, .most_pages = 9};
+  const ImageReport report{672, 1008, 2, 3, 6, 454, 0, ImageDetail::automatic, 7};
+  plan.images.push_back({report, 0.5, 0.25, {336, 322, 552, 64}, {280, 406, 580, 65}, 449});
+  const ModelInfo model{"fake", "llava-uhd-v1", true, 2048, 1000};
+  const json::value body = json::parse(plan_json(plan, model, RequestCost{3e12, 4e12}, std::nullopt));
+  const json::value expected = json::parse(R"({
+      "object": "plan", "model": "fake",
+      "images": [{"width": 672, "height": 1008, "detail": "auto", "max_slices": 7, "grid": [2, 3], "slices": 6,
+                  "tokens": 454, "visual_tokens": 449, "scale": [0.5, 0.25],
+                  "slice": {"width": 336, "height": 322, "patches": 552, "tokens": 64},
+                  "overview": {"width": 280, "height": 406, "patches": 580, "tokens": 65}}],
+      "prompt_tokens": 470, "image_tokens": 454, "max_tokens": 30, "n": 2,
+      "kv_pages": {"page_size": 64, "prompt": 8, "with_answer": 9},
+      "flops": {"encode": 3e12, "prefill": 4e12}, "admission": {"admitted": true}})");
+  EXPECT_EQ(body, expected);
+  plan.images[0].report.slices = 0;
+  const json::value refused =
+      json::parse(plan_json(plan, model, std::nullopt, ApiError{429, "It is full.", "", "queue_full", 2}));
+  EXPECT_TRUE(refused.at("flops").is_null());
+  EXPECT_TRUE(refused.at("images").at(0).at("slice").is_null());
+  EXPECT_EQ(refused.at("admission"), json::parse(R"({"admitted": false, "status": 429, "error":
+      {"message": "It is full.", "type": "rate_limit_error", "param": null, "code": "queue_full"}})"));
 }
 
 TEST(ReplyWriter, StreamsChatChunksThenUsageThenDone) {

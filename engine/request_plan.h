@@ -1,0 +1,50 @@
+// A RequestPlan says what a request would cost before anything is paid: it follows from the sizes of its images
+// and from its text. Plain data.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "engine/request.h"
+
+namespace uhd {
+
+struct PiecePlan {
+  int width = 0;  // pixels
+  int height = 0;
+  int patches = 0;
+  int tokens = 0;  // without what stands between and around pieces
+};
+
+struct ImagePlan {
+  ImageReport report;      // as an answer would give it, if nothing were cached
+  double scale_across = 0;  // pixels that the model sees for one of the image's; below 1 it sees fewer
+  double scale_down = 0;
+  PiecePlan slice;  // each slice, for they are all alike; zeros if there is none
+  PiecePlan overview;
+  int visual_tokens = 0;
+};
+
+struct RequestPlan {
+  std::vector<ImagePlan> images;
+  int prompt_tokens = 0;  // image tokens included
+  int image_tokens = 0;   // separators included
+  int max_tokens = 0;     // of one answer, as far as the context has room
+  int answers = 1;
+  // Pages of the KV cache that one answer needs, if it shares none.
+  int page_size = 0;  // tokens
+  int prompt_pages = 0;
+  int most_pages = 0;              // with max_tokens
+  std::optional<Failure> refusal;  // what submit() would say now; empty: it would take the request
+};
+
+// The arithmetic of a request, over all ranks, if nothing is cached. What it takes in time belongs here too.
+struct RequestCost {
+  double encode_flops = 0;   // the vision tower, and what compresses its features
+  double prefill_flops = 0;  // the language model over the prompt, and the first token's logits
+};
+// Prices a plan. Must be thread-safe.
+using PlanPrice = std::function<RequestCost(const RequestPlan&)>;
+
+}  // namespace uhd
