@@ -24,6 +24,7 @@ class RandomRun {
     options_.page_size = pick(1, 8);
     options_.pages = pick(4, 30);
     scheduler_ = std::make_unique<Scheduler>(options_);
+    scheduler_->set_decode_cost(pick(1, 9));
     memory_.resize(static_cast<size_t>(options_.pages * options_.page_size));
   }
 
@@ -80,6 +81,8 @@ class RandomRun {
       draw_prompt(spec, live);
     }
     spec.max_tokens = pick(1, 20);
+    spec.client = std::to_string(pick(1, 3));
+    if (chance(0.3)) spec.priority = pick(-2, 2);
     const int length = static_cast<int>(spec.prompt.size());
     spec.spans = live.spans;
     if (chance(0.1)) spec.deadline = now_ + std::chrono::milliseconds(pick(0, 60));
@@ -158,6 +161,7 @@ class RandomRun {
     EXPECT_LE(scheduler_->running(), options_.max_running);
     expect_decoding_first(batch);
     expect_no_idle_places(batch);
+    expect_the_oldest_keeps_its_pages(batch);
     for (const BatchItem& item : batch.items) compute(item);
     scheduler_->check_integrity();
     std::vector<SequenceId> cancelled;
@@ -223,6 +227,22 @@ class RandomRun {
     }
     if (under_way_.empty()) {
       EXPECT_EQ(batch.items.empty(), !could_run);
+    }
+  }
+
+  // Of those with a place, the one whose first turn was first is never preempted: whoever was is younger.
+  // Steps under way may hold the pages of one that has ended, which nobody can take.
+  void expect_the_oldest_keeps_its_pages(const Batch& batch) {
+    if (!under_way_.empty()) return;
+    uint64_t oldest = kNoTurn;
+    for (const auto& [id, live] : live_) {
+      const Sequence& s = *scheduler_->find(id);
+      if (s.phase == Phase::running) oldest = std::min(oldest, s.order);
+    }
+    for (SequenceId id : batch.preempted) {
+      const Sequence* s = scheduler_->find(id);
+      if (s == nullptr || s->leaving || s->phase == Phase::running) continue;
+      EXPECT_GT(s->order, oldest);
     }
   }
 
