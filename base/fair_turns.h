@@ -18,8 +18,10 @@ namespace uhd {
 // Not thread-safe. References to clients hold until the next call that is not const.
 class FairTurns {
  public:
-  // A client saves up no more than the quantum, and owes at most kMostDebt of them.
-  explicit FairTurns(double quantum) : quantum_(quantum) {}
+  // A client saves up no more than the quantum, and owes at most `most_debt`; what it had beyond is
+  // forgotten.
+  explicit FairTurns(double quantum, double most_debt = INFINITY)
+      : quantum_(quantum), most_debt_(most_debt) {}
 
   // One more thing of the client's is here.
   void enter(const std::string& client) {
@@ -39,7 +41,7 @@ class FairTurns {
     const auto at = std::ranges::find(accounts_, client, &Account::client);
     if (at == accounts_.end()) return;
     const bool had = at->balance > 0;
-    at->balance = std::max(at->balance - cost, -kMostDebt * quantum_);
+    at->balance = std::max(at->balance - cost, -most_debt_);
     if (had && at->balance <= 0) std::rotate(at, at + 1, accounts_.end());
   }
   // Returns the client whose turn it is among those for whom wants(client) holds, or null if there is none.
@@ -69,7 +71,6 @@ class FairTurns {
   }
 
  private:
-  static constexpr double kMostDebt = 64;
   struct Account {
     std::string client;
     int64_t things = 0;
@@ -81,6 +82,7 @@ class FairTurns {
   }
 
   double quantum_;
+  double most_debt_;
   std::vector<Account> accounts_;  // the first is the first to go
 };
 

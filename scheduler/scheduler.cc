@@ -16,6 +16,8 @@ namespace {
 // Rows that a client gets at once beside others. It is small enough that a short prompt gets into the next
 // step, and large enough that a step goes to few prompts.
 constexpr double kQuantum = 64;
+// A client that had everything while nobody else came repays this much of it at most.
+constexpr double kMostDebt = 4096;
 
 void insert_by_order(std::vector<Sequence*>& list, Sequence* sequence) {
   auto older = [](const Sequence* a, const Sequence* b) { return younger(*b, *a); };
@@ -31,7 +33,7 @@ void give_up_pages(Sequence& sequence, size_t left) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options)
-    : options_(options), pool_(options.pages), turns_(kQuantum) {
+    : options_(options), pool_(options.pages), turns_(kQuantum, kMostDebt) {
   require(options.max_running > 0 && options.max_waiting > 0 && options.page_size > 0,
           "the scheduler's limits must be positive");
   require(options.token_budget >= options.max_running, "token budget ", options.token_budget,

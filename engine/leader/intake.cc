@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "engine/request_limits.h"
 
@@ -138,6 +139,10 @@ std::optional<Failure> check_request(const Request& request, int vocabulary) {
       return refuse("invalid_token", "the prompt names token ", id, " of ", vocabulary);
   }
   if (request.n < 1) return refuse("invalid_value", "n is ", request.n, ", but must be at least 1");
+  if (std::abs(static_cast<int64_t>(request.priority)) > request_limits::kMostPriority) {
+    return refuse("invalid_value", "priority is ", request.priority, ", but must be between ",
+                  -request_limits::kMostPriority, " and ", request_limits::kMostPriority);
+  }
   if (auto failure = check_sampling(request.sampling, vocabulary)) return failure;
   return check_stop(request.stop, vocabulary);
 }
