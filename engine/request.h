@@ -77,6 +77,7 @@ struct Request {
   StopRules stop;
   std::string tenant;                 // from the API key; salts caches
   std::string client;                 // the one who asks, by key or address: clients take turns
+  int priority = 0;                   // lower goes first; request_limits.h bounds it
   std::optional<TimePoint> deadline;  // give up after it
   std::string trace_id;               // for logs
 };

@@ -17,6 +17,7 @@ inline constexpr Range kRepetitionPenalty{0.01, 100};
 inline constexpr Range kPresencePenalty{-2, 2};
 inline constexpr Range kFrequencyPenalty{-2, 2};
 inline constexpr Range kLogitBias{-100, 100};
+inline constexpr int kMostPriority = 100;  // on both sides of 0
 inline constexpr size_t kMostLogitBiases = 1024;
 inline constexpr int kMostLogprobs = 20;
 inline constexpr size_t kMostStops = 16;

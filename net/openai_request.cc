@@ -247,6 +247,8 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
   read_stream(fields, call);
   const SamplingParams sampling = read_sampling(fields, endpoint, model);
   const StopRules stop = read_stop_rules(fields, endpoint, model);
+  const int64_t priority =
+      fields.integer("priority", -ranges::kMostPriority, ranges::kMostPriority).value_or(0);
   call.logprobs = sampling.logprobs >= 0;
 
   std::vector<Request> prompts;
@@ -269,6 +271,7 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
     prompt.n = call.n;
     prompt.sampling = sampling;
     prompt.stop = stop;
+    prompt.priority = static_cast<int>(priority);
   }
   call.requests = std::move(prompts);
   return call;

@@ -1,6 +1,7 @@
 #include "scheduler/policy.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace uhd {
 
@@ -17,11 +18,29 @@ int runnable_tokens(const Sequence& sequence) {
   return end > sequence.reached ? std::max(0, end - sequence.computed) : 0;
 }
 
-Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester) {
+bool younger(const Sequence& a, const Sequence& b) {
+  return std::tie(a.order, a.arrival) > std::tie(b.order, b.arrival);
+}
+
+int level_of(const Sequence& sequence, TimePoint now, int best) {
+  const double waited = std::max(0.0, seconds(now - sequence.arrived.value_or(now)));
+  if (waited >= sequence.priority - best) return std::min(sequence.priority, best);
+  return sequence.priority - static_cast<int>(waited);
+}
+
+int tokens_at_stake(const Sequence& sequence, int page_size) {
+  return std::max(0, sequence.computed - static_cast<int>(sequence.named) * page_size);
+}
+
+Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester, int page_size) {
   Sequence* victim = nullptr;
+  int least = 0;
   for (Sequence* s : running) {
-    if (s->scheduled > 0 || s->pages.empty() || s->order <= requester.order) continue;
-    if (victim == nullptr || s->order > victim->order) victim = s;
+    if (s->scheduled > 0 || s->pages.empty() || !younger(*s, requester)) continue;
+    const int stake = tokens_at_stake(*s, page_size);
+    if (victim != nullptr && (stake > least || (stake == least && younger(*victim, *s)))) continue;
+    victim = s;
+    least = stake;
   }
   return victim;
 }
@@ -30,7 +49,7 @@ Sequence* choose_spare(std::span<Sequence* const> waiting, const Sequence& reque
   Sequence* spare = nullptr;
   for (Sequence* s : waiting) {
     if (s->pages.empty() || s == &requester) continue;
-    if (spare == nullptr || s->order > spare->order) spare = s;
+    if (spare == nullptr || younger(*s, *spare)) spare = s;
   }
   return spare;
 }

@@ -15,10 +15,22 @@ int pages_for(int tokens, int page_size);
 // only when there is more to do.
 int runnable_tokens(const Sequence& sequence);
 
-// Returns the youngest running sequence that is younger than `requester` and not part of the step being
-// built, or null if there is none. Only younger sequences give way, so the oldest always gets on and
-// preemption cannot go in circles.
-Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester);
+// Returns true if `a` has had its first turn after `b`, or has had none and came later.
+bool younger(const Sequence& a, const Sequence& b);
+
+// Returns the level of a sequence, of which the lower goes first: its priority, improved by one for each
+// second since it arrived, though never beyond `best`, the best priority that is there. So age alone puts
+// nobody before others of the same priority, and in the end everybody reaches the best level.
+int level_of(const Sequence& sequence, TimePoint now, int best);
+
+// Returns how many tokens would have to be computed again after a preemption: full pages that have a name
+// are kept when nobody holds them, if nobody needs their memory before.
+int tokens_at_stake(const Sequence& sequence, int page_size);
+
+// Returns the running sequence that is cheapest to bring back among those that are younger than `requester`
+// and not part of the step being built, the youngest of equals; null if there is none. Only younger sequences
+// give way, so the oldest always gets on and preemption cannot go in circles.
+Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requester, int page_size);
 
 // Returns the sequence that gives a page away before any running sequence does: the youngest of those that
 // wait with pages. Returns null if there is none besides `requester`.

@@ -1,6 +1,9 @@
 #include "scheduler/scheduler.h"
 
 #include <algorithm>
+#include <climits>
+#include <cmath>
+#include <deque>
 
 #include "base/error.h"
 #include "scheduler/policy.h"
@@ -10,9 +13,15 @@ namespace uhd {
 
 namespace {
 
+// Rows that a client gets at once beside others. It is small enough that a short prompt gets into the next
+// step, and large enough that a step goes to few prompts.
+constexpr double kQuantum = 64;
+// A client that had everything while nobody else came repays this much of it at most.
+constexpr double kMostDebt = 4096;
+
 void insert_by_order(std::vector<Sequence*>& list, Sequence* sequence) {
-  auto younger = [](const Sequence* a, const Sequence* b) { return a->order < b->order; };
-  list.insert(std::upper_bound(list.begin(), list.end(), sequence, younger), sequence);
+  auto older = [](const Sequence* a, const Sequence* b) { return younger(*b, *a); };
+  list.insert(std::upper_bound(list.begin(), list.end(), sequence, older), sequence);
 }
 
 // The deepest first: a page is of no use without those before it, and goes before them when it is not used.
@@ -23,7 +32,8 @@ void give_up_pages(Sequence& sequence, size_t left) {
 
 }  // namespace
 
-Scheduler::Scheduler(const SchedulerOptions& options) : options_(options), pool_(options.pages) {
+Scheduler::Scheduler(const SchedulerOptions& options)
+    : options_(options), pool_(options.pages), turns_(kQuantum, kMostDebt) {
   require(options.max_running > 0 && options.max_waiting > 0 && options.page_size > 0,
           "the scheduler's limits must be positive");
   require(options.token_budget >= options.max_running, "token budget ", options.token_budget,
@@ -42,6 +52,8 @@ Admission Scheduler::add(SequenceSpec spec) {
   auto sequence = std::make_unique<Sequence>();
   sequence->id = spec.id;
   sequence->tenant = std::move(spec.tenant);
+  sequence->client = std::move(spec.client);
+  sequence->priority = spec.priority;
   sequence->prompt_length = static_cast<int>(spec.prompt.size());
   sequence->max_length = static_cast<int>(length);
   sequence->tokens = std::move(spec.prompt);
@@ -50,10 +62,11 @@ Admission Scheduler::add(SequenceSpec spec) {
   sequence->deadline = spec.deadline;
   sequence->cache_root = spec.cache_root;
   sequence->after = spec.after;
-  sequence->order = arrivals_++;
+  sequence->arrival = arrivals_++;
   Sequence* added = sequence.get();
   check(sequences_.emplace(spec.id, std::move(sequence)).second, "request ", spec.id, " is already here");
   insert_by_order(waiting_, added);
+  turns_.enter(added->client);
   return Admission::queued;
 }
 
@@ -76,8 +89,7 @@ Batch Scheduler::next(TimePoint now) {
   }
   leave_places();
   schedule_decoding(batch);
-  schedule_prefill(batch);
-  admit(batch);
+  schedule_prompts(now, batch);
   planned_ = !batch.items.empty();
   return batch;
 }
@@ -151,6 +163,7 @@ void Scheduler::schedule_decoding(Batch& batch) {
     if (sequence.leaving || !sequence.decoding() || sequence.length() >= sequence.max_length) continue;
     if (reserve(sequence, 1, batch) == 1) {
       put(sequence, 1, batch);
+      turns_.charge(sequence.client, decode_cost_);
     } else {
       preempt(sequence, batch);
       --i;
@@ -158,36 +171,122 @@ void Scheduler::schedule_decoding(Batch& batch) {
   }
 }
 
-void Scheduler::schedule_prefill(Batch& batch) {
-  for (size_t i = 0; i < running_.size() && batch.tokens < options_.token_budget; ++i) {
-    Sequence& sequence = *running_[i];
-    if (sequence.leaving || sequence.scheduled > 0 || sequence.decoding()) continue;
-    prefill(sequence, batch);
+// One that could compute a part of its prompt now.
+struct Scheduler::Candidate {
+  Sequence* sequence;
+  int level;
+  Phase phase;  // one that is preempted meanwhile is none any more
+  bool checked = false;
+};
+
+// Each client's, in its own order.
+struct Scheduler::Candidates {
+  std::unordered_map<std::string, std::deque<Candidate>> of;
+  void drop_front(const std::string& client) {
+    const auto line = of.find(client);
+    line->second.pop_front();
+    if (line->second.empty()) of.erase(line);
+  }
+};
+
+Scheduler::Candidates Scheduler::prompts(TimePoint now) {
+  int best = INT_MAX;
+  for (const auto& [id, sequence] : sequences_) {
+    best = std::min(best, sequence->priority);
+    if (!sequence->arrived) sequence->arrived = now;
+  }
+  Candidates found;
+  const auto add = [&](Sequence* s) {
+    if (s->leaving) return;
+    found.of[s->client].push_back({s, level_of(*s, now, best), s->phase});
+  };
+  for (Sequence* s : running_) {
+    if (s->scheduled == 0 && !s->decoding()) add(s);
+  }
+  if (static_cast<int>(running_.size()) < options_.max_running) std::ranges::for_each(waiting_, add);
+  for (auto& [client, line] : found.of) {
+    std::ranges::stable_sort(line, [](const auto& a, const auto& b) {
+      if (a.level != b.level) return a.level < b.level;
+      return a.sequence->arrival < b.sequence->arrival;
+    });
+  }
+  return found;
+}
+
+// Returns true if the sequence has tokens to compute, once it holds what others have computed of them.
+bool Scheduler::is_next(Candidate& one, bool admits) {
+  Sequence& sequence = *one.sequence;
+  if (one.phase != sequence.phase || (one.phase == Phase::waiting && !admits)) return false;
+  if (!one.checked) adopt_pages(sequence);
+  one.checked = true;
+  return runnable_tokens(sequence) > sequence.scheduled && !waits_for_prompt(sequence);
+}
+
+void Scheduler::schedule_prompts(TimePoint now, Batch& batch) {
+  bool admits = admit_owed(batch);  // until one lacks a place or pages
+  Candidates candidates = prompts(now);
+  while (batch.tokens < options_.token_budget) {
+    // The first of each client that can compute; those that wait for a slice or for another's prompt are
+    // passed.
+    int best = INT_MAX;
+    for (auto line = candidates.of.begin(); line != candidates.of.end();) {
+      auto& own = line->second;
+      while (!own.empty() && !is_next(own.front(), admits)) own.pop_front();
+      if (own.empty()) {
+        line = candidates.of.erase(line);
+        continue;
+      }
+      best = std::min(best, own.front().level);
+      ++line;
+    }
+    const std::string* chosen = turns_.choose([&](const std::string& client) {
+      const auto line = candidates.of.find(client);
+      return line != candidates.of.end() && line->second.front().level == best;
+    });
+    if (chosen == nullptr) return;
+    const std::string client = *chosen;
+    auto& next = candidates.of.at(client).front();
+    Sequence& sequence = *next.sequence;
+    if (next.phase == Phase::waiting) {
+      admits = admit(sequence, batch);
+      if (!admits) continue;
+      next.phase = Phase::running;
+    }
+    const bool alone = candidates.of.size() == 1;
+    const int most = alone ? options_.token_budget : static_cast<int>(std::ceil(turns_.balance(client)));
+    const int count = prefill(sequence, most, batch);
+    turns_.charge(client, count);
+    if (count == 0) candidates.drop_front(client);
   }
 }
 
-void Scheduler::admit(Batch& batch) {
-  for (size_t i = 0; i < waiting_.size();) {
-    if (batch.tokens >= options_.token_budget) return;
-    if (static_cast<int>(running_.size()) >= options_.max_running) return;
-    Sequence& sequence = *waiting_[i];
-    // One that waits for a slice or for another's prompt may be passed; one that waits for pages may not, or
-    // a long prompt would wait for ever.
-    if (!sequence.leaving) adopt_pages(sequence);
-    if (sequence.leaving || runnable_tokens(sequence) == 0 || waits_for_prompt(sequence)) {
-      ++i;
-      continue;
-    }
-    if (!may_admit(sequence, running_, pool_.free() + spare_pages(waiting_, sequence, pool_),
-                   options_.page_size))
-      return;
-    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+// Those whose turn found no pages, and those that lost theirs, go before anybody's turn, the oldest first.
+// Returns false if one still lacks pages or a place: then nobody is admitted, or a long prompt would wait for
+// ever.
+bool Scheduler::admit_owed(Batch& batch) {
+  const std::vector<Sequence*> waiting = waiting_;
+  for (Sequence* s : waiting) {
+    if (!s->owed || s->leaving) continue;
+    adopt_pages(*s);
+    if (runnable_tokens(*s) > 0 && !waits_for_prompt(*s) && !admit(*s, batch)) return false;
+  }
+  return true;
+}
+
+// Gives a waiting sequence a place if there is one, and if there are pages for it.
+bool Scheduler::admit(Sequence& sequence, Batch& batch) {
+  if (static_cast<int>(running_.size()) >= options_.max_running) return false;
+  std::erase(waiting_, &sequence);
+  if (sequence.order == kNoTurn) sequence.order = turns_begun_++;
+  const int free = pool_.free() + spare_pages(waiting_, sequence, pool_);
+  sequence.owed = !may_admit(sequence, running_, free, options_.page_size);
+  if (!sequence.owed) {
     sequence.phase = Phase::running;
-    insert_by_order(running_, &sequence);
     batch.admitted.push_back(sequence.id);
     copy_begun_page(sequence, batch);
-    prefill(sequence, batch);
   }
+  insert_by_order(sequence.owed ? waiting_ : running_, &sequence);
+  return !sequence.owed;
 }
 
 // Takes pages that hold the sequence's next tokens already, in place of a page that it has begun itself.
@@ -225,9 +324,11 @@ void Scheduler::copy_begun_page(Sequence& sequence, Batch& batch) {
       pool_.free() == 0)
     return;
   PageRef copy = pool_.take();
-  // A page that lost its holders in this step may be the source of another copy.
-  const auto is_source = [&](const PageCopy& other) { return other.from == copy.page(); };
-  if (std::ranges::any_of(batch.copies, is_source)) return;
+  // A page that lost its holders in this step may be part of another copy.
+  const auto in_use = [&](const PageCopy& other) {
+    return other.from == copy.page() || other.to == copy.page();
+  };
+  if (std::ranges::any_of(batch.copies, in_use)) return;
   batch.copies.push_back({first->pages[page].page(), copy.page()});
   sequence.pages.push_back(std::move(copy));
   if (sequence.preemptions == 0) sequence.cached += last - sequence.computed;
@@ -252,17 +353,20 @@ bool Scheduler::waits_for_prompt(const Sequence& sequence) const {
          static_cast<int>(first->tokens.size()) == first->prompt_length;
 }
 
-bool Scheduler::prefill(Sequence& sequence, Batch& batch) {
-  const int wanted = std::min(runnable_tokens(sequence), options_.token_budget - batch.tokens);
+// Computes up to `most` more tokens of the sequence in this step; returns how many.
+int Scheduler::prefill(Sequence& sequence, int most, Batch& batch) {
+  const int wanted =
+      std::min({runnable_tokens(sequence) - sequence.scheduled, most, options_.token_budget - batch.tokens});
   const int count = wanted > 0 ? reserve(sequence, wanted, batch) : 0;
   if (count > 0) put(sequence, count, batch);
-  return count > 0;
+  return count;
 }
 
 // Takes pages for up to `tokens` more tokens, from the free ones first, then from waiting sequences, then
 // from younger ones; returns how many tokens the pages allow.
 int Scheduler::reserve(Sequence& sequence, int tokens, Batch& batch) {
-  const auto needed = static_cast<size_t>(pages_for(sequence.computed + tokens, options_.page_size));
+  const auto needed =
+      static_cast<size_t>(pages_for(sequence.computed + sequence.scheduled + tokens, options_.page_size));
   while (sequence.pages.size() < needed) {
     // A page that was given up may have other holders.
     while (pool_.free() == 0 && free_a_page(sequence, batch)) {
@@ -270,7 +374,8 @@ int Scheduler::reserve(Sequence& sequence, int tokens, Batch& batch) {
     if (pool_.free() == 0) break;
     sequence.pages.push_back(pool_.take());
   }
-  const int room = static_cast<int>(sequence.pages.size()) * options_.page_size - sequence.computed;
+  const int room =
+      static_cast<int>(sequence.pages.size()) * options_.page_size - sequence.computed - sequence.scheduled;
   return std::min(tokens, room);
 }
 
@@ -280,7 +385,7 @@ bool Scheduler::free_a_page(const Sequence& requester, Batch& batch) {
     spare->computed = std::min(spare->computed, static_cast<int>(spare->pages.size()) * options_.page_size);
     return true;
   }
-  Sequence* victim = choose_victim(running_, requester);
+  Sequence* victim = choose_victim(running_, requester, options_.page_size);
   if (victim != nullptr) preempt(*victim, batch);
   return victim != nullptr;
 }
@@ -289,18 +394,26 @@ void Scheduler::preempt(Sequence& sequence, Batch& batch) {
   give_up_pages(sequence, 0);
   sequence.computed = 0;
   sequence.phase = Phase::waiting;
+  sequence.owed = true;
   ++sequence.preemptions;
   std::erase(running_, &sequence);
   insert_by_order(waiting_, &sequence);
   batch.preempted.push_back(sequence.id);
 }
 
+// Puts tokens of the sequence into the step; a prompt that has some in it already gets more of them.
 void Scheduler::put(Sequence& sequence, int count, Batch& batch) {
-  const bool samples = sequence.computed + count == sequence.length();
-  batch.items.push_back({&sequence, sequence.computed, count, samples});
+  sequence.scheduled += count;
+  const bool samples = sequence.computed + sequence.scheduled == sequence.length();
   batch.tokens += count;
   batch.samples += samples ? 1 : 0;
-  sequence.scheduled = count;
+  if (sequence.scheduled == count) {
+    batch.items.push_back({&sequence, sequence.computed, count, samples});
+    return;
+  }
+  const auto own = std::ranges::find(batch.items, &sequence, &BatchItem::sequence);
+  own->count = sequence.scheduled;
+  own->samples = samples;
 }
 
 void Scheduler::erase(SequenceId id) {
@@ -308,6 +421,7 @@ void Scheduler::erase(SequenceId id) {
   std::erase(running_, found->second.get());
   std::erase(waiting_, found->second.get());
   give_up_pages(*found->second, 0);
+  turns_.leave(found->second->client);
   sequences_.erase(found);
 }
 

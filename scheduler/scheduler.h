@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/fair_turns.h"
 #include "scheduler/batch.h"
 #include "scheduler/page_pool.h"
 
@@ -26,6 +27,8 @@ struct SchedulerOptions {
 struct SequenceSpec {
   SequenceId id = 0;
   std::string tenant;  // the tenant that it belongs to
+  std::string client;  // the one who asks: clients share the rows of steps
+  int priority = 0;    // lower goes first
   std::vector<int32_t> prompt;
   // Between two steps the caller sets the spans that become ready.
   std::shared_ptr<const VisualSpans> spans = no_spans();
@@ -39,9 +42,18 @@ struct SequenceSpec {
 
 enum class Admission : uint8_t { queued, queue_full, too_long };
 
-// The scheduler does continuous batching with chunked prefill. Decoding sequences come first, then prefill in
-// order of arrival within the token budget. Pages are taken on demand; when they run out, the youngest
-// sequence gives all of its pages back and starts over later.
+// The scheduler does continuous batching with chunked prefill. Decoding sequences come first, then prefill
+// within the token budget. Pages are taken on demand; when they run out, a younger sequence gives all of its
+// pages back and starts over later: the one that loses least by it.
+//
+// Rows of prompts go to the best level first (level_of: the priority, which improves with age). Within a
+// level clients take turns by what they were given (FairTurns): a row of a prompt costs 1, a decoded token
+// what set_decode_cost() says, and decoding is never held back for it. A client's own sequences go by level,
+// then by arrival. A waiting sequence takes a place at its turn, with its first rows.
+//
+// A sequence's age is the order of first turns (Sequence::order), and not that of arrivals. Its turn may find
+// no pages; then nobody else is admitted before it, whatever the priority. So a turn is never lost, and
+// all that is said here of the oldest holds of the one whose first turn was first.
 //
 // No sequence keeps a place of the step while it lacks something: one whose next token waits for a slice
 // leaves its place, and keeps its pages only until another needs them, one by one from its end.
@@ -70,6 +82,9 @@ class Scheduler {
   // completes. Unknown ids are ignored.
   void finish(SequenceId id);
 
+  // Sets what a decoded token costs, in rows of a prompt; positive.
+  void set_decode_cost(double rows) { decode_cost_ = rows; }
+
   // Chooses the next step. A batch without items means that nothing can run now.
   Batch next(TimePoint now);
   // Tells the scheduler that this step will be computed before any that is planned from now on.
@@ -83,6 +98,7 @@ class Scheduler {
   int waiting() const { return static_cast<int>(waiting_.size()); }
   bool empty() const { return sequences_.empty(); }
   const PagePool& pages() const { return pool_; }
+  const FairTurns& turns() const { return turns_; }
   const Sequence* find(SequenceId id) const;
   // Throws when a page is lost or written by two sequences, or when a sequence and its pages disagree.
   void check_integrity() const;
@@ -91,13 +107,18 @@ class Scheduler {
   void expire(TimePoint now, Batch& batch);
   void leave_places();
   void schedule_decoding(Batch& batch);
-  void schedule_prefill(Batch& batch);
-  void admit(Batch& batch);
+  void schedule_prompts(TimePoint now, Batch& batch);
+  struct Candidates;
+  Candidates prompts(TimePoint now);
+  struct Candidate;
+  bool is_next(Candidate& one, bool admits);
+  bool admit_owed(Batch& batch);
+  bool admit(Sequence& sequence, Batch& batch);
   void adopt_pages(Sequence& sequence);
   void copy_begun_page(Sequence& sequence, Batch& batch);
   void name_pages(Sequence& sequence);
   bool waits_for_prompt(const Sequence& sequence) const;
-  bool prefill(Sequence& sequence, Batch& batch);
+  int prefill(Sequence& sequence, int most, Batch& batch);
   int reserve(Sequence& sequence, int tokens, Batch& batch);
   bool free_a_page(const Sequence& requester, Batch& batch);
   void preempt(Sequence& sequence, Batch& batch);
@@ -107,8 +128,11 @@ class Scheduler {
   SchedulerOptions options_;
   PagePool pool_;
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
-  std::vector<Sequence*> waiting_;  // ordered by `order`
-  std::vector<Sequence*> running_;  // ordered by `order`
+  std::vector<Sequence*> waiting_;  // the oldest first
+  std::vector<Sequence*> running_;  // the oldest first
+  FairTurns turns_;                 // in rows of prompts
+  double decode_cost_ = 1;
+  uint64_t turns_begun_ = 0;
   uint64_t arrivals_ = 0;
   bool planned_ = false;  // true while a step is planned and not launched
 };

@@ -25,10 +25,15 @@ inline std::shared_ptr<const VisualSpans> no_spans() {
 // slice; its computed tokens keep their pages until others need them.
 enum class Phase : uint8_t { waiting, running };
 
+// The order of a sequence that has had no turn yet: it is younger than all that have.
+constexpr uint64_t kNoTurn = UINT64_MAX;
+
 // The Scheduler owns every Sequence; others read it through a Batch.
 struct Sequence {
   SequenceId id = 0;
   std::string tenant;
+  std::string client;
+  int priority = 0;             // lower goes first
   std::vector<int32_t> tokens;  // prompt, then what was generated
   // These are the prompt's spans, shared with other sequences of the prompt and with the code that makes them
   // ready.
@@ -44,14 +49,17 @@ struct Sequence {
   int cached = 0;                         // tokens of the prompt that were computed by others
 
   Phase phase = Phase::waiting;
-  uint64_t order = 0;  // the order of arrival: the older goes first, the younger is preempted
-  int computed = 0;    // tokens whose K and V lie in the pages, once the steps under way are done
-  int reached = 0;     // tokens computed when it left its place to wait for a slice
-  int scheduled = 0;   // tokens in the step that is planned and not launched
-  int launched = 0;    // steps under way that it is part of
-  int awaited = 0;     // tokens that steps under way draw for it: its last ones, not known yet
-  int awaited_at = 0;  // the place of the last of them among those that its step draws
+  uint64_t arrival = 0;
+  std::optional<TimePoint> arrived;  // when the scheduler first planned with it
+  uint64_t order = kNoTurn;  // the order of first turns: the older goes first, the younger is preempted
+  int computed = 0;          // tokens whose K and V lie in the pages, once the steps under way are done
+  int reached = 0;           // tokens computed when it left its place to wait for a slice
+  int scheduled = 0;         // tokens in the step that is planned and not launched
+  int launched = 0;          // steps under way that it is part of
+  int awaited = 0;           // tokens that steps under way draw for it: its last ones, not known yet
+  int awaited_at = 0;        // the place of the last of them among those that its step draws
   int preemptions = 0;
+  bool owed = false;           // it has had its turn and found no pages, or has lost them
   bool leaving = false;        // true if it was finished or cancelled while it was planned or under way
   std::vector<PageRef> pages;  // token j lies in pages[j / page size]
 

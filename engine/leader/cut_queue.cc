@@ -24,7 +24,8 @@ int64_t slice_bytes(const SlicePlan& plan) {
 
 void CutQueue::add(CutRequest request) {
   const std::string client = request.client;
-  waiting_.push(client, std::make_shared<CutRequest>(std::move(request)));
+  const auto bytes = static_cast<double>(slice_bytes(request, 0));
+  waiting_.push(client, bytes, std::make_shared<CutRequest>(std::move(request)));
 }
 
 std::optional<CutQueue::Work> CutQueue::next() {

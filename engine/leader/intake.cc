@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "engine/request_limits.h"
 #include "scheduler/policy.h"
@@ -150,6 +151,10 @@ std::optional<Failure> check_request(const Request& request, int vocabulary) {
   }
   if (request.n < 1) return refuse("invalid_value", "n is ", request.n, ", but must be at least 1");
   if (auto failure = check_images(request.messages)) return failure;
+  if (std::abs(static_cast<int64_t>(request.priority)) > request_limits::kMostPriority) {
+    return refuse("invalid_value", "priority is ", request.priority, ", but must be between ",
+                  -request_limits::kMostPriority, " and ", request_limits::kMostPriority);
+  }
   if (auto failure = check_sampling(request.sampling, vocabulary)) return failure;
   return check_stop(request.stop, vocabulary);
 }

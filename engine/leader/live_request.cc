@@ -79,6 +79,8 @@ SequenceSpec LiveRequest::take_spec(int answer, const std::optional<Fingerprint>
   SequenceSpec spec;
   spec.id = sequence(answer);
   spec.tenant = request_.tenant;
+  spec.client = request_.client;
+  spec.priority = request_.priority;
   if (answer + 1 == answers()) {
     spec.prompt = std::move(prompt_ids_);
   } else {

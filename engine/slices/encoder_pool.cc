@@ -15,12 +15,18 @@ constexpr int kMostJobs = 64;  // at one encoder, whatever it claims: their pixe
 }  // namespace
 
 void EncoderPool::add(SliceJob job, TimePoint now) {
+  turns_.enter(job.client);
   queue_.push_back({std::move(job), 0, {}, std::nullopt});
   if (encoders_.empty() && !empty_since_) empty_since_ = now;
 }
 
 bool EncoderPool::cancel(const Fingerprint& fingerprint) {
-  return std::erase_if(queue_, [&](const Waiting& w) { return w.job.slice->fingerprint == fingerprint; }) > 0;
+  const auto at =
+      std::ranges::find_if(queue_, [&](const Waiting& w) { return w.job.slice->fingerprint == fingerprint; });
+  if (at == queue_.end()) return false;
+  turns_.leave(at->job.client);
+  queue_.erase(at);
+  return true;
 }
 
 void EncoderPool::joined(EncoderId encoder, int capacity, TimePoint now) {
@@ -46,6 +52,7 @@ void EncoderPool::left(EncoderId encoder, const std::string& reason, TimePoint n
 std::vector<EncoderPool::Send> EncoderPool::dispatch(TimePoint now) {
   std::vector<Send> sends;
   for (size_t i = 0; i < queue_.size();) {
+    bring_next(i);
     const std::optional<EncoderId> encoder = choose(queue_[i], now);
     if (encoder) {
       send(queue_.begin() + static_cast<std::ptrdiff_t>(i), *encoder, now, sends);
@@ -58,10 +65,25 @@ std::vector<EncoderPool::Send> EncoderPool::dispatch(TimePoint now) {
   return sends;
 }
 
+// Brings the slice whose turn it is to this place of the queue, from there or behind it.
+void EncoderPool::bring_next(size_t to) {
+  const auto begin = queue_.begin() + static_cast<std::ptrdiff_t>(to);
+  if (begin->tries > 0) return;
+  const auto first_of = [&](const std::string& client) {
+    return std::find_if(begin, queue_.end(), [&](const Waiting& w) { return w.job.client == client; });
+  };
+  const std::string* next =
+      turns_.choose([&](const std::string& client) { return first_of(client) != queue_.end(); });
+  const auto at = first_of(*next);
+  std::rotate(begin, at, at + 1);
+}
+
 void EncoderPool::send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
                        std::vector<Send>& sends) {
   Waiting waiting = std::move(*at);
   queue_.erase(at);
+  if (waiting.tries == 0) turns_.charge(waiting.job.client, static_cast<double>(waiting.job.patches));
+  turns_.leave(waiting.job.client);
   if (!waiting.first_sent) waiting.first_sent = now;
   ++waiting.tries;
   Peer& peer = encoders_.at(encoder);
@@ -124,6 +146,7 @@ EncoderPool::Verdict EncoderPool::tick(TimePoint now) {
   if (empty_since_ && now - *empty_since_ >= limits_.no_encoder_wait) {
     for (const Waiting& waiting : queue_) {
       outcomes_.push_back({waiting.job.slice->fingerprint, false, true, "no encoder is there", now});
+      turns_.leave(waiting.job.client);
     }
     queue_.clear();
     empty_since_.reset();
@@ -182,6 +205,7 @@ void EncoderPool::try_again(Waiting waiting, EncoderId encoder, const std::strin
   }
   ++retries_;
   waiting.failed_by.insert(encoder);
+  turns_.enter(waiting.job.client);
   queue_.push_front(std::move(waiting));
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fair_turns.h"
 #include "cluster/encoders/control_server.h"
 #include "cluster/encoders/liveness.h"
 #include "model/vision/slicer.h"
@@ -29,14 +30,17 @@ struct EncoderPoolLimits {
   LivenessLimits liveness;
 };
 
-// A SliceJob is one slice to encode, and the shape of its result.
+// A SliceJob is one slice to encode, the shape of its result, and the client that wants it first.
 struct SliceJob {
   std::shared_ptr<const Slice> slice;
   int rows = 0;
   int64_t patches = 0;
+  std::string client;
 };
 
-// An EncoderPool is not thread-safe. Slices are known by their fingerprints, one at a time for each.
+// An EncoderPool is not thread-safe. Slices are known by their fingerprints, one at a time for each. Clients
+// share the encoders: the one that has been given the fewest patches goes next, and its slices in their
+// order. A slice that is tried again goes before them.
 //
 // An encoder that fails a slice rests: others are preferred until its time is over, and then it gets one
 // slice at a time until it does one well. Nobody knows whether the slice or the encoder is bad, so if all
@@ -124,6 +128,7 @@ class EncoderPool {
     int room() const { return failures > 0 ? 1 : capacity; }  // the slices it may have at once
   };
   std::optional<EncoderId> choose(const Waiting& waiting, TimePoint now) const;
+  void bring_next(size_t to);
   void send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
             std::vector<Send>& sends);
   void rest(Peer& peer, TimePoint now);
@@ -135,6 +140,7 @@ class EncoderPool {
   EncoderLiveness liveness_;
   std::map<EncoderId, Peer> encoders_;
   std::deque<Waiting> queue_;
+  FairTurns turns_{1};  // in patches, of the clients in the queue
   std::map<JobId, Flight> flights_;
   std::vector<Outcome> outcomes_;
   std::optional<TimePoint> empty_since_;  // since when slices wait without any encoder

@@ -1,5 +1,7 @@
 #include "engine/slices/local_encoders.h"
 
+#include <algorithm>
+
 namespace uhd {
 
 namespace {
@@ -9,10 +11,18 @@ constexpr Duration kLook = std::chrono::microseconds(200);
 
 }  // namespace
 
-void LocalEncoders::add(SliceJob job, TimePoint) { queue_.push_back(std::move(job)); }
+void LocalEncoders::add(SliceJob job, TimePoint) {
+  turns_.enter(job.client);
+  queue_.push_back(std::move(job));
+}
 
 bool LocalEncoders::cancel(const Fingerprint& fingerprint) {
-  return std::erase_if(queue_, [&](const SliceJob& j) { return j.slice->fingerprint == fingerprint; }) > 0;
+  const auto at =
+      std::ranges::find_if(queue_, [&](const SliceJob& j) { return j.slice->fingerprint == fingerprint; });
+  if (at == queue_.end()) return false;
+  turns_.leave(at->client);
+  queue_.erase(at);
+  return true;
 }
 
 std::vector<EncodedSlice> LocalEncoders::poll(TimePoint now, bool gently) {
@@ -30,13 +40,21 @@ std::optional<TimePoint> LocalEncoders::next_poll(TimePoint now) const {
   return queue_.empty() && made_.empty() ? std::nullopt : std::optional(now + kLook);
 }
 
+// The queue is not empty. The slice whose turn it is opens the batch.
 std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches) {
+  const std::string* client = turns_.choose([](const std::string&) { return true; });
+  const auto next = std::ranges::find(queue_, *client, &SliceJob::client);
+  std::rotate(queue_.begin(), next, next + 1);
   std::vector<const Slice*> waiting;
   for (const SliceJob& job : queue_) waiting.push_back(job.slice.get());
   const std::vector<size_t> chosen = choose_batch(waiting, patches, patch_, buffers_.free());
   std::vector<SliceJob> batch;
   batch.reserve(chosen.size());
-  for (size_t i : chosen) batch.push_back(std::move(queue_[i]));
+  for (size_t i : chosen) {
+    turns_.charge(queue_[i].client, static_cast<double>(queue_[i].patches));
+    batch.push_back(std::move(queue_[i]));
+  }
+  for (const SliceJob& job : batch) turns_.leave(job.client);
   std::erase_if(queue_, [](const SliceJob& job) { return job.slice == nullptr; });
   return batch;
 }

@@ -1,5 +1,6 @@
 // The leader encodes slices itself, a bounded batch between two steps, so that decoding is never starved for
-// longer.
+// longer. Clients share its time: the one that has been given the fewest patches goes next, and slices of
+// others go with it where they have its shape.
 #pragma once
 
 #include <deque>
@@ -35,6 +36,7 @@ class LocalEncoders final : public SliceEncoders {
   int64_t batch_patches_;
   int patch_;
   std::deque<SliceJob> queue_;
+  FairTurns turns_{1};             // in patches, of the clients in the queue
   std::deque<EncodedSlice> made_;  // in order, until the device has judged them
 };
 

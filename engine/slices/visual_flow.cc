@@ -8,10 +8,10 @@
 namespace uhd {
 
 void VisualFlow::add(RequestId request, const std::string& client, std::shared_ptr<VisualSpans> spans) {
-  Wanting wanting{std::move(spans)};
+  Wanting wanting{client, std::move(spans)};
   for (const VisualSpan& span : *wanting.spans) wanting.reserved += span.length;
+  no_room_.push(client, wanting.reserved, request);
   requests_.emplace(request, std::move(wanting));
-  no_room_.push(client, request);
 }
 
 void VisualFlow::want(RequestId request, int image, std::vector<SliceJob> pieces, TimePoint now) {
@@ -23,6 +23,7 @@ void VisualFlow::want(RequestId request, int image, std::vector<SliceJob> pieces
     const VisualIndex::State state = index_.acquire(job.slice->fingerprint, span.length);
     wanting.reserved -= span.length;
     span.slice = job.slice->fingerprint;
+    job.client = wanting.client;
     acquired(request, span, state, std::move(job), now);
   }
 }

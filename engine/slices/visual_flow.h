@@ -27,7 +27,7 @@ class VisualFlow {
 
   // A request with images. It gets room in the store for all of its spans at once, when poll() says so, and
   // keeps it until drop(); one that waits for room holds nothing else (the order in which things are taken:
-  // Scheduler). Clients take turns.
+  // Scheduler). Clients take turns by the rows that they were given.
   void add(RequestId request, const std::string& client, std::shared_ptr<VisualSpans> spans);
   // One image of a request that has room is cut; pieces[i] is piece i of its plan.
   void want(RequestId request, int image, std::vector<SliceJob> pieces, TimePoint now);
@@ -65,6 +65,7 @@ class VisualFlow {
 
  private:
   struct Wanting {
+    std::string client;
     std::shared_ptr<VisualSpans> spans;
     int reserved = 0;  // rows of slices that are not known yet
     bool has_room = false;

@@ -35,6 +35,22 @@ TEST(EncoderPool, SpreadsOneImageOverTheLeastBurdened) {
   EXPECT_THAT(chosen, ::testing::ElementsAre(1, 2, 2, 2));
 }
 
+TEST(EncoderPool, ClientsShareTheEncodersByPatches) {
+  EncoderPool pool(limits());
+  pool.joined(1, 6, at(0));
+  const auto of = [](std::string client, uint64_t n, int64_t patches) {
+    SliceJob wanted = job(n, patches);
+    wanted.client = std::move(client);
+    return wanted;
+  };
+  for (uint64_t n = 1; n <= 20; ++n) pool.add(of("poster", n, 200), at(0));
+  for (uint64_t n = 31; n <= 34; ++n) pool.add(of("chat", n, 100), at(0));
+  std::vector<uint64_t> order;
+  for (const auto& send : pool.dispatch(at(0))) order.push_back(send.slice->fingerprint.high);
+  EXPECT_THAT(order, ::testing::ElementsAre(1, 31, 32, 2, 33, 34));
+  EXPECT_EQ(pool.queued(), 18u);
+}
+
 TEST(EncoderPool, KeepsTheRestInItsQueueWhereItCanBeCancelled) {
   EncoderPool pool(limits());
   pool.joined(1, 1, at(0));

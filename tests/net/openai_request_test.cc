@@ -47,7 +47,7 @@ TEST(OpenAiRequest, TakesEveryField) {
       R"("temperature":1.5,"top_p":0.5,"top_k":40,"min_p":0.1,"repetition_penalty":1.2,"presence_penalty":-1,
          "frequency_penalty":2,"seed":-5,"stop":["a","b"],"stop_token_ids":[3],"logprobs":true,"top_logprobs":4,
          "logit_bias":{"7":-100,"8":1.5},"n":3,"stream":true,"stream_options":{"include_usage":true},
-         "ignore_eos":true,"min_tokens":2,"max_tokens":9,"max_completion_tokens":10,"user":"u",
+         "priority":-3,"ignore_eos":true,"min_tokens":2,"max_tokens":9,"max_completion_tokens":10,"user":"u",
          "response_format":{"type":"text"},"tools":[],"unknown":{"x":[1]},"top_a":null)")));
   ASSERT_EQ(call.requests.size(), 1u);
   const Request& r = call.requests[0];
@@ -67,6 +67,7 @@ TEST(OpenAiRequest, TakesEveryField) {
   EXPECT_EQ(r.stop.max_tokens, 10);
   EXPECT_EQ(r.stop.min_tokens, 2);
   EXPECT_TRUE(r.stop.ignore_eos);
+  EXPECT_EQ(r.priority, -3);
   EXPECT_TRUE(call.stream);
   EXPECT_TRUE(call.include_usage);
   EXPECT_TRUE(call.logprobs);
@@ -298,6 +299,7 @@ std::vector<BadCase> bad_cases() {
       {"frequency_penalty", {"-2.1", "2.1"}},
       {"top_k", {"-2", "0.5", "2147483648"}},
       {"seed", {"0.5", "18446744073709551615"}},
+      {"priority", {"0.5", "101", "-101", "\"high\""}},
       {"max_tokens", {"0", "-1", "1.5", "2147483648"}},
       {"max_completion_tokens", {"0", "-1", "1.5", "2147483648"}},
       {"min_tokens", {"-1", "1.5", "2147483648"}},
@@ -380,6 +382,7 @@ TEST(OpenAiRequest, NullIsAbsentInEveryField) {
                            "stop",
                            "stop_token_ids",
                            "ignore_eos",
+                           "priority",
                            "logprobs",
                            "top_logprobs",
                            "n",

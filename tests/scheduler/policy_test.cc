@@ -71,8 +71,37 @@ TEST(Policy, VictimIsTheYoungestThatIsYoungerAndIdle) {
   for (Sequence* s : {&old, &middle, &young, &busy}) s->pages.push_back(pool.take());
   busy.scheduled = 1;
   std::vector<Sequence*> running = {&old, &middle, &young, &busy};
-  EXPECT_EQ(choose_victim(running, old), &young);
-  EXPECT_EQ(choose_victim(running, young), nullptr) << "the older never give way to the younger";
+  EXPECT_EQ(choose_victim(running, old, 4), &young);
+  EXPECT_EQ(choose_victim(running, young, 4), nullptr) << "the older never give way to the younger";
+}
+
+TEST(Policy, VictimIsTheOneThatLosesLeast) {
+  PagePool pool(8);
+  Sequence old = sequence_of(16, 1), kept = sequence_of(16, 2), lost = sequence_of(16, 3);
+  for (Sequence* s : {&old, &kept, &lost}) s->pages.push_back(pool.take());
+  old.computed = 0;
+  kept.computed = 14;
+  kept.named = 3;
+  lost.computed = 4;
+  std::vector<Sequence*> running = {&old, &kept, &lost};
+  EXPECT_EQ(tokens_at_stake(kept, 4), 2) << "three full pages are kept by name";
+  EXPECT_EQ(choose_victim(running, old, 4), &kept) << "though it is older and has computed more";
+  kept.named = 2;
+  lost.computed = 3;
+  EXPECT_EQ(choose_victim(running, old, 4), &lost);
+  EXPECT_EQ(choose_victim(running, kept, 4), &lost) << "never an older one, which loses nothing";
+}
+
+TEST(Policy, AgeImprovesAPriorityUpToTheBestThatIsThere) {
+  const TimePoint start{};
+  Sequence s = sequence_of(4);
+  s.priority = 5;
+  s.arrived = start;
+  const auto after = [&](double waited, int best) { return level_of(s, start + from_seconds(waited), best); };
+  EXPECT_EQ(after(0, -2), 5);
+  EXPECT_EQ(after(3.5, -2), 2);
+  EXPECT_EQ(after(1000000, -2), -2);
+  EXPECT_EQ(after(1000000, 5), 5) << "among equals age is nothing";
 }
 
 TEST(Policy, AdmissionKeepsPromisedPages) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/error.h"
 #include "tests/support/visual_spans.h"
 
@@ -276,6 +278,134 @@ TEST(Scheduler, StepsAreLaunchedAsTheyWerePlanned) {
   complete(scheduler, first);
   EXPECT_THROW(complete(scheduler, second), Error) << "it was never launched";
   EXPECT_THROW(scheduler.launched(first), Error);
+}
+
+SequenceSpec spec_of(const std::string& client, SequenceId id, int prompt, int priority = 0) {
+  SequenceSpec s = spec(id, prompt, 1);
+  s.client = client;
+  s.priority = priority;
+  return s;
+}
+
+SchedulerOptions roomy(int budget) {
+  return {.max_running = 8, .max_waiting = 64, .token_budget = budget, .page_size = 4, .pages = 2000};
+}
+
+// Runs a step, and returns its rows of each client; who has computed its prompt ends.
+std::map<std::string, int> rows_of_a_step(Scheduler& scheduler, TimePoint now = kNow) {
+  const Batch batch = scheduler.next(now);
+  std::map<std::string, int> rows;
+  std::vector<SequenceId> ended;
+  for (const BatchItem& item : batch.items) {
+    rows[item.sequence->client] += item.count;
+    if (item.samples) ended.push_back(item.sequence->id);
+  }
+  run(scheduler, batch);
+  for (SequenceId id : ended) scheduler.finish(id);
+  return rows;
+}
+
+TEST(Scheduler, AShortPromptOfAnotherClientIsInTheNextStep) {
+  Scheduler scheduler(roomy(128));
+  for (SequenceId id = 1; id <= 7; ++id) scheduler.add(spec_of("posters", id, 1000));
+  for (int step = 0; step < 3; ++step) EXPECT_EQ(rows_of_a_step(scheduler)["posters"], 128);
+  EXPECT_EQ(scheduler.running(), 1) << "a client's prompts go one after another";
+  scheduler.add(spec_of("chat", 20, 30));
+  auto rows = rows_of_a_step(scheduler);
+  EXPECT_EQ(rows["chat"], 30);
+  EXPECT_EQ(rows["posters"], 98) << "the rest of the step is not wasted";
+}
+
+TEST(Scheduler, ClientsShareRowsWhateverTheyHaveQueued) {
+  Scheduler scheduler(roomy(100));
+  for (SequenceId id = 1; id <= 20; ++id) scheduler.add(spec_of("many", id, 90));
+  for (SequenceId id = 21; id <= 22; ++id) scheduler.add(spec_of("few", id, 900));
+  int many = 0, few = 0;
+  for (int step = 0; step < 15; ++step) {
+    auto rows = rows_of_a_step(scheduler);
+    EXPECT_EQ(rows["many"] + rows["few"], 100);
+    many += rows["many"];
+    few += rows["few"];
+  }
+  EXPECT_NEAR(many, few, 128) << "two quanta";
+}
+
+TEST(Scheduler, DecodedTokensCountAgainstAClient) {
+  Scheduler scheduler(roomy(16));
+  scheduler.set_decode_cost(8);
+  for (SequenceId id = 1; id <= 4; ++id) {
+    SequenceSpec s = spec(id, 4, 40);
+    s.client = "talks";
+    scheduler.add(std::move(s));
+  }
+  run(scheduler, scheduler.next(kNow));
+  for (int step = 0; step < 20; ++step) run(scheduler, scheduler.next(kNow));
+  scheduler.add(spec_of("talks", 10, 500));
+  scheduler.add(spec_of("asks", 11, 500));
+  int asks = 0;
+  for (int step = 0; step < 15; ++step) {
+    const Batch batch = scheduler.next(kNow);
+    for (const BatchItem& item : batch.items) {
+      if (item.sequence->id == 10) ADD_FAILURE() << "step " << step << " repays what was decoded";
+      if (item.sequence->id == 11) asks += item.count;
+    }
+    run(scheduler, batch);
+  }
+  EXPECT_EQ(asks, 15 * 12) << "decoding goes on beside it";
+}
+
+TEST(Scheduler, ABetterPriorityGoesFirstUntilOthersHaveAged) {
+  Scheduler scheduler(roomy(16));
+  scheduler.add(spec_of("a", 1, 16, 3));
+  scheduler.add(spec_of("b", 2, 16, 0));
+  scheduler.add(spec_of("c", 3, 16, -1));
+  std::vector<std::string> order;
+  for (int step = 0; step < 3; ++step) order.push_back(rows_of_a_step(scheduler).begin()->first);
+  EXPECT_THAT(order, ElementsAre("c", "b", "a"));
+}
+
+TEST(Scheduler, NobodyStarvesBehindAnEndlessStreamOfBetterPriorities) {
+  Scheduler scheduler(roomy(16));
+  scheduler.add(spec_of("patient", 1, 16, 5));
+  SequenceId id = 1;
+  int steps = 0;
+  for (; steps < 100 && scheduler.find(1) != nullptr; ++steps) {
+    scheduler.add(spec_of("pushes", ++id, 16, -5));
+    const auto rows = rows_of_a_step(scheduler, kNow + std::chrono::milliseconds(500) * steps);
+    EXPECT_TRUE(steps >= 20 || !rows.contains("patient")) << "ten seconds are not over";
+  }
+  EXPECT_LT(steps, 40);
+}
+
+TEST(Scheduler, NobodyStarvesBehindEverNewClients) {
+  Scheduler scheduler(roomy(16));
+  scheduler.add(spec_of("old", 1, 64));
+  for (int i = 2; i < 6; ++i) scheduler.add(spec_of(std::to_string(i), static_cast<SequenceId>(i), 16));
+  int steps = 0;
+  for (; steps < 200 && scheduler.find(1) != nullptr; ++steps) {
+    const auto id = static_cast<SequenceId>(100 + steps);
+    scheduler.add(spec_of(std::to_string(id), id, 16));
+    rows_of_a_step(scheduler);
+  }
+  EXPECT_LT(steps, 40);
+}
+
+TEST(Scheduler, AFirstTurnWithoutPagesIsNotLostToABetterPriority) {
+  Scheduler scheduler(small(6));
+  scheduler.add(spec(1, 12, 4));
+  run(scheduler, scheduler.next(kNow));
+  scheduler.add(spec_of("long", 2, 20));
+  Batch batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u) << "its turn finds no pages";
+  run(scheduler, batch);
+  scheduler.add(spec_of("short", 3, 2, -5));
+  batch = scheduler.next(kNow);
+  ASSERT_EQ(batch.items.size(), 1u);
+  run(scheduler, batch);
+  scheduler.finish(1);
+  batch = scheduler.next(kNow);
+  EXPECT_EQ(scheduler.find(2)->phase, Phase::running);
+  run(scheduler, batch);
 }
 
 // A prompt of the tokens 0, 1, 2, ... whose pages others of the root may share.
