@@ -38,7 +38,8 @@ void wait_for_end(const NetOptions& net, StopSignals& signals, HttpServer& serve
 
 // The arithmetic follows from the model's JSON files alone.
 PlanPrice price_of(const EngineOptions& options) {
-  auto model = std::make_shared<const ModelConfig>(read_model_config(options.model_path, options.vision_tower));
+  auto model =
+      std::make_shared<const ModelConfig>(read_model_config(options.model_path, options.vision_tower));
   return [model](const RequestPlan& plan) { return request_cost(*model, plan); };
 }
 

@@ -21,7 +21,8 @@ using RequestId = uint64_t;
 // Low is the overview alone; the others take the slices that the image needs, within the most allowed.
 enum class ImageDetail : uint8_t { automatic, low, high };
 
-// An ImageRule says how closely an image is looked at. It never raises the most slices that the server allows.
+// An ImageRule says how closely an image is looked at. It never raises the most slices that the server
+// allows.
 struct ImageRule {
   ImageDetail detail = ImageDetail::automatic;
   int max_slices = 0;  // 0: as many as the server allows; 1: the overview alone
@@ -97,9 +98,9 @@ struct ImageReport {
   int height = 0;
   int columns = 0;  // 0 x 0: overview only
   int rows = 0;
-  int slices = 0;         // without the overview
-  int tokens = 0;         // visual tokens and separators
-  int cached_slices = 0;  // answered from the slice cache
+  int slices = 0;                               // without the overview
+  int tokens = 0;                               // visual tokens and separators
+  int cached_slices = 0;                        // answered from the slice cache
   ImageDetail detail = ImageDetail::automatic;  // as asked
   int max_slices = 0;                           // the most that held; 0: the model cuts no slices
 };

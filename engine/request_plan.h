@@ -1,5 +1,5 @@
-// A RequestPlan says what a request would cost before anything is paid: it follows from the sizes of its images
-// and from its text. Plain data.
+// A RequestPlan says what a request would cost before anything is paid: it follows from the sizes of its
+// images and from its text. Plain data.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ struct PiecePlan {
 };
 
 struct ImagePlan {
-  ImageReport report;      // as an answer would give it, if nothing were cached
+  ImageReport report;       // as an answer would give it, if nothing were cached
   double scale_across = 0;  // pixels that the model sees for one of the image's; below 1 it sees fewer
   double scale_down = 0;
   PiecePlan slice;  // each slice, for they are all alike; zeros if there is none
@@ -36,10 +36,10 @@ struct RequestPlan {
   int page_size = 0;  // tokens
   int prompt_pages = 0;
   int most_pages = 0;              // with max_tokens
-  std::optional<Failure> refusal;  // what submit() would say now; empty: it would take the request
+  std::optional<Failure> refusal;  // submit() would say this now; empty: it would take the request
 };
 
-// The arithmetic of a request, over all ranks, if nothing is cached. What it takes in time belongs here too.
+// The arithmetic of a request, over all ranks, if nothing is cached. Predicted seconds belong here too.
 struct RequestCost {
   double encode_flops = 0;   // the vision tower, and what compresses its features
   double prefill_flops = 0;  // the language model over the prompt, and the first token's logits

@@ -119,8 +119,8 @@ bool Api::has_ticket(const std::string& client) const {
 
 ApiError Api::no_ticket() const {
   return {429,
-          message("More than ", options_.max_requests_per_client, " requests of this client are running."), "",
-          "too_many_requests", 1};
+          message("More than ", options_.max_requests_per_client, " requests of this client are running."),
+          "", "too_many_requests", 1};
 }
 
 std::variant<Call, HttpResponse> Api::read_call(Endpoint endpoint, const HttpRequest& request) const {
@@ -145,7 +145,8 @@ Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
   auto ticket = take_ticket(request.sender());
   if (ticket.use_count() == 0) return error_response(no_ticket());
   const std::string id = (endpoint == Endpoint::chat ? "chatcmpl-" : "cmpl-") + request.id;
-  return std::make_shared<Completion>(engine_, std::get<Call>(std::move(read)), id, std::time(nullptr), std::move(ticket));
+  return std::make_shared<Completion>(engine_, std::get<Call>(std::move(read)), id, std::time(nullptr),
+                                      std::move(ticket));
 }
 
 // Runs nothing and takes nothing but the thread that it is on. A call that no time would make right gets its

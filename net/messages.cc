@@ -115,10 +115,11 @@ class Conversation {
     }
     if (type == "image_url") return read_image(part, role);
     if (type == "image_size" && sizes_) return read_size(part, role);
-    throw ApiError{400,
-                   message("'", path, ".type' must be text", sizes_ ? ", image_url or image_size" : " or image_url",
-                           type == "image_size" && !sizes_ ? "; image_size is for /v1/plan" : "", "."),
-                   path + ".type", "invalid_value"};
+    throw ApiError{
+        400,
+        message("'", path, ".type' must be text", sizes_ ? ", image_url or image_size" : " or image_url",
+                type == "image_size" && !sizes_ ? "; image_size is for /v1/plan" : "", "."),
+        path + ".type", "invalid_value"};
   }
 
   void count_image(const std::string& role, const std::string& path) {

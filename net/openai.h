@@ -22,7 +22,8 @@ namespace uhd {
 // A plan is a chat that is not run: its images may be sizes.
 enum class Endpoint : uint8_t { chat, completions, plan };
 
-// A Call is one call of /v1/chat/completions, /v1/completions or /v1/plan. Answer a of requests[p] is the choice p · n
+// A Call is one call of /v1/chat/completions, /v1/completions or /v1/plan. Answer a of requests[p] is the
+// choice p · n
 // + a.
 struct Call {
   Endpoint endpoint = Endpoint::chat;

@@ -20,10 +20,8 @@ std::string_view name_of(ImageDetail detail) {
 }
 
 json::object piece_json(const PiecePlan& piece) {
-  return {{"width", piece.width},
-          {"height", piece.height},
-          {"patches", piece.patches},
-          {"tokens", piece.tokens}};
+  return {
+      {"width", piece.width}, {"height", piece.height}, {"patches", piece.patches}, {"tokens", piece.tokens}};
 }
 
 json::object plan_of(const ImagePlan& plan) {
@@ -59,19 +57,18 @@ std::string plan_json(const RequestPlan& plan, const ModelInfo& model, const std
                       const std::optional<ApiError>& refusal) {
   json::array images;
   for (const ImagePlan& image : plan.images) images.push_back(plan_of(image));
-  json::object body{
-      {"object", "plan"},
-      {"model", model.id},
-      {"images", std::move(images)},
-      {"prompt_tokens", plan.prompt_tokens},
-      {"image_tokens", plan.image_tokens},
-      {"max_tokens", plan.max_tokens},
-      {"n", plan.answers},
-      {"kv_pages", json::object{{"page_size", plan.page_size},
-                                {"prompt", plan.prompt_pages},
-                                {"with_answer", plan.most_pages}}},
-      {"flops", nullptr},
-      {"admission", admission_json(refusal)}};
+  json::object body{{"object", "plan"},
+                    {"model", model.id},
+                    {"images", std::move(images)},
+                    {"prompt_tokens", plan.prompt_tokens},
+                    {"image_tokens", plan.image_tokens},
+                    {"max_tokens", plan.max_tokens},
+                    {"n", plan.answers},
+                    {"kv_pages", json::object{{"page_size", plan.page_size},
+                                              {"prompt", plan.prompt_pages},
+                                              {"with_answer", plan.most_pages}}},
+                    {"flops", nullptr},
+                    {"admission", admission_json(refusal)}};
   if (cost) body["flops"] = json::object{{"encode", cost->encode_flops}, {"prefill", cost->prefill_flops}};
   return json::serialize(body);
 }

@@ -16,7 +16,7 @@ uint64_t drawn_seed() {
   return (uint64_t{device()} << 32) | device();
 }
 
-// Of the tokens of prompt and answer of each sequence.
+// Returns the memory for the tokens of prompt and answer of each sequence.
 int64_t token_bytes(const PlannedRequest& planned, int answers) {
   const int64_t tokens = static_cast<int64_t>(planned.prompt.ids.size()) + planned.max_tokens;
   return answers * tokens * static_cast<int64_t>(sizeof(int32_t));

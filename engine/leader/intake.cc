@@ -301,7 +301,8 @@ std::optional<Failure> Intake::check_size(const Request& request) const {
 
 // More tokens than the context has left are a cap that is never reached.
 void Intake::set_lengths(const Request& request, PlannedRequest& planned) const {
-  const int64_t left = std::max<int64_t>(0, limits_.context - static_cast<int64_t>(planned.prompt.ids.size()));
+  const int64_t left =
+      std::max<int64_t>(0, limits_.context - static_cast<int64_t>(planned.prompt.ids.size()));
   const int64_t asked = request.stop.max_tokens;
   planned.max_tokens = static_cast<int>(asked > 0 ? std::min(asked, left) : left);
   for (size_t i = 0; i < planned.images.size(); ++i) {

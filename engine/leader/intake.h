@@ -48,7 +48,7 @@ class Intake {
 
   // The request as it will run; or the reason why it cannot.
   std::variant<PlannedRequest, Failure> plan(const Request& request) const;
-  // The same for a request that is only looked at: images may be sizes, and it may be too long.
+  // Lays out a request that is only looked at: its images may be sizes, and it may be too long.
   std::variant<PlannedRequest, Failure> lay_out(const Request& request) const;
   // Refuses what has no room in the context: at least one token of the answer must fit.
   std::optional<Failure> check_lengths(const Request& request, const PlannedRequest& planned) const;

@@ -21,7 +21,7 @@ class RequestMemory {
   // refused.
   std::shared_ptr<void> take(int64_t bytes, Images& images);
 
-  // Whether take() would find room now; it takes nothing.
+  // Says whether take() would find room now; it takes nothing.
   bool has_room(int64_t bytes, const Images& images) const;
 
   int64_t in_use() const;

@@ -54,13 +54,18 @@ class FakeEngine final : public Engine {
     RequestPlan plan{.prompt_tokens = 100, .max_tokens = 20, .answers = request.n, .page_size = 64};
     plan.prompt_pages = plan.most_pages = 2;
     for (const MessagePart& part : request.messages.back().parts) {
-      if (part.text == "busy") plan.refusal = Failure{FailureKind::busy, "queue_full", "The queue is full.", 2.5};
+      if (part.text == "busy")
+        plan.refusal = Failure{FailureKind::busy, "queue_full", "The queue is full.", 2.5};
       if (part.text == "unplannable") return Failure{FailureKind::too_large, "image_too_large", "Too large."};
       if (!part.is_image()) continue;
       const ImageSize size = part.size.value_or(ImageSize{1, 1});
       ImagePlan image{{static_cast<int>(size.width), static_cast<int>(size.height), 2, 2, 4, 30, 0,
                        part.rule.detail, part.rule.max_slices},
-                      0.5, 0.25, {56, 70, 20, 5}, {42, 42, 9, 6}, 26};
+                      0.5,
+                      0.25,
+                      {56, 70, 20, 5},
+                      {42, 42, 9, 6},
+                      26};
       plan.images.push_back(image);
       plan.image_tokens += image.report.tokens;
     }

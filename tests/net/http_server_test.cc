@@ -209,7 +209,8 @@ TEST_F(HttpServerTest, PlansWithoutSubmitting) {
   };
   const auto busy = plan("busy");
   EXPECT_EQ(busy.status, 200);
-  EXPECT_THAT(busy.body, HasSubstr(R"("admitted":false,"status":429,"error":{"message":"The queue is full.")"));
+  EXPECT_THAT(busy.body,
+              HasSubstr(R"("admitted":false,"status":429,"error":{"message":"The queue is full.")"));
   const auto refused = plan("unplannable");
   EXPECT_EQ(refused.status, 413);
   EXPECT_THAT(refused.body, HasSubstr(R"("code":"image_too_large")"));

@@ -255,7 +255,8 @@ std::vector<BadCase> bad_cases() {
       {"LegacyLogprobs", R"({"prompt":"a","logprobs":21})", "logprobs", Endpoint::completions},
   };
   const auto image_with = [](const std::string& fields) {
-    return user_part(R"({"type":"image_url","image_url":{"url":")" + std::string(kPng) + "\"," + fields + "}}");
+    return user_part(R"({"type":"image_url","image_url":{"url":")" + std::string(kPng) + "\"," + fields +
+                     "}}");
   };
   const auto size_of = [](const std::string& width, const std::string& fields = "") {
     return user_part(R"({"type":"image_size","height":9,"width":)" + width + fields + "}");
@@ -278,8 +279,8 @@ std::vector<BadCase> bad_cases() {
         R"({"messages":[{"role":"assistant","content":[{"type":"image_size","width":9,"height":9}]}]})",
         part + "type", Endpoint::plan},
        {"PlanPrompt", R"({"prompt":"a"})", "messages", Endpoint::plan}});
-  const std::vector<std::string> no_count{"0", "-1", "1.5", "2147483648", "1e300", "99999999999999999999999",
-                                          "\"9\"", "true", "[]", "{}"};
+  const std::vector<std::string> no_count{
+      "0", "-1", "1.5", "2147483648", "1e300", "99999999999999999999999", "\"9\"", "true", "[]", "{}"};
   for (size_t i = 0; i < no_count.size(); ++i) {
     cases.push_back({"SizeWidth_" + std::to_string(i), size_of(no_count[i]), part + "width", Endpoint::plan});
     cases.push_back({"MaxSlices_" + std::to_string(i), image_with("\"max_slices\":" + no_count[i]),

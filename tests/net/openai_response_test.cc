@@ -66,8 +66,13 @@ TEST(ReplyWriter, GathersOneBody) {
 }
 
 TEST(PlanJson, HoldsAnAnswersFieldsAndTheRefusal) {
-  RequestPlan plan{.prompt_tokens = 470, .image_tokens = 454, .max_tokens = 30, .answers = 2, .page_size = 64,
-                   .prompt_pages = 8, .most_pages = 9};
+  RequestPlan plan{.prompt_tokens = 470,
+                   .image_tokens = 454,
+                   .max_tokens = 30,
+                   .answers = 2,
+                   .page_size = 64,
+                   .prompt_pages = 8,
+                   .most_pages = 9};
   const ImageReport report{672, 1008, 2, 3, 6, 454, 0, ImageDetail::automatic, 7};
   plan.images.push_back({report, 0.5, 0.25, {336, 322, 552, 64}, {280, 406, 580, 65}, 449});
   const ModelInfo model{"fake", "llava-uhd-v1", true, 2048, 1000};
