@@ -15,12 +15,12 @@ bool is_time(double seconds) { return std::isfinite(seconds) && seconds > 0; }
 
 }  // namespace
 
-void Cost::encoded(int64_t patches, double seconds) {
+void CostModel::encoded(int64_t patches, double seconds) {
   if (patches <= 0 || !is_time(seconds)) return;
   correct(kEncode, seconds / static_cast<double>(patches), 1);
 }
 
-void Cost::stepped(int64_t prefill_rows, int64_t decode_rows, double seconds) {
+void CostModel::stepped(int64_t prefill_rows, int64_t decode_rows, double seconds) {
   const StageSeconds predicted = predict({.prefill_rows = prefill_rows, .decode_rows = decode_rows});
   if (predicted.total() <= 0 || !is_time(seconds)) return;
   const double by = seconds / predicted.total();
@@ -31,13 +31,13 @@ void Cost::stepped(int64_t prefill_rows, int64_t decode_rows, double seconds) {
   if (decode_rows > 0) correct(kDecode, decode, predicted.decode / predicted.total());
 }
 
-StageSeconds Cost::predict(const Work& work) const {
+StageSeconds CostModel::predict(const Work& work) const {
   return {static_cast<double>(work.patches) * rate(kEncode),
           static_cast<double>(work.prefill_rows) * rate(kPrefill),
           static_cast<double>(work.decode_rows) * rate(kDecode)};
 }
 
-double Cost::rate(Stage stage) const {
+double CostModel::rate(Stage stage) const {
   if (rates_[stage].measured) return rates_[stage].seconds;
   double unit = 0;
   int measured = 0;
@@ -50,7 +50,7 @@ double Cost::rate(Stage stage) const {
 }
 
 // `weight`: the stage's part of what was measured, 0 to 1.
-void Cost::correct(Stage stage, double measured, double weight) {
+void CostModel::correct(Stage stage, double measured, double weight) {
   Rate& own = rates_[stage];
   own.seconds = own.measured ? own.seconds + kWeight * weight * (measured - own.seconds) : measured;
   own.measured = true;

@@ -20,6 +20,12 @@ struct Work {
     decode_rows += other.decode_rows;
     return *this;
   }
+  Work& operator-=(const Work& other) {
+    patches -= other.patches;
+    prefill_rows -= other.prefill_rows;
+    decode_rows -= other.decode_rows;
+    return *this;
+  }
 };
 
 // StageSeconds are of the device's time, as if the stages went one after another.
@@ -30,16 +36,16 @@ struct StageSeconds {
   double total() const { return encode + prefill + decode; }
 };
 
-// A Cost knows one number for each stage: seconds per patch, per row of a prompt, and per decoded row. Each
-// is an exponential mean. Before a stage was measured, its number stands in a constant ratio to those that
-// were.
+// A CostModel knows one number for each stage: seconds per patch, per row of a prompt, and per decoded row.
+// Each is an exponential mean. Before a stage was measured, its number stands in a constant ratio to those
+// that were.
 //
 // It neglects that attention grows with the length, that a row costs less in a larger step or batch, that
 // stages overlap and encoders work side by side, and what caches save. So it compares requests well, and
 // tells the time of one only roughly.
 //
-// A Cost is not thread-safe.
-class Cost {
+// A CostModel is not thread-safe.
+class CostModel {
  public:
   // Times that are not positive numbers, and work of nothing, are ignored.
   void encoded(int64_t patches, double seconds);

@@ -97,6 +97,10 @@ struct Metrics::Series {
   Gauge& cached_pages = gauge("uhd_kv_pages_cached", "KV pages whose content is kept for later requests");
   Gauge& encoders = gauge("uhd_encoders", "Encoders at work");
   Gauge& slices_queued = gauge("uhd_slices_queued", "Slices not yet sent to an encoder");
+  Gauge& queued_seconds =
+      gauge("uhd_queued_cost_seconds", "Predicted cost of all accepted requests that have not ended");
+  Gauge& deepest_debt =
+      gauge("uhd_client_debt_rows", "Rows by which the client that was given most is beyond its share");
   Gauge& ready = gauge("uhd_ready", "1 if the ranks answered a step recently");
 };
 
@@ -160,6 +164,8 @@ std::string Metrics::text(const Gauges& gauges) const {
   s.cached_pages.Set(gauges.cached_pages);
   s.encoders.Set(gauges.encoders);
   s.slices_queued.Set(gauges.slices_queued);
+  s.queued_seconds.Set(gauges.queued_seconds);
+  s.deepest_debt.Set(gauges.deepest_debt);
   s.ready.Set(gauges.ready ? 1 : 0);
   return prometheus::TextSerializer().Serialize(s.registry.Collect());
 }

@@ -21,6 +21,8 @@ struct Gauges {
   int cached_pages = 0;
   int encoders = 0;
   int slices_queued = 0;
+  double queued_seconds = 0;  // predicted for all that was accepted and has not ended
+  double deepest_debt = 0;    // of a client, in rows of prompts
   bool ready = false;
 };
 

@@ -1,6 +1,6 @@
-// The queue says which image is cut next: clients take turns by bytes, requests of one go in order of arrival, and a
-// request begins when all of its slices have memory. A state machine over plain data; threads and pixels are
-// image_workers.
+// The queue says which image is cut next: clients take turns by bytes, requests of one go in order of
+// arrival, and a request begins when all of its slices have memory. A state machine over plain data; threads
+// and pixels are image_workers.
 #pragma once
 
 #include <atomic>

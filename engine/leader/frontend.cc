@@ -74,7 +74,7 @@ std::variant<RequestPlan, Failure> Frontend::plan(const Request& request) const 
 // Asks in the order of submit(), so that the reason is the same.
 std::optional<Failure> Frontend::refusal_of(const Request& request, const PlannedRequest& planned) const {
   if (auto failure = check_places(request.n)) return failure;
-  if (!has_places(state_.places, request.n)) return no_place();
+  if (const int taken = state_.places; !has_places(taken, request.n)) return no_place(taken, request.n);
   if (auto failure = parts_.intake->check_lengths(request, planned)) return failure;
   RequestMemory::Images images;
   for (const PlannedImage& image : planned.images) {
@@ -106,7 +106,8 @@ std::string Frontend::metrics_text() const {
   const EngineStats now = stats();
   const bool ready = now.readiness == Readiness::ready || now.readiness == Readiness::text_only;
   return parts_.metrics->text({now.running, now.waiting, now.free_pages, now.total_pages, state_.cached_pages,
-                               state_.encoders, state_.slices_queued, ready});
+                               state_.encoders, state_.slices_queued, state_.queued_seconds,
+                               state_.deepest_debt, ready});
 }
 
 std::vector<int32_t> Frontend::tokenize(const std::string& text, bool add_special) const {
@@ -120,9 +121,10 @@ std::string Frontend::detokenize(const std::vector<int32_t>& ids) const {
 // Places among the answers that run or wait; each is given back when its request ends.
 std::optional<Failure> Frontend::take_places(int answers) {
   if (auto failure = check_places(answers)) return failure;
-  if (has_places(state_.places.fetch_add(answers), answers)) return std::nullopt;
+  const int taken = state_.places.fetch_add(answers);
+  if (has_places(taken, answers)) return std::nullopt;
   state_.places -= answers;
-  return no_place();
+  return no_place(taken, answers);
 }
 
 std::optional<Failure> Frontend::check_places(int answers) const {
@@ -138,10 +140,22 @@ std::optional<Failure> Frontend::check_places(int answers) const {
   return std::nullopt;
 }
 
-Failure Frontend::full(const char* message) const {
-  const double rounds = 1.0 + static_cast<double>(parts_.options.max_waiting) / parts_.options.max_running;
-  const double wait = std::clamp(std::ceil(state_.usual_seconds * rounds / 4), 1.0, 60.0);
-  return {FailureKind::busy, "queue_full", message, wait};
+Failure Frontend::no_place(int taken, int answers) const {
+  return full(message("too many requests are waiting: this one needs ", answers, " places, and ",
+                      std::max(0, places() - taken), " of ", places(),
+                      " are free (engine.max_running and engine.max_waiting)"));
+}
+
+Failure Frontend::no_memory() const {
+  return full(message("the requests that wait hold the memory that is theirs: ", memory_.in_use(), " of ",
+                      parts_.options.request_memory_bytes,
+                      " bytes (engine.request_memory_bytes), and this one does not fit beside them"));
+}
+
+// Room comes back as requests end, one after another, so a part of what is predicted for all is a good time.
+Failure Frontend::full(const std::string& reason) const {
+  const double wait = std::clamp(std::ceil(state_.queued_seconds / 4), 1.0, 60.0);
+  return {FailureKind::busy, "queue_full", reason, wait};
 }
 
 std::variant<Accepted, Failure> Frontend::accept(Request request, TokenSink sink) {

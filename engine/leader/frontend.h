@@ -38,13 +38,13 @@ class Frontend final : public Engine {
   std::optional<Failure> check_places(int answers) const;
   bool has_places(int taken, int answers) const { return answers <= places() - taken; }
   int places() const { return parts_.options.max_running + parts_.options.max_waiting; }
-  Failure no_place() const { return full("too many requests are waiting"); }
-  Failure full(const char* message) const;
+  Failure no_place(int taken, int answers) const;
+  Failure full(const std::string& reason) const;
   std::variant<Accepted, Failure> accept(Request request, TokenSink sink);
   std::variant<Accepted, Failure> queue(Request request, PlannedRequest plan, TokenSink sink);
   std::optional<Failure> refusal_of(const Request& request, const PlannedRequest& planned) const;
   std::shared_ptr<void> take_memory(PlannedRequest& planned, int answers);
-  Failure no_memory() const { return full("the requests that wait hold all the memory that is theirs"); }
+  Failure no_memory() const;
 
   LeaderParts parts_;
   LeaderState state_;

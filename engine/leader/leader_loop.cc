@@ -8,6 +8,10 @@ namespace uhd {
 
 namespace {
 
+// A decoded token costs between these many rows of a prompt, whatever was measured.
+constexpr double kLeastDecodeCost = 0.1;
+constexpr double kMostDecodeCost = 100;
+
 constexpr Duration kBusyWait = std::chrono::milliseconds(20);
 
 SchedulerOptions scheduler_options(const LeaderParts& parts) {
@@ -108,6 +112,7 @@ void LeaderLoop::take_mail() {
 void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
   LiveRequest& request = table_.add(std::move(arrived));
   const RequestId id = request.id();
+  accepted_ += request.work();
   table_.guarded(id, [&] {
     const std::optional<Fingerprint> root = cache_root(request);
     for (int answer = 0; answer < request.answers(); ++answer) {
@@ -286,6 +291,8 @@ void LeaderLoop::deliver(FinishedStep done) {
   if (!batch.items.empty()) {
     parts_.metrics->step(batch.tokens - done.step.decoding, done.step.decoding,
                          static_cast<int>(batch.items.size()), done.seconds);
+    cost_.stepped(batch.tokens - done.step.decoding, done.step.decoding, done.seconds);
+    scheduler_.set_decode_cost(std::clamp(cost_.decode_in_prefill_rows(), kLeastDecodeCost, kMostDecodeCost));
     std::vector<int32_t> ids;
     std::vector<SequenceId> sampled;
     for (const SampledToken& token : done.tokens) ids.push_back(token.id);
@@ -321,6 +328,7 @@ void LeaderLoop::count_cached(LiveRequest& request) {
 }
 
 void LeaderLoop::release(const LiveRequest& request) {
+  accepted_ -= request.work();
   for (int answer = 0; answer < request.answers(); ++answer) scheduler_.finish(request.sequence(answer));
   if (parts_.visual != nullptr) parts_.visual->drop(request.id());
   if (!request.all_cut()) images_.abandoned();
@@ -330,6 +338,8 @@ void LeaderLoop::release(const LiveRequest& request) {
 void LeaderLoop::publish() {
   state_.running = scheduler_.running();
   state_.free_pages = scheduler_.pages().free();
+  state_.queued_seconds = cost_.predict(accepted_).total();
+  state_.deepest_debt = scheduler_.turns().deepest_debt();
   state_.cached_pages = scheduler_.pages().named();
   if (parts_.encoders != nullptr) {
     state_.encoders = parts_.encoders->encoders();

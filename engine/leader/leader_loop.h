@@ -5,6 +5,7 @@
 #include <memory>
 #include <thread>
 
+#include "engine/cost.h"
 #include "engine/leader/image_workers.h"
 #include "engine/leader/leader_parts.h"
 #include "engine/leader/leader_state.h"
@@ -64,6 +65,8 @@ class LeaderLoop {
   ImageWorkers images_;
   RequestTable table_;
   StepPipeline pipeline_;
+  CostModel cost_;
+  Work accepted_;  // of all live requests
   std::jthread thread_;
 };
 

@@ -14,7 +14,8 @@ struct LeaderState {
   std::atomic<int> cached_pages{0};  // pages that keep their content for later requests, held or not
   std::atomic<int> encoders{0};
   std::atomic<int> slices_queued{0};
-  std::atomic<double> usual_seconds{1};  // that a request takes: Retry-After is made of it
+  std::atomic<double> queued_seconds{0};  // predicted for all that was accepted and has not ended
+  std::atomic<double> deepest_debt{0};    // of a client, in rows of prompts (Scheduler::turns)
 };
 
 }  // namespace uhd

@@ -73,6 +73,8 @@ LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, 
   request_.prompt_ids = {};
   for (const PlannedImage& image : images_) reports_.push_back(image.report);
   moments_.submitted = Clock::now();
+  work_.prefill_rows = prompt_tokens_;
+  work_.decode_rows = int64_t{planned.max_tokens} * request_.n;
 }
 
 SequenceSpec LiveRequest::take_spec(int answer, const std::optional<Fingerprint>& cache_root) {

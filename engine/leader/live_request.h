@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/cost.h"
 #include "engine/leader/answer.h"
 #include "engine/leader/intake.h"
 #include "scheduler/scheduler.h"
@@ -43,6 +44,8 @@ class LiveRequest {
   const std::vector<PlannedImage>& images() const { return images_; }
   const std::shared_ptr<std::atomic<bool>>& abandoned() const { return abandoned_; }
   Moments& moments() { return moments_; }
+  // Returns what was asked of the language model, whatever is done of it; images are not counted.
+  const Work& work() const { return work_; }
 
   // The image is cut; returns true when it was the last.
   bool image_cut(int image, TimePoint now);
@@ -97,6 +100,7 @@ class LiveRequest {
   std::vector<Answer> answers_;
   std::shared_ptr<std::atomic<bool>> abandoned_ = std::make_shared<std::atomic<bool>>(false);
   Moments moments_;
+  Work work_;
 };
 
 }  // namespace uhd

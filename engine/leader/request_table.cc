@@ -63,9 +63,6 @@ void RequestTable::retire(RequestId id) {
   log_info("request ended", "id", id, "trace", request->trace_id(), "finish", name_of(finish), "failure",
            request->failure_code(), "prompt", usage.prompt_tokens, "tokens", usage.completion_tokens, "ttft",
            usage.times.ttft, "total", usage.times.total);
-  if (finish == FinishReason::stop || finish == FinishReason::length) {
-    state_.usual_seconds = 0.9 * state_.usual_seconds + 0.1 * usage.times.total;
-  }
   release_(*request);
   state_.places -= request->answers();
 }

@@ -9,7 +9,7 @@ namespace uhd {
 namespace {
 
 TEST(Cost, PredictsBeforeAnythingWasMeasured) {
-  const Cost cost;
+  const CostModel cost;
   const StageSeconds s = cost.predict({.patches = 100, .prefill_rows = 10, .decode_rows = 10});
   EXPECT_GT(s.encode, 0);
   EXPECT_GT(s.decode, s.prefill) << "a decoded row is dearer than one of a prompt";
@@ -18,7 +18,7 @@ TEST(Cost, PredictsBeforeAnythingWasMeasured) {
 }
 
 TEST(Cost, TheFirstMeasurementScalesTheStagesThatWereNotMeasured) {
-  Cost cost;
+  CostModel cost;
   const double ratio = cost.decode_in_prefill_rows();
   cost.stepped(100, 0, 0.5);
   EXPECT_DOUBLE_EQ(cost.predict({.prefill_rows = 100}).prefill, 0.5);
@@ -26,7 +26,7 @@ TEST(Cost, TheFirstMeasurementScalesTheStagesThatWereNotMeasured) {
 }
 
 TEST(Cost, ComesToWhatIsMeasured) {
-  Cost cost;
+  CostModel cost;
   for (int i = 0; i < 200; ++i) {
     cost.encoded(1000, 0.2);
     cost.stepped(100, 0, 0.1);
@@ -40,14 +40,14 @@ TEST(Cost, ComesToWhatIsMeasured) {
 }
 
 TEST(Cost, OneSlowStepIsNotBelievedAtOnce) {
-  Cost cost;
+  CostModel cost;
   cost.stepped(100, 0, 0.1);
   cost.stepped(100, 0, 10);
   EXPECT_NEAR(cost.predict({.prefill_rows = 100}).prefill, 0.1 + 0.1 * 9.9, 1e-9);
 }
 
 TEST(Cost, IgnoresWhatIsNoMeasurement) {
-  Cost cost;
+  CostModel cost;
   cost.stepped(100, 0, 0.5);
   for (const double seconds : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
     cost.stepped(10, 10, seconds);

@@ -96,6 +96,7 @@ TEST(Engine, RefusesBeyondItsQueueAndSaysWhenToReturn) {
   for (int i = 0; i < 3; ++i) accepted.push_back(submit(*engine, text_request(c, 200)));
   const Submitted refused = submit(*engine, c.request);
   EXPECT_EQ(refused.refused.kind, FailureKind::busy);
+  EXPECT_THAT(refused.refused.message, ::testing::HasSubstr("needs 1 places, and 0 of 3 are free"));
   EXPECT_GE(refused.refused.retry_after_s, 1);
   for (const Submitted& s : accepted) EXPECT_EQ(s.answer->wait().ids.size(), 200u);
 }

@@ -284,7 +284,7 @@ class RandomRun {
     std::copy_n(of(copy.from), options_.page_size, of(copy.to));
     EXPECT_LE(scheduler_->pages().holders(copy.to), 1);
     ++copied_;
-    // Whoever holds it goes on where the page's first owner stood.
+    // A sequence that holds it goes on where the page's first owner stood.
     for (auto& [id, live] : live_) {
       const Sequence& s = *scheduler_->find(id);
       if (!s.pages.empty() && s.pages.back().page() == copy.to)
