@@ -7,18 +7,13 @@ namespace uhd {
 namespace {
 
 // A decoded row has a step almost for itself, and reads all weights for it.
-constexpr std::array<double, 3> kRatio = {0.3, 1, 8};
+constexpr std::array<double, 2> kRatio = {1, 8};
 constexpr double kFirstGuess = 1e-3;  // seconds of one row of a prompt, before anything was measured
 constexpr double kWeight = 0.1;       // of one measurement
 
 bool is_time(double seconds) { return std::isfinite(seconds) && seconds > 0; }
 
 }  // namespace
-
-void CostModel::encoded(int64_t patches, double seconds) {
-  if (patches <= 0 || !is_time(seconds)) return;
-  correct(kEncode, seconds / static_cast<double>(patches), 1);
-}
 
 void CostModel::stepped(int64_t prefill_rows, int64_t decode_rows, double seconds) {
   const StageSeconds predicted = predict({.prefill_rows = prefill_rows, .decode_rows = decode_rows});
@@ -32,8 +27,7 @@ void CostModel::stepped(int64_t prefill_rows, int64_t decode_rows, double second
 }
 
 StageSeconds CostModel::predict(const Work& work) const {
-  return {static_cast<double>(work.patches) * rate(kEncode),
-          static_cast<double>(work.prefill_rows) * rate(kPrefill),
+  return {static_cast<double>(work.prefill_rows) * rate(kPrefill),
           static_cast<double>(work.decode_rows) * rate(kDecode)};
 }
 

@@ -44,7 +44,7 @@ class LiveRequest {
   const std::vector<PlannedImage>& images() const { return images_; }
   const std::shared_ptr<std::atomic<bool>>& abandoned() const { return abandoned_; }
   Moments& moments() { return moments_; }
-  // Returns what was asked of the language model, whatever is done of it; images are not counted.
+  // Returns what was asked of the language model, whatever is done of it.
   const Work& work() const { return work_; }
 
   // The image is cut; returns true when it was the last.

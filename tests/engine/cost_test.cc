@@ -10,10 +10,10 @@ namespace {
 
 TEST(Cost, PredictsBeforeAnythingWasMeasured) {
   const CostModel cost;
-  const StageSeconds s = cost.predict({.patches = 100, .prefill_rows = 10, .decode_rows = 10});
-  EXPECT_GT(s.encode, 0);
+  const StageSeconds s = cost.predict({.prefill_rows = 10, .decode_rows = 10});
+  EXPECT_GT(s.prefill, 0);
   EXPECT_GT(s.decode, s.prefill) << "a decoded row is dearer than one of a prompt";
-  EXPECT_DOUBLE_EQ(s.total(), s.encode + s.prefill + s.decode);
+  EXPECT_DOUBLE_EQ(s.total(), s.prefill + s.decode);
   EXPECT_EQ(cost.predict({}).total(), 0);
 }
 
@@ -28,13 +28,11 @@ TEST(Cost, TheFirstMeasurementScalesTheStagesThatWereNotMeasured) {
 TEST(Cost, ComesToWhatIsMeasured) {
   CostModel cost;
   for (int i = 0; i < 200; ++i) {
-    cost.encoded(1000, 0.2);
     cost.stepped(100, 0, 0.1);
     cost.stepped(0, 4, 0.08);
     cost.stepped(100, 4, 0.18);
   }
-  const StageSeconds s = cost.predict({.patches = 500, .prefill_rows = 10, .decode_rows = 3});
-  EXPECT_NEAR(s.encode, 0.1, 1e-3);
+  const StageSeconds s = cost.predict({.prefill_rows = 10, .decode_rows = 3});
   EXPECT_NEAR(s.prefill, 0.01, 1e-4);
   EXPECT_NEAR(s.decode, 0.06, 1e-3);
 }
@@ -51,10 +49,8 @@ TEST(Cost, IgnoresWhatIsNoMeasurement) {
   cost.stepped(100, 0, 0.5);
   for (const double seconds : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
     cost.stepped(10, 10, seconds);
-    cost.encoded(10, seconds);
   }
   cost.stepped(0, 0, 1);
-  cost.encoded(0, 1);
   EXPECT_DOUBLE_EQ(cost.predict({.prefill_rows = 100}).prefill, 0.5);
 }
 
