@@ -72,8 +72,9 @@ void EncoderPool::bring_next(size_t to) {
   const auto first_of = [&](const std::string& client) {
     return std::find_if(begin, queue_.end(), [&](const Waiting& w) { return w.job.client == client; });
   };
+  // All clients that take turns have something in the queue, though it may lie before this place.
   const std::string* next =
-      turns_.choose([&](const std::string& client) { return first_of(client) != queue_.end(); });
+      turns_.choose([&](const std::string& client) { return to == 0 || first_of(client) != queue_.end(); });
   const auto at = first_of(*next);
   std::rotate(begin, at, at + 1);
 }
