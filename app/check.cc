@@ -6,14 +6,15 @@
 #include <map>
 #include <memory>
 
+#include "app/check_json.h"
 #include "app/commands.h"
+#include "app/usage_error.h"
 #include "base/bytes_text.h"
 #include "base/error.h"
 #include "model/config.h"
 #include "model/text/tokenizer.h"
 #include "model/vision/slice_rows.h"
 #include "model/weights/parameters.h"
-#include "plan/rank_memory.h"
 
 namespace uhd {
 namespace {
@@ -28,6 +29,7 @@ struct CheckOptions {
   std::string format = "bf16";
   int ranks = 1;
   bool list = false;
+  bool json = false;
 };
 
 void print_model(const ModelConfig& m) {
@@ -44,6 +46,9 @@ void print_model(const ModelConfig& m) {
   std::cout << "\n  resampler   ";
   if (m.resampler.kind == ResamplerKind::mlp) {
     std::cout << "linear, GELU, linear\n";
+  } else if (m.resampler.kind == ResamplerKind::pixel_shuffle) {
+    std::cout << "pixel shuffle of " << m.resampler.shuffle << "x" << m.resampler.shuffle
+              << " patches, linear\n";
   } else {
     std::cout << (m.resampler.kind == ResamplerKind::spatial ? "spatial resampler, "
                                                              : "perceiver resampler, ")
@@ -80,51 +85,70 @@ void print_tensors(const Checkpoint& checkpoint) {
   }
 }
 
-void print_memory(const ModelConfig& m, const CheckOptions& options) {
-  const WeightFormat format = format_named(options.format);
+void print_memory(const CheckReport& report) {
   const EngineOptions usual;
-  const RankMemory memory = llm_rank_memory(m, usual, format, options.ranks);
-  std::cout << "  memory, " << options.format << ", " << options.ranks << " LLM rank"
-            << (options.ranks > 1 ? "s" : "") << ":\n    each LLM rank      " << bytes_text(memory.weights)
+  const RankMemory& memory = report.llm;
+  std::cout << "  memory, " << report.format << ", " << report.ranks << " LLM rank"
+            << (report.ranks > 1 ? "s" : "") << ":\n    each LLM rank      " << bytes_text(memory.weights)
             << " of weights, " << bytes_text(memory.steps) << " for steps of " << usual.token_budget
-            << " tokens, " << bytes_text(memory.page * 1024 / usual.page_size) << " of KV for 1024 tokens\n";
-  if (!m.vision) return;
-  const bool wide = m.vision->wants_f32 && format != WeightFormat::f32;
-  const WeightFormat tower = wide ? WeightFormat::f32 : format;
-  const TowerMemory of_tower = tower_memory(m, usual, tower);
-  std::cout << "    each encoder rank  " << bytes_text(of_tower.weights) << " of weights"
-            << (wide ? " in f32, as the checkpoint asks" : "") << ", " << bytes_text(of_tower.pass)
+            << " tokens, " << bytes_text(report.kv_bytes) << " of KV for " << kKvTokens << " tokens\n";
+  if (!report.tower_memory) return;
+  std::cout << "    each encoder rank  " << bytes_text(report.tower_memory->weights) << " of weights"
+            << (report.tower_in_f32 ? " in f32, as the checkpoint asks" : "") << ", "
+            << bytes_text(report.tower_memory->pass)
             << " for a pass (an LLM rank too, when there are no encoder ranks)\n";
 }
 
-void check_model(const CheckOptions& options) {
-  const ModelConfig model = read_model_config(options.model, options.vision_tower);
-  print_model(model);
-  const Checkpoint checkpoint(model.directory);
-  std::unique_ptr<Checkpoint> tower;
-  if (model.vision && model.vision_directory != model.directory) {
-    tower = std::make_unique<Checkpoint>(model.vision_directory);
+void print_check(const CheckReport& report, bool list) {
+  print_model(report.model);
+  print_types("tensors     ", *report.checkpoint);
+  if (list) print_tensors(*report.checkpoint);
+  if (report.tower) {
+    print_types("tower       ", *report.tower);
+    if (list) print_tensors(*report.tower);
   }
-  print_types("tensors     ", checkpoint);
-  if (options.list) print_tensors(checkpoint);
-  if (tower) {
-    print_types("tower       ", *tower);
-    if (options.list) print_tensors(*tower);
-  }
-  const auto problems = problems_of(model, checkpoint, tower.get());
-  for (const std::string& problem : problems) std::cerr << "problem: " << problem << "\n";
-  for (const std::string& name : unused_tensors(model, checkpoint, tower.get())) {
-    std::cout << "  not used    " << name << "\n";
-  }
-  print_memory(model, options);
-  const auto tokenizer = load_tokenizer(model.directory);
-  std::cout << "  tokenizer   " << tokenizer->vocabulary() << " tokens\n";
-  if (tokenizer->vocabulary() > model.language.vocabulary) {
-    std::cout << "              more than the model's " << model.language.vocabulary
+  for (const std::string& problem : report.problems) std::cerr << "problem: " << problem << "\n";
+  for (const std::string& name : report.unused) std::cout << "  not used    " << name << "\n";
+  print_memory(report);
+  std::cout << "  tokenizer   " << report.tokens << " tokens\n";
+  if (report.tokens > report.model.language.vocabulary) {
+    std::cout << "              more than the model's " << report.model.language.vocabulary
               << ": texts with the others are refused\n";
   }
-  if (!problems.empty()) throw CLI::RuntimeError(1);
-  std::cout << "complete\n";
+  if (report.problems.empty()) std::cout << "complete\n";
+}
+
+CheckReport examine(const CheckOptions& options) {
+  CheckReport report{.model = read_model_config(options.model, options.vision_tower),
+                     .format = options.format,
+                     .ranks = options.ranks};
+  const ModelConfig& model = report.model;
+  report.checkpoint = std::make_unique<Checkpoint>(model.directory);
+  if (model.vision && model.vision_directory != model.directory) {
+    report.tower = std::make_unique<Checkpoint>(model.vision_directory);
+  }
+  report.problems = problems_of(model, *report.checkpoint, report.tower.get());
+  report.unused = unused_tensors(model, *report.checkpoint, report.tower.get());
+  const WeightFormat format = format_named(options.format);
+  const EngineOptions usual;
+  report.llm = llm_rank_memory(model, usual, format, options.ranks);
+  report.kv_bytes = report.llm.page * kKvTokens / usual.page_size;
+  if (model.vision) {
+    report.tower_in_f32 = model.vision->wants_f32 && format != WeightFormat::f32;
+    report.tower_memory = tower_memory(model, usual, report.tower_in_f32 ? WeightFormat::f32 : format);
+  }
+  report.tokens = load_tokenizer(model.directory)->vocabulary();
+  return report;
+}
+
+void check_model(const CheckOptions& options) {
+  const CheckReport report = examine(options);
+  if (options.json) {
+    std::cout << check_json(report, options.list) << "\n";
+  } else {
+    print_check(report, options.list);
+  }
+  if (!report.problems.empty()) throw CLI::RuntimeError(kFailed);
 }
 
 }  // namespace
@@ -153,6 +177,7 @@ void add_check_command(CLI::App& app) {
           "weights in memory: bf16 or f32; fp8, int8, int4: the language model's matrices, the rest bf16")
       ->check(CLI::IsMember({"bf16", "f32", "fp8", "int8", "int4"}));
   command->add_flag("--list", options->list, "list every tensor");
+  command->add_flag("--json", options->json, "print one JSON object");
   command->footer(
       "Exits with status 1 when a tensor is missing, misshaped, of a wrong type or unknown where the model "
       "computes, or an operation wrong; lists tensors that the model does not use.\n"
@@ -162,10 +187,10 @@ void add_check_command(CLI::App& app) {
       "  uhd check --backend cuda");
   command->callback([options] {
     if (!options->backend.empty()) {
-      if (!check_backend(options->backend)) throw CLI::RuntimeError(1);
+      if (!check_backend(options->backend, options->json)) throw CLI::RuntimeError(kFailed);
       return;
     }
-    require(!options->model.empty(), "say what to check: --model DIRECTORY or --backend cuda");
+    if (options->model.empty()) throw UsageError("say what to check: --model DIRECTORY or --backend cuda");
     check_model(*options);
   });
 }

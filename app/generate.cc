@@ -1,17 +1,21 @@
 // uhd generate answers one question, with or without images, by an engine in this process. The answer goes to
-// stdout as it comes, times and counts go to stderr.
+// stdout as it comes, times and counts go to stderr; or all of it as one JSON object at the end.
 #include <CLI/CLI.hpp>
+#include <boost/json.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 #include "app/commands.h"
 #include "app/settings_option.h"
+#include "app/usage_error.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "base/queue.h"
 #include "engine/launch/launch.h"
+#include "engine/metrics.h"
+#include "net/image_json.h"
 
 namespace uhd {
 namespace {
@@ -25,6 +29,7 @@ struct Question {
   double temperature = 0;
   std::optional<uint64_t> seed;
   bool raw = false;
+  bool json = false;
 };
 
 Request make_request(const Question& question) {
@@ -33,7 +38,8 @@ Request make_request(const Question& question) {
   request.sampling.seed = question.seed;
   request.stop.max_tokens = question.max_tokens;
   if (question.raw) {
-    require(question.images.empty(), "--raw takes no images: a raw prompt has no place for them");
+    if (!question.images.empty())
+      throw UsageError("--raw takes no images: a raw prompt has no place for them");
     request.prompt = question.text;
     return request;
   }
@@ -65,9 +71,23 @@ bool print_text(const std::string& text) {
   return false;
 }
 
+std::string answer_json(const std::string& model, const std::string& text, const TokenEvent& last) {
+  namespace json = boost::json;
+  json::object object{{"model", model}, {"answer", text}, {"finish_reason", name_of(last.finish)}};
+  if (last.usage) {
+    const Usage& u = *last.usage;
+    object["usage"] = json::object{{"prompt_tokens", u.prompt_tokens},
+                                   {"image_tokens", u.image_tokens},
+                                   {"completion_tokens", u.completion_tokens}};
+    object["uhd"] = extension_json(u);
+  }
+  return json::serialize(object) + '\n';
+}
+
 void generate(const ServerConfig& config, const Question& question) {
-  require(!config.engine.model_path.empty(),
-          "--model: say which checkpoint to ask, for example --model models/nano-uhd");
+  if (config.engine.model_path.empty()) {
+    throw UsageError("--model: say which checkpoint to ask, for example --model models/nano-uhd");
+  }
   Request request = make_request(question);
   const std::unique_ptr<Engine> engine = make_engine(config.engine, config.cluster);
   const auto events =
@@ -77,11 +97,17 @@ void generate(const ServerConfig& config, const Question& question) {
   const auto answer = engine->submit(std::move(request),
                                      [events](TokenEvent&& event) { events->try_push(std::move(event)); });
   if (const auto* refused = std::get_if<Failure>(&answer)) throw Error(refused->message);
+  std::string text;
   while (const auto event = events->pop()) {
-    if (!print_text(event->text)) return;  // nobody reads on
+    text += event->text;
+    if (!question.json && !print_text(event->text)) return;  // nobody reads on
     if (event->finish == FinishReason::none) continue;
     require(!event->failure, event->failure ? event->failure->message : "");
-    if (print_text("\n") && event->usage) print_usage(*event->usage);
+    if (question.json) {
+      print_text(answer_json(engine->model().id, text, *event));
+    } else if (print_text("\n") && event->usage) {
+      print_usage(*event->usage);
+    }
     return;
   }
 }
@@ -109,9 +135,10 @@ void add_generate_command(CLI::App& app) {
                       "Seed of the random numbers; without it every run draws others");
   command->add_flag("--raw", question->raw,
                     "Take the question as the whole prompt, without the chat template");
+  command->add_flag("--json", question->json, "Print the answer, counts and times as one JSON object");
   settings->add_to(*command);
   command->footer(
-      "Settings of 'uhd serve' may be given as --section.key=value.\n"
+      "Settings may also stand in the file or in the environment, as for 'uhd serve'.\n"
       "\nExamples:\n"
       "  uhd generate --model models/nano-uhd --image page.png \"What is the number?\"\n"
       "  uhd generate --model models/nano-uhd -i a.png -i b.jpg --max-tokens 32 \"What differs?\"\n"

@@ -181,6 +181,13 @@ std::vector<Named> operations(WeightFormat compute) {
       {"layer_norm", rows([](Run& run, Tensor out, Tensor x) {
          run->layer_norm(out, x, run.parameter({96}), run.parameter({96}), 1e-5f);
        })},
+      {"head_norm",
+       [](Run& run) {
+         const Tensor q = run.input({3, 4, 16}), k = run.input({3, 2, 16});
+         run->head_norm(q, k, run.parameter({16}), run.parameter({16}), 1e-5f);
+         run.result(q);
+         run.result(k);
+       }},
       {"rope",
        [](Run& run) {
          const Tensor q = run.input({3, 4, 16}), k = run.input({3, 2, 16});

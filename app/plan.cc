@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <fstream>
 #include <list>
 #include <memory>
 
 #include "app/commands.h"
 #include "app/plan_report.h"
+#include "app/strategy_report.h"
 #include "base/error.h"
 #include "plan/machine.h"
 
@@ -26,6 +28,9 @@ struct PlanOptions {
   int64_t context = 0;
   PlanQuestion question;
   bool json = false;
+  bool claims = false;
+  std::vector<int64_t> strategies;  // width and height
+  std::string plot;
 };
 
 // "672x1008"; a size that cannot be cut is the planner's to refuse.
@@ -54,7 +59,8 @@ DeviceRoof roof_of(const Machine& machine) {
           .memory_speed = machine.memory_gb_s * 1e9,
           .memory = machine.memory_gb * 1e9,
           .link_speed = machine.link_gb_s * 1e9,
-          .processors = machine.multiprocessors};
+          .processors = machine.multiprocessors,
+          .measured = machine.measured};
 }
 
 // The named ones, then those of files; all known ones where none are given. Names live in `machines`.
@@ -83,7 +89,29 @@ RankChoices ranks_of(const PlanOptions& options, const LanguageConfig& language)
   return choices;
 }
 
+void print_report(const std::string& text) { std::fputs(text.c_str(), stdout); }
+
+void run_claims(const PlanOptions& options) {
+  const std::vector<PaperClaim> claims = paper_claims();
+  print_report(options.json ? claims_json(claims) + '\n' : claims_text(claims));
+}
+
+void run_strategies(const PlanOptions& options) {
+  const Size picture{options.strategies.at(0), options.strategies.at(1)};
+  const std::vector<PictureCost> rows = picture_costs(picture);
+  if (!options.plot.empty()) {
+    std::ofstream file(options.plot, std::ios::binary);
+    file << strategies_picture(picture);
+    file.close();
+    require(file.good(), options.plot, ": cannot be written");
+  }
+  print_report(options.json ? strategies_json(picture, rows) + '\n' : strategies_text(picture, rows));
+}
+
 void run_plan(const PlanOptions& options) {
+  if (options.claims) return run_claims(options);
+  if (!options.strategies.empty()) return run_strategies(options);
+  if (options.model.empty()) throw CLI::RequiredError("--model, --claims or --strategies");
   constexpr int64_t kUsualContext = 4096;
   std::list<Machine> machines;
   const std::vector<DeviceRoof> devices = devices_of(options, machines);
@@ -107,7 +135,7 @@ void run_plan(const PlanOptions& options) {
       plan.ranks.push_back(plan_ranks(report.model, question, report.request, device, ranks));
     report.devices.push_back(std::move(plan));
   }
-  std::fputs((options.json ? report_json(report) + '\n' : report_text(report)).c_str(), stdout);
+  print_report(options.json ? report_json(report) + '\n' : report_text(report));
 }
 
 }  // namespace
@@ -117,7 +145,23 @@ void add_plan_command(CLI::App& app) {
   PlanQuestion& question = options->question;
   CLI::App* command = app.add_subcommand(
       "plan", "Show on which devices a model fits, and how fast they are at best; nothing is run");
-  command->add_option("-m,--model", options->model, "Model directory; its JSON files are enough")->required();
+  CLI::Option* model =
+      command->add_option("-m,--model", options->model, "Model directory; its JSON files are enough");
+  CLI::Option* claims =
+      command->add_flag("--claims", options->claims,
+                        "Compute what the LLaVA-UHD paper claims, each figure with its derivation");
+  CLI::Option* strategies =
+      command
+          ->add_option(
+              "--strategies", options->strategies,
+              "Tokens, operations and views of a picture of this size in LLaVA-UHD and in the systems "
+              "that its paper compares with")
+          ->expected(2)
+          ->option_text("WIDTH HEIGHT");
+  command->add_option("--plot", options->plot, "With --strategies: an SVG file, over sizes and shapes")
+      ->needs(strategies);
+  claims->excludes(model)->excludes(strategies);
+  strategies->excludes(model);
   command->add_option("--vision-tower", options->vision_tower,
                       "Directory of the vision tower, when not beside it");
   command->add_option("--device", options->devices, "Known device, may be repeated; without it all of them")
@@ -149,6 +193,8 @@ void add_plan_command(CLI::App& app) {
       "memory leaves out libraries and the tower's activations: a tenth of the rest stays free for "
       "them.\nExamples:\n"
       "  uhd plan --model models/nano-uhd\n"
+      "  uhd plan --claims\n"
+      "  uhd plan --strategies 672 1008 --plot strategies.svg\n"
       "  uhd plan --model /models/llava-uhd-13b --device L40S --ranks 2,4 --format int8\n"
       "  uhd plan --model /models/llava-uhd-13b --machine configs/machines/example.yaml --json");
   command->callback([options] { run_plan(*options); });

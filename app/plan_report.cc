@@ -14,6 +14,9 @@ namespace json = boost::json;
 
 constexpr const char* kNotMeasured =
     "Roofs from the makers' data sheets: no device can beat one of them, and nothing was measured.";
+constexpr const char* kSomeMeasured =
+    "Roofs from the makers' data sheets, which no device can beat; of devices that were measured, expected "
+    "times.";
 constexpr int kLabel = 42, kCell = 12;
 
 std::string number(double value, int digits) {
@@ -112,6 +115,12 @@ void add_requests(std::ostringstream& text, const DevicePlan& plan, const PlanRe
   line("  make it slower by", [](const RankPlan& r) { return number(r.hidden_slowdown * 100, 0) + " %"; });
 }
 
+const char* note_of(const PlanReport& report) {
+  const bool measured = std::any_of(report.devices.begin(), report.devices.end(),
+                                    [](const DevicePlan& plan) { return plan.device.measured; });
+  return measured ? kSomeMeasured : kNotMeasured;
+}
+
 std::string picture_text(const PlanReport& report) {
   if (!report.model.vision) return "no picture, ";
   const RequestShape& request = report.request;
@@ -163,6 +172,7 @@ json::object object_of(const DevicePlan& plan) {
   const DeviceRoof& d = plan.device;
   const int fewest = plan.fewest_ranks();
   return {{"device", d.name},
+          {"measured", d.measured},
           {"bf16_tflops", d.bf16_flops / 1e12},
           {"memory_gb_s", d.memory_speed / 1e9},
           {"memory_gb", d.memory / 1e9},
@@ -183,7 +193,7 @@ int DevicePlan::fewest_ranks() const {
 std::string report_text(const PlanReport& report) {
   const PlanQuestion& question = report.question;
   std::ostringstream text;
-  text << kNotMeasured << "\n\nmodel    " << report.model.directory.string() << ", weights in "
+  text << note_of(report) << "\n\nmodel    " << report.model.directory.string() << ", weights in "
        << name_of(question.format) << '\n'
        << "request  " << picture_text(report) << question.prompt << " of text: " << report.request.prompt_rows
        << " rows to prefill; an answer of " << question.answer << " tokens\n";
@@ -195,7 +205,8 @@ std::string report_text(const PlanReport& report) {
   for (const DevicePlan& plan : report.devices) {
     const DeviceRoof& d = plan.device;
     text << '\n'
-         << d.name << ": " << number(d.bf16_flops / 1e12, 0) << " TFLOP/s in bf16, "
+         << d.name << (d.measured ? ", measured, so that times are to be expected: " : ": ")
+         << number(d.bf16_flops / 1e12, d.bf16_flops < 10e12 ? 2 : 0) << " TFLOP/s in bf16, "
          << number(d.memory_speed / 1e9, 0) << " GB/s, " << number(d.memory / 1e9, 0) << " GB, link "
          << number(d.link_speed / 1e9, 0) << " GB/s one way; ";
     const int fewest = plan.fewest_ranks();
@@ -224,7 +235,7 @@ std::string report_json(const PlanReport& report) {
   for (const DevicePlan& plan : report.devices) devices.push_back(object_of(plan));
   json::array refused;
   for (const std::string& why : report.refused) refused.push_back(json::value(why));
-  json::object object{{"note", kNotMeasured},
+  json::object object{{"note", note_of(report)},
                       {"model", report.model.directory.string()},
                       {"format", name_of(report.question.format)},
                       {"context", report.question.context},

@@ -2,7 +2,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include "app/usage_error.h"
 #include "base/log.h"
+#include "configs/settings.h"
 
 namespace uhd {
 namespace {
@@ -13,24 +15,55 @@ LogLevel level_of(const std::string& name) {
   return name == "error" ? LogLevel::error : LogLevel::info;
 }
 
+// The parser asks this for every value of the option.
+std::string complaint_about(const std::string& name, const std::string& value) {
+  ServerConfig scratch;
+  const std::vector<Setting> settings = settings_of(scratch);
+  const Setting& setting = *find_setting(name, settings);
+  if (setting.set(value)) return {};
+  return message("must be ", setting.wanted(), ", not \"", value, "\"");
+}
+
+void add_option(CLI::App& command, const Setting& setting) {
+  const std::string value = setting.text();
+  const std::string help = setting.help + ": " + setting.wanted() + (value.empty() ? "" : " (" + value + ")");
+  command.add_option("--" + setting.name, help)
+      ->type_name("")
+      ->group("Settings of " + section_of(setting.name))
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->check([name = setting.name](const std::string& text) { return complaint_about(name, text); });
+}
+
+SettingValues given_in(const CLI::App& command) {
+  SettingValues values;
+  ServerConfig scratch;
+  for (const Setting& setting : settings_of(scratch)) {
+    const CLI::Option* option = command.get_option("--" + setting.name);
+    if (option->count() > 0) values.emplace_back(setting.name, option->results().back());
+  }
+  return values;
+}
+
 }  // namespace
 
 void SettingsOption::add_to(CLI::App& command) {
-  command.add_option("--config", file, "YAML file with settings (configs/single.yaml if there is one here)");
+  command.add_option("--config", file, "YAML file with settings");
   command.add_flag("--print-config", print, "Print the resulting settings, and stop");
-  command.allow_extras();
+  ServerConfig defaults;
+  for (const Setting& setting : settings_of(defaults)) add_option(command, setting);
 }
 
 ServerConfig SettingsOption::read(const CLI::App& command) const {
-  const std::filesystem::path fallback = "configs/single.yaml";
   std::optional<std::filesystem::path> chosen;
-  if (!file.empty()) {
-    chosen = file;
-  } else if (std::filesystem::exists(fallback)) {
-    chosen = fallback;
+  if (!file.empty()) chosen = file;
+  ServerConfig config;
+  try {
+    config = load_config(chosen, given_in(command));
+  } catch (const Error& error) {
+    throw UsageError(error.what());
   }
-  ServerConfig config = load_config(chosen, command.remaining());
   init_log(level_of(config.log.level), "uhd");
+  set_log_format(config.log.format == "json" ? LogFormat::json : LogFormat::text);
   return config;
 }
 

@@ -1,4 +1,4 @@
-// Adds --config, --print-config and --section.key=value to the subcommands that take settings.
+// Makes options of a subcommand of all settings, and adds --config and --print-config.
 #pragma once
 
 #include <optional>
@@ -16,10 +16,10 @@ struct SettingsOption {
   std::string file;  // --config
   bool print = false;
 
-  // Adds the options to the subcommand; `this` must outlive its parsing.
+  // Adds the options to the subcommand, in a group for each section; `this` must outlive its parsing.
   void add_to(CLI::App& command);
-  // Returns the given settings, after the defaults. Without --config it reads configs/single.yaml if there is
-  // one in the working directory. It sets the log level.
+  // Returns the settings of the file, the environment and the options, after the defaults. It sets the log
+  // level. A wrong one is a UsageError.
   ServerConfig read(const CLI::App& command) const;
 };
 

@@ -15,8 +15,11 @@ struct SliceReport {
   SlicePlan plan;
   ModelConfig model;                // slicing, resampler and layout are used
   std::vector<std::string> pieces;  // files written: the slices, then the overview; empty: none
-  std::string grid_picture;         // file written
+  std::string contact_sheet;        // file written
 };
+
+// The facts of the contact sheet: size and grid, tokens, and what became of the picture's pixels.
+std::vector<std::string> report_sentences(const SliceReport& report);
 
 std::string report_text(const SliceReport& report);
 std::string report_json(const SliceReport& report);  // one line

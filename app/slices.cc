@@ -1,12 +1,14 @@
-// uhd slices shows how one image is cut, as text or JSON, and writes the pieces as pictures.
+// uhd slices shows how one image is cut, as text or JSON, and writes the pieces and a contact sheet of them
+// as pictures.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 
 #include "app/commands.h"
-#include "app/grid_picture.h"
+#include "app/contact_sheet.h"
 #include "app/slice_report.h"
+#include "app/usage_error.h"
 #include "base/mapped_file.h"
 #include "model/vision/png_writer.h"
 #include "model/vision/slicer.h"
@@ -49,7 +51,9 @@ ModelConfig model_of(const SlicesOptions& options) {
   if (options.patch > 0) model.slicing.patch = model.vision->patch = options.patch;
   if (options.prescale >= 0) model.slicing.prescale_longest = options.prescale;
   if (options.tokens > 0) {
-    require(model.resampler.kind != ResamplerKind::mlp, "--tokens: this model makes a token of every patch");
+    if (model.resampler.queries == 0) {
+      throw UsageError("--tokens: this model makes its tokens of patches, without queries");
+    }
     model.resampler.queries = options.tokens;
   }
   return model;
@@ -63,22 +67,31 @@ std::string write_picture(const fs::path& path, const Image& image) {
   return path.string();
 }
 
+// Numbers have leading zeros, so that names in order are pieces in order.
 std::string piece_name(const SlicePlan& plan, int index) {
   if (index == plan.slices()) return "overview.png";
-  return message("slice-", index + 1, "-row", index / plan.columns + 1, "-column", index % plan.columns + 1,
-                 ".png");
+  const std::string number = std::to_string(index + 1);
+  const size_t digits = std::to_string(plan.slices()).size();
+  return message("slice-", std::string(digits - number.size(), '0'), number, "-row", index / plan.columns + 1,
+                 "-column", index % plan.columns + 1, ".png");
 }
 
-void write_pieces(const Image& image, const fs::path& directory, SliceReport& report) {
+// The pieces, each in a file of its own, and the contact sheet of all.
+void write_pictures(std::vector<Slice> slices, const fs::path& directory, SliceReport& report) {
   std::error_code error;
   fs::create_directories(directory, error);
   require(!error, directory.string(), ": cannot be made: ", error.message());
-  auto slices = cut_slices(image, report.plan, report.model.slicing, "");
-  for (int i = 0; i < report.plan.pieces(); ++i) {
-    Slice& slice = slices[i];
-    report.pieces.push_back(write_picture(directory / piece_name(report.plan, i),
-                                          {slice.width, slice.height, std::move(slice.pixels)}));
+  std::vector<Image> pieces;
+  for (Slice& slice : slices) {
+    const auto index = static_cast<int>(pieces.size());
+    pieces.push_back({slice.width, slice.height, std::move(slice.pixels)});
+    report.pieces.push_back(write_picture(directory / piece_name(report.plan, index), pieces.back()));
   }
+  const ContactSheet sheet{.title = fs::path(report.file).filename().string(),
+                           .facts = report_sentences(report),
+                           .words = layout_words(report.plan, report.model)};
+  report.contact_sheet = write_picture(directory / "contact-sheet.png",
+                                       draw_contact_sheet(pieces, report.plan, report.model, sheet));
 }
 
 // The library's words, and which file they are about.
@@ -92,9 +105,9 @@ SliceReport slice_file(const SlicesOptions& options) {
     if (options.plan_only) return report;
     const fs::path directory =
         options.out.empty() ? fs::path(options.file).stem().string() + "-slices" : options.out;
-    Image image = decode_image(bytes, limits, options.reference_compat);
-    write_pieces(image, directory, report);
-    report.grid_picture = write_picture(directory / "grid.png", draw_grid(std::move(image), report.plan));
+    write_pictures(
+        cut_encoded(bytes, limits, options.reference_compat, report.plan, report.model.slicing, ""),
+        directory, report);
   } catch (const ImageError& error) {
     throw Error(message(options.file, ": ", error.what()));
   }
@@ -109,8 +122,8 @@ void run_slices(const SlicesOptions& options) {
 }  // namespace
 
 void add_slices_command(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("slices", "Show how an image is cut, and write the slices as pictures");
+  CLI::App* command = app.add_subcommand(
+      "slices", "Show how an image is cut, and write the slices and a sheet of them all as pictures");
   auto options = std::make_shared<SlicesOptions>();
   command->add_option("file", options->file, "Image: JPEG, PNG or WebP")
       ->required()

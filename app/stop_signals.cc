@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "base/log.h"
 
 namespace uhd {
@@ -11,6 +13,7 @@ StopSignals::StopSignals() {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);
+  sigaddset(&signals_, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   watcher_ = std::thread([this] { watch(); });
 }
@@ -34,6 +37,12 @@ void StopSignals::ignore() {
   mode_ = Mode::ignore;
 }
 
+void StopSignals::on_hangup(std::function<void()> call) {
+  std::lock_guard lock(mutex_);
+  hangup_ = std::move(call);
+  if (hangup_ && std::exchange(hung_up_, false)) hangup_();
+}
+
 int StopSignals::wait(int seen, Duration limit) {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, limit, [&] { return count_ > seen; });
@@ -42,10 +51,17 @@ int StopSignals::wait(int seen, Duration limit) {
 
 void StopSignals::watch() {
   for (;;) {
-    const int signal = sigwaitinfo(&signals_, nullptr);
+    siginfo_t info{};
+    const int signal = sigwaitinfo(&signals_, &info);
     if (signal < 0) continue;
     std::lock_guard lock(mutex_);
     if (stopping_) return;
+    const bool sent = info.si_code != SI_KERNEL;
+    if (signal == SIGHUP && sent) {
+      if (hangup_) hangup_();
+      hung_up_ = !hangup_;
+      continue;
+    }
     if (mode_ == Mode::end_process) {
       flush_log();
       _exit(128 + signal);

@@ -1,9 +1,12 @@
 #include "base/host_memory.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <fstream>
-#include <limits>
 #include <string>
+
+#include "base/control_group.h"
 
 namespace uhd {
 
@@ -22,22 +25,16 @@ int64_t from_meminfo() {
   return kFallback;
 }
 
-// "max" or a number; absent outside control groups.
-int64_t number_in(const char* path, int64_t otherwise) {
-  std::ifstream file(path);
-  int64_t value = 0;
-  return file >> value ? value : otherwise;
-}
-
 }  // namespace
 
 int64_t available_memory() {
-  constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
-  const int64_t limit = number_in("/sys/fs/cgroup/memory.max", kUnlimited);
   const int64_t host = from_meminfo();
-  if (limit == kUnlimited) return host;
-  const int64_t used = number_in("/sys/fs/cgroup/memory.current", 0);
-  return std::min(host, std::max<int64_t>(0, limit - used));
+  return std::min(host, group_limits().memory_left.value_or(host));
 }
+
+// The size must be said: else the first large block that is freed raises it beyond all others.
+void keep_large_blocks_apart() { ::mallopt(M_MMAP_THRESHOLD, 256 << 10); }
+
+void give_back_freed_memory() { ::malloc_trim(0); }
 
 }  // namespace uhd

@@ -1,4 +1,4 @@
-// Tells how much host memory the KV pages may take when the configuration does not say.
+// Tells how much host memory there is for KV pages, and gives back what this process no longer uses.
 #pragma once
 
 #include <cstdint>
@@ -8,5 +8,13 @@ namespace uhd {
 // Returns the bytes of host memory that can be taken now without pushing others out, within the limit of this
 // program's control group.
 int64_t available_memory();
+
+// Large blocks of this process, such as pictures and slices, go back to the system as soon as they are freed.
+// Call it once, at the beginning of a program.
+void keep_large_blocks_apart();
+
+// Gives the system what was freed and is still kept for later allocations: what parsing a vocabulary or
+// converting weights took. Call it when a model is loaded.
+void give_back_freed_memory();
 
 }  // namespace uhd

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -16,9 +17,11 @@
 namespace uhd {
 namespace {
 
+constexpr size_t kLongestValue = 1000;  // bytes
 constexpr Duration kLastWords = std::chrono::seconds(1);
 
 std::atomic<LogLevel> lowest_level{LogLevel::info};
+std::atomic<LogFormat> chosen_format{LogFormat::text};
 std::atomic<bool> printed{false};  // anything, to stdout
 
 // Made when first used, and kept until the process ends.
@@ -47,7 +50,10 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
 };
 
 std::unique_ptr<spdlog::formatter> format(const std::string& who) {
-  const std::string pattern = "%Y-%m-%dT%H:%M:%S.%e " + (who.empty() ? "" : who + " ") + "%L %v";
+  std::string pattern = "%Y-%m-%dT%H:%M:%S.%e " + (who.empty() ? "" : who + " ") + "%L %v";
+  if (log_format() == LogFormat::json) {
+    pattern = R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","who":)" + json_value(who) + R"(,"level":"%l",%v})";
+  }
   return std::make_unique<spdlog::pattern_formatter>(pattern, spdlog::pattern_time_type::local, "");
 }
 
@@ -73,6 +79,12 @@ spdlog::logger& logger() {
     return made;
   }();
   return *instance;
+}
+
+// Written while the process starts, before it has other threads.
+std::string& log_name() {
+  static std::string name;
+  return name;
 }
 
 // Ends a line, or steers what shows it.
@@ -125,7 +137,15 @@ void init_log(LogLevel lowest, const std::string& who) {
 }
 
 void set_log_level(LogLevel lowest) { lowest_level = lowest; }
-void set_log_name(const std::string& who) { logger().set_formatter(format(who)); }
+void set_log_name(const std::string& who) {
+  log_name() = who;
+  logger().set_formatter(format(who));
+}
+void set_log_format(LogFormat format) {
+  chosen_format = format;
+  set_log_name(log_name());
+}
+LogFormat log_format() { return chosen_format.load(std::memory_order_relaxed); }
 LogLevel log_level() { return lowest_level.load(std::memory_order_relaxed); }
 bool log_enabled(LogLevel level) { return level >= log_level(); }
 
@@ -149,11 +169,46 @@ void print_line(const std::string& line) {
 std::string printable(std::string_view text) { return escaped(text, false); }
 
 std::string log_value(std::string_view text) {
-  constexpr size_t kLongest = 1000;
   const bool quotes = text.find_first_of(" \"=\\") != std::string_view::npos;
-  std::string value = escaped(text.substr(0, kLongest), quotes);
-  if (text.size() > kLongest) value += "...";
+  std::string value = escaped(text.substr(0, kLongestValue), quotes);
+  if (text.size() > kLongestValue) value += "...";
   return quotes ? '"' + value + '"' : value;
+}
+
+std::string json_value(std::string_view text) {
+  const std::string valid = repair_utf8(text.substr(0, kLongestValue), Replacement::per_byte);
+  std::string out = "\"";
+  for (std::string_view rest = valid; !rest.empty();) {
+    const std::string_view taken = rest.substr(0, utf8_length(rest, 0));
+    const uint32_t code = utf8_at(rest, 0).value;
+    if (is_control(code)) {
+      char escape[8];
+      std::snprintf(escape, sizeof(escape), "\\u%04x", code);
+      out += escape;
+    } else {
+      if (code == '"' || code == '\\') out += '\\';
+      out += taken;
+    }
+    rest.remove_prefix(taken.size());
+  }
+  return out + (text.size() > kLongestValue ? "...\"" : "\"");
+}
+
+LogLine::LogLine(LogFormat format, std::string_view text) : format_(format) {
+  line_ = format == LogFormat::json ? "\"message\":" + json_value(text) : printable(text);
+}
+
+void LogLine::add_plain(std::string_view key, std::string_view value) {
+  if (format_ == LogFormat::json) {
+    line_.append(",").append(json_value(key)).append(":");
+  } else {
+    line_.append(" ").append(key).append("=");
+  }
+  line_ += value;
+}
+
+void LogLine::add_text(std::string_view key, std::string_view text) {
+  add_plain(key, format_ == LogFormat::json ? json_value(text) : log_value(text));
 }
 
 std::optional<int> LogQuota::take(TimePoint now) {

@@ -1,5 +1,6 @@
 // Writes one-line logs: time, rank, level, message, key=value pairs. spdlog stays behind this header.
 // log_info("request finished", "id", 7, "tokens", 31) prints: ... I request finished id=7 tokens=31
+// or, as JSON: {"time":"...","who":"...","level":"info","message":"request finished","id":7,"tokens":31}
 //
 // A caller that logs never waits for the reader (base/line_writer.h). Values may come from anywhere: every
 // character that could end a line, forge a pair or steer a terminal is escaped, and long values are cut.
@@ -16,11 +17,13 @@
 namespace uhd {
 
 enum class LogLevel { debug, info, warning, error };
+enum class LogFormat { text, json };
 
 // `who` names the process, for example "llm0" or "encoder1". init_log may be called again when more is known.
 void init_log(LogLevel lowest, const std::string& who);
 void set_log_level(LogLevel lowest);
 void set_log_name(const std::string& who);
+void set_log_format(LogFormat format);
 LogLevel log_level();
 bool log_enabled(LogLevel level);
 void write_log(LogLevel level, const std::string& line);
@@ -41,35 +44,51 @@ std::string printable(std::string_view text);
 // and cut where it is long.
 std::string log_value(std::string_view text);
 
-template <class T>
-void append_log_value(std::ostringstream& line, const T& value) {
-  if constexpr (std::is_arithmetic_v<T>) {
-    line << value;
-  } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
-    line << log_value(value);
-  } else {
-    std::ostringstream text;
-    text << value;
-    line << log_value(text.str());
+// Returns the text as a JSON string, cut where it is long; bytes that are no UTF-8 become U+FFFD.
+std::string json_value(std::string_view text);
+
+// A LogLine gathers a message and its pairs in one format.
+class LogLine {
+ public:
+  LogLine(LogFormat format, std::string_view text);
+  template <class T>
+  void add(std::string_view key, const T& value) {
+    if constexpr (std::is_same_v<T, bool>) {
+      add_plain(key, value ? "true" : "false");
+    } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
+      add_text(key, value);
+    } else {
+      std::ostringstream text;
+      text << value;
+      // JSON has no word for numbers that are none.
+      const bool number = std::is_arithmetic_v<T> && text.str().find_first_of("nN") == std::string::npos;
+      number ? add_plain(key, text.str()) : add_text(key, text.str());
+    }
   }
+  const std::string& text() const { return line_; }
+
+ private:
+  void add_plain(std::string_view key, std::string_view value);
+  void add_text(std::string_view key, std::string_view text);
+
+  const LogFormat format_;
+  std::string line_;
+};
+LogFormat log_format();
+
+inline void add_pairs(LogLine&) {}
+template <class Value, class... Pairs>
+void add_pairs(LogLine& line, std::string_view key, const Value& value, const Pairs&... pairs) {
+  line.add(key, value);
+  add_pairs(line, pairs...);
 }
 
 template <class... Pairs>
 void log(LogLevel level, std::string_view text, const Pairs&... pairs) {
   if (!log_enabled(level)) return;
-  std::ostringstream line;
-  line << printable(text);
-  bool key = true;
-  [[maybe_unused]] const auto append = [&](const auto& part) {
-    if (key) {
-      line << ' ' << part << '=';
-    } else {
-      append_log_value(line, part);
-    }
-    key = !key;
-  };
-  (append(pairs), ...);
-  write_log(level, line.str());
+  LogLine line(log_format(), text);
+  add_pairs(line, pairs...);
+  write_log(level, line.text());
 }
 template <class... Pairs>
 void log_debug(std::string_view text, const Pairs&... pairs) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -54,6 +55,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   require(map != MAP_FAILED, "cannot map ", path.string(), ": ", std::strerror(errno));
   data_ = static_cast<const std::byte*>(map);
   size_ = info.st_size;
+  modified_ = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
   try {
     require_no_pointer(path, {reinterpret_cast<const char*>(data_), size_});
   } catch (...) {
@@ -63,17 +65,32 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      modified_(other.modified_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(modified_, other.modified_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
+
+// Whole pages among the bytes: what lies beside them belongs to others.
+void MappedFile::advise(const std::byte* data, size_t bytes, int advice) const {
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = (static_cast<size_t>(data - data_) + page - 1) / page * page;
+  const size_t end = std::min(static_cast<size_t>(data - data_) + bytes, size_) / page * page;
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, advice);
+}
+
+void MappedFile::drop(const std::byte* data, size_t bytes) const { advise(data, bytes, MADV_DONTNEED); }
+
+void MappedFile::read_ahead(const std::byte* data, size_t bytes) const { advise(data, bytes, MADV_WILLNEED); }
 
 std::string read_text_file(const std::filesystem::path& path, size_t max_bytes) {
   require_target(path);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 
@@ -18,10 +19,19 @@ class MappedFile {
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+  // Returns when the file was changed last, in nanoseconds, as it was opened.
+  int64_t modified() const { return modified_; }
+  // Takes the whole pages among these bytes of the map out of the process's memory; the map stays as it is.
+  void drop(const std::byte* data, size_t bytes) const;
+  // Lets the system read these bytes of the file into its cache, and does not wait for it.
+  void read_ahead(const std::byte* data, size_t bytes) const;
 
  private:
+  void advise(const std::byte* data, size_t bytes, int advice) const;
+
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+  int64_t modified_ = 0;
 };
 
 // Returns true if a file or a link of this name exists. The link may lead to nothing; reading it then says

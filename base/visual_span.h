@@ -18,7 +18,9 @@ struct VisualSpan {
   // Names the picture seen there. It is absent before the image is cut, and after the piece could not be
   // encoded.
   std::optional<Fingerprint> slice = std::nullopt;
-  bool ready = false;  // its rows can be read in the next step
+  bool held = false;      // its rows are in the visual store, or on their way there
+  bool left_out = false;  // its keys and values were kept when the image was cut, so that nobody encoded it
+  bool ready = false;     // its rows can be read in the next step
 
   bool operator==(const VisualSpan&) const = default;
 };

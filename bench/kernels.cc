@@ -114,7 +114,7 @@ class Bench {
     for (const int64_t page : {16, 64}) {
       for (const auto& [heads, kv_heads, d, length] :
            std::vector<std::tuple<int64_t, int64_t, int64_t, int64_t>>{
-               {32, 4, 64, 2048}, {32, 32, 128, 2048}, {32, 8, 128, 8192}}) {
+               {32, 4, 64, 2048}, {32, 32, 128, 2048}, {32, 8, 128, 8192}, {8, 1, 128, 8192}}) {
         const double bytes = 4.0 * static_cast<double>(kv_heads * d * length);
         const double t = paged_attention_seconds(heads, kv_heads, d, length, page, 1);
         std::printf("decode, %2ld/%2ld heads of %3ld, %4ld tokens in pages of %2ld: %7.2f ms %4.0f\n", heads,

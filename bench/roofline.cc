@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "bench/geometries.h"
+#include "plan/geometries.h"
 #include "plan/step_cost.h"
 
 namespace uhd {
@@ -90,7 +90,7 @@ int run() {
     }
   }
   for (const int slices : {1, 8, 32}) {
-    const std::vector<int> patches(static_cast<size_t>(slices), 576);
+    const std::vector<PatchGrid> patches(static_cast<size_t>(slices), {24, 24});
     const StepCost step = vision_cost(kTower, kResampler, k13b.hidden, patches);
     std::string cells;
     for (const DeviceRoof& device : known_devices()) cells += milliseconds(roof_seconds(step, device));

@@ -114,7 +114,7 @@ double best_seconds(int threads, const std::function<void()>& call, double budge
 
 Roofs measure_roofs(ThreadPool& pool, const std::string& isa) {
   Roofs roofs;
-  const bool wide = isa.starts_with("avx512");
+  const bool wide = isa.starts_with("avx512") || isa == "amx";
   if (isa == "avx512_bf16") roofs.bf16_flops = flops(pool, spin_bf16, kChains, 16, 4);
   if (wide)
     roofs.f32_flops = flops(pool, spin_f32_512, kChains, 16, 2);

@@ -8,12 +8,16 @@ namespace uhd {
 namespace {
 
 using Plans = Queue<std::vector<std::byte>>;
+using Reports = Queue<StepReport>;
 
-// One queue a follower; the leader fills them all.
+constexpr size_t kReportsAhead = 1024;
+
+// One queue of plans a follower; the leader fills them all. Reports go the other way in one queue.
 class LocalPlanChannel final : public PlanChannel {
  public:
-  LocalPlanChannel(int rank, std::shared_ptr<std::vector<std::unique_ptr<Plans>>> plans)
-      : rank_(rank), plans_(std::move(plans)) {}
+  LocalPlanChannel(int rank, std::shared_ptr<std::vector<std::unique_ptr<Plans>>> plans,
+                   std::shared_ptr<Reports> reports)
+      : rank_(rank), plans_(std::move(plans)), reports_(std::move(reports)) {}
   ~LocalPlanChannel() override {
     for (size_t follower = 1; follower <= plans_->size(); ++follower) {
       if (rank_ == 0 || rank_ == static_cast<int>(follower)) (*plans_)[follower - 1]->close();
@@ -44,9 +48,17 @@ class LocalPlanChannel final : public PlanChannel {
     return std::vector<std::byte>(plan.begin(), plan.end());
   }
 
+  void report(const StepReport& report) override { reports_->try_push(report); }
+  std::vector<StepReport> reports() override {
+    std::vector<StepReport> list;
+    while (const auto report = reports_->pop_until(TimePoint())) list.push_back(*report);
+    return list;
+  }
+
  private:
   const int rank_;
   std::shared_ptr<std::vector<std::unique_ptr<Plans>>> plans_;
+  std::shared_ptr<Reports> reports_;
 };
 
 }  // namespace
@@ -58,7 +70,8 @@ std::vector<std::unique_ptr<PlanChannel>> make_local_plan_channels(int size) {
   for (int r = 1; r < size; ++r) plans->push_back(std::make_unique<Plans>(kPlansAhead));
   std::vector<std::unique_ptr<PlanChannel>> channels;
   channels.reserve(static_cast<size_t>(size));
-  for (int r = 0; r < size; ++r) channels.push_back(std::make_unique<LocalPlanChannel>(r, plans));
+  const auto reports = std::make_shared<Reports>(kReportsAhead);
+  for (int r = 0; r < size; ++r) channels.push_back(std::make_unique<LocalPlanChannel>(r, plans, reports));
   return channels;
 }
 

@@ -20,13 +20,18 @@ function(uhd_test name)
     set(ARG_TIMEOUT 300)
   endif()
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  # Some files are compiled as one, which takes half of the time. Then types without a name beyond their file are used
+  # in what g++ takes for a header.
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   uhd_options(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
   if(NOT UHD_CUDA STREQUAL off)  # the plugin is found and finds the program's symbols: kernels/plugin.h
-    set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON BUILD_RPATH ${PROJECT_BINARY_DIR})
+    # Without a definition of its own, so that it compiles as it does without a plugin, and a compiler's cache knows it.
+    set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON DEFINE_SYMBOL "" BUILD_RPATH ${PROJECT_BINARY_DIR})
     if(UHD_SANITIZE)  # its own dlopen does not see the program's RUNPATH; an RPATH holds for every library
       target_link_options(${name} PRIVATE -Wl,--disable-new-dtags)
     endif()
@@ -40,24 +45,34 @@ endfunction()
 
 # Folders whose code does little work in tests. Sanitized builds do not optimize it, which halves the time to compile it:
 # the optimizer spends most of its time on the checks. Kernels, the model and the emulation stay optimized.
-set(uhd_light_folders "^(tests/)?(app|cluster|configs|engine|net|plan)$")
+set(uhd_light_tests "^tests/(app|base|cluster|configs|engine|fuzz|model|net|plan)$")
+set(uhd_light_folders "^(app|cluster|configs|engine|net|plan)$")
+
+# Folders whose files use the same names for different things, and gain little: a program there is of one or two files.
+set(uhd_single_folders "^(emulation|tests/cuda)$")
 
 function(uhd_options target)
+  file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  if(folder MATCHES ${uhd_single_folders})
+    set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)
+  endif()
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wno-missing-field-initializers -Werror)
   # Messages name places in the sources: from the project's root, wherever it was built.
   target_compile_options(${target} PRIVATE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
   if(UHD_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${UHD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
-      -Wno-error)  # instrumented code makes g++ see what is not there; the release build holds to its warnings
+      -w)  # instrumented code makes compilers see what is not there; the release build holds to its warnings
     target_link_options(${target} PUBLIC -fsanitize=${UHD_SANITIZE})
-    file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
-    if(folder MATCHES ${uhd_light_folders})
+    target_compile_definitions(${target} PRIVATE UHD_SANITIZED)
+    if(UHD_SANITIZE MATCHES address)
+      target_compile_definitions(${target} PRIVATE UHD_ADDRESS_SANITIZED)
+    endif()
+    if(folder MATCHES ${uhd_light_folders} OR folder MATCHES ${uhd_light_tests})
       target_compile_options(${target} PRIVATE -O0)
     endif()
-    if(UHD_SANITIZE MATCHES thread)
-      target_compile_options(${target} PRIVATE -Wno-tsan)  # Asio's fences, which this sanitizer does not model
-    endif()
+  elseif(folder MATCHES ${uhd_light_tests} OR folder STREQUAL tests/cuda)
+    target_compile_options(${target} PRIVATE -O1)
   endif()
 endfunction()
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cluster/options.h"
@@ -14,7 +15,8 @@
 namespace uhd {
 
 struct LogOptions {
-  std::string level = "info";  // debug, info, warning or error
+  std::string level = "info";   // debug, info, warning or error
+  std::string format = "text";  // text or json
 };
 
 struct ServerConfig {
@@ -24,20 +26,20 @@ struct ServerConfig {
   LogOptions log;
 };
 
-// Reads the defaults, then the file, then the arguments ("--section.key=value", or "--section.key" and
-// "value"). An unknown key or a wrong value is an Error with the file and line (or the argument), the wanted
-// values, and the nearest known key.
-ServerConfig load_config(const std::optional<std::filesystem::path>& file,
-                         const std::vector<std::string>& arguments);
+// Names of settings ("net.port") and what they are set to.
+using SettingValues = std::vector<std::pair<std::string, std::string>>;
 
-// Does the same from text; `name` stands for the file in errors.
-ServerConfig parse_config(const std::string& yaml, const std::string& name,
-                          const std::vector<std::string>& arguments);
+// Reads the defaults, then the file, then the variables of the environment (UHD_SECTION_KEY), then the
+// values that the command line gives. An unknown key or a wrong value is an Error with the file and line (or
+// the variable or option), the wanted values, and the nearest known key.
+ServerConfig load_config(const std::optional<std::filesystem::path>& file, const SettingValues& given);
+
+// Does the same from text; `name` stands for the file in errors, and variables are "NAME=value". Those that
+// do not begin with UHD_ and a section are other people's.
+ServerConfig parse_config(const std::string& yaml, const std::string& name, const SettingValues& given,
+                          const std::vector<std::string>& variables = {});
 
 // Returns YAML that reads back as the same settings.
 std::string print_config(const ServerConfig& config);
-
-// Returns, for --help, a table of every setting: name, type and range, default, help.
-std::string describe_settings();
 
 }  // namespace uhd

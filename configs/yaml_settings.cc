@@ -50,8 +50,10 @@ class YamlReader {
       const std::string name = section + "." + key_text(entry.first);
       require_new(seen, name, entry.first);
       const Setting* setting = find_setting(name, settings_);
-      require(setting != nullptr, where(entry.first), "unknown key ", name, "; did you mean ",
-              nearest_name(name, settings_), "?");
+      if (setting == nullptr) {  // the nearest name takes long to find
+        throw Error(message(where(entry.first), "unknown key ", name, "; did you mean ",
+                            nearest_name(name, settings_), "?"));
+      }
       set(*setting, entry.second);
     }
   }
@@ -65,9 +67,10 @@ class YamlReader {
   void require_section(const std::string& section, const YAML::Node& at) const {
     std::vector<Setting> sections = settings_;
     for (Setting& s : sections) s.name = section_of(s.name);
+    if (find_setting(section, sections) != nullptr) return;
     const char* kind = has_sections() ? "section " : "key ";
-    require(find_setting(section, sections) != nullptr, where(at), "unknown ", kind, section,
-            "; did you mean ", nearest_name(section, sections), "?");
+    throw Error(message(where(at), "unknown ", kind, section, "; did you mean ",
+                        nearest_name(section, sections), "?"));
   }
 
   void require_new(std::set<std::string>& seen, const std::string& name, const YAML::Node& at) const {

@@ -13,7 +13,7 @@
 #include "emulation/cuda.h"
 #include "emulation/stream_queue.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(UHD_ADDRESS_SANITIZED)
 #include <sanitizer/asan_interface.h>
 #define UHD_POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
 #define UHD_UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)

@@ -5,7 +5,7 @@
 
 #include <cstddef>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(UHD_ADDRESS_SANITIZED)
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -16,7 +16,7 @@ class StackSwitch {
  public:
   // Call this before the switch to the stack [bottom, bottom + bytes).
   void leave(const void* bottom, size_t bytes) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(UHD_ADDRESS_SANITIZED)
     __sanitizer_start_switch_fiber(&fake_stack_, bottom, bytes);
 #else
     static_cast<void>(bottom), static_cast<void>(bytes);
@@ -24,7 +24,7 @@ class StackSwitch {
   }
   // Call this after the switch back here, or the first one to here: `from` is the stack that was left.
   void arrive(const void** from = nullptr, size_t* bytes = nullptr) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(UHD_ADDRESS_SANITIZED)
     __sanitizer_finish_switch_fiber(fake_stack_, from, bytes);
 #else
     static_cast<void>(from), static_cast<void>(bytes);

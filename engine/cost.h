@@ -1,4 +1,4 @@
-// The cost of requests to the language model, in seconds of each stage: predicted from what is planned, and
+// The cost of requests, in seconds of each stage: predicted from what is planned, and
 // corrected by what was measured.
 #pragma once
 
@@ -6,19 +6,24 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/rate.h"
+
 namespace uhd {
 
 // Work is what a request asks of each stage.
 struct Work {
+  int64_t patches = 0;       // of slices to encode
   int64_t prefill_rows = 0;  // tokens of the prompt
   int64_t decode_rows = 0;   // tokens of the answers
 
   Work& operator+=(const Work& other) {
+    patches += other.patches;
     prefill_rows += other.prefill_rows;
     decode_rows += other.decode_rows;
     return *this;
   }
   Work& operator-=(const Work& other) {
+    patches -= other.patches;
     prefill_rows -= other.prefill_rows;
     decode_rows -= other.decode_rows;
     return *this;
@@ -27,17 +32,26 @@ struct Work {
 
 // StageSeconds are of the device's time, as if the stages went one after another.
 struct StageSeconds {
+  double encode = 0;
   double prefill = 0;
   double decode = 0;
-  double total() const { return prefill + decode; }
+  double total() const { return encode + prefill + decode; }
 };
 
-// A CostModel knows one number for each stage: seconds per row of a prompt, and per decoded row. Each is an
-// exponential mean. Before a stage was measured, its number stands in a constant ratio to the other's.
+// Returns true if the work could be done within so many seconds: its stages overlap, and predictions are
+// rough, so that twice of what is there is allowed.
+bool can_end_within(const StageSeconds& work, double seconds);
+
+// Returns what the work costs by the seconds of a unit of each stage. `encoders` share the slices; none
+// counts as one.
+StageSeconds price(const Work& work, const StageSeconds& units, int encoders);
+
+// A CostModel knows one number for each stage: seconds per patch of an encoder, per row of a prompt, and per
+// decoded row. Each is a mean in which older measurements weigh less. Before a stage was measured, its number
+// stands in a constant ratio to the others'.
 //
-// It neglects the encoding of images, that attention grows with the length, that a row costs less in a larger
-// step, and what caches save. So it compares requests well, and
-// tells the time of one only roughly.
+// It neglects that attention grows with the length, that a row costs less in a larger step, and what caches
+// save. So it compares requests well, and tells the time of one only roughly.
 //
 // A CostModel is not thread-safe.
 class CostModel {
@@ -46,20 +60,30 @@ class CostModel {
   // steps of no rows, are ignored.
   void stepped(int64_t prefill_rows, int64_t decode_rows, double seconds);
 
-  StageSeconds predict(const Work& work) const;
+  // So many patches took an encoder so long.
+  void encoded(int64_t patches, double seconds) { encoding_.measured(static_cast<double>(patches), seconds); }
+
+  // Returns true once a step with rows of a prompt was measured.
+  bool measured() const { return rates_[kPrefill].measured; }
+  // Returns true once an encoder was measured, too.
+  bool measured_encoding() const { return encoding_.known(); }
+  // Returns the seconds of one patch, one row of a prompt and one decoded row.
+  StageSeconds units() const;
+  StageSeconds predict(const Work& work, int encoders = 1) const { return price(work, units(), encoders); }
   // Returns what a decoded row costs in rows of a prompt.
   double decode_in_prefill_rows() const { return rate(kDecode) / rate(kPrefill); }
 
  private:
-  enum Stage : size_t { kPrefill, kDecode, kStages };
-  struct Rate {
+  enum Stage : size_t { kPrefill, kDecode, kStages };  // of the language model
+  struct Mean {
     double seconds = 0;
     bool measured = false;
   };
   double rate(Stage stage) const;
   void correct(Stage stage, double measured, double weight);
 
-  std::array<Rate, kStages> rates_;
+  std::array<Mean, kStages> rates_;
+  Rate encoding_;  // by patches
 };
 
 }  // namespace uhd

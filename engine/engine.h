@@ -8,6 +8,7 @@
 
 #include "engine/request.h"
 #include "engine/request_plan.h"
+#include "model/text/tool_form.h"
 
 namespace uhd {
 
@@ -19,6 +20,13 @@ struct ModelInfo {
   int vocabulary = 0;
   // The most bytes of a prompt's text: more of them cannot be as few tokens as the context holds.
   int64_t max_text_bytes = 0;
+  std::vector<std::string> aliases;             // more names that clients use
+  std::vector<std::string> template_variables;  // of the chat template, that a request may set
+  std::string fingerprint;                      // of the model and of what else decides its answers
+  SamplingRule sampling{};                      // of requests that do not say otherwise
+  bool thinks = false;                          // its chat template knows thoughts: <think>, </think>
+  // The form in which its chat template has calls of tools.
+  ToolForm tools = ToolForm::none;
 };
 
 // Accepted is returned for an accepted request: its id, and the costs that are known already.
@@ -26,7 +34,8 @@ struct Accepted {
   RequestId id = 0;
   int prompt_tokens = 0;
   int image_tokens = 0;
-  int max_tokens = 0;  // the most events with text that will follow
+  int max_tokens = 0;     // the most events with text that will follow
+  bool thinking = false;  // the prompt ends inside the model's thoughts
 };
 
 enum class Readiness : uint8_t { starting, ready, text_only, stalled, draining };
@@ -64,6 +73,8 @@ class Engine {
   // These turn a text into ids by the model's tokenizer, and back (for /tokenize, tests and tools).
   virtual std::vector<int32_t> tokenize(const std::string& text, bool add_special) const = 0;
   virtual std::string detokenize(const std::vector<int32_t>& ids) const = 0;
+  // Returns the bytes of one token, which may be a part of a character.
+  virtual std::string bytes_of_token(int32_t id) const = 0;
 };
 
 }  // namespace uhd

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/encoder_state.h"
 #include "engine/request.h"
 
 namespace uhd {
@@ -39,12 +40,28 @@ class Metrics {
   void token_gap(double seconds);  // the time between two tokens of one request
   void step(int prefill_tokens, int decode_tokens, int sequences, double seconds);
   void preempted(int sequences);
-  void prefix_cached(int tokens);  // of a prompt, that were not computed
-  void slices(int encoded_anew, int cached);
+  void prefix(int cached, int computed);  // tokens of a prompt
+  void prefix_evicted(int64_t tokens);    // their pages were needed for something else
+  // A slice of so many rows was wanted: an LLM rank had it, or will have it, or it must be encoded.
+  void slice_wanted(bool cached, int rows);
+  void slice_left_out(int rows);  // its keys and values are kept, and nobody had its rows
+  void slice_evicted(int rows);   // from the ranks' stores
+  void kept_slice_evicted();      // from host memory
+  void image_cut_again();         // keys and values of slices that were left out are lost
+  void picture_gap(
+      double seconds);  // decoding sequences waited so long for encoding, in one turn of the loop
+  void key_cost(const std::string& key, double seconds);  // measured work
+  void key_debt(const std::string& key, double rows);
   void slice_encoded(double seconds);  // the time from when it was first sent until its rows are here
   void slice_failed();
+  void slice_kept();
+  void slice_transferred(double seconds);   // the time from when an encoder had its rows until they are here
+  void encoder(const EncoderState& state);  // as it is now
+  void encoder_gone(uint32_t encoder);      // its series end
+  void collectives(double seconds);         // more time of the leader in collectives of the LLM ranks
   void slices_retried(double count);
   void encoder_lost();
+  void llm_ranks(int count);  // that share the language model
 
   std::string text(const Gauges& gauges) const;
 

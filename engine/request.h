@@ -9,10 +9,14 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/clock.h"
+#include "engine/timeline.h"
+#include "engine/trace_context.h"
 #include "model/language/sampling_rule.h"
+#include "model/text/grammar.h"
 
 namespace uhd {
 
@@ -45,8 +49,10 @@ struct MessagePart {
   bool is_image() const { return image != nullptr || size.has_value(); }
 };
 struct Message {
-  std::string role;  // system | user | assistant
+  std::string role;  // system | user | assistant | tool
   std::vector<MessagePart> parts;
+  std::string tool_calls;    // of an assistant: a JSON array of calls, as OpenAI has them; empty: none
+  std::string tool_call_id;  // of a tool: the call that it answers
 };
 
 struct SamplingParams : SamplingRule {
@@ -54,14 +60,22 @@ struct SamplingParams : SamplingRule {
   // where there is none.
   std::optional<uint64_t> seed;
   std::map<int32_t, float> logit_bias;
+  std::vector<int32_t> allowed_ids;    // the answer is made of these tokens alone; empty: of any
+  std::vector<std::string> bad_words;  // texts whose tokens never complete in the answer
+  // Says what the answer's text must be. Where the prompt ends inside thoughts, it holds of what follows
+  // them.
+  std::optional<GrammarSpec> grammar;
 };
 
 struct StopRules {
-  int max_tokens = 0;  // 0: as many as the context allows
+  int max_tokens = 0;        // 0: as many as the context allows
+  bool prompt_only = false;  // nothing is answered: the prompt is scored
   int min_tokens = 0;
-  std::vector<std::string> stop;  // never part of the answer
+  std::vector<std::string> stop;  // part of the answer only if `keep_stop`
   std::vector<int32_t> stop_ids;  // besides the model's own end tokens
   bool ignore_eos = false;
+  bool keep_stop = false;    // the answer's text keeps the stop string or token that ended it
+  bool skip_special = true;  // special tokens are no part of the answer's text
 };
 
 struct Request {
@@ -71,25 +85,55 @@ struct Request {
   std::optional<std::string> prompt;
   std::vector<int32_t> prompt_ids;
   bool add_generation_prompt = true;
+  std::string template_variables;  // a JSON object: more variables for the chat template; empty: none
+  std::string tools;               // a JSON array: the tools that the chat template shows; empty: none
+  // The last tokens of the prompt that are kept; 0: all, -1: those that leave the context room for an answer.
+  int truncate_prompt = 0;
   bool continue_final_message = false;  // the answer goes on where the last message ends; no new turn then
+
+  // Log-probabilities of the prompt's tokens, and of so many likely ones at each place; -1: none.
+  int prompt_logprobs = -1;
 
   int n = 1;  // answers: the prompt is planned once, and its images are decoded once
   SamplingParams sampling;
   StopRules stop;
   std::string tenant;                 // from the API key; salts caches
+  double quota = 0;                   // seconds of work that the tenant may cost in a minute; 0: any
   std::string client;                 // the one who asks, by key or address: clients take turns
   int priority = 0;                   // lower goes first; request_limits.h bounds it
   std::optional<TimePoint> deadline;  // give up after it
   std::string trace_id;               // for logs
+  TraceContext trace;                 // of the client
+  bool timeline = false;              // events tell what happens to it
+  std::optional<TimePoint> first_byte, last_byte;  // when it was read from a socket
 };
 
 enum class FinishReason : uint8_t { none, stop, length, cancelled, error };
+
+// A StopReason is what ended an answer early: nothing for the model's own end, or the id or the string of the
+// request.
+using StopReason = std::variant<std::monostate, int32_t, std::string>;
 
 struct TokenLogprob {
   int32_t id = 0;
   std::string bytes;  // the token's own bytes; may be part of a character
   float logprob = 0;
   std::vector<std::pair<std::string, float>> top;  // bytes, logprob; most likely first
+};
+
+// One token of a prompt, and how likely it was behind those before it.
+struct PromptToken {
+  struct Likely {
+    int32_t id = 0;
+    std::string bytes;
+    float logprob = 0;
+  };
+  int32_t id = 0;       // -1 where a visual token stands
+  std::string bytes;    // the token's own bytes; may be part of a character
+  bool scored = false;  // false of the first token, and of visual ones
+  float logprob = 0;
+  int rank = 0;             // counts the tokens that were as likely or more
+  std::vector<Likely> top;  // most likely first
 };
 
 // One image was cut so.
@@ -143,16 +187,23 @@ struct Failure {
 };
 
 // One event of one answer of a request. Text never ends inside a UTF-8 character. The last event of an answer
-// has finish != none and carries usage (and failure if finish is error); nothing follows it.
+// has finish != none and carries usage (and failure if finish is error); nothing follows it, but for events
+// with spans alone while other answers of the request go on. Where log-probabilities of the prompt are
+// wanted, events of the first answer carry its tokens, in their order, and all of them have come before an
+// answer's first text.
 struct TokenEvent {
   RequestId request = 0;
   int answer = 0;  // 0 to n - 1
   std::string text;
   std::vector<int32_t> ids;
   std::vector<TokenLogprob> logprobs;
+  std::vector<PromptToken> prompt;
   FinishReason finish = FinishReason::none;
+  StopReason stop_reason;
   std::optional<Usage> usage;
   std::optional<Failure> failure;
+  std::optional<TimelineSpan> span;  // an event with a span has nothing else; it speaks of the request
+  std::shared_ptr<void> memory;      // comes with the prompt: counted until the one who tells it lets go
 };
 
 // Called on the engine's thread; must not block or throw.

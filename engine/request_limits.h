@@ -23,5 +23,10 @@ inline constexpr int kMostLogprobs = 20;
 inline constexpr size_t kMostStops = 16;
 inline constexpr size_t kLongestStop = 1024;  // bytes
 inline constexpr size_t kMostStopIds = 1024;
+inline constexpr size_t kMostAllowedIds = 8192;
+inline constexpr size_t kMostBadWords = 256;
+inline constexpr size_t kLongestBadWord = 256;       // bytes
+inline constexpr size_t kLongestGrammar = 64 << 10;  // bytes
+inline constexpr size_t kMostChoices = 1024;         // that an answer may be one of
 
 }  // namespace uhd::request_limits

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/cost.h"
 #include "engine/request.h"
 
 namespace uhd {
@@ -28,18 +29,22 @@ struct ImagePlan {
 
 struct RequestPlan {
   std::vector<ImagePlan> images;
-  int prompt_tokens = 0;  // image tokens included
-  int image_tokens = 0;   // separators included
-  int max_tokens = 0;     // of one answer, as far as the context has room
+  std::vector<int32_t> prompt_ids;  // -1 where a visual token stands
+  int prompt_tokens = 0;            // image tokens included
+  int image_tokens = 0;             // separators included
+  int max_tokens = 0;               // of one answer, as far as the context has room
   int answers = 1;
   // Pages of the KV cache that one answer needs, if it shares none.
   int page_size = 0;  // tokens
   int prompt_pages = 0;
-  int most_pages = 0;              // with max_tokens
+  int most_pages = 0;  // with max_tokens
+  // The request alone takes so long, with the whole answer, as steps were measured; nothing before one was.
+  std::optional<StageSeconds> predicted;
+  double queued_seconds = 0;       // predicted for all requests that are here
   std::optional<Failure> refusal;  // submit() would say this now; empty: it would take the request
 };
 
-// The arithmetic of a request, over all ranks, if nothing is cached. Predicted seconds belong here too.
+// The arithmetic of a request, over all ranks, if nothing is cached.
 struct RequestCost {
   double encode_flops = 0;   // the vision tower, and what compresses its features
   double prefill_flops = 0;  // the language model over the prompt, and the first token's logits

@@ -10,9 +10,9 @@ namespace uhd {
 namespace {
 
 void clear(ForwardInput& input) {
-  for (auto* v :
-       {&input.ids, &input.positions, &input.slots, &input.q_offsets, &input.kv_lengths, &input.page_table,
-        &input.visual_at, &input.visual_rows, &input.sample_at, &input.draws, &input.drawn_at}) {
+  for (auto* v : {&input.ids, &input.positions, &input.slots, &input.q_offsets, &input.kv_lengths,
+                  &input.page_table, &input.visual_at, &input.visual_rows, &input.sample_at, &input.score_at,
+                  &input.draws, &input.drawn_at}) {
     v->clear();
   }
   input.max_pages = 0;
@@ -53,6 +53,12 @@ void add_visual_rows(ForwardInput& input, const BatchItem& item, int first_token
   }
 }
 
+void add_scored(ForwardInput& input, const BatchItem& item, int first_token) {
+  for (int at = item.scores_from; at < item.scores_end; ++at) {
+    if (item.scores(at)) input.score_at.push_back(first_token + at - item.first);
+  }
+}
+
 }  // namespace
 
 void build_forward_input(ForwardInput& input, const Batch& batch, int page_size,
@@ -73,6 +79,7 @@ void build_forward_input(ForwardInput& input, const Batch& batch, int page_size,
       input.page_table.push_back(used ? item.sequence->pages[static_cast<size_t>(i)].page() : 0);
     }
     if (item.samples) input.sample_at.push_back(first_token + item.count - 1);
+    add_scored(input, item, first_token);
   }
   if (std::ranges::all_of(input.drawn_at, [](int32_t at) { return at < 0; })) input.drawn_at.clear();
 }

@@ -33,6 +33,7 @@ struct StepPlan {
   std::vector<PageCopy> copies;  // of KV pages, before the forward pass
   ForwardInput input;
   TokenChoice choice = TokenChoice::greedy;  // of the sampling sequences' tokens
+  bool timed = false;                        // followers report when they carried it out
 };
 
 template <class Archive>
@@ -45,7 +46,7 @@ void serialize(Archive& archive, PageCopy& x) {
 }
 template <class Archive>
 void serialize(Archive& archive, StepPlan& x) {
-  archive(x.number, x.kind, x.placements, x.copies, x.input, x.choice);
+  archive(x.number, x.kind, x.placements, x.copies, x.input, x.choice, x.timed);
 }
 
 // This is the seam between scheduler and model: it turns the batch, which says who does how many tokens, into

@@ -26,6 +26,15 @@ Weight Backend::pack(Tensor host, WeightFormat format, Tensor whole) {
   return do_pack(host, format, whole);
 }
 
+Weight Backend::pack_parts(std::span<const Tensor> parts, WeightFormat format, int64_t rows) {
+  contracts::pack_parts(parts, rows);
+  return do_pack_parts(parts, format, rows);
+}
+
+Weight Backend::do_pack_parts(std::span<const Tensor>, WeightFormat format, int64_t) {
+  throw Error(message("parts of a weight in ", name_of(format), " are not packed by ", description()));
+}
+
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   require(options.threads >= 0 && options.threads <= 1024, "backend.threads is ", options.threads,
           "; it can be from 0 to 1024");
@@ -39,8 +48,6 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   }
   require(options.kind == "cpu" || options.kind == "auto", "backend.kind is '", options.kind,
           "'; it can be: cpu, cuda, auto");
-  require(!options.quantize_activations,
-          "model.quantize_activations is not implemented by the CPU backend: leave it out, or use CUDA");
   return std::make_unique<cpu::Backend>(options);
 }
 

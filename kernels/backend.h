@@ -7,6 +7,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "kernels/operations.h"
@@ -16,7 +18,7 @@ namespace uhd {
 struct BackendOptions {
   std::string kind = "cpu";  // cpu | cuda | auto
   int threads = 0;           // 0: every core this process may use
-  std::string isa = "auto";  // CPU only: auto | avx512_bf16 | avx512 | avx2 | scalar
+  std::string isa = "auto";  // CPU only: auto | amx | avx512_bf16 | avx512 | avx2 | scalar
   // CUDA only: which of the devices that this process sees; -1: by local_rank, round and round.
   int device = -1;
   int local_rank = 0;  // of this rank among those of its host
@@ -24,8 +26,9 @@ struct BackendOptions {
   // fit, else as auto)
   std::string attention = "auto";
   bool graphs = true;  // CUDA only: record() records
-  // CUDA only: products of more than a few rows with fp8 and int8 weights quantize the activations too, each
-  // row by a scale of its own (kernels/cuda/quantized_activations.h). fp8 needs a device of sm_89 or later.
+  // Products with int8 weights quantize the activations too, each row by a scale of its own. On CUDA those of
+  // more than a few rows do, and fp8 as well (kernels/cuda/quantized_activations.h), which needs a device of
+  // sm_89 or later; on the CPU all (kernels/cpu/table.h), so that a row's bits do not depend on others.
   bool quantize_activations = false;
   // packed_attention forms its products, where both operands are activations, in this type. On CUDA also the
   // type of activations. f32 or bf16.
@@ -69,6 +72,12 @@ class Readback {
 class OutOfMemory : public Error {
  public:
   using Error::Error;
+};
+
+struct PackedSizes {
+  size_t data = 0;
+  size_t scales = 0;  // none: 0
+  bool operator==(const PackedSizes&) const = default;
 };
 
 class Backend : public Operations {
@@ -118,6 +127,13 @@ class Backend : public Operations {
   // in place). A shard of columns names the `whole` matrix they are of, so that it is quantized as the whole
   // would be.
   Weight pack(Tensor host, WeightFormat format, Tensor whole = {});
+  // Packs matrices of equal width one under another, with zero rows below up to `rows` in all, from where
+  // they lie. Only where packs_parts(format): elsewhere one matrix has to be made of them first.
+  Weight pack_parts(std::span<const Tensor> parts, WeightFormat format, int64_t rows);
+  virtual bool packs_parts(WeightFormat) const { return false; }
+  // Bytes of the two buffers of a packed weight; none where it cannot be made of bytes that an equal backend
+  // packed before and the host has kept since.
+  virtual std::optional<PackedSizes> packed_sizes(int64_t, int64_t, WeightFormat) const { return {}; }
   // Products with what is packed from now on have at most so many rows; take_scratch() then takes all memory
   // that they need beside their operands. Without it they take it when they first need it. It does nothing on
   // the host.
@@ -126,10 +142,11 @@ class Backend : public Operations {
 
  private:
   friend class DeviceBuffer;
-  // upload, download and pack check the contract (contracts.h) and call these.
+  // upload, download, pack and pack_parts check the contract (contracts.h) and call these.
   virtual void do_upload(Tensor device, Tensor host) = 0;
   virtual void do_download(Tensor host, Tensor device) = 0;
   virtual Weight do_pack(Tensor host, WeightFormat format, Tensor whole) = 0;
+  virtual Weight do_pack_parts(std::span<const Tensor> parts, WeightFormat format, int64_t rows);
   virtual void release(void* data, size_t bytes) noexcept = 0;
 };
 

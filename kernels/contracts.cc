@@ -63,10 +63,11 @@ void expect_same_shape(const char* operation, const Tensor& a, const Tensor& b) 
 }
 
 void expect_pages(const char* operation, const KvLayer& pages) {
-  expect(pages.k.rank() == 4 && is_float(pages.k.dtype()) && pages.k.dtype() != DType::f16 && pages.k.dense(),
-         operation, "K pages are dense f32 or bf16 [pages,page,Hk,D]", pages.k);
-  expect(pages.v.dense() && pages.v.dtype() == pages.k.dtype(), operation, "V pages are like K pages",
-         pages.v);
+  expect(pages.k.rank() == 4 && is_float(pages.k.dtype()) && pages.k.dtype() != DType::f16 &&
+             pages.k.row_stride() >= pages.k.row_size(),
+         operation, "K pages are f32 or bf16 [pages,page,Hk,D]", pages.k);
+  expect(pages.v.row_stride() == pages.k.row_stride() && pages.v.dtype() == pages.k.dtype(), operation,
+         "V pages are like K pages", pages.v);
   expect_same_shape(operation, pages.k, pages.v);
 }
 
@@ -98,6 +99,17 @@ void pack(Tensor host, Tensor whole) {
   expect_memory("pack", {whole});
   expect(whole.rank() == 2 && whole.dtype() == host.dtype() && whole.dim(0) == host.dim(0), "pack",
          "the whole of a shard has its rows and type", whole);
+}
+
+void pack_parts(std::span<const Tensor> parts, int64_t rows) {
+  check(!parts.empty(), "pack_parts: a weight has parts");
+  int64_t in_parts = 0;
+  for (const Tensor& part : parts) {
+    if (part.rank() != 2 || part.dim(0) != 0) pack(part, {});  // a part may have no rows
+    expect(part.dim(1) == parts.front().dim(1), "pack_parts", "parts have one width", part);
+    in_parts += part.dim(0);
+  }
+  check(rows >= 1 && in_parts <= rows, "pack_parts: ", in_parts, " rows in parts of a weight of ", rows);
 }
 
 }  // namespace contracts
@@ -154,6 +166,16 @@ void LayerNorm::verify() const {
   expect_same_shape("layer_norm", out, x);
   expect_vector("layer_norm", w, x.dim(1));
   expect_vector("layer_norm", b, x.dim(1));
+}
+
+void HeadNorm::verify() const {
+  expect_memory("head_norm", {q, k, q_w, k_w});
+  expect_heads("head_norm", q);
+  expect_heads("head_norm", k);
+  expect_one_type("head_norm", {q, k});
+  expect(k.dim(0) == q.dim(0) && k.dim(2) == q.dim(2), "head_norm", "k has the rows and head size of q", k);
+  expect_vector("head_norm", q_w, q.dim(2));
+  expect_vector("head_norm", k_w, q.dim(2));
 }
 
 void Rope::verify() const {

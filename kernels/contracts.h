@@ -3,6 +3,8 @@
 // backend.
 #pragma once
 
+#include <span>
+
 #include "kernels/tensor.h"
 
 namespace uhd::contracts {
@@ -10,5 +12,6 @@ namespace uhd::contracts {
 void upload(Tensor device, Tensor host);
 void download(Tensor host, Tensor device);
 void pack(Tensor host, Tensor whole);
+void pack_parts(std::span<const Tensor> parts, int64_t rows);
 
 }  // namespace uhd::contracts

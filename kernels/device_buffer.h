@@ -1,7 +1,8 @@
-// A DeviceBuffer owns memory of one backend and frees it there.
+// A DeviceBuffer owns memory of one backend and frees it there, or keeps alive what else holds the memory.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 #include "kernels/tensor.h"
@@ -15,12 +16,17 @@ class DeviceBuffer {
  public:
   DeviceBuffer() = default;
   DeviceBuffer(Backend& owner, void* data, size_t bytes) : owner_(&owner), data_(data), bytes_(bytes) {}
+  // Memory of the host that `holder` keeps, such as a mapped file. It is read-only if the holder's is.
+  DeviceBuffer(std::shared_ptr<const void> holder, void* data, size_t bytes)
+      : holder_(std::move(holder)), data_(data), bytes_(bytes) {}
   DeviceBuffer(DeviceBuffer&& o) noexcept
       : owner_(std::exchange(o.owner_, nullptr)),
+        holder_(std::move(o.holder_)),
         data_(std::exchange(o.data_, nullptr)),
         bytes_(std::exchange(o.bytes_, 0)) {}
   DeviceBuffer& operator=(DeviceBuffer&& o) noexcept {
     std::swap(owner_, o.owner_);
+    std::swap(holder_, o.holder_);
     std::swap(data_, o.data_);
     std::swap(bytes_, o.bytes_);
     return *this;
@@ -39,7 +45,8 @@ class DeviceBuffer {
   }
 
  private:
-  Backend* owner_ = nullptr;
+  Backend* owner_ = nullptr;  // null: nobody's, or the holder's
+  std::shared_ptr<const void> holder_;
   void* data_ = nullptr;
   size_t bytes_ = 0;
 };

@@ -26,9 +26,10 @@ struct MatmulOptions {
   Epilogue epilogue = Epilogue::none;
 };
 
-// K and V of one layer: [pages, page, Hk, D] each. The order of the elements inside a page is the backend's
-// own affair (sizes are the same); only store_kv, paged_attention and copy_pages look inside. The pages'
-// dtype, f32 or bf16, decides how paged_attention forms its products, as WeightFormat does for matmul.
+// K and V of one layer: [pages, page, Hk, D] each; on the host pages may be spaced, both alike. The order of
+// the elements inside a page is the backend's own affair (sizes are the same); only store_kv, paged_attention
+// and copy_pages look inside. The pages' dtype, f32 or bf16, decides how paged_attention forms its products,
+// as WeightFormat does for matmul.
 struct KvLayer {
   Tensor k;
   Tensor v;
@@ -116,6 +117,15 @@ struct LayerNorm {
   Tensor out, x, w, b;
   float eps;
   OperationTensors tensors() { return {{&out, &x}, {&w, &b}}; }
+  void verify() const;
+};
+
+// Each head of q [T,Hq,D] and k [T,Hk,D] in place: x / rms(x) · w over its D, as Qwen3 does before rope; q_w,
+// k_w f32 [D].
+struct HeadNorm {
+  Tensor q, k, q_w, k_w;
+  float eps;
+  OperationTensors tensors() { return {{&q, &k}, {&q_w, &k_w}}; }
   void verify() const;
 };
 
@@ -283,10 +293,10 @@ struct CopyPages {
 // X(Name) for each of them, from which backends declare their functions.
 // clang-format off
 #define UHD_OPERATIONS(X)                                                                               \
-  X(Matmul) X(Embed) X(RmsNorm) X(AddRmsNorm) X(LayerNorm) X(Rope) X(StoreKv) X(PagedAttention)         \
-  X(PackedAttention) X(SiluMul) X(Add) X(AddRows) X(GatherRows) X(ScatterRows) X(Patchify)              \
-  X(InterpolatePositions) X(RegionAlign) X(Argmax) X(BestOfShards) X(Draw) X(TakeDrawn) X(Cast)         \
-  X(FiniteRows) X(CopyPages)
+  X(Matmul) X(Embed) X(RmsNorm) X(AddRmsNorm) X(LayerNorm) X(HeadNorm) X(Rope) X(StoreKv)               \
+  X(PagedAttention) X(PackedAttention) X(SiluMul) X(Add) X(AddRows) X(GatherRows) X(ScatterRows)        \
+  X(Patchify) X(InterpolatePositions) X(RegionAlign) X(Argmax) X(BestOfShards) X(Draw) X(TakeDrawn)     \
+  X(Cast) X(FiniteRows) X(CopyPages)
 // clang-format on
 
 // A model calls these: each checks the contract, here and nowhere else, and hands the operation to the
@@ -321,6 +331,9 @@ class Operations {
   }
   void layer_norm(Tensor out, Tensor x, Tensor w, Tensor b, float eps) {
     run(ops::LayerNorm{out, x, w, b, eps});
+  }
+  void head_norm(Tensor q, Tensor k, Tensor q_w, Tensor k_w, float eps) {
+    run(ops::HeadNorm{q, k, q_w, k_w, eps});
   }
   void rope(Tensor q, Tensor k, Tensor positions, Tensor table) { run(ops::Rope{q, k, positions, table}); }
   void store_kv(const KvLayer& pages, Tensor k, Tensor v, Tensor slots) {

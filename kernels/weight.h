@@ -19,6 +19,11 @@ constexpr bool is_quantized(WeightFormat format) {
   return format != WeightFormat::f32 && format != WeightFormat::bf16;
 }
 
+// The format of what stays as it is beside matrices in `format`.
+constexpr WeightFormat unquantized(WeightFormat format) {
+  return is_quantized(format) ? WeightFormat::bf16 : format;
+}
+
 constexpr std::string_view name_of(WeightFormat format) {
   switch (format) {
     case WeightFormat::f32:
@@ -40,7 +45,8 @@ struct Weight {
   int64_t n = 0;  // outputs
   int64_t k = 0;  // inputs
   DeviceBuffer data;
-  DeviceBuffer scales;  // for quantized formats
+  DeviceBuffer scales;      // for quantized formats
+  bool codes_only = false;  // int8: products make codes of the activations too, whatever the backend does
 };
 
 }  // namespace uhd

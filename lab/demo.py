@@ -19,8 +19,10 @@ def main():
     question, answer = page.questions[0]
     args.out.mkdir(parents=True, exist_ok=True)
     generate.draw(page).save(args.out / "page.png", optimize=True)
-    demo = {"image": "page.png", "question": question, "answer": answer}
-    (args.out / "demo.json").write_text(json.dumps(demo, indent=2) + "\n")
+    file = args.out / "demo.json"
+    about = json.loads(file.read_text()).get("about") if file.exists() else None
+    demo = {"image": "page.png", "question": question, "answer": answer} | ({"about": about} if about else {})
+    file.write_text(json.dumps(demo, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class Progress:
     def __init__(self, args, modules, optims):
         self.folder, self.modules, self.optims = Path(args.out), modules, optims
         self.means = copy.deepcopy(modules)
-        self.seconds, self.last_step = args.seconds, 2 if args.smoke else None
+        self.seconds, self.last_step = args.seconds, args.smoke or None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rates = [o.param_groups[0]["lr"] for o in optims]
         self.used, self.step, self.since = 0.0, 0, time.process_time()

@@ -62,7 +62,7 @@ def main():
     parser.add_argument("--tune", type=float, default=0.0, help="rate at which a language stage on real tokens also trains the projector")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--smoke", action="store_true", help="two small steps only, to see that the stage runs")
+    parser.add_argument("--smoke", type=int, default=0, metavar="N", help="N small steps only, to see that the stage runs")
     args = parser.parse_args()
     if args.smoke:
         args.batch, args.budget = 4, 400

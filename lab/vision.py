@@ -190,7 +190,7 @@ def fit(args):
     resampler = model.model.mm_projector
     code = targets.codes(model.config["hidden_size"])
     inputs, wanted = [], []
-    for n in range(5 if args.smoke else 40):
+    for n in range(2 if args.smoke else 40):
         patches, rows, columns, _, (char, shape), whole = slice_batch(random.Random(f"fit:{n}"), 8, data.Writing(numbers=args.numbers))
         with autocast():
             pooled = resampler.pooled(model.vision(patches, rows[0], columns[0]), rows[1], columns[1])

@@ -12,6 +12,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kSupported =
+    "LLaVA-UHD v1, LLaVA-1.5 (original layout and LlavaForConditionalGeneration), MiniCPM-V 2.6, 4.0 and 4.5 "
+    "(MiniCPMV), MiniCPM-o 2.6 and 4.5 (MiniCPMO), SmolVLM and Idefics3, LlamaForCausalLM, "
+    "MistralForCausalLM, Qwen2ForCausalLM, "
+    "Qwen3ForCausalLM";
+
+// Returns the language model that an architecture names at its beginning, as in "Qwen3ForCausalLM", or after
+// LLaVA's name, as in "LlavaQwen2ForCausalLM"; "" if it names none.
+std::string language_type_in(std::string_view architecture) {
+  if (architecture.starts_with("Llava")) architecture.remove_prefix(std::string_view("Llava").size());
+  for (const auto& [name, type] : {std::pair("Llama", "llama"), std::pair("Mistral", "mistral"),
+                                   std::pair("Qwen2", "qwen2"), std::pair("Qwen3", "qwen3")}) {
+    if (architecture == std::string(name) + "ForCausalLM") return type;
+  }
+  return "";
+}
+
 int whole_root(int n) {
   const int root = static_cast<int>(std::lround(std::sqrt(n)));
   return root * root == n ? root : 0;
@@ -62,9 +79,8 @@ void read_llava(const ConfigObject& json, const fs::path& tower_path, const Tens
                 ModelConfig& model) {
   const std::string type = json.text("model_type", "llava");
   const std::string architecture = json.first_text("architectures");
-  model.language = read_language_config(json, architecture.find("Mistral") != std::string::npos ? "mistral"
-                                              : architecture.find("Qwen2") != std::string::npos ? "qwen2"
-                                                                                                : "llama");
+  const std::string language = language_type_in(architecture);
+  model.language = read_language_config(json, language.empty() ? "llama" : language);
   model.prefix_resampler = "model.mm_projector.";
   const int select = json.integer("mm_vision_select_layer", -1024, 1024, -2);
   const std::string feature = json.text("mm_vision_select_feature", "patch");
@@ -143,75 +159,15 @@ void read_llava_hf(const ConfigObject& json, const TensorNames& names, ModelConf
   model.vision_directory = model.directory;
 }
 
-void read_minicpmv_layout(const ConfigObject& preprocessor, ModelConfig& model) {
-  const SpecialTokens tokens(model.directory, model.language.vocabulary);
-  const auto id = [&](const char* key, const char* fallback) {
-    return std::vector<int32_t>{tokens.id_of(preprocessor.text(key, fallback))};
-  };
-  ImageLayout& l = model.layout;
-  l.overview_first = true;
-  l.separator_after_last_row = false;
-  l.row_separator = {tokens.newline()};
-  l.before_overview = id("im_start", "<image>");
-  l.after_overview = id("im_end", "</image>");
-  l.before_slice = id("slice_start", "<slice>");
-  l.after_slice = id("slice_end", "</slice>");
-}
-
-void read_minicpmv(const ConfigObject& json, ModelConfig& model) {
-  require(std::abs(json.number("version", 0, 100, 2.6) - 2.6) < 1e-9, json.at("version"),
-          " is not 2.6, the only MiniCPM-V that is supported");
-  model.family = Family::minicpmv_26;
-  model.language = read_language_config(json, "qwen2");
-  model.prefix_language = "llm.model.";
-  model.head = "llm.lm_head.weight";
-  model.prefix_vision = "vpm.";
-  model.prefix_resampler = "resampler.";
-  model.vision_directory = model.directory;
-
-  const ConfigObject vision = json.object("vision_config");
-  model.vision = read_vision_config(vision, json.flag("drop_vision_last_layer", false) ? -2 : -1);
-  model.vision->post_norm = true;
-  model.vision->bucket_positions = true;
-  const ConfigObject preprocessor = ConfigObject::read(model.directory / "preprocessor_config.json");
-  read_normalisation(preprocessor, *model.vision);
-
-  ResamplerConfig& p = model.resampler;
-  p.kind = ResamplerKind::perceiver;
-  p.sincos_keys = true;
-  p.queries = json.integer("query_num", 1, 4096, 64);
-  p.width = model.language.hidden;
-  p.heads = std::max(1, p.width / 128);
-  require(p.width % p.heads == 0 && p.width % 4 == 0, json.at("hidden_size"), " of ", p.width,
-          " cannot be divided among the resampler's ", p.heads, " heads");
-
-  const ConfigObject slices = json.object("slice_config");
-  SlicingConfig& s = model.slicing;
-  s.kind = SlicingConfig::Kind::adaptive;
-  s.rounding = SliceRounding::nearest_even;
-  s.patch = model.vision->patch;
-  s.scale = preprocessor.integer(
-      "scale_resolution", s.patch, 8192,
-      slices.integer("scale_resolution", s.patch, 8192, json.integer("image_size", s.patch, 8192, 448)));
-  s.max_slices = preprocessor.integer("max_slice_nums", 1, 64, slices.integer("max_slice_nums", 1, 64, 9));
-  if (!preprocessor.flag("slice_mode", json.flag("slice_mode", true))) s.max_slices = 1;
-  read_minicpmv_layout(preprocessor, model);
-  model.layout.image_ids = preprocessor.flag("use_image_id", json.flag("use_image_id", true));
-}
-
 void read_text(const ConfigObject& json, ModelConfig& model) {
   const std::string architecture = json.first_text("architectures");
   const std::string type = json.text("model_type", "");
-  require(
-      architecture == "LlamaForCausalLM" || architecture == "MistralForCausalLM" ||
-          architecture == "Qwen2ForCausalLM" || (architecture.empty() && !type.empty()),
-      json.where(), ": architecture '", architecture, "' with model type '", type,
-      "' is not one that this program runs (LLaVA-UHD v1, LLaVA-1.5, MiniCPM-V 2.6, Llama, Mistral, Qwen2)");
+  const std::string named = language_type_in(architecture);
+  const bool plain = !named.empty() && architecture.ends_with("ForCausalLM");
+  require(plain || (architecture.empty() && !type.empty()), json.where(), ": architecture '", architecture,
+          "' with model type '", type, "' is not one that this program runs: ", kSupported);
   model.family = Family::text;
-  model.language = read_language_config(json, architecture.starts_with("Llama")     ? "llama"
-                                              : architecture.starts_with("Mistral") ? "mistral"
-                                              : architecture.starts_with("Qwen2")   ? "qwen2"
-                                                                                    : type);
+  model.language = read_language_config(json, plain ? named : type);
 }
 
 }  // namespace
@@ -224,6 +180,16 @@ std::string name_of(Family family) {
       return "llava-1.5";
     case Family::minicpmv_26:
       return "minicpm-v-2.6";
+    case Family::minicpmv_40:
+      return "minicpm-v-4.0";
+    case Family::minicpmv_45:
+      return "minicpm-v-4.5";
+    case Family::minicpmo_26:
+      return "minicpm-o-2.6";
+    case Family::minicpmo_45:
+      return "minicpm-o-4.5";
+    case Family::smolvlm:
+      return "smolvlm";
     case Family::text:
       break;
   }
@@ -244,9 +210,16 @@ ModelConfig read_model_config(const fs::path& directory, const fs::path& vision_
   const ConfigObject json = ConfigObject::read_required(directory / "config.json");
   const std::string architecture = json.first_text("architectures");
   const TensorNames names(directory);
+  require(!json.has("quantization_config"), json.at("quantization_config"),
+          " says that the weights are codes already, which is not supported: take the checkpoint in bf16, "
+          "and let "
+          "model.quantize make codes of it");
   ConfigObject inner(json.where());
-  if (architecture == "MiniCPMV" || json.text("model_type", "") == "minicpmv") {
+  if (is_minicpmv(json)) {
     read_minicpmv(json, model);
+  } else if (is_smolvlm(json)) {
+    read_smolvlm(json, model);
+    inner = json.object("text_config");
   } else if (architecture == "LlavaForConditionalGeneration") {
     read_llava_hf(json, names, model);
     inner = json.object("text_config");
@@ -255,7 +228,9 @@ ModelConfig read_model_config(const fs::path& directory, const fs::path& vision_
   } else {
     read_text(json, model);
   }
-  read_token_ids(ConfigObject::read(directory / "generation_config.json"), json, inner, model.language);
+  const ConfigObject generation = ConfigObject::read(directory / "generation_config.json");
+  read_token_ids(generation, json, inner, model.language);
+  model.sampling = read_sampling_defaults(generation);
   if (model.vision) {
     const int grid = model.vision->image / model.vision->patch;
     require(grid >= 1 && grid <= 512, json.where(), ": the vision tower's position table of ", grid, "x",

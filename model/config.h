@@ -10,29 +10,38 @@
 #include <string>
 #include <vector>
 
+#include "model/language/sampling_rule.h"
+
 namespace uhd {
 
 enum class Family : uint8_t {
-  text,          // LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM
+  text,          // LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
   llava_uhd_v1,  // adapt_spatial_resampler or perceiver_resampler
   llava_15,      // mlp2x_gelu: original layout or LlavaForConditionalGeneration
-  minicpmv_26,   // llm. / vpm. / resampler.
+  minicpmv_26,   // llm. / vpm. / resampler., as all of MiniCPM: MiniCPM-V 2.6 (Qwen2)
+  minicpmv_40,   // MiniCPM-V 4.0 (Llama)
+  minicpmv_45,   // MiniCPM-V 4.5 (Qwen3)
+  minicpmo_26,   // MiniCPM-o 2.6 (Qwen2), its vision and text
+  minicpmo_45,   // MiniCPM-o 4.5 (Qwen3), its vision and text
+  smolvlm,       // SmolVLM, SmolVLM2, Idefics3
 };
-// Returns "text", "llava-uhd-v1", "llava-1.5" or "minicpm-v-2.6", as the API and the programs print it.
+// Returns the name as the API and the programs print it: "text", "llava-uhd-v1", "minicpm-v-4.5".
 std::string name_of(Family family);
 
 enum class Activation : uint8_t { silu, gelu, gelu_tanh, quick_gelu };
 
 struct RopeScaling {
-  enum class Kind : uint8_t { none, linear, dynamic, llama3, yarn } kind = Kind::none;
+  enum class Kind : uint8_t { none, linear, dynamic, llama3, yarn, longrope } kind = Kind::none;
   double factor = 1;
   double low_freq_factor = 1;   // llama3
   double high_freq_factor = 4;  // llama3
-  int original_context = 0;     // llama3, yarn
+  int original_context = 0;     // llama3, yarn, longrope
   double beta_fast = 32;        // yarn
   double beta_slow = 1;
-  double attention_factor = 0;  // yarn; 0: 0.1 ln(factor) + 1
-  bool truncate = true;         // yarn: correction range rounded to whole dimensions
+  double attention_factor =
+      0;                 // yarn; 0: 0.1 ln(factor) + 1. longrope; 0: sqrt(1 + ln(factor) / ln(original))
+  bool truncate = true;  // yarn: correction range rounded to whole dimensions
+  std::vector<double> short_factors, long_factors;  // longrope, [head_dim / 2]: of the frequencies
 };
 
 struct LanguageConfig {
@@ -48,6 +57,7 @@ struct LanguageConfig {
   double rope_theta = 10000;
   RopeScaling rope;
   bool qkv_bias = false;
+  bool head_norms = false;  // Qwen3: q and k of each head are normed before the rotation
   bool tied = false;
   std::vector<int32_t> eos_ids;
   int32_t bos_id = -1;
@@ -73,20 +83,23 @@ struct VisionConfig {
   bool wants_f32 = false;  // beside a language model in bf16 too, where the backend can (mm_vision_dtype)
   bool bucket_positions =
       false;  // NaViT: fractional coordinates bucketed into the table, instead of interpolation
+  bool equal_fractions = false;  // of those: i / n as SmolVLM rounds it, instead of NaViT's
   std::array<float, 3> mean{};
   std::array<float, 3> deviation{};
 };
 
 enum class ResamplerKind : uint8_t {
-  mlp,        // Linear, GELU, Linear on every patch
-  perceiver,  // learned queries, one cross-attention over all patches of a slice
-  spatial,    // adapt_spatial_resampler: each query attends its own region
+  mlp,            // Linear, GELU, Linear on every patch
+  perceiver,      // learned queries, one cross-attention over all patches of a slice
+  spatial,        // adapt_spatial_resampler: each query attends its own region
+  pixel_shuffle,  // a square of patches becomes one row, then Linear
 };
 struct ResamplerConfig {
   ResamplerKind kind = ResamplerKind::mlp;
   int queries = 0;  // per slice; mlp: 0, as many tokens as patches
   int width = 0;
   int heads = 0;
+  int shuffle = 1;  // pixel_shuffle: the side of a square, in patches
   // MiniCPM: integer sin-cos positions on keys, none on queries; else a stored table on both.
   bool sincos_keys = false;
   float norm_eps = 1e-6f;
@@ -100,6 +113,7 @@ struct SlicingConfig {
     adaptive,     // LLaVA-UHD: variable-sized slices and an overview
     pad_square,   // LLaVA-1.5: one square, padded with the mean colour
     centre_crop,  // LLaVA-1.5 through its HF processor: shortest side scaled, centre cropped
+    tiles,  // SmolVLM: longest side scaled to prescale_longest, squares of `scale`, and all in one square
   } kind = Kind::adaptive;
   int scale = 336;  // S
   int patch = 14;
@@ -111,9 +125,17 @@ struct SlicingConfig {
 // An ImageLayout says how an image's rows are wrapped and joined in the prompt, as token ids.
 struct ImageLayout {
   bool overview_first = false;
-  std::vector<int32_t> column_separator;  // after a slice that is not the last of its row
-  std::vector<int32_t> row_separator;     // after a row
-  bool separator_after_last_row = true;   // UHD: yes; MiniCPM: rows are joined
+  std::vector<int32_t> column_separator;    // after a slice that is not the last of its row
+  std::vector<int32_t> row_separator;       // after a row
+  std::vector<int32_t> last_row_separator;  // after the last row, if not as after the others
+  bool separator_after_last_row = true;     // UHD: yes; MiniCPM: rows are joined
+  // SmolVLM: a mark before each slice, by its place; row r and column c have cell_marks[r · mark_columns +
+  // c].
+  std::vector<std::vector<int32_t>> cell_marks;
+  int mark_columns = 0;
+  const std::vector<int32_t>& cell_mark(int row, int column) const {
+    return cell_marks.at(static_cast<size_t>(row) * mark_columns + column);
+  }
   std::vector<int32_t> before_overview, after_overview;
   std::vector<int32_t> before_slice, after_slice;
   bool image_ids = false;  // MiniCPM: <image_id>N</image_id> before each image
@@ -124,6 +146,7 @@ struct ModelConfig {
   // The name of the directory, or of the link to it; /v1/models shows it unless one is configured.
   std::string name;
   LanguageConfig language;
+  SamplingRule sampling;  // recommended by generation_config.json, for requests that say nothing
   std::optional<VisionConfig> vision;
   ResamplerConfig resampler;
   SlicingConfig slicing;
@@ -133,6 +156,8 @@ struct ModelConfig {
   // The prefixes come before "layers.0.", "encoder.layers.0." and the resampler's own names; each ends in
   // ".".
   std::string prefix_language, prefix_vision, prefix_resampler;
+  // The prefixes of published parts that are not served: MiniCPM-o's audio and speech.
+  std::vector<std::string> left_aside;
   std::string head;  // name of the output head's tensor (absent from the files where embeddings are tied)
 };
 

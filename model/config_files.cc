@@ -100,6 +100,11 @@ SpecialTokens::SpecialTokens(const fs::path& directory, int vocabulary)
   }
 }
 
+std::vector<int32_t> SpecialTokens::newlines() const {
+  if (ids_.contains("ĊĊ")) return {id_of("ĊĊ")};
+  return {newline(), newline()};
+}
+
 void SpecialTokens::add(const std::string& token, int64_t id) { ids_[token] = id; }
 
 int32_t SpecialTokens::id_of(const std::string& token) const {
@@ -111,6 +116,11 @@ int32_t SpecialTokens::id_of(const std::string& token) const {
   return static_cast<int32_t>(found->second);
 }
 
-int32_t SpecialTokens::newline() const { return id_of("Ċ"); }
+int32_t SpecialTokens::newline() const {
+  for (const char* other : {"\n", "<0x0A>"}) {
+    if (!ids_.contains("Ċ") && ids_.contains(other)) return id_of(other);
+  }
+  return id_of("Ċ");
+}
 
 }  // namespace uhd

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace uhd {
 
@@ -32,10 +33,14 @@ std::filesystem::path find_vision_tower(const std::filesystem::path& model, cons
 class SpecialTokens {
  public:
   SpecialTokens(const std::filesystem::path& directory, int vocabulary);
+  bool has(const std::string& token) const { return ids_.contains(token); }
   // Returns the token's id; an unknown token is an Error.
   int32_t id_of(const std::string& token) const;
-  // Returns the id of "\n" in a byte-level vocabulary.
+  // Returns the id of "\n": in a byte-level vocabulary, as a token of its own, or as a byte of
+  // SentencePiece's.
   int32_t newline() const;
+  // Returns the ids of two newlines in a row.
+  std::vector<int32_t> newlines() const;
 
  private:
   void add(const std::string& token, int64_t id);

@@ -92,6 +92,16 @@ std::string ConfigObject::text(const char* key, const std::string& fallback) con
   return std::string(value->get_string());
 }
 
+std::string ConfigObject::version(const char* key, const std::string& fallback) const {
+  const json::value* value = find(key);
+  if (value == nullptr) return fallback;
+  const auto number = real(*value);
+  require(number || value->is_string(), at(key), " is ", shortened(*value), ", not a version");
+  std::string text = number ? message(*number) : std::string(value->get_string());
+  if (text.find('.') == std::string::npos) text += ".0";
+  return text;
+}
+
 std::vector<int32_t> ConfigObject::ids(const char* key, int64_t limit) const {
   const json::value* value = find(key);
   std::vector<int32_t> result;

@@ -33,6 +33,8 @@ class ConfigObject {
   double number(const char* key, double low, double high, double fallback) const;
   bool flag(const char* key, bool fallback) const;
   std::string text(const char* key, const std::string& fallback) const;
+  // Reads a version, published as a number (4.5) or as a text ("4.5"); whole ones are "4.0".
+  std::string version(const char* key, const std::string& fallback) const;
   // Reads one id or a list of ids in [0, limit); an absent key gives an empty list. Other values are left
   // out, with a warning in the log.
   std::vector<int32_t> ids(const char* key, int64_t limit) const;

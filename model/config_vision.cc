@@ -23,9 +23,10 @@ int layers_up_to(const ConfigObject& json, int select, int total) {
 
 }  // namespace
 
-VisionConfig read_vision_config(const ConfigObject& json, int select_layer) {
-  const std::string type = json.text("model_type", "clip_vision_model");
-  const bool siglip = type.starts_with("siglip");
+VisionConfig read_vision_config(const ConfigObject& json, int select_layer, const char* default_type) {
+  const std::string type = json.text("model_type", default_type);
+  const bool siglip =
+      type.starts_with("siglip") || type.starts_with("smolvlm") || type.starts_with("idefics3");
   require(siglip || type.starts_with("clip"), json.at("model_type"), " is '", type,
           "', neither clip nor siglip");
   VisionConfig c;

@@ -37,11 +37,14 @@ class PromptBuilder {
     for (int row = 0; row < plan.rows; ++row) {
       for (int column = 0; column < plan.columns; ++column) {
         add_ids(layout.before_slice);
+        if (!layout.cell_marks.empty()) add_ids(layout.cell_mark(row, column));
         add_piece(image, plan, row * plan.columns + column);
         add_ids(layout.after_slice);
         if (column + 1 < plan.columns) add_ids(layout.column_separator);
       }
-      if (row + 1 < plan.rows || layout.separator_after_last_row) add_ids(layout.row_separator);
+      const bool last = row + 1 == plan.rows;
+      if (last && !layout.separator_after_last_row) continue;
+      add_ids(last && !layout.last_row_separator.empty() ? layout.last_row_separator : layout.row_separator);
     }
     if (!layout.overview_first) add_overview(image, plan);
   }

@@ -2,15 +2,15 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "net/api_error.h"
-#include "net/ascii.h"
 #include "net/quoted.h"
 
 namespace uhd {
 namespace {
 
-using Fields = std::vector<std::pair<std::string, std::string>>;
+using HeaderPairs = std::vector<std::pair<std::string, std::string>>;
 
 // "[::1]:8080" and "localhost:8080" without the port and brackets, in lower case.
 std::string name_of(std::string_view authority) {
@@ -125,9 +125,9 @@ HttpResponse Access::preflight(const HttpRequest& request) const {
   return response;
 }
 
-Fields Access::headers(const HttpRequest& request) const {
+HeaderPairs Access::headers(const HttpRequest& request) const {
   if (origins_.empty()) return {};
-  Fields fields;
+  HeaderPairs fields;
   if (contains(origins_, "*")) {
     fields.emplace_back("Access-Control-Allow-Origin", "*");
   } else {

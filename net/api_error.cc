@@ -57,14 +57,14 @@ ApiError api_error(const Failure& failure) {
 // Texts of others (a template's, an engine's) may quote anything that a client wrote.
 std::string error_json(const ApiError& error) {
   return boost::json::serialize(
-      boost::json::object{{"error", boost::json::object{{"message", quoted(error.message, kMostMessage)},
+      boost::json::object{{"error", boost::json::object{{"message", uhd::quoted(error.message, kMostMessage)},
                                                         {"type", type_of(error.status)},
-                                                        {"param", text_or_null(quoted(error.param))},
+                                                        {"param", text_or_null(uhd::quoted(error.param))},
                                                         {"code", text_or_null(error.code)}}}});
 }
 
 HttpResponse error_response(const ApiError& error) {
-  HttpResponse response{.status = error.status, .body = error_json(error)};
+  HttpResponse response{.status = error.status, .body = error_json(error), .error_code = error.code};
   if (error.status == 429 || error.status == 503) {
     const double wait = std::max(1.0, std::ceil(error.retry_after_s));
     response.headers.emplace_back("Retry-After", std::to_string(static_cast<int64_t>(wait)));

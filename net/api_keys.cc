@@ -1,9 +1,12 @@
 #include "net/api_keys.h"
 
+#include <charconv>
+#include <cmath>
+
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mapped_file.h"
-#include "net/ascii.h"
 
 namespace uhd {
 namespace {
@@ -25,11 +28,34 @@ ApiKeys::ApiKeys(const std::filesystem::path& file) {
   std::string_view rest = text;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size() - 1);
-    const std::string_view key = trim_ascii(rest.substr(0, end + 1));
+    const std::string_view line = trim_ascii(rest.substr(0, end + 1));
     rest.remove_prefix(end + 1);
-    if (!key.empty() && key.front() != '#') digests_.push_back(sha256(bytes_of(key)));
+    if (!line.empty() && line.front() != '#') add(line);
   }
   require(!digests_.empty(), "the API key file ", file.string(), " holds no key");
+}
+
+// The error must not show the key.
+void ApiKeys::add(std::string_view line) {
+  constexpr std::string_view kQuota = "quota=";
+  const size_t space = line.find_first_of(" \t");
+  const auto digest = sha256(bytes_of(line.substr(0, space)));
+  digests_.push_back(digest);
+  if (space == std::string_view::npos) return;
+  const std::string_view word = trim_ascii(line.substr(space));
+  double quota = 0;
+  const char* end = word.data() + word.size();
+  const bool named = word.starts_with(kQuota);
+  const auto read = std::from_chars(word.data() + (named ? kQuota.size() : 0), end, quota);
+  require(named && read.ec == std::errc() && read.ptr == end && quota > 0 && std::isfinite(quota), "key ",
+          digests_.size(),
+          " of the API key file is not followed by quota=SECONDS, a positive number, or by nothing");
+  quotas_[hex_prefix(digest)] = quota;
+}
+
+double ApiKeys::quota(const std::string& tenant) const {
+  const auto found = quotas_.find(tenant);
+  return found == quotas_.end() ? 0 : found->second;
 }
 
 std::optional<std::string> ApiKeys::tenant(std::string_view authorization) const {

@@ -5,7 +5,8 @@
 namespace uhd {
 namespace {
 
-// A choice has at most one event a token, and its last one; the slack is for flushes of held-back text.
+// A choice has at most one event a token, and its last one; the slack is for flushes of held-back text. The
+// spans of a timeline are events of their own, and a prompt that is scored has at most one event a token.
 size_t count_events(const Call& call, int context_length) {
   constexpr size_t kSlack = 8;
   size_t sum = 0;
@@ -13,7 +14,12 @@ size_t count_events(const Call& call, int context_length) {
     const int asked = request.stop.max_tokens;
     sum += static_cast<size_t>(asked > 0 ? std::min(asked, context_length) : context_length) + kSlack;
   }
-  return sum * static_cast<size_t>(call.n);
+  sum *= static_cast<size_t>(call.n);
+  for (const Request& request : call.requests) {
+    if (request.timeline) sum += kMostTimelineSpans;
+    if (request.prompt_logprobs >= 0) sum += static_cast<size_t>(context_length);
+  }
+  return sum;
 }
 
 }  // namespace
@@ -25,6 +31,9 @@ Completion::Completion(Engine& engine, Call call, std::string id, int64_t create
       most_events_(count_events(call, engine.model().context_length)),
       writer_(call, std::move(id), created),
       requests_(std::move(call.requests)),
+      echo_(call.echo),
+      prompt_only_(call.prompt_only),
+      warning_(std::move(call.warning)),
       ticket_(std::move(ticket)) {}
 
 Completion::~Completion() {
@@ -35,6 +44,11 @@ Completion::~Completion() {
 std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&)>& sink) {
   for (size_t i = 0; i < requests_.size(); ++i) {
     const size_t first = i * static_cast<size_t>(requests_[i].n);
+    if (echo_) writer_.echo(i, text_of_prompt(requests_[i]));
+    if (prompt_only_ && requests_[i].prompt_logprobs < 0) {
+      if (auto failed = end_at_once(requests_[i], first, sink)) return failed;
+      continue;
+    }
     auto answer = engine_.submit(std::move(requests_[i]), [sink, first](TokenEvent&& event) {
       const size_t choice = first + static_cast<size_t>(event.answer);
       sink(ChoiceEvent{choice, std::move(event)});
@@ -44,14 +58,36 @@ std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&
       running_.clear();
       return api_error(*failure);
     }
-    running_.push_back(std::get<Accepted>(answer).id);
+    const auto& accepted = std::get<Accepted>(answer);
+    running_.push_back(accepted.id);
+    writer_.accepted(i, accepted.prompt_tokens, accepted.image_tokens);
+    if (accepted.thinking) writer_.begin_in_thoughts(i);
   }
   requests_.clear();
   return std::nullopt;
 }
 
+// Nothing is computed, so that no place is needed; the plan counts the prompt's tokens.
+std::optional<ApiError> Completion::end_at_once(const Request& request, size_t first,
+                                                const std::function<void(ChoiceEvent&&)>& sink) const {
+  const auto planned = engine_.plan(request);
+  if (const auto* failure = std::get_if<Failure>(&planned)) return api_error(*failure);
+  for (int answer = 0; answer < request.n; ++answer) {
+    TokenEvent end{.answer = answer, .finish = FinishReason::length};
+    end.usage = Usage{.prompt_tokens = std::get<RequestPlan>(planned).prompt_tokens};
+    sink(ChoiceEvent{first + static_cast<size_t>(answer), std::move(end)});
+  }
+  return std::nullopt;
+}
+
+std::string Completion::text_of_prompt(const Request& request) const {
+  return request.prompt ? *request.prompt : engine_.detokenize(request.prompt_ids);
+}
+
 HttpResponse Completion::response() const {
-  return failure() ? error_response(*failure()) : HttpResponse{.body = writer_.body()};
+  HttpResponse response = failure() ? error_response(*failure()) : HttpResponse{.body = writer_.body()};
+  if (!warning_.empty()) response.headers.emplace_back(kWarningHeader, warning_);
+  return response;
 }
 
 }  // namespace uhd

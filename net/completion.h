@@ -31,6 +31,8 @@ class Completion {
   // left running, and the error is returned.
   std::optional<ApiError> start(const std::function<void(ChoiceEvent&&)>& sink);
 
+  // Fields of the call that were left out; empty: none.
+  const std::string& warning() const { return warning_; }
   bool streams() const { return streams_; }
   // Returns the server-sent events to write now; empty when not streaming.
   std::string take(ChoiceEvent&& event) { return writer_.take(event.choice, std::move(event.event)); }
@@ -42,11 +44,19 @@ class Completion {
   Usage usage() const { return writer_.usage(); }
 
  private:
+  // Ends the answers of a prompt that is only echoed, and not scored.
+  std::optional<ApiError> end_at_once(const Request& request, size_t first,
+                                      const std::function<void(ChoiceEvent&&)>& sink) const;
+  std::string text_of_prompt(const Request& request) const;
+
   Engine& engine_;
   const bool streams_;
   const size_t most_events_;
   ReplyWriter writer_;
   std::vector<Request> requests_;
+  const bool echo_;
+  const bool prompt_only_;
+  const std::string warning_;
   std::vector<RequestId> running_;
   std::shared_ptr<void> ticket_;
 };

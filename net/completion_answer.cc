@@ -44,6 +44,9 @@ int64_t weight(const TokenEvent& event) {
   for (const TokenLogprob& t : event.logprobs) {
     bytes += static_cast<int64_t>(sizeof(t) + t.top.size() * sizeof(t.top[0]));
   }
+  for (const PromptToken& t : event.prompt) {
+    bytes += static_cast<int64_t>(sizeof(t) + t.top.size() * sizeof(t.top[0]));
+  }
   return bytes;
 }
 
@@ -108,6 +111,12 @@ Task<std::optional<ApiError>> CompletionAnswer::start_there(const std::function<
 
 // Runs until the last event is taken and the stream's text is written, or until the connection ends.
 Task<void> CompletionAnswer::pump() {
+  if (completion_.streams()) {
+    // The client, and what stands between, learns at once that the request is taken.
+    const bool taken = co_await wire_.write(head(), options_.write_timeout_s);
+    if (!taken) co_return;
+    completion_.begin();
+  }
   while (!completion_.finished()) {
     auto received = co_await events_->channel.async_receive(kTuple);
     if (std::get<0>(received)) co_return;
@@ -138,15 +147,17 @@ std::string CompletionAnswer::take(ChoiceEvent&& event) {
     return completion_.take(std::move(event));
   }
   ticked_ = false;
-  completion_.begin();
   return std::string(kComment);
 }
 
-std::string CompletionAnswer::framed(const std::string& frames) {
-  std::string out = begun_ ? "" : stream_head_();
+std::string CompletionAnswer::head() {
   begun_ = true;
-  if (!chunked_) return out + frames;
-  out += beast::buffers_to_string(http::make_chunk(asio::buffer(frames)));
+  return stream_head_();
+}
+
+std::string CompletionAnswer::framed(const std::string& frames) const {
+  if (!chunked_) return frames;
+  std::string out = beast::buffers_to_string(http::make_chunk(asio::buffer(frames)));
   if (completion_.finished()) out += beast::buffers_to_string(http::make_chunk_last());
   return out;
 }

@@ -53,7 +53,8 @@ class CompletionAnswer {
 
   std::string next_frames(ChoiceEvent&& first);
   std::string take(ChoiceEvent&& event);
-  std::string framed(const std::string& frames);
+  std::string head();
+  std::string framed(const std::string& frames) const;
   void send_tick();
 
   const std::shared_ptr<boost::asio::io_context> io_;

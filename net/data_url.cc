@@ -2,8 +2,8 @@
 
 #include <array>
 
+#include "base/ascii.h"
 #include "base/error.h"
-#include "net/ascii.h"
 
 namespace uhd {
 namespace {
@@ -67,15 +67,31 @@ bool may_be_image(std::string_view type) {
          type == "binary/octet-stream";
 }
 
-bool is_image_file(std::string_view b) {
+// Names a format that people take for one of those that are read; empty: another, or none.
+std::string_view other_format(std::string_view b) {
   using namespace std::string_view_literals;
-  return b.starts_with("\xFF\xD8\xFF"sv) || b.starts_with("\x89PNG\r\n\x1A\n"sv) ||
-         (b.size() >= 12 && b.starts_with("RIFF"sv) && b.substr(8, 4) == "WEBP"sv);
+  if (b.starts_with("GIF8"sv)) return "GIF";
+  if (b.starts_with("BM"sv)) return "BMP";
+  if (b.starts_with("II*\0"sv) || b.starts_with("MM\0*"sv)) return "TIFF";
+  const std::string_view brand = b.size() >= 12 && b.substr(4, 4) == "ftyp" ? b.substr(8, 4) : "";
+  if (brand == "avif" || brand == "avis") return "AVIF";
+  if (brand == "heic" || brand == "heix" || brand == "mif1") return "HEIC";
+  if (b.starts_with("\0\0\0\x0CjP"sv)) return "JPEG 2000";
+  if (b.starts_with("%PDF"sv)) return "PDF";
+  if (trim_ascii(b.substr(0, 64)).starts_with("<svg"sv) || trim_ascii(b.substr(0, 64)).starts_with("<?xml"sv))
+    return "SVG";
+  return "";
 }
 
 ApiError bad_url(std::string text) { return {400, std::move(text), "", "invalid_image_url"}; }
 
 }  // namespace
+
+bool is_image_file(std::string_view b) {
+  using namespace std::string_view_literals;
+  return b.starts_with("\xFF\xD8\xFF"sv) || b.starts_with("\x89PNG\r\n\x1A\n"sv) ||
+         (b.size() >= 12 && b.starts_with("RIFF"sv) && b.substr(8, 4) == "WEBP"sv);
+}
 
 std::optional<std::string> decode_base64(std::string_view text) {
   std::string bytes;
@@ -123,7 +139,12 @@ std::variant<std::string, ApiError> decode_image_url(std::string_view url, int64
   std::optional<std::string> bytes = decode_base64(data);
   if (!bytes) return bad_url("The data URL's data is not valid base64.");
   if (!is_image_file(*bytes)) {
-    return ApiError{400, "The image is not a JPEG, PNG or WebP file.", "", "unsupported_image"};
+    const std::string_view other = other_format(*bytes);
+    return ApiError{400,
+                    other.empty()
+                        ? "The image is not a JPEG, PNG or WebP file."
+                        : message("The image is of the format ", other, "; JPEG, PNG and WebP are taken."),
+                    "", "unsupported_image"};
   }
   return *std::move(bytes);
 }

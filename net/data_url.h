@@ -11,6 +11,9 @@
 
 namespace uhd {
 
+// Returns true if the bytes begin as a JPEG, PNG or WebP file does.
+bool is_image_file(std::string_view bytes);
+
 // Decodes base64 the way browsers read it in a data URL: whitespace is ignored, percent escapes are decoded,
 // and padding is optional. Both alphabets are taken, the usual one and that of URLs. Returns nothing when the
 // text is not base64.

@@ -9,16 +9,25 @@
 #include <variant>
 #include <vector>
 
+#include "base/clock.h"
+#include "engine/trace_context.h"
+
 namespace uhd {
+
+// The header of an answer that names the fields of its request that were left out.
+inline constexpr std::string_view kWarningHeader = "X-Uhd-Warning";
 
 struct HttpRequest {
   std::string method;                          // in upper case
   std::string path;                            // in plain form (net/target.h)
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
-  std::string id;      // x-request-id: the client's, or one of ours
-  std::string client;  // its address; for IPv6 its network
-  std::string tenant;  // the tenant of the API key; empty without keys
+  int64_t body_bytes = 0;  // received, whether the body is still here or not
+  std::string id;          // x-request-id: the client's, or one of ours
+  std::string client;      // its address; for IPv6 its network
+  std::string tenant;      // the tenant of the API key; empty without keys
+  TimePoint first_byte, last_byte;
+  TraceContext trace;  // that the client named
 
   // Returns the header's value, or an empty text if it is absent. `name` is in lower case.
   std::string_view header(const std::string& name) const {
@@ -34,6 +43,7 @@ struct HttpResponse {
   std::string body;
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
+  std::string error_code;  // of an error, for the log
 };
 
 class Completion;

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -24,11 +25,14 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "net/http_session.h"
+#include "net/tls.h"
+#include "net/unix_socket.h"
 
 namespace uhd {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
+using Local = asio::local::stream_protocol;
 
 namespace {
 
@@ -45,7 +49,21 @@ std::string client_of(const tcp::socket& socket) {
   return v6.is_loopback() ? v6.to_string() : asio::ip::address_v6(bytes).to_string();
 }
 
-void say_full(tcp::socket& socket) {
+// Limits of a Unix socket are by user.
+std::string client_of(Local::socket& socket) { return user_of(socket.native_handle()); }
+
+int family_of(const tcp::socket& socket) {
+  boost::system::error_code failed;
+  return socket.local_endpoint(failed).protocol().family();
+}
+int family_of(const Local::socket&) { return AF_UNIX; }
+
+NetOptions stopped_by(const std::stop_source& stop, NetOptions options) {
+  options.stop = stop.get_token();
+  return options;
+}
+
+void say_full(auto& socket) {
   static constexpr std::string_view kFull =
       "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
   boost::system::error_code ignored;
@@ -56,18 +74,26 @@ void say_full(tcp::socket& socket) {
 }  // namespace
 
 struct HttpServer::Impl {
-  explicit Impl(const NetOptions& net) : options(net), connections(net.max_connections) {}
+  explicit Impl(NetOptions net)
+      : options(stopped_by(stopping, std::move(net))), connections(options.max_connections) {}
 
   void listen();
   std::vector<tcp::endpoint> addresses();
   boost::system::error_code listen_at(const tcp::endpoint& endpoint);
-  asio::awaitable<void> accept(tcp::acceptor& acceptor);
-  void admit(tcp::socket socket);
+  void listen_locally();
+  template <class Acceptor>
+  asio::awaitable<void> accept(Acceptor& acceptor);
+  template <class Accepted>
+  void admit(Accepted socket);
   void for_each_session(void (HttpSession::*call)());
 
-  const NetOptions options;
+  std::stop_source stopping;
+  const NetOptions options;  // with the token of `stopping`
   const std::shared_ptr<asio::io_context> io = std::make_shared<asio::io_context>();
   std::deque<tcp::acceptor> acceptors;  // each on a strand: stop() closes it while another thread may accept
+  std::optional<Local::acceptor> local_acceptor;
+  std::unique_ptr<UnixSocketFile> local_file;
+  std::unique_ptr<TlsIdentity> tls;  // null: plain HTTP
   std::unique_ptr<Api> api;
   Connections connections;
   std::unique_ptr<asio::thread_pool> small_intake;
@@ -78,7 +104,6 @@ struct HttpServer::Impl {
   std::mutex mutex;  // guards the members below
   std::map<uint64_t, std::weak_ptr<HttpSession>> sessions;
   uint64_t next_session = 0;
-  bool stopping = false;
 };
 
 // Returns every address that the name stands for. localhost is the loopback of both families (RFC 6761),
@@ -148,9 +173,21 @@ void HttpServer::Impl::listen() {
     last = listen_at(tcp::endpoint(tcp::v4(), static_cast<uint16_t>(options.port)));  // no IPv6 here
   }
   require(!acceptors.empty(), "cannot listen on ", options.host, ":", options.port, ": ", last.message());
+  if (!options.unix_socket.empty()) listen_locally();
+  require(options.tls_certificate.empty() == options.tls_key.empty(),
+          "net.tls_certificate and net.tls_key are set together, or not at all");
+  if (!options.tls_key.empty()) {
+    tls = std::make_unique<TlsIdentity>(options.tls_certificate, options.tls_key);
+  }
 }
 
-asio::awaitable<void> HttpServer::Impl::accept(tcp::acceptor& acceptor) {
+void HttpServer::Impl::listen_locally() {
+  local_file = std::make_unique<UnixSocketFile>(options.unix_socket, options.unix_mode);
+  local_acceptor.emplace(asio::make_strand(*io), Local(), local_file->release());
+}
+
+template <class Acceptor>
+asio::awaitable<void> HttpServer::Impl::accept(Acceptor& acceptor) {
   while (acceptor.is_open()) {
     auto accepted = co_await acceptor.async_accept(asio::as_tuple(asio::use_awaitable));
     if (std::get<0>(accepted) == asio::error::operation_aborted) co_return;
@@ -169,20 +206,24 @@ asio::awaitable<void> HttpServer::Impl::accept(tcp::acceptor& acceptor) {
   }
 }
 
-void HttpServer::Impl::admit(tcp::socket socket) {
+// Only those who come over a network speak TLS.
+template <class Accepted>
+void HttpServer::Impl::admit(Accepted socket) {
   using Link = std::atomic<std::weak_ptr<HttpSession>>;
   const auto link = std::make_shared<Link>();
   AcceptedConnection connection{.client = client_of(socket)};
   connection.place = connections.enter(connection.client, [link] {
     if (const auto session = link->load().lock()) session->give_way();
   });
+  connection.family = family_of(socket);
+  if (tls != nullptr && connection.family != AF_UNIX) connection.tls = tls->context();
   if (connection.place == nullptr) {
     api->metrics().connection_refused();
-    return say_full(socket);
+    if (connection.tls == nullptr) say_full(socket);
+    return;
   }
   boost::system::error_code failed;
-  connection.v6 = socket.local_endpoint(failed).protocol() == tcp::v6();
-  connection.socket = failed ? -1 : socket.release(failed);
+  connection.socket = socket.release(failed);
   if (failed) return;
   api->metrics().connected();
   std::lock_guard lock(mutex);
@@ -194,7 +235,7 @@ void HttpServer::Impl::admit(tcp::socket socket) {
   });
   link->store(session);
   sessions[number] = session;
-  if (stopping) session->close();
+  if (stopping.stop_requested()) session->close();
 }
 
 void HttpServer::Impl::for_each_session(void (HttpSession::*call)()) {
@@ -215,7 +256,12 @@ HttpServer::HttpServer(const NetOptions& options) : impl_(std::make_unique<Impl>
 HttpServer::~HttpServer() { stop(); }
 
 void HttpServer::start(Engine& engine, PlanPrice price) {
-  impl_->api = std::make_unique<Api>(engine, impl_->options, std::move(price));
+  if (impl_->api == nullptr) open([] { return std::string(); });
+  impl_->api->serve(engine, std::move(price));
+}
+
+void HttpServer::open(std::function<std::string()> loading) {
+  impl_->api = std::make_unique<Api>(impl_->options, std::move(loading));
   const auto readers = static_cast<size_t>(impl_->options.intake_threads);
   impl_->small_intake = std::make_unique<asio::thread_pool>(readers);
   impl_->large_intake = std::make_unique<asio::thread_pool>(readers);
@@ -224,6 +270,10 @@ void HttpServer::start(Engine& engine, PlanPrice price) {
   for (tcp::acceptor& acceptor : impl_->acceptors) {
     asio::co_spawn(
         acceptor.get_executor(), [this, &acceptor] { return impl_->accept(acceptor); }, asio::detached);
+  }
+  if (auto& local = impl_->local_acceptor) {
+    asio::co_spawn(
+        local->get_executor(), [this, &local] { return impl_->accept(*local); }, asio::detached);
   }
   for (int i = 0; i < impl_->options.threads; ++i) {
     impl_->threads.emplace_back([io = impl_->io] {
@@ -245,7 +295,22 @@ std::string HttpServer::url() const {
   const tcp::endpoint at = impl_->acceptors.front().local_endpoint();
   const std::string host =
       at.address().is_v6() ? "[" + at.address().to_string() + "]" : at.address().to_string();
-  return message("http://", host, ":", at.port());
+  return message(impl_->tls != nullptr ? "https://" : "http://", host, ":", at.port());
+}
+
+void HttpServer::reload() {
+  const auto renew = [](const char* what, const auto& read) {
+    try {
+      read();
+      log_info("read again", "what", what);
+    } catch (const std::exception& e) {
+      log_error("cannot be read again: the old one holds", "what", what, "why", e.what());
+    }
+  };
+  if (impl_->tls != nullptr) renew("net.tls_certificate", [&] { impl_->tls->reload(); });
+  if (impl_->api != nullptr && !impl_->options.api_keys_file.empty()) {
+    renew("net.api_keys_file", [&] { impl_->api->reload_keys(); });
+  }
 }
 
 void HttpServer::drain() {
@@ -261,10 +326,13 @@ void HttpServer::stop() {
   if (impl_->threads.empty()) return;
   {
     std::lock_guard lock(impl_->mutex);
-    impl_->stopping = true;
+    impl_->stopping.request_stop();
   }
   for (tcp::acceptor& acceptor : impl_->acceptors) {
     asio::post(acceptor.get_executor(), [&acceptor] { acceptor.close(); });
+  }
+  if (auto& local = impl_->local_acceptor) {
+    asio::post(local->get_executor(), [&local] { local->close(); });
   }
   impl_->for_each_session(&HttpSession::close);
   for (std::thread& thread : impl_->threads) thread.join();  // run() returns when every session has ended

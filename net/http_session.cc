@@ -10,14 +10,15 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <random>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "net/ascii.h"
 #include "net/completion_answer.h"
 #include "net/request_parser.h"
 #include "net/response_head.h"
 #include "net/target.h"
+#include "net/trace_parent.h"
 #include "net/wire.h"
 
 namespace uhd {
@@ -55,12 +56,20 @@ class Counted {
   std::atomic<int>& counter_;
 };
 
+constexpr int kClientLeft = 499;  // as nginx calls it: nobody waits for the answer
+constexpr size_t kKeyDigits = 8;  // of a key's digest, which name it in the log
+
+struct AnswerStatus {
+  int status = 200;
+  std::string code;
+};
+
 class Session final : public HttpSession, public std::enable_shared_from_this<Session> {
  public:
   Session(std::shared_ptr<asio::io_context> io, AcceptedConnection connection, SessionContext& context,
           std::function<void()> ended)
       : io_(std::move(io)),
-        wire_(*io_, connection.socket, connection.v6),
+        wire_(*io_, connection.socket, connection.family, std::move(connection.tls)),
         context_(context),
         options_(context.options),
         ended_(std::move(ended)),
@@ -111,13 +120,15 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
 
   Task<void> run() {
     try {
-      while (!last_ || !asked_) {
+      enter(Phase::header);
+      const bool met = co_await wire_.meet(Clock::now() + from_seconds(options_.header_timeout_s));
+      while (met && (!last_ || !asked_)) {
         const bool came = co_await wait_for_request();
         if (!came) break;
         const bool more = co_await serve_request();
         if (!more) break;
       }
-      wire_.close_write();
+      co_await wire_.close_write();
       if (linger_) co_await linger();
     } catch (const std::exception& e) {
       log_debug("connection ended", "client", client_, "why", e.what());
@@ -154,6 +165,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     enter(Phase::working);
     const Counted answering(context_.answering);
     HttpRequest request = take_header(parser);
+    request.first_byte = began;
     framing_ = {parser.version(), parser.keep_alive() && !last_};
     if (!broken && !parser.target()) {
       broken = ApiError{400, "The target of the request is not a path.", "", "bad_http"};
@@ -166,9 +178,12 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     }
     if (!parser.done()) {
       broken = co_await receive_body(parser, request);
+      request.body_bytes = parser.body_bytes();
       if (broken) co_return co_await refuse(request, *broken, began);
     }
+    request.body_bytes = parser.body_bytes();
     request.body = parser.take_body();
+    request.last_byte = Clock::now();
     co_return co_await answer(request, began);
   }
 
@@ -181,6 +196,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     request.client = client_;
     const std::string_view id = request.header("x-request-id");
     request.id = is_plain_id(id) ? std::string(id) : new_request_id();
+    request.trace = parse_trace_parent(request.header("traceparent"));
     return request;
   }
 
@@ -199,7 +215,8 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
   // Does the same for the body, whose bytes are counted as they come.
   Task<std::optional<ApiError>> receive_body(RequestParser& parser, const HttpRequest& request) {
     if (parser.version() >= 11 && lower_ascii(request.header("expect")) == "100-continue") {
-      wire_.write_now("HTTP/1.1 100 Continue\r\n\r\n");
+      const bool taken = co_await wire_.write("HTTP/1.1 100 Continue\r\n\r\n", options_.write_timeout_s);
+      if (!taken) co_return stopped(Wire::Got::lost, "body");
     }
     enter(Phase::body);
     hold_ = context_.api.budget().receive(request.sender(), [weak = weak_from_this()] {
@@ -281,22 +298,23 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
   Task<bool> complete(const HttpRequest& request, Completion& completion, asio::thread_pool& intake,
                       TimePoint began) {
     CompletionAnswer answer(io_, wire_, completion, options_, framing_.version >= 11,
-                            [this, &request] { return stream_head(request); });
+                            [&] { return stream_head(request, completion); });
     answer_ = &answer;
     const CompletionAnswer::End end = co_await answer.run(intake);
     answer_ = nullptr;
     if (answer.half_closed()) framing_.keep_alive = false;
     if (end == CompletionAnswer::End::streamed) {
-      finish(request, 200, began);
+      context_.api.count(request.path, 200);
+      log_access(request, {200, code_of(completion)}, began, &completion);
       co_return framing_.keep_alive && !last_;
     }
     if (end != CompletionAnswer::End::left) {
       const HttpResponse response =
           end == CompletionAnswer::End::refused ? error_response(answer.refusal()) : completion.response();
-      co_return co_await respond(request, response, began);
+      co_return co_await respond(request, response, began, &completion);
     }
     context_.api.metrics().client_left();
-    log_info("client left before its answer was complete", "id", request.id);
+    log_access(request, {kClientLeft, "client_left"}, began, &completion);
     co_return false;
   }
 
@@ -306,16 +324,18 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     return fields;
   }
 
-  std::string stream_head(const HttpRequest& request) {
+  std::string stream_head(const HttpRequest& request, const Completion& completion) {
     if (last_ || context_.draining || framing_.version < 11) framing_.keep_alive = false;
     HeaderFields fields = common_fields(request);
     fields.emplace_back("Content-Type", "text/event-stream; charset=utf-8");
     fields.emplace_back("Cache-Control", "no-cache");
     fields.emplace_back("X-Accel-Buffering", "no");
+    if (!completion.warning().empty()) fields.emplace_back(kWarningHeader, completion.warning());
     return response_head(200, framing_, fields, std::nullopt);
   }
 
-  Task<bool> respond(const HttpRequest& request, const HttpResponse& response, TimePoint began) {
+  Task<bool> respond(const HttpRequest& request, const HttpResponse& response, TimePoint began,
+                     const Completion* completion = nullptr) {
     if (last_ || context_.draining) framing_.keep_alive = false;
     HeaderFields fields = common_fields(request);
     fields.insert(fields.end(), response.headers.begin(), response.headers.end());
@@ -327,14 +347,36 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     std::string bytes = response_head(response.status, framing_, fields, length);
     if (request.method != "HEAD") bytes += response.body;
     const bool written = co_await wire_.write(bytes, options_.write_timeout_s);
-    finish(request, response.status, began);
+    context_.api.count(request.path, response.status);
+    log_access(request, {response.status, response.error_code}, began, completion);
     co_return framing_.keep_alive&& written;
   }
 
-  void finish(const HttpRequest& request, int status, TimePoint began) {
-    context_.api.count(request.path, status);
-    log_debug("answered", "id", request.id, "method", request.method, "path", request.path, "status", status,
-              "seconds", seconds(Clock::now() - began));
+  static std::string code_of(const Completion& completion) {
+    return completion.failure() ? completion.failure()->code : "";
+  }
+
+  // One line for each request, whatever became of it. Those that only look are told if they fail.
+  static void log_access(const HttpRequest& request, const AnswerStatus& outcome, TimePoint began,
+                         const Completion* completion) {
+    const bool looks = request.method != "POST" && outcome.status < 400;
+    const LogLevel level = looks ? LogLevel::debug : LogLevel::info;
+    if (!log_enabled(level)) return;
+    LogLine line(log_format(), "answered");
+    add_pairs(line, "id", request.id, "method", request.method, "path", request.path, "status",
+              outcome.status, "code", outcome.code, "client", request.client, "key",
+              request.tenant.substr(0, kKeyDigits), "bytes", request.body_bytes, "seconds",
+              seconds(Clock::now() - began));
+    if (!request.trace.id.empty()) add_pairs(line, "trace", request.trace.id);
+    if (completion != nullptr) {
+      const Usage usage = completion->usage();
+      int slices = 0;
+      for (const ImageReport& image : usage.images) slices += image.slices;
+      add_pairs(line, "images", usage.images.size(), "slices", slices, "prompt", usage.prompt_tokens,
+                "tokens", usage.completion_tokens, "queue", usage.times.queue, "ttft", usage.times.ttft,
+                "total", usage.times.total);
+    }
+    write_log(level, line.text());
   }
 
   // Lets the client finish sending after an early refusal, so that it reads the answer instead of a reset.

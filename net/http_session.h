@@ -13,6 +13,9 @@
 namespace boost::asio {
 class io_context;
 class thread_pool;
+namespace ssl {
+class context;
+}
 }  // namespace boost::asio
 
 namespace uhd {
@@ -36,8 +39,9 @@ struct SessionContext {
 // An AcceptedConnection has no session yet.
 struct AcceptedConnection {
   int socket = -1;
-  bool v6 = false;
-  std::string client;  // its address; for IPv6 its network
+  int family = 0;                                  // AF_INET, AF_INET6 or AF_UNIX
+  std::string client;                              // its address; for IPv6 its network
+  std::shared_ptr<boost::asio::ssl::context> tls;  // null: none is spoken
   std::unique_ptr<Connections::Place> place;
 };
 

@@ -1,5 +1,5 @@
-// Writes how an image is cut, alike in answers and in plans. Only the .cc files of net/ may include this
-// header.
+// Writes how an image is cut, alike in answers, in plans and on the command line. Only .cc files may include
+// this header.
 #pragma once
 
 #include <boost/json.hpp>
@@ -10,5 +10,8 @@ namespace uhd {
 
 // Returns the fields of a report, but for what depends on caches.
 boost::json::object image_json(const ImageReport& report);
+
+// Returns the facts that no OpenAI field holds: how the images were cut, and the seconds of each stage.
+boost::json::object extension_json(const Usage& usage);
 
 }  // namespace uhd

@@ -11,6 +11,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr size_t kMaxDepth = 32;
+constexpr size_t kDepthAround = 8;  // of what holds an object that was a text
 constexpr std::string_view kMark = "\xEF\xBB\xBF";
 
 [[noreturn]] void refuse(std::string text) { throw ApiError{400, std::move(text), "", "invalid_json"}; }
@@ -24,22 +25,6 @@ size_t end_of_string(std::string_view body, size_t at) {
     ++at;  // skips the escaped character
   }
   return body.size();
-}
-
-// Returns at least the number of values in the body, counted by the signs that stand between and around
-// values.
-int64_t count_values(std::string_view body) {
-  int64_t count = 1;
-  for (size_t at = 0; at < body.size();) {
-    const char c = body[at];
-    if (c == '"') {
-      at = end_of_string(body, at);
-      continue;
-    }
-    count += c == ',' || c == '[' || c == '{' ? 1 : 0;
-    ++at;
-  }
-  return count;
 }
 
 // Returns true if the text that ends at `at` is the escape of a leading surrogate, which needs another one.
@@ -75,6 +60,30 @@ std::string reason(json::error_code failed, std::string_view body, size_t at) {
 
 }  // namespace
 
+// Counts the signs that stand between and around values.
+int64_t count_json_values(std::string_view text) {
+  int64_t count = 1;
+  for (size_t at = 0; at < text.size();) {
+    const char c = text[at];
+    if (c == '"') {
+      at = end_of_string(text, at);
+      continue;
+    }
+    count += c == ',' || c == '[' || c == '{' ? 1 : 0;
+    ++at;
+  }
+  return count;
+}
+
+std::optional<json::object> parse_json_text(std::string_view text) {
+  json::parse_options rules;
+  rules.max_depth = kMaxDepth - kDepthAround;
+  json::error_code failed;
+  json::value value = json::parse(text, failed, {}, rules);
+  if (failed || !value.is_object()) return std::nullopt;
+  return std::move(value.get_object());
+}
+
 json::object parse_json_body(std::string_view body, int max_values) {
   if (body.starts_with("\xFF\xFE") || body.starts_with("\xFE\xFF")) {
     refuse("The body begins with the byte order mark of UTF-16; JSON must be UTF-8.");
@@ -83,7 +92,7 @@ json::object parse_json_body(std::string_view body, int max_values) {
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) {
     refuse("The body is empty; it must be a JSON object.");
   }
-  if (count_values(body) > max_values) {
+  if (count_json_values(body) > max_values) {
     throw ApiError{413,
                    message("The body holds more than ", max_values, " JSON values (net.max_json_values)."),
                    "", "too_many_values"};

@@ -39,6 +39,25 @@ std::optional<int64_t> whole(const json::value& v) {
 
 }  // namespace
 
+bool has_json_type(const json::value& v, std::string_view type) {
+  switch (v.kind()) {
+    case json::kind::null:
+      return type == "null";
+    case json::kind::bool_:
+      return type == "boolean";
+    case json::kind::string:
+      return type == "string";
+    case json::kind::array:
+      return type == "array";
+    case json::kind::object:
+      return type == "object";
+    case json::kind::double_:
+      return type == "number";
+    default:
+      return type == "number" || type == "integer";
+  }
+}
+
 void throw_bad_field(const std::string& path, std::string_view wanted, const json::value& found) {
   throw ApiError{400, message("'", path, "' must be ", wanted, ", not ", describe(found), "."), path,
                  "invalid_value"};

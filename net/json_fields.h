@@ -13,6 +13,9 @@
 
 namespace uhd {
 
+// Says whether the value has this type, by the names of JSON Schema: "integer", "null", ...
+bool has_json_type(const boost::json::value& v, std::string_view type);
+
 struct NumberRange {
   double min;
   double max;
@@ -24,6 +27,7 @@ class Fields {
   // `path` names the object in errors: "" or "messages[0].".
   Fields(const boost::json::object& object, std::string path) : object_(object), path_(std::move(path)) {}
 
+  const boost::json::object& object() const { return object_; }
   std::string path(std::string_view name) const { return path_ + std::string(name); }
   const boost::json::value* find(std::string_view name) const;  // returns null when absent or JSON null
   std::optional<bool> boolean(std::string_view name) const;

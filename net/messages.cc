@@ -1,9 +1,13 @@
 #include "net/messages.h"
 
 #include <limits>
+#include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "net/data_url.h"
+#include "net/remote_image.h"
+#include "net/tools.h"
 
 namespace uhd {
 namespace {
@@ -15,8 +19,9 @@ constexpr int64_t kMany = std::numeric_limits<int32_t>::max();
 // Turns messages into a conversation, counting images over the whole call.
 class Conversation {
  public:
-  Conversation(const ModelInfo& model, const NetOptions& limits, bool sizes)
-      : model_(model), limits_(limits), sizes_(sizes) {}
+  Conversation(const ModelInfo& model, const NetOptions& limits, bool sizes, FieldCheck& known,
+               const TakeBytes& take)
+      : model_(model), limits_(limits), sizes_(sizes), known_(known), take_(take) {}
 
   std::vector<Message> read(const Fields& call) {
     const json::array* list = call.array("messages");
@@ -40,7 +45,8 @@ class Conversation {
     if (!v.is_object()) throw_bad_field(path, "an object", v);
     const Fields fields(v.get_object(), path + ".");
     Message out{.role = read_role(fields)};
-    refuse_calls(fields);
+    known_.check(kMessageFields, v.get_object(), path + ".");
+    read_tool_fields(fields, out);
     const json::value* content = fields.find("content");
     if (content == nullptr) {
       // A turn that only called tools, or refused, has no content; its other fields are not part of the
@@ -49,6 +55,10 @@ class Conversation {
         return with_text(std::move(out), fields.string("refusal").value_or(""), path);
       throw ApiError{400, message("'", path, ".content' is missing."), path + ".content",
                      "missing_required_parameter"};
+    }
+    if (!fields.string("refusal").value_or("").empty()) {
+      throw ApiError{400, message("'", path, "' has both a content and a refusal; one is taken."),
+                     path + ".refusal", "invalid_value"};
     }
     if (content->is_string()) return with_text(std::move(out), to_text(*content, path), path + ".content");
     if (!content->is_array()) {
@@ -66,17 +76,29 @@ class Conversation {
     return out;
   }
 
-  // Clients send turns of the history back as they came: with empty lists and nulls for absent values.
-  static void refuse_calls(const Fields& fields) {
-    const json::value* calls = fields.find("tool_calls");
-    const bool none = calls == nullptr || (calls->is_array() && calls->get_array().empty());
-    if (!none || fields.find("function_call") != nullptr) {
-      throw_unsupported(fields.path(none ? "function_call" : "tool_calls"),
-                        "tools are not supported by this server.");
+  // An answer's calls, and which of them a tool answers.
+  void read_tool_fields(const Fields& fields, Message& out) {
+    const auto id = fields.string("tool_call_id");
+    out.tool_calls = read_tool_calls(fields, model_, known_);
+    if (!out.tool_calls.empty() && out.role != "assistant") {
+      throw ApiError{400, message('\'', fields.path("tool_calls"), "' is for messages of the assistant."),
+                     fields.path("tool_calls"), "invalid_value"};
     }
-    if (fields.find("audio") != nullptr) {
-      throw_unsupported(fields.path("audio"), "audio is not supported by this server.");
+    if (id && out.role != "tool") {
+      throw ApiError{400, message('\'', fields.path("tool_call_id"), "' is for messages of a tool."),
+                     fields.path("tool_call_id"), "invalid_value"};
     }
+    if (out.role == "tool" && !id) {
+      throw ApiError{400, message('\'', fields.path("tool_call_id"), "' is missing."),
+                     fields.path("tool_call_id"), "missing_required_parameter"};
+    }
+    if (model_.tools == ToolForm::none && (id || !out.tool_calls.empty())) {
+      throw_unsupported(fields.path(id ? "tool_call_id" : "tool_calls"),
+                        "the chat template of this model knows no tools.");
+    }
+    if (id) out.tool_call_id = *id;
+    text_bytes_ += out.tool_calls.size() + out.tool_call_id.size();
+    check_text_bytes(text_bytes_, model_, fields.path("tool_calls"));
   }
 
   Message with_text(Message message, std::string_view text, const std::string& path) {
@@ -95,10 +117,12 @@ class Conversation {
     const auto role = fields.string("role");
     if (!role) throw ApiError{400, message("'", path, "' is missing."), path, "missing_required_parameter"};
     if (*role == "developer") return "system";
-    if (*role == "system" || *role == "user" || *role == "assistant") return std::string(*role);
-    if (*role == "tool" || *role == "function")
-      throw_unsupported(path, "tools are not supported by this server.");
-    throw ApiError{400, message("'", path, "' must be system, user or assistant."), path, "invalid_value"};
+    for (const char* known : {"system", "user", "assistant", "tool"}) {
+      if (*role == known) return known;
+    }
+    if (*role == "function") throw_unsupported(path, "the role is called 'tool' here.");
+    throw ApiError{400, message("'", path, "' must be system, user, assistant or tool."), path,
+                   "invalid_value"};
   }
 
   MessagePart read_part(const json::value& v, const std::string& path, const std::string& role) {
@@ -106,6 +130,7 @@ class Conversation {
     const Fields part(v.get_object(), path + ".");
     const auto type = part.string("type");
     if (type == "text" || (type == "refusal" && role == "assistant")) {
+      known_.check(kTextPartFields, v.get_object(), path + ".");
       const auto text = part.string(*type);
       if (!text) {
         throw ApiError{400, message("'", path, '.', *type, "' is missing."), path + "." + std::string(*type),
@@ -113,12 +138,25 @@ class Conversation {
       }
       return {.text = take_text(*text, path)};
     }
-    if (type == "image_url") return read_image(part, role);
-    if (type == "image_size" && sizes_) return read_size(part, role);
+    if (type == "video_url" || type == "video") {
+      throw_unsupported(part.path("type"),
+                        "video is not supported by this server: send its frames as images.");
+    }
+    if (type == "input_audio" || type == "audio_url") {
+      throw_unsupported(part.path("type"), "audio is not supported by this server.");
+    }
+    if (type == "image_url") {
+      known_.check(kImagePartFields, v.get_object(), path + ".");
+      return read_image(part, role);
+    }
+    if (type == "image_size" && sizes_) {
+      known_.check(kSizePartFields, v.get_object(), path + ".");
+      return read_size(part, role);
+    }
     throw ApiError{
         400,
         message("'", path, ".type' must be text", sizes_ ? ", image_url or image_size" : " or image_url",
-                type == "image_size" && !sizes_ ? "; image_size is for /v1/plan" : "", "."),
+                type == "image_size" && !sizes_ ? "; image_size is for /v1/plan and /tokenize" : "", "."),
         path + ".type", "invalid_value"};
   }
 
@@ -177,6 +215,7 @@ class Conversation {
     if (holder->is_string()) return decode(to_text(*holder, path), path);
     if (!holder->is_object()) throw_bad_field(path, "an object with a url", *holder);
     const Fields inner(holder->get_object(), path + ".");
+    known_.check(kImageUrlFields, holder->get_object(), path + ".");
     const ImageRule rule = read_rule(inner);
     const auto url = inner.string("url");
     if (!url) {
@@ -188,18 +227,42 @@ class Conversation {
     return out;
   }
 
-  MessagePart decode(std::string_view url, const std::string& path) const {
-    auto decoded = decode_image_url(url, limits_.max_image_bytes);
-    if (auto* error = std::get_if<ApiError>(&decoded)) {
+  // A file or remote image is read once, however often the call names it.
+  MessagePart decode(std::string_view url, const std::string& path) {
+    const bool file = !limits_.image_directory.empty() && is_file_url(url);
+    const bool remote = !limits_.image_hosts.empty() && is_remote_url(url);
+    if (!file && !remote) return {.image = held(decode_image_url(url, limits_.max_image_bytes), path)};
+    auto& image = outside_[std::string(url)];
+    if (image == nullptr) {
+      image = held(file ? read_image_file(url, limits_.image_directory, limits_.max_image_bytes, take_)
+                        : fetch_image(url, limits_, fetched_by(), take_),
+                   path);
+    }
+    return {.image = image};
+  }
+
+  // All images of a call are fetched by one time.
+  TimePoint fetched_by() {
+    if (!fetched_by_) fetched_by_ = Clock::now() + from_seconds(limits_.image_timeout_s);
+    return *fetched_by_;
+  }
+
+  static std::shared_ptr<const std::string> held(std::variant<std::string, ApiError> bytes,
+                                                 const std::string& path) {
+    if (auto* error = std::get_if<ApiError>(&bytes)) {
       error->param = path;
       throw std::move(*error);
     }
-    return {.image = std::make_shared<const std::string>(std::get<std::string>(std::move(decoded)))};
+    return std::make_shared<const std::string>(std::get<std::string>(std::move(bytes)));
   }
 
   const ModelInfo& model_;
   const NetOptions& limits_;
   const bool sizes_;
+  FieldCheck& known_;
+  const TakeBytes& take_;
+  std::map<std::string, std::shared_ptr<const std::string>> outside_;  // by URL: read from files, or fetched
+  std::optional<TimePoint> fetched_by_;
   int images_ = 0;
   size_t parts_ = 0;
   size_t text_bytes_ = 0;
@@ -208,8 +271,8 @@ class Conversation {
 }  // namespace
 
 std::vector<Message> read_messages(const Fields& call, const ModelInfo& model, const NetOptions& limits,
-                                   bool sizes) {
-  return Conversation(model, limits, sizes).read(call);
+                                   bool sizes, FieldCheck& known, const TakeBytes& take) {
+  return Conversation(model, limits, sizes, known, take).read(call);
 }
 
 void check_text_bytes(size_t bytes, const ModelInfo& model, const std::string& path) {

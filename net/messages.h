@@ -7,15 +7,17 @@
 
 #include "engine/engine.h"
 #include "engine/request.h"
+#include "net/field_check.h"
+#include "net/file_url.h"
 #include "net/json_fields.h"
 #include "net/options.h"
 
 namespace uhd {
 
 // Counts images and text over the whole call: a call that cannot fit is refused before it is copied. Only
-// where `sizes` are taken may a part be an image's size alone.
+// where `sizes` are taken may a part be an image's size alone. `take` finds room for images of files.
 std::vector<Message> read_messages(const Fields& call, const ModelInfo& model, const NetOptions& limits,
-                                   bool sizes);
+                                   bool sizes, FieldCheck& known, const TakeBytes& take);
 
 // Refuses a text of more bytes than a prompt of this model can have.
 void check_text_bytes(size_t bytes, const ModelInfo& model, const std::string& path);

@@ -1,6 +1,9 @@
 #include "net/metrics_page.h"
 
+#include <boost/json.hpp>
 #include <sstream>
+
+#include "net/process_metrics.h"
 
 namespace uhd {
 namespace {
@@ -24,11 +27,19 @@ std::string_view name_of(Readiness readiness) {
 }  // namespace
 
 HttpResponse metrics_page(const Engine& engine, const HttpMetrics& http, int64_t body_bytes) {
-  return {.body = engine.metrics_text() + http.text(body_bytes),
+  return {.body = engine.metrics_text() + http.text(body_bytes) + process_metrics(),
           .content_type = "text/plain; version=0.0.4; charset=utf-8"};
 }
 
 HttpResponse health_page() { return {.body = R"({"status":"ok"})"}; }
+
+HttpResponse loading_page(const std::string& state) {
+  HttpResponse response{.status = 503,
+                        .body = boost::json::serialize(boost::json::object{
+                            {"status", name_of(Readiness::starting)}, {"loading", state}})};
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
 
 HttpResponse ready_page(const EngineStats& stats) {
   const bool ready = stats.readiness == Readiness::ready || stats.readiness == Readiness::text_only;

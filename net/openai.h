@@ -1,11 +1,11 @@
 // Turns OpenAI's JSON into requests, and events back into OpenAI's JSON. It knows no sockets, clocks or
 // engine: text goes in, values come out, so that every rule of the API is a plain test.
 //
-// Beyond OpenAI's fields it reads top_k, min_p, repetition_penalty, min_tokens, ignore_eos, stop_token_ids
-// and add_generation_prompt. Unknown fields are ignored, as OpenAI-compatible servers do; known ones that ask
-// for what this server cannot do are refused.
+// net/request_fields.h lists the fields that are read, those that are accepted, and those that are refused.
 #pragma once
 
+#include <boost/json/fwd.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,43 +15,69 @@
 #include "engine/engine.h"
 #include "engine/request.h"
 #include "net/api_error.h"
+#include "net/file_url.h"
 #include "net/options.h"
+#include "net/responses_writer.h"
+#include "net/thoughts.h"
+#include "net/tool_calls.h"
 
 namespace uhd {
 
-// A plan is a chat that is not run: its images may be sizes.
-enum class Endpoint : uint8_t { chat, completions, plan };
+// A plan is a chat that is not run: its images may be sizes. Responses are chats in another form.
+enum class Endpoint : uint8_t { chat, completions, plan, responses };
 
-// A Call is one call of /v1/chat/completions, /v1/completions or /v1/plan. Answer a of requests[p] is the
-// choice p · n
+// A Call is one call of /v1/chat/completions, /v1/completions, /v1/responses or /v1/plan. Answer a of
+// requests[p] is the choice p · n
 // + a.
 struct Call {
   Endpoint endpoint = Endpoint::chat;
-  std::string model;
+  std::string model;        // as the client called it
+  std::string fingerprint;  // ModelInfo's
   std::vector<Request> requests;
   int n = 1;
+  double timeout_s = 0;  // 0: the server's
   bool stream = false;
   bool include_usage = false;
+  bool usage_in_chunks = false;  // every chunk holds the usage so far
   bool logprobs = false;
+  int prompt_logprobs = -1;         // so many likely tokens at each place of the prompt; -1: not told
+  bool echo = false;                // each answer begins with its prompt
+  bool prompt_only = false;         // with echo: nothing is answered
+  std::string warning;              // fields that were left out; empty: none
+  bool thinks = false;              // thoughts of the answers are told apart
+  ToolForm tools = ToolForm::none;  // calls of tools are told apart in this form; none: not at all
+  bool parallel_calls = true;       // an answer may hold several
+  std::string repeated;             // for responses, a JSON object: what the answer repeats of the call
 };
 
-// Parses a call. The caller fills in tenant, client, deadline and trace id.
+// Parses a call. The caller fills in tenant, client, deadline and trace id. `take` finds room for what is
+// read beside the body: images of files.
 std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
-                                        const NetOptions& limits);
+                                        const NetOptions& limits, const TakeBytes& take = {});
 
+// A text, or else a conversation, whose images may be sizes.
 struct TokenizeCall {
   std::string text;
-  bool add_special = true;
+  std::optional<Request> conversation;
+  bool add_special = true;  // to the text
+  bool with_texts = false;  // the text of each token too
+  std::string warning;
 };
-std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body, const NetOptions& limits);
-std::variant<std::vector<int32_t>, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model,
-                                                              const NetOptions& limits);
+std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body, const ModelInfo& model,
+                                                    const NetOptions& limits, const TakeBytes& take = {});
+struct DetokenizeCall {
+  std::vector<int32_t> ids;
+  std::string warning;
+};
+std::variant<DetokenizeCall, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model,
+                                                        const NetOptions& limits);
 
 // Writes the answer of /v1/plan. `refusal` says why the call would not be taken now; empty: it would.
 std::string plan_json(const RequestPlan& plan, const ModelInfo& model, const std::optional<RequestCost>& cost,
                       const std::optional<ApiError>& refusal);
 
-std::string model_json(const ModelInfo& model, int64_t created);
+// `name` is the model's id or an alias.
+std::string model_json(const ModelInfo& model, const std::string& name, int64_t created);
 std::string models_json(const ModelInfo& model, int64_t created);
 
 // A ReplyWriter gathers the events of a call's choices. It gives server-sent events as they come, or one body
@@ -60,6 +86,13 @@ class ReplyWriter {
  public:
   ReplyWriter(const Call& call, std::string id, int64_t created);
 
+  // Says what the answers of a prompt begin with, before their first event.
+  void echo(size_t prompt, std::string text) { prompts_[prompt].echo = std::move(text); }
+  // Says how long a prompt is, before the first event of its answers.
+  void accepted(size_t prompt, int tokens, int image_tokens);
+
+  // Says that the answers of a prompt begin inside the model's thoughts.
+  void begin_in_thoughts(size_t prompt);
   // Takes the next event of a choice. When streaming, returns the frames to send now (may be empty); else
   // returns nothing.
   std::string take(size_t choice, TokenEvent&& event);
@@ -70,28 +103,59 @@ class ReplyWriter {
   bool begun() const { return begun_; }  // true once a frame other than an error was given out
   void begin() { begun_ = true; }        // says that the stream's header is sent: failures become events
   std::string body() const;              // needs: not streaming, finished, no failure
-  Usage usage() const;                   // summed over prompts and choices
+  int reasoning_tokens() const;
+  Usage usage() const;  // so far, summed over prompts and choices
 
  private:
   struct Choice {
     bool begun = false;
+    ThoughtSplitter splitter;
+    std::string thoughts;
+    ToolSplitter splits_calls;
+    std::vector<ToolPiece> calls;  // whole ones, where the answer is not streamed
     std::string text;
     size_t characters = 0;  // in the text
     std::vector<TokenLogprob> logprobs;
     std::vector<size_t> offsets;  // in characters of the text, one for each entry of logprobs
     FinishReason finish = FinishReason::none;
+    StopReason stop_reason;
+    int tokens = 0;            // so far
+    int reasoning_tokens = 0;  // of those, inside its thoughts
     Usage usage;
   };
-  std::string stream_frames(size_t index, const TokenEvent& event, const std::vector<size_t>& offsets);
+  struct Prompt {
+    std::vector<TimelineSpan> timeline;  // where the answer is not streamed
+    std::string echo;
+    std::vector<PromptToken> scored;  // as far as it is, where its tokens are told
+    std::shared_ptr<void> memory;     // of what is told of them, until the answer is written
+    int tokens = 0;
+    int image_tokens = 0;
+  };
+  const Prompt& prompt_of(size_t choice) const { return prompts_[choice / static_cast<size_t>(n_)]; }
+  std::string stream_frames(size_t index, const TokenEvent& event, const std::string& thoughts,
+                            const std::vector<ToolPiece>& calls, const std::vector<size_t>& offsets);
+  std::string take_span(size_t index, const TimelineSpan& span);
+  boost::json::object legacy_logprobs(size_t index, bool with_prompt, const std::vector<TokenLogprob>& tokens,
+                                      const std::vector<size_t>& offsets) const;
+  std::string end_of_responses(FinishReason finish);
+  std::string call_id(size_t choice, size_t call) const;
 
   const Endpoint endpoint_;
+  std::unique_ptr<ResponsesWriter> responses_;  // null for other forms
   const bool stream_;
   const bool include_usage_;
+  const bool usage_in_chunks_;
   const bool logprobs_;
+  const bool timeline_;
+  const int likely_;  // tokens besides each one that has a log-probability
+  const int prompt_likely_;
+  const bool thinks_;
   const int n_;
   const std::string model_;
+  const std::string fingerprint_;
   const std::string id_;
   const int64_t created_;
+  std::vector<Prompt> prompts_;
   std::vector<Choice> choices_;
   size_t ended_ = 0;
   bool begun_ = false;

@@ -3,19 +3,26 @@
 #include <charconv>
 #include <limits>
 
+#include "base/edit_distance.h"
 #include "base/error.h"
 #include "engine/request_limits.h"
+#include "net/field_check.h"
 #include "net/json_body.h"
 #include "net/json_fields.h"
 #include "net/messages.h"
 #include "net/openai.h"
 #include "net/quoted.h"
+#include "net/responses_request.h"
+#include "net/structured.h"
+#include "net/tools.h"
 
 namespace uhd {
 namespace {
 
 namespace json = boost::json;
 namespace ranges = request_limits;
+
+constexpr double kLongestTimeout = 1e6;  // seconds
 
 constexpr int kLegacyMaxTokens = 16;  // the default of OpenAI's /v1/completions
 
@@ -30,8 +37,10 @@ void check_ids(size_t ids, const ModelInfo& model, const std::string& path) {
       path, "context_length_exceeded"};
 }
 
-// "prompt": a string, an array of strings, an array of ids, or an array of arrays of ids.
-std::vector<Request> read_prompts(const Fields& call, const ModelInfo& model, const NetOptions& limits) {
+// "prompt": a string, an array of strings, an array of ids, or an array of arrays of ids. Ids that are cut to
+// fit may be more than the context holds.
+std::vector<Request> read_prompts(const Fields& call, const ModelInfo& model, const NetOptions& limits,
+                                  bool cut) {
   const json::value* prompt = call.find("prompt");
   if (prompt == nullptr) throw ApiError{400, "'prompt' is missing.", "prompt", "missing_required_parameter"};
   const auto of_text = [&](std::string_view text, const std::string& path) {
@@ -41,7 +50,7 @@ std::vector<Request> read_prompts(const Fields& call, const ModelInfo& model, co
     return request;
   };
   const auto of_ids = [&](const json::array& ids, const std::string& path) {
-    check_ids(ids.size(), model, path);
+    if (!cut) check_ids(ids.size(), model, path);
     Request request;
     for (size_t i = 0; i < ids.size(); ++i) {
       request.prompt_ids.push_back(to_token_id(ids[i], element(path, i), model));
@@ -87,6 +96,46 @@ void read_logprobs(const Fields& call, Endpoint endpoint, SamplingParams& sampli
   if (wanted) sampling.logprobs = static_cast<int>(top.value_or(0));
 }
 
+// Ids of tokens, at most so many.
+std::vector<int32_t> read_ids(const Fields& call, std::string_view name, size_t most,
+                              const ModelInfo& model) {
+  std::vector<int32_t> ids;
+  const json::array* list = call.array(name);
+  if (list == nullptr) return ids;
+  if (list->size() > most) {
+    throw ApiError{400, message("'", name, "' holds more than ", most, " ids."), std::string(name),
+                   "invalid_value"};
+  }
+  for (size_t i = 0; i < list->size(); ++i) {
+    ids.push_back(to_token_id((*list)[i], element(std::string(name), i), model));
+  }
+  return ids;
+}
+
+// A text of 1 to `most` bytes.
+std::string read_short_text(const json::value& v, const std::string& path, size_t most) {
+  const std::string_view text = to_text(v, path);
+  if (!text.empty() && text.size() <= most) return std::string(text);
+  throw ApiError{400, message("'", path, "' must have 1 to ", most, " bytes."), path, "invalid_value"};
+}
+
+void read_token_rules(const Fields& call, const ModelInfo& model, SamplingParams& sampling) {
+  sampling.allowed_ids = read_ids(call, "allowed_token_ids", ranges::kMostAllowedIds, model);
+  if (call.find("allowed_token_ids") != nullptr && sampling.allowed_ids.empty()) {
+    throw ApiError{400, "'allowed_token_ids' allows no token.", "allowed_token_ids", "invalid_value"};
+  }
+  const json::array* words = call.array("bad_words");
+  if (words == nullptr) return;
+  if (words->size() > ranges::kMostBadWords) {
+    throw ApiError{400, message("'bad_words' holds more than ", ranges::kMostBadWords, " texts."),
+                   "bad_words", "invalid_value"};
+  }
+  for (size_t i = 0; i < words->size(); ++i) {
+    sampling.bad_words.push_back(
+        read_short_text((*words)[i], element("bad_words", i), ranges::kLongestBadWord));
+  }
+}
+
 void read_logit_bias(const Fields& call, const ModelInfo& model, SamplingParams& sampling) {
   const json::object* bias = call.object("logit_bias");
   if (bias == nullptr) return;
@@ -109,7 +158,7 @@ void read_logit_bias(const Fields& call, const ModelInfo& model, SamplingParams&
 }
 
 SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelInfo& model) {
-  SamplingParams s;
+  SamplingParams s{model.sampling, {}, {}};
   const auto set = [&](std::string_view name, ranges::Range range, float& to) {
     if (const auto v = call.number(name, {range.least, range.most})) to = static_cast<float>(*v);
   };
@@ -130,17 +179,13 @@ SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelI
   if (const auto seed = call.integer("seed", kAny.min(), kAny.max())) s.seed = static_cast<uint64_t>(*seed);
   read_logprobs(call, endpoint, s);
   read_logit_bias(call, model, s);
+  read_token_rules(call, model, s);
   return s;
 }
 
 void read_stops(const Fields& call, const ModelInfo& model, StopRules& rules) {
   const auto add = [&](const json::value& v, const std::string& path) {
-    const std::string_view text = to_text(v, path);
-    if (text.empty() || text.size() > ranges::kLongestStop) {
-      throw ApiError{400, message("'", path, "' must have 1 to ", ranges::kLongestStop, " bytes."), path,
-                     "invalid_value"};
-    }
-    rules.stop.emplace_back(text);
+    rules.stop.push_back(read_short_text(v, path, ranges::kLongestStop));
   };
   if (const json::value* stop = call.find("stop")) {
     if (stop->is_array()) {
@@ -156,79 +201,109 @@ void read_stops(const Fields& call, const ModelInfo& model, StopRules& rules) {
       throw_bad_field("stop", "a string or an array of strings", *stop);
     }
   }
-  if (const json::array* ids = call.array("stop_token_ids")) {
-    if (ids->size() > ranges::kMostStopIds) {
-      throw ApiError{400, "'stop_token_ids' holds too many ids.", "stop_token_ids", "invalid_value"};
-    }
-    for (size_t i = 0; i < ids->size(); ++i) {
-      rules.stop_ids.push_back(to_token_id((*ids)[i], element("stop_token_ids", i), model));
-    }
-  }
+  rules.stop_ids = read_ids(call, "stop_token_ids", ranges::kMostStopIds, model);
 }
 
-StopRules read_stop_rules(const Fields& call, Endpoint endpoint, const ModelInfo& model) {
+// `least`: of the tokens asked for.
+StopRules read_stop_rules(const Fields& call, Endpoint endpoint, const ModelInfo& model, int64_t least) {
   constexpr int64_t kMany = std::numeric_limits<int32_t>::max();
   StopRules rules;
-  const auto max_tokens = call.integer("max_tokens", 1, kMany);
-  const auto max_completion = call.integer("max_completion_tokens", 1, kMany);
+  const auto max_tokens = call.integer("max_tokens", least, kMany);
+  const auto max_completion = call.integer("max_completion_tokens", least, kMany);
   const int64_t unsaid = endpoint == Endpoint::completions ? kLegacyMaxTokens : 0;
   rules.max_tokens = static_cast<int>(max_completion.value_or(max_tokens.value_or(unsaid)));
   rules.min_tokens = static_cast<int>(call.integer("min_tokens", 0, kMany).value_or(0));
-  if (rules.max_tokens > 0 && rules.min_tokens > rules.max_tokens) {
+  const bool bounded = rules.max_tokens > 0 || max_completion || max_tokens;
+  if (bounded && rules.min_tokens > rules.max_tokens) {
     throw ApiError{400, "'min_tokens' must not be more than the most tokens allowed.", "min_tokens",
                    "invalid_value"};
   }
   rules.ignore_eos = call.boolean("ignore_eos").value_or(false);
+  rules.keep_stop = call.boolean("include_stop_str_in_output").value_or(false);
+  rules.skip_special = call.boolean("skip_special_tokens").value_or(true);
   read_stops(call, model, rules);
   return rules;
 }
 
-// Fields that OpenAI knows and this server cannot honour: silence would be a wrong answer.
-void refuse_unsupported(const Fields& call) {
-  for (const std::string_view name : {"tools", "functions"}) {
-    const json::array* list = call.array(name);
-    if (list != nullptr && !list->empty())
-      throw_unsupported(std::string(name), "tools are not supported by this server.");
-  }
-  if (const json::object* format = call.object("response_format")) {
-    if (Fields(*format, "response_format.").string("type").value_or("text") != "text") {
-      throw_unsupported("response_format", "only plain text is supported by this server.");
-    }
-  }
-  if (call.find("audio") != nullptr) throw_unsupported("audio", "audio is not supported by this server.");
-  if (call.boolean("echo").value_or(false))
-    throw_unsupported("echo", "the prompt cannot be echoed by this server.");
-  if (!call.string("suffix").value_or("").empty()) {
-    throw_unsupported("suffix", "insertion before a suffix is not supported by this server.");
-  }
+// Fields of which one value is honoured.
+void read_fixed(const Fields& call) {
   const int64_t n = call.integer("n", 1, std::numeric_limits<int32_t>::max()).value_or(1);
   if (call.integer("best_of", 1, std::numeric_limits<int32_t>::max()).value_or(n) != n) {
     throw_unsupported("best_of", "choosing among more answers than 'n' is not supported by this server.");
   }
 }
 
-void read_model(const Fields& call, const ModelInfo& model) {
+// Returns the name that the client asked by, which its answer bears.
+std::string read_model(const Fields& call, const ModelInfo& model) {
   const auto name = call.string("model");
-  if (name && *name != model.id) {
+  if (!name || *name == model.id) return model.id;
+  if (std::find(model.aliases.begin(), model.aliases.end(), *name) == model.aliases.end()) {
     throw ApiError{
         404,
         message("The model '", quoted(*name), "' does not exist here; this server has '", model.id, "'."),
         "model", "model_not_found"};
   }
+  return std::string(*name);
 }
 
-void read_stream(const Fields& fields, Call& call) {
+void read_stream(const Fields& fields, FieldCheck& known, Call& call) {
   call.stream = fields.boolean("stream").value_or(false);
   const json::object* options = fields.object("stream_options");
   if (options == nullptr) return;
-  call.include_usage = Fields(*options, "stream_options.").boolean("include_usage").value_or(false);
-  if (call.include_usage && !call.stream) {
+  known.check(kStreamOptionsFields, *options, "stream_options.");
+  const Fields wanted(*options, "stream_options.");
+  call.include_usage = wanted.boolean("include_usage").value_or(false);
+  call.usage_in_chunks = wanted.boolean("continuous_usage_stats").value_or(false);
+  if ((call.include_usage || call.usage_in_chunks) && !call.stream) {
     throw ApiError{400, "'stream_options' needs 'stream' to be true.", "stream_options", "invalid_value"};
   }
 }
 
+std::string_view nearest_of(const std::vector<std::string>& names, std::string_view name) {
+  return *std::min_element(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
+    return edit_distance(name, a) < edit_distance(name, b);
+  });
+}
+
+// Variables for the chat template: those that it knows.
+std::string read_template_variables(const Fields& call, const ModelInfo& model, FieldCheck& known) {
+  const json::object* asked = call.object("chat_template_kwargs");
+  if (asked == nullptr) return "";
+  const std::vector<std::string>& names = model.template_variables;
+  json::object taken;
+  for (const auto& [key, value] : *asked) {
+    if (std::find(names.begin(), names.end(), key) != names.end()) {
+      taken.emplace(key, value);
+    } else {
+      known.unknown("chat_template_kwargs.", key, "a variable of this model's chat template",
+                    names.empty() || !known.may_measure(key) ? "" : nearest_of(names, key));
+    }
+  }
+  std::string text = taken.empty() ? "" : json::serialize(taken);
+  check_text_bytes(text.size(), model, "chat_template_kwargs");
+  return text;
+}
+
+// Tools belong to the conversation; how the answer uses them, to the call.
+void set_tools(const ToolUse& use, const ModelInfo& model, Call& call, SamplingParams& sampling) {
+  if (!use.may_call) return;
+  if (sampling.grammar) {
+    throw ApiError{400, "'tools' cannot stand beside a rule for the answer's text.", "tools",
+                   "invalid_value"};
+  }
+  call.tools = model.tools;
+  call.parallel_calls = use.parallel;
+  sampling.grammar = use.grammar;
+}
+
 // A conversation ends with a new turn of the assistant, as it is, or within its last message.
-void read_end(const Fields& call, Request& request) {
+Request read_conversation(const Fields& call, const ModelInfo& model, const NetOptions& limits, bool sizes,
+                          FieldCheck& known, const TakeBytes& take) {
+  Request request;
+  request.messages = read_messages(call, model, limits, sizes, known, take);
+  request.template_variables = read_template_variables(call, model, known);
+  request.tools = read_tools(call, model, known).tools;
+  check_text_bytes(request.tools.size(), model, "tools");
   const auto new_turn = call.boolean("add_generation_prompt");
   request.continue_final_message = call.boolean("continue_final_message").value_or(false);
   request.add_generation_prompt = new_turn.value_or(!request.continue_final_message);
@@ -236,32 +311,63 @@ void read_end(const Fields& call, Request& request) {
     throw ApiError{400, "'continue_final_message' and 'add_generation_prompt' cannot both be true.",
                    "continue_final_message", "invalid_value"};
   }
+  return request;
 }
 
-Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, const NetOptions& limits) {
-  read_model(fields, model);
-  refuse_unsupported(fields);
-  fields.string("user");
-  Call call{.endpoint = endpoint, .model = model.id};
+// 0: whole; -1: as much as the context has room for.
+int read_truncation(const Fields& call) {
+  const auto tokens = call.integer("truncate_prompt_tokens", -1, std::numeric_limits<int32_t>::max());
+  if (tokens && *tokens == 0) {
+    throw ApiError{400, "'truncate_prompt_tokens' must be positive, or -1.", "truncate_prompt_tokens",
+                   "invalid_value"};
+  }
+  return static_cast<int>(tokens.value_or(0));
+}
+
+// An answer that begins with its prompt.
+void read_echo(const Fields& fields, int truncation, Call& call) {
+  call.echo = fields.boolean("echo").value_or(false);
+  if (call.echo && truncation != 0) {
+    throw_unsupported("truncate_prompt_tokens", "'echo' is not supported beside it.");
+  }
+}
+
+// Returns how many likely tokens are told at each place of the prompt; -1: its tokens are not scored. An echo
+// has the log-probabilities of its prompt's tokens, as of the answer's.
+int read_prompt_logprobs(const Fields& fields, const SamplingParams& sampling, Call& call) {
+  if (const auto top = fields.integer("prompt_logprobs", 0, ranges::kMostLogprobs)) {
+    if (call.stream) throw_unsupported("prompt_logprobs", "a stream does not tell them.");
+    call.prompt_logprobs = static_cast<int>(*top);
+  }
+  return std::max(call.prompt_logprobs, call.echo ? sampling.logprobs : -1);
+}
+
+Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, const NetOptions& limits,
+               FieldCheck& known, const TakeBytes& take) {
+  Call call{.endpoint = endpoint, .model = read_model(fields, model), .fingerprint = model.fingerprint};
+  read_fixed(fields);
   call.n = static_cast<int>(fields.integer("n", 1, limits.max_choices).value_or(1));
-  read_stream(fields, call);
-  const SamplingParams sampling = read_sampling(fields, endpoint, model);
-  const StopRules stop = read_stop_rules(fields, endpoint, model);
+  read_stream(fields, known, call);
+  SamplingParams sampling = read_sampling(fields, endpoint, model);
+  sampling.grammar = read_grammar(fields, known);
+  call.logprobs = sampling.logprobs >= 0;
+  const int truncation = read_truncation(fields);
+  if (endpoint == Endpoint::completions) read_echo(fields, truncation, call);
+  StopRules stop = read_stop_rules(fields, endpoint, model, call.echo ? 0 : 1);
+  const int prompt_logprobs = read_prompt_logprobs(fields, sampling, call);
+  stop.prompt_only = call.prompt_only = call.echo && stop.max_tokens == 0;
   const int64_t priority =
       fields.integer("priority", -ranges::kMostPriority, ranges::kMostPriority).value_or(0);
-  call.logprobs = sampling.logprobs >= 0;
+  call.timeout_s = fields.number("timeout", {0, kLongestTimeout, true}).value_or(0);
+  call.thinks = endpoint != Endpoint::completions && model.thinks;
+  const bool timeline = fields.boolean("timeline").value_or(false);
 
   std::vector<Request> prompts;
   if (endpoint != Endpoint::completions) {
-    Request request;
-    request.messages = read_messages(fields, model, limits, endpoint == Endpoint::plan);
-    read_end(fields, request);
-    prompts.push_back(std::move(request));
+    prompts.push_back(read_conversation(fields, model, limits, endpoint == Endpoint::plan, known, take));
+    set_tools(read_tools(fields, model, known), model, call, sampling);
   } else {
-    if (fields.boolean("continue_final_message").value_or(false)) {
-      throw_unsupported("continue_final_message", "a prompt has no messages; it is continued as it is.");
-    }
-    prompts = read_prompts(fields, model, limits);
+    prompts = read_prompts(fields, model, limits, truncation != 0);
   }
   if (prompts.size() > static_cast<size_t>(limits.max_choices / call.n)) {
     throw ApiError{400, message("'prompt' and 'n' ask for more than ", limits.max_choices, " answers."),
@@ -272,61 +378,127 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
     prompt.sampling = sampling;
     prompt.stop = stop;
     prompt.priority = static_cast<int>(priority);
+    prompt.truncate_prompt = truncation;
+    prompt.timeline = timeline;
+    prompt.prompt_logprobs = prompt_logprobs;
   }
   call.requests = std::move(prompts);
   return call;
 }
 
+Call read_responses(const Fields& fields, const ModelInfo& model, const NetOptions& limits, FieldCheck& known,
+                    const TakeBytes& take) {
+  const ChatForm form = chat_of_responses(fields.object(), known);
+  try {
+    Call call = read_call(Endpoint::responses, Fields(form.chat, ""), model, limits, known, take);
+    call.repeated = form.echo;
+    return call;
+  } catch (ApiError& error) {
+    throw form.told(std::move(error));
+  }
+}
+
+FieldObject fields_of(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::chat:
+      return kChatFields;
+    case Endpoint::plan:
+      return kPlanFields;
+    case Endpoint::responses:
+      return kResponsesFields;
+    case Endpoint::completions:
+      break;
+  }
+  return kCompletionsFields;
+}
+
+// A text, or a conversation that is laid out as for an answer.
+TokenizeCall read_tokenize(const Fields& fields, const ModelInfo& model, const NetOptions& limits,
+                           FieldCheck& known, const TakeBytes& take) {
+  read_model(fields, model);
+  TokenizeCall call;
+  call.add_special = fields.boolean("add_special_tokens").value_or(true);
+  call.with_texts = fields.boolean("return_token_strs").value_or(false);
+  const auto text = fields.string("prompt");
+  if (fields.find("messages") != nullptr) {
+    if (text) throw ApiError{400, "Give either 'prompt' or 'messages'.", "messages", "invalid_value"};
+    if (fields.find("add_special_tokens") != nullptr) {
+      throw_unsupported("add_special_tokens", "the chat template and the tokenizer decide for 'messages'.");
+    }
+    call.conversation = read_conversation(fields, model, limits, true, known, take);
+    return call;
+  }
+  if (!text) {
+    throw ApiError{400, "'prompt' or 'messages' is missing.", "prompt", "missing_required_parameter"};
+  }
+  for (const std::string_view name :
+       {"add_generation_prompt", "continue_final_message", "chat_template_kwargs", "tools"}) {
+    if (fields.find(name) != nullptr) throw_unsupported(std::string(name), "it needs 'messages'.");
+  }
+  if (static_cast<int64_t>(text->size()) > limits.max_tokenize_bytes) {
+    throw ApiError{413,
+                   message("'prompt' has ", text->size(), " bytes; at most ", limits.max_tokenize_bytes,
+                           " are tokenised here (net.max_tokenize_bytes)."),
+                   "prompt", "request_too_large"};
+  }
+  call.text = std::string(*text);
+  return call;
+}
+
+std::vector<int32_t> read_detokenize(const Fields& fields, const ModelInfo& model, const NetOptions& limits) {
+  read_model(fields, model);
+  const json::array* tokens = fields.array("tokens");
+  if (tokens == nullptr) throw ApiError{400, "'tokens' is missing.", "tokens", "missing_required_parameter"};
+  if (tokens->size() > static_cast<size_t>(limits.max_detokenize_ids)) {
+    throw ApiError{413,
+                   message("'tokens' has ", tokens->size(), " ids; at most ", limits.max_detokenize_ids,
+                           " become a text here (net.max_detokenize_ids)."),
+                   "tokens", "request_too_large"};
+  }
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < tokens->size(); ++i)
+    ids.push_back(to_token_id((*tokens)[i], element("tokens", i), model));
+  return ids;
+}
+
+// Parses a body, holds its fields to the list, and reads it.
+template <class Read>
+auto parsed(FieldObject kind, std::string_view body, const NetOptions& limits, const Read& read)
+    -> std::variant<decltype(read(std::declval<const Fields&>(), std::declval<FieldCheck&>())), ApiError> {
+  try {
+    const json::object object = parse_json_body(body, limits.max_json_values);
+    FieldCheck known(limits);
+    known.check(kind, object, "");
+    auto call = read(Fields(object, ""), known);
+    call.warning = known.warning();
+    return call;
+  } catch (ApiError& error) {
+    return std::move(error);
+  }
+}
+
 }  // namespace
 
 std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
-                                        const NetOptions& limits) {
-  try {
-    const json::object object = parse_json_body(body, limits.max_json_values);
-    return read_call(endpoint, Fields(object, ""), model, limits);
-  } catch (ApiError& error) {
-    return std::move(error);
-  }
+                                        const NetOptions& limits, const TakeBytes& take) {
+  return parsed(fields_of(endpoint), body, limits, [&](const Fields& fields, FieldCheck& known) {
+    if (endpoint == Endpoint::responses) return read_responses(fields, model, limits, known, take);
+    return read_call(endpoint, fields, model, limits, known, take);
+  });
 }
 
-std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body, const NetOptions& limits) {
-  try {
-    const json::object object = parse_json_body(body, limits.max_json_values);
-    const Fields fields(object, "");
-    const auto text = fields.string("prompt");
-    if (!text) throw ApiError{400, "'prompt' is missing.", "prompt", "missing_required_parameter"};
-    if (static_cast<int64_t>(text->size()) > limits.max_tokenize_bytes) {
-      throw ApiError{413,
-                     message("'prompt' has ", text->size(), " bytes; at most ", limits.max_tokenize_bytes,
-                             " are tokenised here (net.max_tokenize_bytes)."),
-                     "prompt", "request_too_large"};
-    }
-    return TokenizeCall{std::string(*text), fields.boolean("add_special_tokens").value_or(true)};
-  } catch (ApiError& error) {
-    return std::move(error);
-  }
+std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body, const ModelInfo& model,
+                                                    const NetOptions& limits, const TakeBytes& take) {
+  return parsed(kTokenizeFields, body, limits, [&](const Fields& fields, FieldCheck& known) {
+    return read_tokenize(fields, model, limits, known, take);
+  });
 }
 
-std::variant<std::vector<int32_t>, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model,
-                                                              const NetOptions& limits) {
-  try {
-    const json::object object = parse_json_body(body, limits.max_json_values);
-    const json::array* tokens = Fields(object, "").array("tokens");
-    if (tokens == nullptr)
-      throw ApiError{400, "'tokens' is missing.", "tokens", "missing_required_parameter"};
-    if (tokens->size() > static_cast<size_t>(limits.max_detokenize_ids)) {
-      throw ApiError{413,
-                     message("'tokens' has ", tokens->size(), " ids; at most ", limits.max_detokenize_ids,
-                             " become a text here (net.max_detokenize_ids)."),
-                     "tokens", "request_too_large"};
-    }
-    std::vector<int32_t> ids;
-    for (size_t i = 0; i < tokens->size(); ++i)
-      ids.push_back(to_token_id((*tokens)[i], element("tokens", i), model));
-    return ids;
-  } catch (ApiError& error) {
-    return std::move(error);
-  }
+std::variant<DetokenizeCall, ApiError> parse_detokenize(std::string_view body, const ModelInfo& model,
+                                                        const NetOptions& limits) {
+  return parsed(kDetokenizeFields, body, limits, [&](const Fields& fields, FieldCheck&) {
+    return DetokenizeCall{read_detokenize(fields, model, limits), ""};
+  });
 }
 
 }  // namespace uhd

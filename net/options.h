@@ -3,18 +3,35 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 
 namespace uhd {
 
 struct NetOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;            // 0 means any free port
-  int threads = 2;            // I/O threads: they move bytes, and do no work that grows with a request
-  int intake_threads = 2;     // threads that read small requests, and as many again for large ones
-  std::string api_keys_file;  // one key a line; empty: no keys are asked
-  std::string cors_origin;    // web pages that may use the server, separated by commas; *: any
-  std::string allowed_hosts;  // more names that the Host header may hold, separated by commas; *: any
+  int port = 8080;                 // 0 means any free port
+  int threads = 2;                 // I/O threads: they move bytes, and do no work that grows with a request
+  int intake_threads = 2;          // threads that read small requests, and as many again for large ones
+  std::string tls_certificate;     // PEM file; empty: plain HTTP
+  std::string tls_key;             // PEM file of its private key
+  std::string unix_socket;         // the server listens here too, without TLS; empty: nowhere
+  std::string unix_mode = "0600";  // of the socket's file, in octal digits
+  std::string api_keys_file;       // one key a line; empty: no keys are asked
+  std::string cors_origin;         // web pages that may use the server, separated by commas; *: any
+  std::string allowed_hosts;       // more names that the Host header may hold, separated by commas; *: any
+
+  bool page = true;     // serve the page at "/"
+  std::string samples;  // of the page: a folder with demo.json; the program sets it to the checkpoint's demo/
+
+  // A request's field that no list knows: refuse (400) | warn (the header X-Uhd-Warning names it)
+  std::string unknown_fields = "refuse";
+
+  std::string image_directory;  // images of file:// URLs lie below it; empty: such URLs are refused
+  std::string image_hosts;      // images of http(s) URLs come from these, separated by commas; empty: refused
+  bool image_private_addresses = false;  // those hosts may have addresses that are not public
+  double image_timeout_s = 10;           // for the images of one call that are fetched
+  std::stop_token stop = {};             // the server sets it: its stop ends fetches
 
   int64_t max_header_bytes = 16 << 10;
   int64_t max_body_bytes = 64 << 20;

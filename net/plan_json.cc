@@ -41,6 +41,15 @@ json::object admission_json(const std::optional<ApiError>& refusal) {
   return admission;
 }
 
+json::value predicted_json(const RequestPlan& plan) {
+  if (!plan.predicted) return nullptr;
+  const StageSeconds& seconds = *plan.predicted;
+  return json::object{{"encode", seconds.encode},
+                      {"prefill", seconds.prefill},
+                      {"decode", seconds.decode},
+                      {"queued", plan.queued_seconds}};
+}
+
 }  // namespace
 
 json::object image_json(const ImageReport& report) {
@@ -68,6 +77,7 @@ std::string plan_json(const RequestPlan& plan, const ModelInfo& model, const std
                                               {"prompt", plan.prompt_pages},
                                               {"with_answer", plan.most_pages}}},
                     {"flops", nullptr},
+                    {"predicted_seconds", predicted_json(plan)},
                     {"admission", admission_json(refusal)}};
   if (cost) body["flops"] = json::object{{"encode", cost->encode_flops}, {"prefill", cost->prefill_flops}};
   return json::serialize(body);

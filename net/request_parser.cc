@@ -3,8 +3,8 @@
 #include <boost/beast/core/buffers_range.hpp>
 #include <boost/beast/http.hpp>
 
+#include "base/ascii.h"
 #include "base/error.h"
-#include "net/ascii.h"
 
 namespace uhd {
 namespace {
@@ -68,7 +68,12 @@ size_t RequestParser::put_header(std::string_view bytes) {
 
 size_t RequestParser::put_body(std::string_view bytes) {
   state_->parser.eager(true);
-  return put(bytes, &RequestParser::done);
+  const size_t used = put(bytes, &RequestParser::done);
+  // The rest is no body, but the line of a chunk, or fields behind the last one: nobody counts it.
+  if (!error_ && !done() && bytes.size() - used > static_cast<size_t>(max_header_bytes_)) {
+    error_ = ApiError{400, "A line between the chunks of the body is too long.", "", "bad_http"};
+  }
+  return used;
 }
 
 size_t RequestParser::put(std::string_view bytes, bool (RequestParser::*enough)() const) {

@@ -8,7 +8,8 @@
 namespace uhd {
 
 bool Router::Route::matches(std::string_view asked) const {
-  return path.ends_with('/') ? asked.size() > path.size() && asked.starts_with(path) : asked == path;
+  const bool folder = path.size() > 1 && path.ends_with('/');
+  return folder ? asked.size() > path.size() && asked.starts_with(path) : asked == path;
 }
 
 void Router::add(std::string method, std::string path, Handler handler) {
@@ -38,6 +39,7 @@ HttpResponse Router::not_found(std::string_view path) const {
   size_t least = 0;
   path = path.substr(0, 256);
   for (const Route& route : routes_) {
+    if (route.path.starts_with("/page") || route.path == "/") continue;  // nobody types these
     const size_t distance = edit_distance(path, route.path);
     if (nearest != nullptr && distance >= least) continue;
     nearest = &route;
@@ -52,7 +54,7 @@ std::string_view Router::route_of(std::string_view path) const {
   for (const Route& route : routes_) {
     if (route.matches(path)) return route.path;
   }
-  return "other";
+  return kNoRoute;
 }
 
 }  // namespace uhd

@@ -2,7 +2,7 @@
 
 #include <boost/url/decode_view.hpp>
 
-#include "net/ascii.h"
+#include "base/ascii.h"
 
 namespace uhd {
 namespace {
@@ -25,6 +25,9 @@ std::string plain_path(std::string_view path) {
   constexpr std::string_view kVersion = "/v1";
   while (plain.starts_with("/v1/v1/")) plain.erase(0, kVersion.size());
   if (plain.size() > 1 && plain.ends_with('/')) plain.pop_back();
+  const bool bare = plain == "/chat/completions" || plain == "/completions" || plain == "/responses" ||
+                    plain == "/models" || plain.starts_with("/models/");
+  if (bare) plain.insert(0, kVersion);
   return plain;
 }
 

@@ -130,9 +130,9 @@ class Steps {
   int ranks_;
 };
 
-double encode_s(const ModelConfig& model, std::span<const int> patches, const DeviceRoof& device) {
-  if (patches.empty()) return 0;
-  return roof_seconds(vision_cost(*model.vision, model.resampler, model.language.hidden, patches), device);
+double encode_s(const ModelConfig& model, std::span<const PatchGrid> slices, const DeviceRoof& device) {
+  if (slices.empty()) return 0;
+  return roof_seconds(vision_cost(*model.vision, model.resampler, model.language.hidden, slices), device);
 }
 
 // No encoder is faster than one that has nothing but its piece, and no row of a piece or behind it can be
@@ -146,7 +146,7 @@ double first_token_of_separate_encoders(const ModelConfig& model, const RequestS
   for (int i = 0; i < pieces; ++i) {
     const int piece = !model.layout.overview_first ? i : i == 0 ? pieces - 1 : i - 1;
     const auto at = static_cast<size_t>(piece);
-    least = std::max(least, encode_s(model, {&request.patches[at], 1}, device) +
+    least = std::max(least, encode_s(model, {&request.grids[at], 1}, device) +
                                 steps.prefill_s(rows_on, request.prompt_rows));
     rows_on -= request.piece_rows[at];
   }
@@ -207,7 +207,10 @@ RequestShape request_shape(const ModelConfig& model, const PlanQuestion& questio
     check_image_size(question.picture, limits);
     request.picture = plan_image(question.picture, model.slicing, limits);
     for (int i = 0; i < request.picture.pieces(); ++i) {
-      request.patches.push_back(static_cast<int>(patches_of(request.picture.piece(i), model.vision->patch)));
+      const Size piece = request.picture.piece(i);
+      request.grids.push_back({static_cast<int>(piece.height / model.vision->patch),
+                               static_cast<int>(piece.width / model.vision->patch)});
+      request.patches.push_back(static_cast<int>(patches_of(piece, model.vision->patch)));
       request.piece_rows.push_back(tokens_of_piece(request.picture, i, model));
     }
     request.visual_tokens = visual_tokens(request.picture, model);
@@ -241,7 +244,7 @@ RankPlan plan_ranks(const ModelConfig& model, const PlanQuestion& question, cons
     plan.missing_bytes = room.missing(question.context);
     return plan;
   }
-  plan.encode_s = encode_s(model, request.patches, device);
+  plan.encode_s = encode_s(model, request.grids, device);
   plan.prefill_s = steps.prefill_s(request.prompt_rows, request.prompt_rows);
   plan.first_token_s = question.separate_encoders
                            ? first_token_of_separate_encoders(model, request, steps, device)

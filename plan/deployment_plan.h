@@ -10,6 +10,7 @@
 #include "engine/options.h"
 #include "kernels/weight.h"
 #include "model/config.h"
+#include "model/vision/patch_grid.h"
 #include "model/vision/slice_plan.h"
 #include "plan/operation_cost.h"
 #include "plan/rank_memory.h"
@@ -29,9 +30,10 @@ struct PlanQuestion {
 
 // A RequestShape is one request, exactly: it follows from the picture's size alone, as the engine plans it.
 struct RequestShape {
-  SlicePlan picture;            // for models that see images
-  std::vector<int> patches;     // for every piece: the slices, then the overview; empty: no picture
-  std::vector<int> piece_rows;  // visual tokens, likewise
+  SlicePlan picture;             // for models that see images
+  std::vector<PatchGrid> grids;  // for every piece: the slices, then the overview; empty: no picture
+  std::vector<int> patches;      // likewise
+  std::vector<int> piece_rows;   // visual tokens, likewise
   int64_t visual_tokens = 0;
   int64_t layout_tokens = 0;  // between and around the pieces
   int64_t prompt_rows = 0;    // with the text

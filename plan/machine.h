@@ -1,5 +1,5 @@
 // A Machine is a device that a user describes in a YAML file, for the planner, with figures of the maker's
-// data sheet.
+// data sheet, or with those that `uhd calibrate` measured.
 #pragma once
 
 #include <filesystem>
@@ -15,10 +15,11 @@ struct Machine {
   double memory_gb = 0;
   double link_gb_s = 0;  // one way, to the other devices of its node
   int multiprocessors = 0;
+  bool measured = false;  // if so, times are what to expect, and no roofs
 };
 
-// Loads a machine. Every field must be there. A missing, unknown or wrong one is an Error that names file and
-// field.
+// Loads a machine. Every field but `measured` must be there. A missing, unknown or wrong one is an Error that
+// names file and field.
 Machine load_machine(const std::filesystem::path& file);
 
 // Does the same from text; `name` stands for the file in errors.

@@ -29,11 +29,12 @@ struct Cost {
 // A DeviceRoof holds figures of the maker's data sheet.
 struct DeviceRoof {
   const char* name;
-  double bf16_flops;    // dense, a second
-  double memory_speed;  // bytes a second
-  double memory;        // bytes
-  double link_speed;    // bytes a second one way, to the other devices of its node
-  int processors;       // multiprocessors
+  double bf16_flops;      // dense, a second
+  double memory_speed;    // bytes a second
+  double memory;          // bytes
+  double link_speed;      // bytes a second one way, to the other devices of its node
+  int processors;         // multiprocessors
+  bool measured = false;  // on the device itself (uhd calibrate): then times are expected ones, and no roofs
 };
 std::span<const DeviceRoof> known_devices();  // H100, H200, A100, L40S
 

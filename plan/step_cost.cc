@@ -1,6 +1,7 @@
 #include "plan/step_cost.h"
 
 #include "kernels/quantize.h"
+#include "model/vision/spatial_resampler.h"
 #include "model/weights/parameters.h"
 #include "model/weights/shard.h"
 
@@ -50,6 +51,7 @@ StepCost language_step_cost(const LanguageConfig& language, std::span<const Atte
       {"silu_mul", layers, rows(t, i, 2, 1)},
       {"down", layers, matmul(t, h, i, false, weights)},
   };
+  if (language.head_norms) step.kernels.push_back({"head_norm", layers, rows(t, hq + hk, 1, 1)});
   if (samples > 0) {
     step.kernels.push_back({"gather_rows", 1, rows(samples, h, 1, 1)});
     Cost logits = matmul(samples, shard.ids, h, false, head_format(weights));
@@ -62,14 +64,15 @@ StepCost language_step_cost(const LanguageConfig& language, std::span<const Atte
 }
 
 StepCost vision_cost(const VisionConfig& vision, const ResamplerConfig& resampler, int language_hidden,
-                     std::span<const int> patches) {
+                     std::span<const PatchGrid> grids) {
   const double w = vision.hidden, heads = vision.heads, d = w / heads;
-  const auto slices = static_cast<double>(patches.size());
+  const auto slices = static_cast<double>(grids.size());
   double p = 0;
   std::vector<AttentionSpan> segments;
   const int extra = vision.kind == VisionConfig::Kind::clip ? 1 : 0;  // class tokens
-  for (const int n : patches) {
-    p += n;
+  for (const PatchGrid& grid : grids) {
+    const int64_t n = grid.patches();
+    p += static_cast<double>(n);
     segments.push_back({n + extra, n + extra});
   }
   const double t = p + slices * extra, pixels = 3.0 * vision.patch * vision.patch;
@@ -95,18 +98,25 @@ StepCost vision_cost(const VisionConfig& vision, const ResamplerConfig& resample
     step.kernels.push_back({"resampler 2", 1, matmul(p, e, e)});
     return step;
   }
+  if (resampler.kind == ResamplerKind::pixel_shuffle) {
+    const double squares = resampler.shuffle * resampler.shuffle;
+    step.kernels.push_back({"gather_rows", 1, rows(p, w, 1, 1)});
+    step.kernels.push_back({"connector", 1, matmul(p / squares, e, w * squares)});
+    return step;
+  }
   // Both resamplers: keys and values of the tower's width to the resampler's, a cross-attention, two
   // products.
   const double width = resampler.width, q = resampler.queries * slices;
   const bool spatial = resampler.kind == ResamplerKind::spatial;
-  constexpr int kBins = 12;  // of a window, at most (vision/spatial_resampler.cc)
-  const double keys = spatial ? q * kBins : p;
+  double keys = 0;
   std::vector<AttentionSpan> crossed;
-  for (const int n : patches) {
+  for (const PatchGrid& grid : grids) {
+    const int64_t bins = bins_of(grid).patches();
     if (spatial)
-      crossed.insert(crossed.end(), static_cast<size_t>(resampler.queries), {1, kBins});
+      crossed.insert(crossed.end(), static_cast<size_t>(resampler.queries), {1, bins});
     else
-      crossed.push_back({resampler.queries, n});
+      crossed.push_back({resampler.queries, grid.patches()});
+    keys += static_cast<double>(spatial ? resampler.queries * bins : grid.patches());
   }
   Cost cross = packed_attention_cost(crossed, resampler.heads, width / resampler.heads, kElement);
   if (spatial) {

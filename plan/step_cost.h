@@ -10,6 +10,7 @@
 
 #include "kernels/weight.h"
 #include "model/config.h"
+#include "model/vision/patch_grid.h"
 #include "plan/operation_cost.h"
 
 namespace uhd {
@@ -34,9 +35,9 @@ struct StepCost {
 StepCost language_step_cost(const LanguageConfig& language, std::span<const AttentionSpan> spans, int samples,
                             int ranks, WeightFormat weights = WeightFormat::bf16);
 
-// The tower over slices of `patches` patches each, and the resampler behind it.
+// The tower over slices of patches, and the resampler behind it.
 StepCost vision_cost(const VisionConfig& vision, const ResamplerConfig& resampler, int language_hidden,
-                     std::span<const int> patches);
+                     std::span<const PatchGrid> slices);
 
 // Returns the time of the kernels one after another, each at its roof, and then of the all-reduces at the
 // speed of the link. Launches and latency come on top unless they are hidden.

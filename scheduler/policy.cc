@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <unordered_map>
 
 namespace uhd {
 
@@ -56,9 +57,13 @@ Sequence* choose_spare(std::span<Sequence* const> waiting, const Sequence& reque
 
 int spare_pages(std::span<Sequence* const> waiting, const Sequence& requester, const PagePool& pool) {
   int pages = 0;
+  std::unordered_map<int32_t, int> shared;  // by page: how many of them hold it
   for (const Sequence* s : waiting) {
     if (s == &requester) continue;
-    for (const PageRef& page : s->pages) pages += pool.holders(page.page()) == 1 ? 1 : 0;
+    for (const PageRef& ref : s->pages) {
+      const int holders = pool.holders(ref.page());
+      if (holders == 1 || ++shared[ref.page()] == holders) ++pages;
+    }
   }
   return pages;
 }

@@ -35,8 +35,7 @@ Sequence* choose_victim(std::span<Sequence* const> running, const Sequence& requ
 // Returns the sequence that gives a page away before any running sequence does: the youngest of those that
 // wait with pages. Returns null if there is none besides `requester`.
 Sequence* choose_spare(std::span<Sequence* const> waiting, const Sequence& requester);
-// The pages that would be free if all that wait besides `requester` gave theirs away, or a little less: pages
-// that several of them share are not counted.
+// Returns how many pages would become free if all that wait besides `requester` gave theirs away.
 int spare_pages(std::span<Sequence* const> waiting, const Sequence& requester, const PagePool& pool);
 
 // Returns the pages that running sequences will still take for tokens they already have: these pages are

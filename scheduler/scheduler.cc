@@ -33,7 +33,7 @@ void give_up_pages(Sequence& sequence, size_t left) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options)
-    : options_(options), pool_(options.pages), turns_(kQuantum, kMostDebt) {
+    : options_(options), pool_(options.pages), turns_(kQuantum, kMostDebt), step_rows_(options.token_budget) {
   require(options.max_running > 0 && options.max_waiting > 0 && options.page_size > 0,
           "the scheduler's limits must be positive");
   require(options.token_budget >= options.max_running, "token budget ", options.token_budget,
@@ -62,6 +62,7 @@ Admission Scheduler::add(SequenceSpec spec) {
   sequence->deadline = spec.deadline;
   sequence->cache_root = spec.cache_root;
   sequence->after = spec.after;
+  if (spec.scores) sequence->unscored = 0;
   sequence->arrival = arrivals_++;
   Sequence* added = sequence.get();
   check(sequences_.emplace(spec.id, std::move(sequence)).second, "request ", spec.id, " is already here");
@@ -78,6 +79,19 @@ void Scheduler::finish(SequenceId id) {
   } else {
     erase(id);
   }
+}
+
+int Scheduler::adopt(SequenceId id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return 0;
+  Sequence& sequence = *found->second;
+  if (!sequence.leaving && !sequence.decoding()) adopt_pages(sequence);
+  return sequence.computed;
+}
+
+void Scheduler::set_step_rows(int rows) {
+  check(rows > 0, "a step has no rows");
+  step_rows_ = std::min(rows, options_.token_budget);
 }
 
 Batch Scheduler::next(TimePoint now) {
@@ -103,6 +117,7 @@ void Scheduler::launched(const Batch& batch) {
     check(sequence.scheduled == item.count, "request ", sequence.id, " is not planned so");
     sequence.computed += item.count;
     sequence.scheduled = 0;
+    if (sequence.scores()) sequence.unscored = std::max(sequence.unscored, item.scores_end);
     ++sequence.launched;
     if (!item.samples) continue;
     ++sequence.awaited;
@@ -127,8 +142,9 @@ void Scheduler::complete(const Batch& batch, std::span<const int32_t> tokens) {
   }
 }
 
-bool Scheduler::decodes() const {
-  return std::ranges::any_of(running_, [](const Sequence* s) { return s->generated() > 0; });
+int Scheduler::decoding() const {
+  return static_cast<int>(
+      std::ranges::count_if(running_, [](const Sequence* s) { return s->generated() > 0; }));
 }
 
 const Sequence* Scheduler::find(SequenceId id) const {
@@ -225,7 +241,7 @@ bool Scheduler::is_next(Candidate& one, bool admits) {
 void Scheduler::schedule_prompts(TimePoint now, Batch& batch) {
   bool admits = admit_owed(batch);  // until one lacks a place or pages
   Candidates candidates = prompts(now);
-  while (batch.tokens < options_.token_budget) {
+  while (batch.rows() < step_rows_) {
     // The first of each client that can compute; those that wait for a slice or for another's prompt are
     // passed.
     int best = INT_MAX;
@@ -253,10 +269,10 @@ void Scheduler::schedule_prompts(TimePoint now, Batch& batch) {
       next.phase = Phase::running;
     }
     const bool alone = candidates.of.size() == 1;
-    const int most = alone ? options_.token_budget : static_cast<int>(std::ceil(turns_.balance(client)));
-    const int count = prefill(sequence, most, batch);
-    turns_.charge(client, count);
-    if (count == 0) candidates.drop_front(client);
+    const int most = alone ? step_rows_ : static_cast<int>(std::ceil(turns_.balance(client)));
+    const int rows = prefill(sequence, most, batch);
+    turns_.charge(client, rows);
+    if (rows == 0) candidates.drop_front(client);
   }
 }
 
@@ -296,7 +312,8 @@ void Scheduler::adopt_pages(Sequence& sequence) {
   // One token is left to compute; two of a sequence that decodes, which else would decode behind those that
   // prefill.
   const int left = sequence.generated() > 0 ? 2 : 1;
-  const auto most = static_cast<size_t>((sequence.length() - left) / options_.page_size);
+  const int kept = std::min(sequence.length() - left, sequence.scores() ? sequence.unscored : INT_MAX);
+  const auto most = static_cast<size_t>(kept / options_.page_size);
   std::vector<PageRef> found;
   for (size_t index = whole; index < most; ++index) {
     const std::optional<Fingerprint> name = page_name(sequence, index, options_.page_size);
@@ -319,9 +336,9 @@ void Scheduler::copy_begun_page(Sequence& sequence, Batch& batch) {
   const Sequence* first = sequence.after == 0 ? nullptr : find(sequence.after);
   const int last = sequence.prompt_length - 1;
   const auto page = static_cast<size_t>(last / options_.page_size);
-  if (first == nullptr || !sequence.cache_root || sequence.generated() > 0 || first->computed < last ||
-      first->pages.size() <= page || sequence.computed >= last || sequence.pages.size() != page ||
-      pool_.free() == 0)
+  if (first == nullptr || !sequence.cache_root || sequence.scores() || sequence.generated() > 0 ||
+      first->computed < last || first->pages.size() <= page || sequence.computed >= last ||
+      sequence.pages.size() != page || pool_.free() == 0)
     return;
   PageRef copy = pool_.take();
   // A page that lost its holders in this step may be part of another copy.
@@ -345,21 +362,33 @@ void Scheduler::name_pages(Sequence& sequence) {
   }
 }
 
-// Sequences of one prompt: the first computes it, the others begin with its pages.
+// Sequences of one prompt: the first computes it, the others begin with its pages. They answer behind its
+// scores in any case, so that a client hears of the prompt first.
 bool Scheduler::waits_for_prompt(const Sequence& sequence) const {
-  if (sequence.after == 0 || !sequence.cache_root || sequence.preemptions > 0) return false;
+  if (sequence.after == 0) return false;
   const Sequence* first = find(sequence.after);
-  return first != nullptr && !first->leaving &&
-         static_cast<int>(first->tokens.size()) == first->prompt_length;
+  if (first == nullptr || first->leaving) return false;
+  if (first->scores()) return true;
+  if (!sequence.cache_root || sequence.preemptions > 0) return false;
+  return static_cast<int>(first->tokens.size()) == first->prompt_length;
 }
 
-// Computes up to `most` more tokens of the sequence in this step; returns how many.
+// Computes more tokens of the sequence in this step, which take up to `most` of its rows; returns how many
+// rows they take. A token that is scored takes two, and gets them where one is left, so that it gets on.
 int Scheduler::prefill(Sequence& sequence, int most, Batch& batch) {
-  const int wanted =
-      std::min({runnable_tokens(sequence) - sequence.scheduled, most, options_.token_budget - batch.tokens});
-  const int count = wanted > 0 ? reserve(sequence, wanted, batch) : 0;
-  if (count > 0) put(sequence, count, batch);
-  return count;
+  const int rows = std::min(most, step_rows_ - batch.rows());
+  const int begin = sequence.computed + sequence.scheduled;
+  const int wanted = std::min(runnable_tokens(sequence) - sequence.scheduled, rows);
+  int count = 0;
+  for (int taken = 0; count < wanted && taken < rows; ++count) {
+    taken += 1 + sequence.rows_to_score(begin + count, begin + count + 1);
+    if (taken > rows && count > 0) break;
+  }
+  if (count > 0) count = reserve(sequence, count, batch);
+  if (count == 0) return 0;
+  const int before = batch.rows();
+  put(sequence, count, batch);
+  return batch.rows() - before;
 }
 
 // Takes pages for up to `tokens` more tokens, from the free ones first, then from waiting sequences, then
@@ -383,6 +412,7 @@ bool Scheduler::free_a_page(const Sequence& requester, Batch& batch) {
   if (Sequence* spare = choose_spare(waiting_, requester)) {
     give_up_pages(*spare, spare->pages.size() - 1);
     spare->computed = std::min(spare->computed, static_cast<int>(spare->pages.size()) * options_.page_size);
+    spare->cached = std::min(spare->cached, spare->computed);
     return true;
   }
   Sequence* victim = choose_victim(running_, requester, options_.page_size);
@@ -407,13 +437,17 @@ void Scheduler::put(Sequence& sequence, int count, Batch& batch) {
   const bool samples = sequence.computed + sequence.scheduled == sequence.length();
   batch.tokens += count;
   batch.samples += samples ? 1 : 0;
-  if (sequence.scheduled == count) {
-    batch.items.push_back({&sequence, sequence.computed, count, samples});
-    return;
-  }
-  const auto own = std::ranges::find(batch.items, &sequence, &BatchItem::sequence);
-  own->count = sequence.scheduled;
-  own->samples = samples;
+  const int end = sequence.computed + sequence.scheduled;
+  batch.scored += sequence.rows_to_score(end - count, end);
+  const bool joins = sequence.scheduled == count;
+  if (joins) batch.items.push_back({&sequence, sequence.computed});
+  BatchItem& own =
+      joins ? batch.items.back() : *std::ranges::find(batch.items, &sequence, &BatchItem::sequence);
+  own.count = sequence.scheduled;
+  own.samples = samples;
+  if (!sequence.scores()) return;
+  own.scores_end = std::min(end, sequence.prompt_length - 1);
+  own.scores_from = std::min(std::max(own.first, sequence.unscored), own.scores_end);
 }
 
 void Scheduler::erase(SequenceId id) {

@@ -18,7 +18,7 @@ namespace uhd {
 struct SchedulerOptions {
   int max_running = 32;    // sequences in one step
   int max_waiting = 256;   // sequences not yet admitted; the scheduler refuses more
-  int token_budget = 512;  // rows of one step, prefill and decode together
+  int token_budget = 512;  // rows of one step, prefill and decode together (Batch::rows)
   int page_size = 64;      // tokens
   int pages = 0;
 };
@@ -38,6 +38,7 @@ struct SequenceSpec {
   // the sequence shares nothing.
   std::optional<Fingerprint> cache_root;
   SequenceId after = 0;  // another sequence of the same prompt, which computes it for both; 0: none
+  bool scores = false;   // the rows of its prompt are scored, so all of them are computed
 };
 
 enum class Admission : uint8_t { queued, queue_full, too_long };
@@ -60,7 +61,8 @@ enum class Admission : uint8_t { queued, queue_full, too_long };
 //
 // A page that is full keeps its name (page_name), and later sequences that begin alike hold it instead of
 // computing it again, whether or not somebody else holds it still. Sequences of one prompt also copy its
-// last page, which is not full. At least one token of each is left to compute, which gives its next.
+// last page, which is not full. At least one token of each is left to compute, which gives its next. Rows
+// that must be scored are computed by the sequence itself, once.
 //
 // So nobody waits in a circle. Requests take rows of the visual store (VisualIndex), then memory for their
 // cut slices (CutQueue), each for all of their slices at once, and hold them while they wait for encoders,
@@ -82,8 +84,16 @@ class Scheduler {
   // completes. Unknown ids are ignored.
   void finish(SequenceId id);
 
+  // Takes pages that hold the sequence's next tokens already, as next() does at its turn. Returns how many
+  // tokens at its beginning have their keys and values now; 0 for unknown ids. They may be lost again while
+  // the sequence waits, or by preemption.
+  int adopt(SequenceId id);
+
   // Sets what a decoded token costs, in rows of a prompt; positive.
   void set_decode_cost(double rows) { decode_cost_ = rows; }
+
+  // Sets the rows of a step, prompts' and decoded ones; the options' token budget is the most.
+  void set_step_rows(int rows);
 
   // Chooses the next step. A batch without items means that nothing can run now.
   Batch next(TimePoint now);
@@ -92,8 +102,8 @@ class Scheduler {
   // Tells the scheduler that the step was computed. tokens[i] is the token that the i-th sampling item drew.
   void complete(const Batch& batch, std::span<const int32_t> tokens);
 
-  // Returns true if any sequence is past its prompt.
-  bool decodes() const;
+  // Returns how many sequences are past their prompts, and may decode in the next step.
+  int decoding() const;
   int running() const { return static_cast<int>(running_.size()); }
   int waiting() const { return static_cast<int>(waiting_.size()); }
   bool empty() const { return sequences_.empty(); }
@@ -132,6 +142,7 @@ class Scheduler {
   std::vector<Sequence*> running_;  // the oldest first
   FairTurns turns_;                 // in rows of prompts
   double decode_cost_ = 1;
+  int step_rows_ = 0;
   uint64_t turns_begun_ = 0;
   uint64_t arrivals_ = 0;
   bool planned_ = false;  // true while a step is planned and not launched

@@ -2,6 +2,8 @@
 // much is computed, and its pages.
 #pragma once
 
+#include <algorithm>
+#include <climits>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,6 +30,8 @@ enum class Phase : uint8_t { waiting, running };
 // The order of a sequence that has had no turn yet: it is younger than all that have.
 constexpr uint64_t kNoTurn = UINT64_MAX;
 
+constexpr int kNothingToScore = INT_MAX;
+
 // The Scheduler owns every Sequence; others read it through a Batch.
 struct Sequence {
   SequenceId id = 0;
@@ -45,6 +49,7 @@ struct Sequence {
   std::optional<Fingerprint> cache_root;  // its pages may be shared by others of the same root
   std::vector<Fingerprint> page_names;    // of its first pages, as far as they were asked for (page_name)
   size_t named = 0;                       // of its first pages: they have a name, or another page has it
+  int unscored = kNothingToScore;         // the first token whose row must be computed for its logits (Batch)
   SequenceId after = 0;                   // it waits until this one, of the same prompt, has computed it
   int cached = 0;                         // tokens of the prompt that were computed by others
 
@@ -65,6 +70,17 @@ struct Sequence {
 
   int length() const { return static_cast<int>(tokens.size()) + awaited; }
   int generated() const { return length() - prompt_length; }
+  // Returns true while rows of the prompt are still to be scored.
+  bool scores() const { return unscored < prompt_length - 1; }
+  // Returns how many of the tokens [first, end) have a row to score: one whose next token is in the prompt
+  // and is text.
+  int rows_to_score(int first, int end) const {
+    int rows = 0;
+    for (int at = std::max(first, unscored); at < std::min(end, prompt_length - 1); ++at) {
+      rows += tokens[static_cast<size_t>(at) + 1] >= 0 ? 1 : 0;
+    }
+    return rows;
+  }
   // Returns true if the prompt is computed and one token is to go, which costs one row of the step.
   bool decoding() const { return generated() > 0 && computed == length() - 1; }
 };

@@ -3,7 +3,7 @@
 
 docs_names.py [ROOT]: looks at README.md and at the pages of docs/ that speak of the code. Text in backticks is taken
 for a path when it has a slash and no space, for a file when it ends like one, for a name of the code when it is one C++
-name (`Scheduler::next`, `PageRef`), and for nothing else: commands, values and shapes are left alone. Prints each that
+name (`Scheduler::next`, `PageRef`), for a test when it is a suite and a name (`Frame.ReadsBackWhatItWrote`), and for nothing else: commands, values and shapes are left alone. Prints each that
 is not there, with its page and line.
 """
 
@@ -20,7 +20,9 @@ CODE = {".cc", ".h", ".cu", ".cuh", ".py", ".cmake", ".txt", ".json", ".yaml"}
 FILE = re.compile(r"^[\w-]+\.(cc|h|cu|cuh|py|cmake)$")
 ELSEWHERE = ("build/", "application/", "text/", "image/")  # made by a build; media types
 PAGES = ["README.md", "docs/architecture.md", "docs/api.md", "docs/gpu.md", "docs/gpu-tables.md",
-         "docs/numbers.md"]
+         "docs/numbers.md", "docs/security.md"]
+TEST = re.compile(r"^([A-Z]\w+)\.([A-Z]\w+)$")
+DEFINED_TEST = re.compile(r"\bTEST(?:_F|_P)?\((\w+),\s*(\w+)\)")
 
 
 def words_of_code(root, files):
@@ -38,16 +40,20 @@ def missing(root):
     there = set(files) | {str(parent) for f in files for parent in pathlib.PurePath(f).parents}
     words = words_of_code(root, [f for f in files if not f.startswith("docs/")])
     settings = (root / "configs" / "settings.cc").read_text()
+    tests = {match for f in files if f.startswith("tests/") and f.endswith(".cc")
+             for match in DEFINED_TEST.findall((root / f).read_text())}
     for page in PAGES:
         for number, line in enumerate((root / page).read_text().splitlines(), 1):
             for quoted in QUOTED.findall(line):
-                if wrong := reason(quoted, there, names, words, settings):
+                if wrong := reason(quoted, there, names, words, settings, tests):
                     yield f"{page}:{number}: `{quoted}`: {wrong}"
 
 
-def reason(quoted, there, names, words, settings):
+def reason(quoted, there, names, words, settings, tests):
     if SETTING.match(quoted):
         return None if f'"{quoted}"' in settings else "there is no such setting"
+    if test := TEST.match(quoted):
+        return None if test.groups() in tests else "there is no such test"
     if FILE.match(quoted):
         return None if quoted in names else "no file is called so"
     if "/" in quoted and PATH.match(quoted):

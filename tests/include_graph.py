@@ -21,6 +21,7 @@ ALLOWED = {
     "cluster/launch": ["base", "kernels", "cluster", "cluster/host", "cluster/encoders", "cluster/nccl/plugin.h"],
     "scheduler": ["base"],
     "model": ["base", "kernels", "cluster/communicator.h"],
+    "grammar": ["base", "model/text/grammar.h"],  # a plugin
     "engine": ["base", "kernels", "cluster", "scheduler", "model"],
     "engine/llm": ["base", "kernels", "cluster", "cluster/encoders", "scheduler", "model", "engine"],
     "engine/slices": ["base", "kernels", "cluster", "cluster/host", "cluster/encoders", "model", "engine"],
@@ -29,11 +30,11 @@ ALLOWED = {
     "engine/launch": ["base", "kernels", "cluster", "cluster/host", "cluster/encoders", "cluster/launch", "scheduler",
                       "model", "engine", "engine/llm", "engine/slices", "engine/leader"],
     "net": ["base", "engine/engine.h", "engine/request.h", "engine/request_limits.h",
-            "engine/request_plan.h"],
+            "engine/request_plan.h", "engine/trace_context.h"],
     "configs": ["base", "net/options.h", "engine/options.h", "cluster/options.h"],
     "plan": ["base", "kernels", "model", "engine/options.h", "engine/request_plan.h", "engine/slices/row_sizes.h",
              "configs/yaml_settings.h"],
-    "app": ["base", "kernels", "cluster", "cluster/launch", "model", "engine", "engine/launch", "net", "configs", "plan"],
+    "app": ["base", "kernels", "cluster", "cluster/host", "cluster/launch", "model", "engine", "engine/launch", "net", "configs", "plan"],
     "emulation": ["base", "kernels"],
 }
 TOPS = {hall.split("/")[0] for hall in ALLOWED}

@@ -13,8 +13,8 @@ import sys
 LIMIT = 8
 FOLDERS = ["kernels", "tests/kernels", "tests/reference"]
 LOOPS = {"kernels/cpu/table.h", "kernels/cpu/make_table.h", "kernels/cpu/row_loops.h"}
-# Called by the tests of others as well: the reference of an epilogue, of a rounding.
-ALSO_USED = {"Matmul": {"tests/kernels/rows_test.cc"}, "Add": {"tests/kernels/draw_test.cc"}}
+# Called by the tests of others as well: the reference of an epilogue, of a rounding, products of codes.
+ALSO_USED = {"Matmul": {"tests/kernels/rows_test.cc", "tests/kernels/codes_test.cc"}, "Add": {"tests/kernels/draw_test.cc"}}
 EXAMPLE = re.compile(r"`(\w+)` stands in these files:\n+((?:- `[^`]+`.*\n(?:  .*\n)*)+)")
 
 

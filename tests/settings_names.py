@@ -15,8 +15,8 @@ FOLDERS = ["app", "base", "cluster", "configs", "engine", "kernels", "model", "n
 ENTRY = re.compile(r'\{"(\w+)\.(\w+)",\s*&([\w.]+),')
 # Comments and characters are matched too, so that a quote in them begins no text.
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|R"(\w*)\((.*?)\)\1"|"((?:[^"\\\n]|\\.)*)"|\'(?:[^\'\\\n]|\\.)+\'', re.DOTALL)
-# A file of checkpoints looks like a setting.
-NO_SETTING = {"model.safetensors"}
+# Names of files look like settings.
+NO_SETTING = {"model.safetensors", "trace.jsonl"}
 
 
 def entries(root):

@@ -34,7 +34,7 @@ void serialize(A& a, EncodeJob& m) {
 }
 template <class A>
 void serialize(A& a, Encoded& m) {
-  a(m.job, m.rows, m.width, m.dtype, m.seconds);
+  a(m.job, m.rows, m.width, m.dtype, m.seconds, m.came, m.begun, m.ended, m.left);
 }
 template <class A>
 void serialize(A& a, EncodeFailed& m) {
@@ -60,7 +60,7 @@ void serialize(A& a, Heartbeat& m) {
 namespace {
 
 constexpr size_t kMaxName = 256;
-constexpr size_t kMaxFacts = 32;
+constexpr size_t kMostFacts = 32;
 constexpr size_t kMaxReason = 4096;
 constexpr size_t kMaxSmall = 8192;
 constexpr size_t kMaxJob = size_t{64} << 20;
@@ -94,7 +94,7 @@ void reason(const std::string& text) { valid("reason", text.size() <= kMaxReason
 void nonce(const Nonce& n) { valid("nonce", n.size() == kNonceBytes); }
 void mac(const Mac& m) { valid("mac", m.empty() || m.size() == 32); }
 void facts(const Facts& all) {
-  valid("facts", all.size() <= kMaxFacts);
+  valid("facts", all.size() <= kMostFacts);
   for (const Fact& fact : all) {
     name("fact", fact.name);
     name("fact", fact.value);

@@ -10,12 +10,13 @@
 
 #include "base/hash.h"
 #include "cluster/agreement.h"
+#include "cluster/clock_offset.h"
 #include "cluster/frame.h"
 #include "kernels/dtype.h"
 
 namespace uhd {
 
-constexpr uint32_t kControlProtocol = 3;
+constexpr uint32_t kControlProtocol = 4;
 constexpr uint32_t kMaxSliceSide = 1 << 15;
 
 using Nonce = std::vector<uint8_t>;  // 32 bytes
@@ -79,6 +80,12 @@ struct Encoded {
   uint32_t width = 0;
   DType dtype = DType::f32;
   float seconds = 0;  // the time spent encoding
+  // Its way there, by the encoder's clock: the job came, its pass of the tower began and ended, this left.
+  // An encoder on a device does not know when a pass ended: 0.
+  ClockStamp came = 0;
+  ClockStamp begun = 0;
+  ClockStamp ended = 0;
+  ClockStamp left = 0;
 };
 struct EncodeFailed {
   uint64_t job = 0;

@@ -11,7 +11,7 @@
 namespace uhd {
 namespace {
 
-constexpr int kTag = 0;
+constexpr int kRowsTag = 0;
 
 // Both ends share this: transfers in their order, and a failure that stays.
 class MpiLink : public VisualLink {
@@ -88,7 +88,7 @@ class MpiSender final : public MpiLink {
 
  private:
   void start(Transfer& transfer) override {
-    transfer.sent = group_.start_send(write_rows(transfer.job, transfer.rows), peer_, kTag);
+    transfer.sent = group_.start_send(write_rows(transfer.job, transfer.rows), peer_, kRowsTag);
   }
   bool advance(Transfer& transfer) override { return transfer.sent.test().has_value(); }
 };
@@ -114,11 +114,11 @@ class MpiReceiver final : public MpiLink {
   // The next message, if all of it is here.
   std::optional<std::vector<std::byte>> next() {
     if (!request_.pending()) {
-      const auto bytes = group_.probe(peer_, kTag);
+      const auto bytes = group_.probe(peer_, kRowsTag);
       if (!bytes) return std::nullopt;
       require(*bytes <= kFrameHeaderBytes + kRowsHeaderBytes + kMaxTransferBytes, "rank ", peer_, " sends ",
               *bytes, " bytes of rows, over the limit");
-      request_ = group_.start_receive(*bytes, peer_, kTag);
+      request_ = group_.start_receive(*bytes, peer_, kRowsTag);
     }
     return request_.test();
   }

@@ -128,6 +128,10 @@ int World::local_rank() const {
   return static_cast<int>(std::count(state_->hosts.begin(), own, state_->host));
 }
 
+int World::local_size() const {
+  return static_cast<int>(std::count(state_->hosts.begin(), state_->hosts.end(), state_->host));
+}
+
 Topology World::agree_topology(const ClusterOptions& options) {
   const auto role = role_request(options);
   if (!state_->all) return make_topology(1, options);

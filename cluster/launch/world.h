@@ -35,6 +35,7 @@ class World {
   const std::string& host() const;                // of this rank
   const std::vector<std::string>& hosts() const;  // of every rank
   int local_rank() const;                         // its rank among the ranks of this host
+  int local_size() const;                         // the ranks of this host
 
   // Agrees on the roles. The call is collective over all ranks; every rank passes its own options.
   Topology agree_topology(const ClusterOptions& options);

@@ -12,7 +12,7 @@
 namespace uhd {
 namespace {
 
-constexpr Duration kLeaveLimit = std::chrono::seconds(5);
+constexpr Duration kGroupLeaveLimit = std::chrono::seconds(5);
 constexpr Duration kAbortLimit = std::chrono::seconds(10);
 
 // Runs the call on a thread of its own, which outlives a caller that stops waiting for it.
@@ -109,7 +109,7 @@ bool NcclGroup::leave() {
     nccl().comm_abort(comm);
     return finalized;
   });
-  return over(leaving, kLeaveLimit) && leaving.get() == ncclSuccess;
+  return over(leaving, kGroupLeaveLimit) && leaving.get() == ncclSuccess;
 }
 
 }  // namespace uhd

@@ -1,8 +1,10 @@
 #include "engine/launch/encoder_rank.h"
 
+#include "base/host_memory.h"
 #include "engine/launch/memory_book.h"
 #include "engine/launch/model_facts.h"
 #include "engine/slices/encoder_worker.h"
+#include "engine/slices/row_sizes.h"
 
 namespace uhd {
 
@@ -20,7 +22,7 @@ EncoderRank make_encoder_rank(const ModelFiles& files, const EngineOptions& opti
   MemoryBook memory(backend);
   const auto build = [&](Backend& on, MemoryBook& plan) {
     EncoderRank rank;
-    rank.slices = plan.take("vision tower", [&] { return make_slice_encoder(files, options, on); });
+    rank.slices = make_slice_encoder(files, options, on, plan);
     take_scratch(plan, on);
     rank.buffers = plan.take("rows on their way", [&] { return make_row_buffers(files, options, on, true); });
     return rank;
@@ -31,6 +33,7 @@ EncoderRank make_encoder_rank(const ModelFiles& files, const EngineOptions& opti
     planned.reserve(backend);
   }
   EncoderRank rank = build(backend, memory);
+  give_back_freed_memory();
   memory.tell("an encoder");
   rank.slices.warm_up(*rank.buffers);
   return rank;
@@ -38,8 +41,9 @@ EncoderRank make_encoder_rank(const ModelFiles& files, const EngineOptions& opti
 
 void run_encoder(EncoderRank& rank, const ModelFiles& files, const EngineOptions& options,
                  ControlClient& leader, const std::function<bool()>& ended) {
-  EncoderWorker worker(leader, rank.slices.encode, rank.slices.rows_of, *rank.buffers,
-                       {options.encoders.batch_patches, files.config.slicing.patch});
+  EncoderWorker worker(
+      leader, rank.slices.encode, rank.slices.rows_of, *rank.buffers,
+      {batch_patches(options, rank.buffers->backend().host_memory()), files.config.slicing.patch});
   worker.run(ended);
 }
 

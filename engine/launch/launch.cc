@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/numa.h"
 #include "cluster/launch/rendezvous.h"
 #include "cluster/launch/world.h"
 #include "engine/launch/encoder_rank.h"
@@ -152,6 +153,7 @@ void run_rank(World& world, const EngineOptions& given, const ClusterOptions& cl
   options.backend.local_rank = world.local_rank();
   const Topology topology = world.agree_topology(cluster);
   if (world.size() > 1) set_log_name(topology.name_of(world.rank()));
+  stay_on_node(world.local_rank(), world.local_size());  // before there are threads
   if (world.rank() == std::max(topology.leader, 0)) warn_of_unused(topology, cluster);
   const bool alone = world.size() == 1 && topology.llm_ranks == 1;
   if (alone && (topology.encoder_threads > 0 || !uses_encoders(topology, cluster))) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/bytes_text.h"
+#include "base/host_memory.h"
 #include "base/log.h"
 #include "cluster/agreement.h"
 #include "cluster/launch/device_group.h"
@@ -43,17 +44,23 @@ struct LlmParts {
   std::unique_ptr<RowBuffers> buffers;
 };
 
+// 0: sums of ranks need no fixed parts.
+int parts_of_sums(const ModelFiles& files, const EngineOptions& options, const Backend& backend,
+                  const Communicator& group) {
+  if (!options.deterministic) return 0;
+  require(backend.host_memory(), "engine.deterministic is implemented for the CPU only");
+  return virtual_shards(files.config.language, group.size());
+}
+
 LlmParts make_parts(const ModelFiles& files, const EngineOptions& options, WorkerSizes sizes, bool encodes,
                     Backend& backend, Communicator& group, MemoryBook& memory) {
   LlmParts parts;
   backend.expect_rows(std::max(sizes.step.max_tokens, sizes.step.max_sequences));
   auto llama = memory.take("language model", [&] {
     return std::make_unique<Llama>(files.config, files.checkpoint, backend, group, files.matrices,
-                                   sizes.step.max_context);
+                                   sizes.step.max_context, parts_of_sums(files, options, backend, group));
   });
-  if (encodes && files.config.vision) {
-    parts.slices = memory.take("vision tower", [&] { return make_slice_encoder(files, options, backend); });
-  }
+  if (encodes && files.config.vision) parts.slices = make_slice_encoder(files, options, backend, memory);
   parts.worker = memory.take("steps and visual rows", [&] {
     return std::make_unique<LlmWorker>(std::move(llama), backend, group, files.config.language.vocabulary,
                                        sizes);
@@ -116,6 +123,10 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   rank.device = std::move(device);
   Backend& backend = *rank.device.backend;
   rank.group = device_group(backend, rank.device.transport.get(), std::move(host_group), cluster);
+  if (backend.host_memory() && rank.group->size() > 1) {
+    rank.collectives = std::make_shared<CollectiveTime>();
+    rank.group = std::make_unique<TimedCommunicator>(std::move(rank.group), rank.collectives);
+  }
   Communicator& group = *rank.group;
   const auto build = [&](Backend& on, MemoryBook& memory) {
     return make_parts(files, options, sizes, encodes, on, group, memory);
@@ -141,6 +152,7 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   LlmParts parts = build(backend, memory);
   if (pages == 0) pages = agree(memory);
   take_pages(parts, pages, memory);
+  give_back_freed_memory();
   memory.tell(message("LLM rank ", group.rank()));
   rank.worker = std::move(parts.worker);
   rank.slices = std::move(parts.slices);

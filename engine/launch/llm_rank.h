@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "cluster/options.h"
+#include "cluster/timed_communicator.h"
 #include "engine/launch/rank_device.h"
 #include "engine/launch/slice_encoder.h"
 #include "engine/llm/llm_worker.h"
@@ -15,7 +16,8 @@ namespace uhd {
 
 struct LlmRank {
   RankDevice device;
-  std::unique_ptr<Communicator> group;  // of the backend's memory
+  std::shared_ptr<CollectiveTime> collectives;  // null where nothing measures it
+  std::unique_ptr<Communicator> group;          // of the backend's memory
   std::unique_ptr<LlmWorker> worker;
   SliceEncoder slices;                  // empty: this rank does not encode
   std::unique_ptr<RowBuffers> buffers;  // of a leader with vision

@@ -48,8 +48,8 @@ void MemoryBook::tell(const std::string& whose) const {
   const std::string title = "memory of " + whose;
   const auto row = [&](const std::string& use, int64_t bytes) {
     char text[96];
-    std::snprintf(text, sizeof(text), "%s: %-32s %12s", title.c_str(), use.c_str(),
-                  bytes_text(bytes).c_str());
+    std::snprintf(text, sizeof(text), "%s: %-32s %10.1f MiB", title.c_str(), use.c_str(),
+                  static_cast<double>(bytes) / (1 << 20));
     log_info(text);
   };
   log_info(message(title, ": ", backend_.description()));

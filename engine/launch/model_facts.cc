@@ -4,6 +4,7 @@
 
 #include "base/archive.h"
 #include "base/hash.h"
+#include "kernels/cpu/isa.h"
 
 namespace uhd {
 namespace {
@@ -32,10 +33,13 @@ std::string digest_of(const Checkpoint& checkpoint) {
 std::string digest_of(const LanguageConfig& c) {
   std::vector<std::byte> text;
   const RopeScaling& r = c.rope;
-  Writer{text}(c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.intermediate, c.vocabulary, c.context,
-               c.norm_eps, c.rope_theta, c.qkv_bias, c.tied, r.kind, r.factor, r.low_freq_factor,
-               r.high_freq_factor, r.original_context, r.beta_fast, r.beta_slow, r.attention_factor,
-               r.truncate);
+  Writer write(text);
+  write(c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.intermediate, c.vocabulary, c.context,
+        c.norm_eps, c.rope_theta, c.qkv_bias, c.head_norms, c.tied, r.kind, r.factor, r.low_freq_factor,
+        r.high_freq_factor, r.original_context, r.beta_fast, r.beta_slow, r.attention_factor, r.truncate);
+  for (const auto* factors : {&r.short_factors, &r.long_factors}) {
+    for (const double factor : *factors) write(factor);
+  }
   return digest_of(text);
 }
 
@@ -43,9 +47,9 @@ std::string digest_of(const VisionConfig& v, const ResamplerConfig& p, const Sli
   std::vector<std::byte> text;
   Writer write(text);
   write(v.layers, v.hidden, v.heads, v.intermediate, v.patch, v.image, v.norm_eps, v.activation, v.kind,
-        v.post_norm, v.bucket_positions);
+        v.post_norm, v.bucket_positions, v.equal_fractions);
   for (size_t i = 0; i < v.mean.size(); ++i) write(v.mean[i], v.deviation[i]);
-  write(p.kind, p.queries, p.width, p.heads, p.sincos_keys, p.norm_eps);
+  write(p.kind, p.queries, p.width, p.heads, p.shuffle, p.sincos_keys, p.norm_eps);
   write(s.kind, s.scale, s.patch, s.rounding);
   return digest_of(text);
 }
@@ -77,6 +81,7 @@ Facts llm_facts(const ModelFiles& files, const EngineOptions& options, const Bac
   add("model.quantize", options.quantize);
   add("model.quantize_activations", word(options.backend.quantize_activations));
   add("backend.kind", backend.host_memory() ? "cpu" : "cuda");
+  if (backend.host_memory()) add("backend.isa", cpu::choose_table(options.backend.isa).name);
   add("backend.attention", options.backend.attention);
   add("backend.graphs", word(options.backend.graphs));
   add("engine.max_running", message(options.max_running));
@@ -85,6 +90,7 @@ Facts llm_facts(const ModelFiles& files, const EngineOptions& options, const Bac
   add("engine.context_length", message(options.context_length));
   add("engine.visual_cache_bytes", message(options.visual_cache_bytes));
   add("engine.overlap", word(options.overlap));
+  add("engine.deterministic", word(options.deterministic));
   return facts;
 }
 

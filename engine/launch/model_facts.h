@@ -10,8 +10,9 @@ namespace uhd {
 // preprocessing. Leader and encoders compare it.
 Facts encoder_facts(const ModelFiles& files, const EngineOptions& options);
 
-// LLM ranks compare these: the facts of encoders, the language model's formats, and everything that memory
-// and steps are sized by. Instruction sets, threads and devices may differ.
+// LLM ranks compare these: the facts of encoders, the language model's formats, the instruction set that was
+// chosen on the CPU, since sums differ between them, and everything that memory and steps are sized by.
+// Threads and devices may differ.
 Facts llm_facts(const ModelFiles& files, const EngineOptions& options, const Backend& backend);
 
 }  // namespace uhd

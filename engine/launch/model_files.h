@@ -17,7 +17,7 @@ struct ModelFiles {
   Checkpoint checkpoint;
   std::optional<Checkpoint> tower;  // where the vision tower lies elsewhere
   WeightFormat format = WeightFormat::bf16;
-  WeightFormat vision = WeightFormat::bf16;    // of the vision tower: format, or f32 (tower_format)
+  WeightFormat vision = WeightFormat::bf16;    // of the vision tower: format, f32 (tower_format), or int8
   WeightFormat matrices = WeightFormat::bf16;  // of the language model: format, or a quantized one
   std::string identity;  // equal on ranks that would compute the same rows: of files and preprocessing
 
@@ -26,6 +26,9 @@ struct ModelFiles {
 };
 
 using SharedFiles = std::shared_ptr<const ModelFiles>;
+
+// Reads the config alone, with the options' overrides.
+ModelConfig read_served_config(const EngineOptions& options);
 
 // A checkpoint that is not complete, or an option that it cannot follow, is an Error.
 ModelFiles open_model(const EngineOptions& options);

@@ -10,18 +10,39 @@
 
 namespace uhd {
 
-SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend) {
-  const EncoderLimits limits = encoder_limits(options);
+namespace {
+
+Parts encode(VisionEncoder& encoder, Backend& backend, std::span<const Slice* const> batch, Tensor rows) {
+  std::vector<SliceView> views;
+  for (const Slice* slice : batch) views.push_back({slice->width, slice->height, slice->pixels});
+  Parts parts = encoder.encode(rows, views);
+  for (bool more = true; more;) {
+    {
+      const ProfilerRange range(backend, "uhd_encode");  // ends before other work can begin
+      more = parts.advance();
+    }
+    if (more) co_yield Parts::Pause{};
+  }
+}
+
+}  // namespace
+
+SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend,
+                                MemoryBook& memory) {
+  const EncoderLimits limits = encoder_limits(options, backend.host_memory());
   const int64_t most = slice_rows_of(files.config).most(limits.max_patches, limits.max_slices);
   backend.expect_rows(std::max(limits.max_patches + limits.max_slices, most));  // a class token each
-  auto encoder = std::make_shared<VisionEncoder>(files.config, files.checkpoint, files.vision_checkpoint(),
-                                                 backend, tower_format(files, options, backend), limits);
+  auto tower = memory.take("vision tower", [&] {
+    return make_vision_tower(files.config, files.checkpoint, files.vision_checkpoint(), backend,
+                             tower_format(files, options, backend));
+  });
+  const auto encoder = memory.take("passes of the tower", [&] {
+    return std::make_shared<VisionEncoder>(std::move(tower), tower_shape(files.config), backend, limits,
+                                           pass_bytes(files.config, limits, backend.activation_dtype()));
+  });
   SliceEncoder slices;
   slices.encode = [encoder, &backend](std::span<const Slice* const> batch, Tensor rows) {
-    const ProfilerRange range(backend, "uhd_encode");
-    std::vector<SliceView> views;
-    for (const Slice* slice : batch) views.push_back({slice->width, slice->height, slice->pixels});
-    encoder->encode(rows, views);
+    return encode(*encoder, backend, batch, rows);
   };
   slices.rows_of = [encoder](const Slice& slice) {
     return static_cast<int>(encoder->tokens_of(slice.width, slice.height));
@@ -48,7 +69,8 @@ std::unique_ptr<RowBuffers> make_row_buffers(const ModelFiles& files, const Engi
                                size_of(backend.activation_dtype()));
   if (encodes) {
     // A pass has as many slices as there are buffers, and no more patches than a batch or one slice.
-    const int64_t passed = slice_rows_of(files.config).most(options.encoders.batch_patches, sizes.buffers);
+    const int64_t patches = batch_patches(options, backend.host_memory());
+    const int64_t passed = slice_rows_of(files.config).most(patches, sizes.buffers);
     sizes.batch_rows =
         std::min(int64_t{sizes.buffers} * sizes.most_rows, std::max<int64_t>(passed, sizes.most_rows));
   }

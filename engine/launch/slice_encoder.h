@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "engine/launch/memory_book.h"
 #include "engine/launch/model_files.h"
 #include "engine/slices/row_buffers.h"
 #include "engine/slices/slice_encoders.h"
@@ -19,8 +20,10 @@ struct SliceEncoder {
   std::function<void(RowBuffers&)> warm_up;
 };
 
-// Loads the tower. The backend is borrowed; the files are not needed afterwards.
-SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend);
+// Loads the tower, takes memory for its passes, and books both. The backend is borrowed; the files are not
+// needed afterwards.
+SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& options, Backend& backend,
+                                MemoryBook& memory);
 
 // Takes memory for rows on their way; where the rank `encodes`, for what one pass of the tower writes, too.
 std::unique_ptr<RowBuffers> make_row_buffers(const ModelFiles& files, const EngineOptions& options,

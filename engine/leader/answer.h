@@ -13,11 +13,18 @@
 
 namespace uhd {
 
+inline Failure not_a_number() {
+  return {FailureKind::internal, "not_a_number", "the model's result is not a number"};
+}
+
 // All answers of one request have these rules in common.
 struct AnswerRules {
   SamplingParams sampling;
   StopRules stop;
   std::vector<int32_t> stop_ids;  // sorted: the model's end tokens and the request's own
+  std::optional<TokenRules> tokens;
+  std::shared_ptr<const Grammar> grammar;  // null: any text
+  std::optional<int32_t> thoughts_end;     // the grammar holds behind this token; nothing: from the first on
   int max_tokens = 0;
 };
 
@@ -27,8 +34,9 @@ class Answer {
   Answer(uint64_t seed, std::shared_ptr<const AnswerRules> rules,
          const std::shared_ptr<const Tokenizer>& tokenizer);
 
-  // Returns how the next token is drawn; the row is valid until the sequence changes.
-  SampleRow sample_row(const Sequence& sequence) const;
+  // Returns how the next token is drawn; the row is valid until the sequence changes. An answer with a
+  // grammar must have taken every token that was drawn. Throws if its grammar takes too long.
+  SampleRow sample_row(const Sequence& sequence);
   // Takes a token that was drawn; its text waits for take(). Throws what the detokenizer throws.
   void push(const SampledToken& token, TimePoint now);
   // Ends it for another reason than its tokens; without effect once it has ended.
@@ -46,6 +54,9 @@ class Answer {
 
  private:
   bool ends_answer(int32_t id) const;
+  void set_mask(SampleRow& row);
+  bool follow(int32_t id);
+  void stop_at(int32_t id);
   TokenLogprob logprob_of(const SampledToken& token) const;
 
   uint64_t seed_;
@@ -58,6 +69,10 @@ class Answer {
   std::optional<TimePoint> last_token_;
   FinishReason finish_ = FinishReason::none;
   std::optional<Failure> failure_;
+  StopReason stop_reason_;
+  std::unique_ptr<GrammarMatcher> matcher_;  // null: any text
+  bool in_thoughts_ = false;                 // the grammar has not begun
+  std::vector<int32_t> mask_;                // of the next token
 };
 
 }  // namespace uhd

@@ -22,9 +22,10 @@ namespace uhd {
 struct ImageTask {
   std::shared_ptr<const std::string> bytes;
   SlicePlan plan;
+  int number = 0;  // of the image in its request
 };
 
-// All images of one request.
+// Images of one request.
 struct CutRequest {
   RequestId request = 0;
   std::string client;  // takes turns with others
@@ -40,6 +41,7 @@ struct CutImage {
   RequestId request = 0;
   int image = 0;
   std::variant<std::vector<SharedSlice>, Failure> result;
+  TimePoint begun, ended;  // the cutting
 };
 
 // Pixels of all slices of the plan, u8 RGB.

@@ -16,15 +16,27 @@ uint64_t drawn_seed() {
   return (uint64_t{device()} << 32) | device();
 }
 
-// Returns the memory for the tokens of prompt and answer of each sequence.
+// Returns the memory for the tokens of prompt and answer of each sequence, and for what is told of the
+// prompt.
 int64_t token_bytes(const PlannedRequest& planned, int answers) {
   const int64_t tokens = static_cast<int64_t>(planned.prompt.ids.size()) + planned.max_tokens;
-  return answers * tokens * static_cast<int64_t>(sizeof(int32_t));
+  return answers * tokens * static_cast<int64_t>(sizeof(int32_t)) + planned.score_bytes;
 }
 
 Failure unreadable(const std::exception& e) {
   log_error("a request could not be read", "reason", e.what());
   return {FailureKind::internal, "internal_error", "the request could not be read"};
+}
+
+// Writes up to two digits behind the point.
+std::string to_text(double value) { return message(std::round(value * 100) / 100); }
+
+Failure over_quota(double wait, double cost, double quota) {
+  return {
+      FailureKind::busy, "quota_exceeded",
+      message("the request is predicted to cost ", to_text(cost), " s of work, and the quota of its key is ",
+              to_text(quota), " s a minute: it would be taken in ", to_text(std::ceil(wait)), " s"),
+      std::ceil(wait)};
 }
 
 Failure no_answer() {
@@ -64,6 +76,7 @@ std::variant<RequestPlan, Failure> Frontend::plan(const Request& request) const 
     const auto& planned = std::get<PlannedRequest>(laid_out);
     RequestPlan plan = parts_.intake->describe(planned, parts_.options.page_size);
     plan.answers = request.n;
+    predict(planned, plan);
     plan.refusal = refusal_of(request, planned);
     return plan;
   } catch (const std::exception& e) {
@@ -71,16 +84,28 @@ std::variant<RequestPlan, Failure> Frontend::plan(const Request& request) const 
   }
 }
 
+void Frontend::predict(const PlannedRequest& planned, RequestPlan& plan) const {
+  plan.queued_seconds = state_.queued_seconds;
+  const StageSeconds units = state_.units();
+  if (units.prefill > 0) plan.predicted = price(work_of(planned, plan.answers), units, state_.encoders);
+}
+
 // Asks in the order of submit(), so that the reason is the same.
 std::optional<Failure> Frontend::refusal_of(const Request& request, const PlannedRequest& planned) const {
   if (auto failure = check_places(request.n)) return failure;
   if (const int taken = state_.places; !has_places(taken, request.n)) return no_place(taken, request.n);
   if (auto failure = parts_.intake->check_lengths(request, planned)) return failure;
+  if (auto failure = check_told(planned)) return failure;
   RequestMemory::Images images;
   for (const PlannedImage& image : planned.images) {
     if (image.bytes != nullptr) images.push_back(image.bytes);
   }
   if (!memory_.has_room(token_bytes(planned, request.n), images)) return no_memory();
+  if (request.quota > 0) {
+    const double cost = cost_of(planned, request.n);
+    const auto wait = state_.quotas.wait(request.tenant, request.quota, cost, Clock::now());
+    if (wait) return over_quota(*wait, cost, request.quota);
+  }
   return std::nullopt;
 }
 
@@ -152,34 +177,74 @@ Failure Frontend::no_memory() const {
                       " bytes (engine.request_memory_bytes), and this one does not fit beside them"));
 }
 
+// A request alone may hold any memory while it waits, but not build an answer larger than all of it.
+std::optional<Failure> Frontend::check_told(const PlannedRequest& planned) const {
+  if (planned.score_bytes <= parts_.options.request_memory_bytes) return std::nullopt;
+  return Failure{
+      FailureKind::invalid, "too_many_logprobs",
+      message("the log-probabilities of ", planned.prompt.ids.size(), " tokens of the prompt take about ",
+              planned.score_bytes, " bytes in the answers asked for, of ",
+              parts_.options.request_memory_bytes, " (engine.request_memory_bytes)")};
+}
+
 // Room comes back as requests end, one after another, so a part of what is predicted for all is a good time.
 Failure Frontend::full(const std::string& reason) const {
   const double wait = std::clamp(std::ceil(state_.queued_seconds / 4), 1.0, 60.0);
-  return {FailureKind::busy, "queue_full", reason, wait};
+  return {FailureKind::busy, "queue_full",
+          message(reason, "; there should be room in about ", to_text(wait), " s"), wait};
 }
 
 std::variant<Accepted, Failure> Frontend::accept(Request request, TokenSink sink) {
   try {
     auto planned = parts_.intake->plan(request);
     if (auto* failure = std::get_if<Failure>(&planned)) return std::move(*failure);
-    return queue(std::move(request), std::get<PlannedRequest>(std::move(planned)), std::move(sink));
+    auto& plan = std::get<PlannedRequest>(planned);
+    if (auto failure = check_told(plan)) return *failure;
+    std::shared_ptr<void> memory = take_memory(plan, request.n);
+    if (memory == nullptr) return no_memory();
+    if (auto failure = compile_grammar(request, plan)) return *failure;
+    return queue(std::move(request), std::move(plan), std::move(memory), std::move(sink));
   } catch (const std::exception& e) {
     return unreadable(e);
   }
 }
 
-std::variant<Accepted, Failure> Frontend::queue(Request request, PlannedRequest plan, TokenSink sink) {
-  std::shared_ptr<void> memory = take_memory(plan, request.n);
-  if (memory == nullptr) return no_memory();
+std::optional<Failure> Frontend::compile_grammar(const Request& request, PlannedRequest& planned) {
+  if (!request.sampling.grammar) return std::nullopt;
+  const std::string salt = parts_.options.share_caches ? "" : request.tenant;
+  auto compiled = parts_.grammars->compile(*request.sampling.grammar, salt);
+  if (auto* failure = std::get_if<Failure>(&compiled)) return std::move(*failure);
+  planned.grammar = std::get<std::shared_ptr<const Grammar>>(std::move(compiled));
+  if (!memory_.share(planned.grammar)) return no_memory();
+  return std::nullopt;
+}
+
+std::variant<Accepted, Failure> Frontend::queue(Request request, PlannedRequest plan,
+                                                std::shared_ptr<void> memory, TokenSink sink) {
+  const double cost = cost_of(plan, request.n);
+  if (request.quota > 0) {
+    const auto wait = state_.quotas.take(request.tenant, request.quota, cost, Clock::now());
+    if (wait) return over_quota(*wait, cost, request.quota);
+  }
   const auto answers = static_cast<uint64_t>(request.n);
   const RequestId id = last_id_.fetch_add(answers) + 1;
   if (!request.sampling.seed) request.sampling.seed = mixed_seed(parts_.options.seed, id);
-  const Accepted accepted{id, static_cast<int>(plan.prompt.ids.size()), plan.image_tokens, plan.max_tokens};
+  const Accepted accepted{id, static_cast<int>(plan.prompt.ids.size()), plan.image_tokens, plan.max_tokens,
+                          plan.thinking};
+  std::shared_ptr<TraceRecord> record;
+  if (parts_.tracer != nullptr) record = parts_.tracer->begin(id, request);
   auto live =
       std::make_unique<LiveRequest>(id, std::move(request), std::move(plan), std::move(memory),
                                     std::move(sink), parts_.tokenizer, parts_.config.language.eos_ids);
+  live->charge(cost);
+  if (record != nullptr) live->trace(std::move(record));
   if (!parts_.mailbox->post(std::move(live))) return no_answer();
   return accepted;
+}
+
+// In seconds of work, wherever it is done; 0 before anything was measured.
+double Frontend::cost_of(const PlannedRequest& planned, int answers) const {
+  return price(work_of(planned, answers), state_.units(), 1).total();
 }
 
 // For the encoded images until they are cut, and for the tokens of prompt and answer of each sequence.

@@ -28,6 +28,7 @@ class Frontend final : public Engine {
   bool idle() const override { return state_.places == 0; }
   std::vector<int32_t> tokenize(const std::string& text, bool add_special) const override;
   std::string detokenize(const std::vector<int32_t>& ids) const override;
+  std::string bytes_of_token(int32_t id) const override { return parts_.tokenizer->bytes_of_token(id); }
 
   // From any thread: ranks are lost, and a step under way may never end. Every stream ends with an error.
   void ranks_lost(const std::string& reason) { loop_->ranks_lost(reason); }
@@ -41,10 +42,16 @@ class Frontend final : public Engine {
   Failure no_place(int taken, int answers) const;
   Failure full(const std::string& reason) const;
   std::variant<Accepted, Failure> accept(Request request, TokenSink sink);
-  std::variant<Accepted, Failure> queue(Request request, PlannedRequest plan, TokenSink sink);
+  std::optional<Failure> compile_grammar(const Request& request, PlannedRequest& planned);
+  std::variant<Accepted, Failure> queue(Request request, PlannedRequest plan, std::shared_ptr<void> memory,
+                                        TokenSink sink);
+  void predict(const PlannedRequest& planned, RequestPlan& plan) const;
   std::optional<Failure> refusal_of(const Request& request, const PlannedRequest& planned) const;
   std::shared_ptr<void> take_memory(PlannedRequest& planned, int answers);
   Failure no_memory() const;
+  // Refuses what would tell more of its prompt than the memory of all requests holds.
+  std::optional<Failure> check_told(const PlannedRequest& planned) const;
+  double cost_of(const PlannedRequest& planned, int answers) const;
 
   LeaderParts parts_;
   LeaderState state_;

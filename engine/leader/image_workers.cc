@@ -47,6 +47,7 @@ void ImageWorkers::work() {
       shared.changed.wait(lock, [&] { return shared.closed || (work = shared.queue.next()); });
       if (shared.closed) return;
     }
+    const TimePoint begun = Clock::now();
     Result result = cut(*work);
     const bool failed = std::holds_alternative<Failure>(result);
     {
@@ -54,16 +55,16 @@ void ImageWorkers::work() {
       failed ? shared.queue.fail(*work) : shared.queue.finish(*work);
     }
     shared.changed.notify_all();
-    done_({work->request->request, static_cast<int>(work->image), std::move(result)});
+    done_({work->request->request, work->task().number, std::move(result), begun, Clock::now()});
   }
 }
 
 ImageWorkers::Result ImageWorkers::cut(const CutQueue::Work& work) const {
   const ImageTask& task = work.task();
   try {
-    const Image image = decode_image(*task.bytes, options_.limits, options_.reference_compat);
     std::vector<SharedSlice> slices;
-    for (Slice& slice : cut_slices(image, task.plan, slicing_, work.request->salt, resize_)) {
+    for (Slice& slice : cut_encoded(*task.bytes, options_.limits, options_.reference_compat, task.plan,
+                                    slicing_, work.request->salt, resize_)) {
       slices.push_back(share(std::move(slice)));
     }
     return slices;

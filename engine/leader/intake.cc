@@ -44,6 +44,28 @@ std::optional<Failure> check_biases(const std::map<int32_t, float>& biases, int 
   return std::nullopt;
 }
 
+std::optional<Failure> check_token_rules(const SamplingParams& s, int vocabulary) {
+  if (s.allowed_ids.size() > request_limits::kMostAllowedIds) {
+    return refuse("invalid_value", "at most ", request_limits::kMostAllowedIds,
+                  " tokens may be listed as allowed");
+  }
+  for (int32_t id : s.allowed_ids) {
+    if (id < 0 || id >= vocabulary) {
+      return refuse("invalid_token", "allowed_token_ids names token ", id, " of ", vocabulary);
+    }
+  }
+  if (s.bad_words.size() > request_limits::kMostBadWords) {
+    return refuse("invalid_value", "at most ", request_limits::kMostBadWords, " bad words are allowed");
+  }
+  for (const std::string& word : s.bad_words) {
+    if (word.empty() || word.size() > request_limits::kLongestBadWord) {
+      return refuse("invalid_value", "a bad word has ", word.size(), " bytes, but must have 1 to ",
+                    request_limits::kLongestBadWord);
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<Failure> check_sampling(const SamplingParams& s, int vocabulary) {
   const struct {
     const char* name;
@@ -64,6 +86,11 @@ std::optional<Failure> check_sampling(const SamplingParams& s, int vocabulary) {
     return refuse("invalid_value", "logprobs is ", s.logprobs, ", but must be at most ",
                   request_limits::kMostLogprobs);
   }
+  if (s.grammar && s.grammar->text.size() > request_limits::kLongestGrammar) {
+    return refuse("invalid_grammar", "the answer's grammar has ", s.grammar->text.size(),
+                  " bytes, but may have at most ", request_limits::kLongestGrammar);
+  }
+  if (auto failure = check_token_rules(s, vocabulary)) return failure;
   return check_biases(s.logit_bias, vocabulary);
 }
 
@@ -113,7 +140,7 @@ ChatEnd end_of(const Request& request) {
 std::vector<ChatTurn> turns_of(const Request& request) {
   std::vector<ChatTurn> turns;
   for (const Message& m : request.messages) {
-    ChatTurn turn{m.role, {}};
+    ChatTurn turn{m.role, {}, m.tool_calls, m.tool_call_id};
     for (const MessagePart& part : m.parts) {
       turn.parts.push_back(part.is_image() ? ChatPart{"", true} : ChatPart{part.text, false});
     }
@@ -150,6 +177,10 @@ std::optional<Failure> check_request(const Request& request, int vocabulary) {
       return refuse("invalid_token", "the prompt names token ", id, " of ", vocabulary);
   }
   if (request.n < 1) return refuse("invalid_value", "n is ", request.n, ", but must be at least 1");
+  if (request.prompt_logprobs < -1 || request.prompt_logprobs > request_limits::kMostLogprobs) {
+    return refuse("invalid_value", "prompt_logprobs is ", request.prompt_logprobs, ", but must be at most ",
+                  request_limits::kMostLogprobs);
+  }
   if (auto failure = check_images(request.messages)) return failure;
   if (std::abs(static_cast<int64_t>(request.priority)) > request_limits::kMostPriority) {
     return refuse("invalid_value", "priority is ", request.priority, ", but must be between ",
@@ -181,7 +212,9 @@ std::variant<PlannedRequest, Failure> Intake::lay_out(const Request& request) co
   auto prompt = make_prompt(request, planned.images);
   if (auto* failure = std::get_if<Failure>(&prompt)) return *failure;
   planned.prompt = std::get<Prompt>(std::move(prompt));
+  if (auto failure = truncate(request, planned.prompt)) return *failure;
   if (auto failure = check_ids(planned.prompt)) return *failure;
+  planned.thinking = ends_in_thoughts(planned.prompt);
   set_lengths(request, planned);
   return planned;
 }
@@ -230,7 +263,8 @@ std::variant<PlannedImage, Failure> Intake::plan_image(const MessagePart& part) 
     const SlicingConfig slicing = slicing_of(part.rule);
     PlannedImage image{part.image, uhd::plan_image(size, slicing, images_.limits), {}};
     const SlicePlan& plan = image.plan;
-    const bool adaptive = slicing.kind == SlicingConfig::Kind::adaptive;
+    const bool adaptive =
+        slicing.kind == SlicingConfig::Kind::adaptive || slicing.kind == SlicingConfig::Kind::tiles;
     image.report = {static_cast<int>(plan.image.width),
                     static_cast<int>(plan.image.height),
                     plan.columns,
@@ -251,7 +285,9 @@ std::variant<Prompt, Failure> Intake::make_prompt(const Request& request,
   try {
     if (!request.prompt_ids.empty()) return Prompt{request.prompt_ids, {}};
     if (request.prompt) return build_text_prompt(*request.prompt, *tokenizer_);
-    const ChatText chat = chat_->render(turns_of(request), end_of(request));
+    std::vector<ChatTurn> turns = turns_of(request);
+    if (images_first_) put_images_first(turns);
+    const ChatText chat = chat_->render(turns, end_of(request), request.template_variables, request.tools);
     // A template may write more than it was given; image marks stand for no text.
     int64_t bytes = static_cast<int64_t>(chat.text.size());
     for (const TextRange& mark : chat.images) bytes -= static_cast<int64_t>(mark.end - mark.begin);
@@ -263,6 +299,39 @@ std::variant<Prompt, Failure> Intake::make_prompt(const Request& request,
   } catch (const Error& e) {
     return refuse("invalid_conversation", e.what());
   }
+}
+
+std::optional<Failure> Intake::truncate(const Request& request, Prompt& prompt) const {
+  if (request.truncate_prompt == 0) return std::nullopt;
+  int64_t keep = request.truncate_prompt;
+  if (keep < 0) keep = limits_.context - std::max({1, request.stop.max_tokens, request.stop.min_tokens});
+  const auto length = static_cast<int64_t>(prompt.ids.size());
+  if (length <= keep) return std::nullopt;
+  if (keep <= 0) {
+    return refuse("context_length_exceeded", "the context holds ", limits_.context,
+                  " tokens, and the answer asked for leaves none to the prompt");
+  }
+  if (!prompt.spans.empty()) {
+    return refuse("invalid_value", "truncate_prompt_tokens is ", request.truncate_prompt,
+                  ", but the prompt has ", length, " tokens and images in it, which are not cut");
+  }
+  const auto prefix = tokenizer_->prefix();
+  const bool prefixed = request.prompt_ids.empty() && static_cast<int64_t>(prefix.size()) < keep &&
+                        std::equal(prefix.begin(), prefix.end(), prompt.ids.begin());
+  const auto first = prompt.ids.begin() + (prefixed ? static_cast<int64_t>(prefix.size()) : 0);
+  prompt.ids.erase(first, first + (length - keep));
+  return std::nullopt;
+}
+
+// The tag is a token of its own, or a few.
+bool Intake::ends_in_thoughts(const Prompt& prompt) const {
+  constexpr size_t kMostTokens = 8;
+  const std::span<const int32_t> ids(prompt.ids);
+  const auto tail = ids.last(std::min(ids.size(), kMostTokens));
+  const auto text = std::find(tail.rbegin(), tail.rend(), kVisualToken).base();
+  std::string end = tokenizer_->decode({text, tail.end()}, false);
+  while (end.ends_with('\n')) end.pop_back();
+  return end.ends_with("<think>");
 }
 
 std::optional<Failure> Intake::check_ids(const Prompt& prompt) const {
@@ -288,12 +357,14 @@ std::optional<Failure> Intake::check_bytes(int64_t bytes) const {
 
 std::optional<Failure> Intake::check_size(const Request& request) const {
   const auto ids = static_cast<int64_t>(request.prompt_ids.size());
-  if (ids >= limits_.context) {
+  if (ids >= limits_.context && request.truncate_prompt == 0) {
     return refuse("context_length_exceeded", "the context holds ", limits_.context,
                   " tokens, but the prompt has ", ids);
   }
-  int64_t bytes = request.prompt ? static_cast<int64_t>(request.prompt->size()) : 0;
+  auto bytes = static_cast<int64_t>(request.template_variables.size() + request.tools.size());
+  if (request.prompt) bytes += static_cast<int64_t>(request.prompt->size());
   for (const Message& m : request.messages) {
+    bytes += static_cast<int64_t>(m.tool_calls.size());
     for (const MessagePart& part : m.parts) bytes += static_cast<int64_t>(part.text.size());
   }
   return check_bytes(bytes);
@@ -305,11 +376,29 @@ void Intake::set_lengths(const Request& request, PlannedRequest& planned) const 
       std::max<int64_t>(0, limits_.context - static_cast<int64_t>(planned.prompt.ids.size()));
   const int64_t asked = request.stop.max_tokens;
   planned.max_tokens = static_cast<int>(asked > 0 ? std::min(asked, left) : left);
+  if (request.stop.prompt_only) planned.max_tokens = 0;
+  set_scored(request, planned);
   for (size_t i = 0; i < planned.images.size(); ++i) {
     const int tokens = image_extent(planned.prompt, static_cast<int>(i));
     planned.images[i].report.tokens = tokens;
     planned.image_tokens += tokens;
+    planned.patches += total_patches(planned.images[i].plan, model_.slicing.patch);
   }
+}
+
+// The first token follows nothing, and visual ones are no text. The count covers what is built of them beside
+// the tokens themselves: every choice repeats the prompt, and JSON of both its forms takes about 430 bytes a
+// token, likely or there, and its growing text up to 200.
+void Intake::set_scored(const Request& request, PlannedRequest& planned) const {
+  if (request.prompt_logprobs < 0) return;
+  const std::vector<int32_t>& ids = planned.prompt.ids;
+  planned.scored = static_cast<int>(
+      std::count_if(ids.begin() + (ids.empty() ? 0 : 1), ids.end(), [](int32_t id) { return id >= 0; }));
+  constexpr int64_t kToldBytes = 640;
+  const int64_t likely = request.prompt_logprobs;
+  const int64_t each = static_cast<int64_t>(sizeof(PromptToken) + sizeof(PromptToken::Likely) * likely) +
+                       request.n * kToldBytes * (likely + 1);
+  planned.score_bytes = each * static_cast<int64_t>(ids.size());
 }
 
 std::optional<Failure> Intake::check_lengths(const Request& request, const PlannedRequest& planned) const {
@@ -321,6 +410,12 @@ std::optional<Failure> Intake::check_lengths(const Request& request, const Plann
   return refuse("context_length_exceeded", "the context holds ", limits_.context,
                 " tokens, but the prompt has ", prompt,
                 least > 1 ? message(" and at least ", least, " are asked for the answer") : std::string());
+}
+
+// A scored row counts twice, as in a step (Batch::rows).
+Work work_of(const PlannedRequest& planned, int answers) {
+  return {planned.patches, static_cast<int64_t>(planned.prompt.ids.size()) + planned.scored,
+          int64_t{planned.max_tokens} * answers};
 }
 
 PiecePlan Intake::piece_plan(const SlicePlan& plan, int index) const {
@@ -338,6 +433,7 @@ RequestPlan Intake::describe(const PlannedRequest& planned, int page_size) const
                           overview > 0 ? piece_plan(image.plan, 0) : PiecePlan{},
                           piece_plan(image.plan, overview), visual_tokens(image.plan, model_)});
   }
+  out.prompt_ids = planned.prompt.ids;
   out.prompt_tokens = static_cast<int>(planned.prompt.ids.size());
   out.image_tokens = planned.image_tokens;
   out.max_tokens = planned.max_tokens;

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/cost.h"
 #include "engine/options.h"
 #include "engine/request.h"
 #include "engine/request_plan.h"
@@ -25,9 +26,17 @@ struct PlannedImage {
 struct PlannedRequest {
   Prompt prompt;
   std::vector<PlannedImage> images;
-  int image_tokens = 0;  // separators included
-  int max_tokens = 0;    // as far as the context has room
+  int64_t patches = 0;                     // of all pieces
+  int image_tokens = 0;                    // separators included
+  int scored = 0;                          // tokens of the prompt whose log-probabilities are wanted
+  int64_t score_bytes = 0;                 // of these, as all answers tell them
+  int max_tokens = 0;                      // as far as the context has room
+  bool thinking = false;                   // the prompt ends behind <think>
+  std::shared_ptr<const Grammar> grammar;  // that answers follow, compiled; null: none
 };
+
+// Returns the work of so many answers if nothing is cached.
+Work work_of(const PlannedRequest& planned, int answers);
 
 // These bound one request besides the options.
 struct IntakeLimits {
@@ -38,12 +47,15 @@ struct IntakeLimits {
 // Immutable after construction; thread-safe.
 class Intake {
  public:
+  // `images_first`: the images of a turn go before its texts.
   Intake(const ModelConfig& model, std::shared_ptr<const Tokenizer> tokenizer,
-         std::shared_ptr<const ChatTemplate> chat, const ImageOptions& images, IntakeLimits limits)
+         std::shared_ptr<const ChatTemplate> chat, const ImageOptions& images, bool images_first,
+         IntakeLimits limits)
       : model_(model),
         tokenizer_(std::move(tokenizer)),
         chat_(std::move(chat)),
         images_(images),
+        images_first_(images_first),
         limits_(limits) {}
 
   // The request as it will run; or the reason why it cannot.
@@ -65,17 +77,22 @@ class Intake {
   PiecePlan piece_plan(const SlicePlan& plan, int index) const;
   std::variant<Prompt, Failure> make_prompt(const Request& request,
                                             const std::vector<PlannedImage>& images) const;
+  // Cuts the beginning of a prompt that is longer than asked, but for the tokens that every text begins with.
+  std::optional<Failure> truncate(const Request& request, Prompt& prompt) const;
   // A tokenizer may have tokens that the model has no embedding for.
+  bool ends_in_thoughts(const Prompt& prompt) const;
   std::optional<Failure> check_ids(const Prompt& prompt) const;
   // Refuses, before the template and the tokenizer see it, a prompt whose size alone says that it cannot fit.
   std::optional<Failure> check_size(const Request& request) const;
   std::optional<Failure> check_bytes(int64_t bytes) const;
   void set_lengths(const Request& request, PlannedRequest& planned) const;
+  void set_scored(const Request& request, PlannedRequest& planned) const;
 
   ModelConfig model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const ChatTemplate> chat_;
   ImageOptions images_;
+  bool images_first_;
   IntakeLimits limits_;
 };
 

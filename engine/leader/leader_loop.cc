@@ -1,6 +1,8 @@
 #include "engine/leader/leader_loop.h"
 
 #include <algorithm>
+#include <climits>
+#include <map>
 
 #include "base/log.h"
 
@@ -12,7 +14,18 @@ namespace {
 constexpr double kLeastDecodeCost = 0.1;
 constexpr double kMostDecodeCost = 100;
 
+// Rows of prompts that a step may have however long they take.
+constexpr int kLeastPromptRows = 64;
+
+// A look at the encoders that takes so long has encoded something.
+constexpr double kLeastGap = 1e-3;
+
+constexpr Duration kDebtsEvery = std::chrono::seconds(1);
+
 constexpr Duration kBusyWait = std::chrono::milliseconds(20);
+
+// Reports of other ranks wake nobody.
+constexpr Duration kReportWait = std::chrono::milliseconds(1);
 
 SchedulerOptions scheduler_options(const LeaderParts& parts) {
   SchedulerOptions options;
@@ -78,13 +91,16 @@ void LeaderLoop::run(const std::stop_token& stop) {
   }
 }
 
-// Returns false when there was nothing to do.
+// Returns false when there was nothing to do. The step reads what has come before pictures get their
+// share of the turn.
 bool LeaderLoop::turn() {
   take_mail();
-  advance_images();
-  const bool worked = step();
+  want_what_was_left_out();
+  const bool stepped = step();
+  const bool encoded = advance_images();
+  advance_traces();
   publish();
-  return worked;
+  return stepped || encoded;
 }
 
 void LeaderLoop::wait() {
@@ -94,7 +110,14 @@ void LeaderLoop::wait() {
   if (parts_.visual != nullptr) {
     if (const auto next = parts_.visual->next_poll(now)) until = std::min(until, *next);
   }
+  if (parts_.tracer != nullptr && parts_.tracer->awaits_reports()) until = std::min(until, now + kReportWait);
   table_.away([&] { parts_.mailbox->wait_until(until); });
+}
+
+void LeaderLoop::advance_traces() {
+  if (parts_.tracer == nullptr || !parts_.tracer->awaits_reports()) return;
+  for (const StepReport& report : parts_.plans->reports()) parts_.tracer->reported(report, Clock::now());
+  parts_.tracer->poll(Clock::now());
 }
 
 void LeaderLoop::take_mail() {
@@ -114,6 +137,9 @@ void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
   const RequestId id = request.id();
   accepted_ += request.work();
   table_.guarded(id, [&] {
+    if (request.record() != nullptr) parts_.tracer->arrived(request.record());
+    request.tell_arrival();
+    request.begin_scores();
     const std::optional<Fingerprint> root = cache_root(request);
     for (int answer = 0; answer < request.answers(); ++answer) {
       if (scheduler_.add(request.take_spec(answer, root)) == Admission::queued) continue;
@@ -121,8 +147,28 @@ void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
                  Failure{FailureKind::busy, "queue_full", "too many requests are waiting", 1});
       return;
     }
-    if (!request.all_cut()) parts_.visual->add(id, request.client(), request.spans());
+    if (!request.all_cut()) return parts_.visual->add(id, request.client(), request.spans());
+    check_deadline(request);
   });
+}
+
+// Ends a request whose first token cannot come in time, by what was measured, before anything of it is
+// encoded or computed. All of its images are cut, so that it is known what is kept of it.
+void LeaderLoop::check_deadline(LiveRequest& request) {
+  if (!request.deadline() || !cost_.measured()) return;
+  Work left{.prefill_rows = request.work().prefill_rows - covered_tokens(request), .decode_rows = 1};
+  for (const VisualSpan& span : *request.spans()) {
+    const bool encodes = span.held && !span.ready && cost_.measured_encoding();
+    if (encodes) left.patches += request.work().patches / static_cast<int64_t>(request.spans()->size());
+  }
+  const StageSeconds need = cost_.predict(left, parts_.encoders == nullptr ? 1 : parts_.encoders->encoders());
+  const double there = seconds(*request.deadline() - Clock::now());
+  if (there <= 0 || can_end_within(need, there)) return;
+  table_.end(request.id(), FinishReason::error,
+             Failure{FailureKind::unavailable, "deadline_unreachable",
+                     message("the first token would take about ", need.total(), " s, and ", there,
+                             " s are left of the request's time"),
+                     1});
 }
 
 void LeaderLoop::image_cut(CutImage cut) {
@@ -132,12 +178,15 @@ void LeaderLoop::image_cut(CutImage cut) {
     return table_.end(cut.request, FinishReason::error, *failure);
   }
   table_.guarded(cut.request, [&] {
-    request->image_cut(cut.image, Clock::now());
+    request->image_cut(Clock::now());
+    note(*request, {.stage = Stage::cut, .image = cut.image}, cut.begun, cut.ended);
+    const bool first_time = !request->was_cut();
     want_slices(*request, cut);
+    if (first_time && request->all_cut()) check_deadline(*request);
   });
 }
 
-void LeaderLoop::want_slices(const LiveRequest& request, const CutImage& cut) {
+void LeaderLoop::want_slices(LiveRequest& request, const CutImage& cut) {
   std::vector<SliceJob> pieces;
   for (const SharedSlice& slice : std::get<std::vector<SharedSlice>>(cut.result)) {
     pieces.push_back({slice, 0, patches_of({slice->width, slice->height}, parts_.config.slicing.patch)});
@@ -145,7 +194,45 @@ void LeaderLoop::want_slices(const LiveRequest& request, const CutImage& cut) {
   for (const VisualSpan& span : *request.spans()) {
     if (span.image == cut.image) pieces.at(static_cast<size_t>(span.piece)).rows = span.length;
   }
-  parts_.visual->want(request.id(), cut.image, std::move(pieces), Clock::now());
+  // Kept pages are found by the slices that they show.
+  VisualFlow::name(*request.spans(), cut.image, pieces);
+  const int covered = covered_tokens(request);
+  if (parts_.visual->want(request.id(), cut.image, std::move(pieces), Clock::now(), covered) > 0) {
+    left_out_.emplace(request.id(), cut.image);
+  } else {
+    request.forget_bytes(cut.image);
+  }
+}
+
+// Returns how many tokens of the prompt have their keys and values in the pages of every answer that goes on.
+int LeaderLoop::covered_tokens(const LiveRequest& request) {
+  int covered = INT_MAX;
+  for (int answer = 0; answer < request.answers(); ++answer) {
+    if (!request.ended(answer)) covered = std::min(covered, scheduler_.adopt(request.sequence(answer)));
+  }
+  return covered;
+}
+
+// A sequence that lost the pages of a slice which nobody encoded needs the slice's rows: its image is cut
+// again, and its slices are wanted as if for the first time.
+void LeaderLoop::want_what_was_left_out() {
+  for (auto image = left_out_.begin(); image != left_out_.end();) {
+    LiveRequest& request = *table_.find(image->first);
+    const int covered = covered_tokens(request);
+    const bool lost = std::ranges::any_of(*request.spans(), [&](const VisualSpan& span) {
+      return span.image == image->second && !span.held && span.position + span.length > covered;
+    });
+    if (!lost) {
+      ++image;
+      continue;
+    }
+    CutRequest again = images_of(request);
+    std::erase_if(again.images, [&](const ImageTask& task) { return task.number != image->second; });
+    request.cut_again();
+    parts_.metrics->image_cut_again();
+    images_.add(std::move(again));
+    image = left_out_.erase(image);
+  }
 }
 
 // The salt says who may share what is computed of the same input: one tenant, with one model. The length goes
@@ -166,13 +253,20 @@ CutRequest LeaderLoop::images_of(const LiveRequest& request) const {
   images.client = request.client();
   images.salt = cache_salt(request);
   images.abandoned = request.abandoned();
-  for (const PlannedImage& image : request.images()) images.images.push_back({image.bytes, image.plan});
+  for (const PlannedImage& image : request.images()) {
+    images.images.push_back({image.bytes, image.plan, static_cast<int>(images.images.size())});
+  }
   return images;
 }
 
-void LeaderLoop::advance_images() {
-  if (parts_.visual == nullptr) return;
-  const VisualFlow::Progress progress = parts_.visual->poll(Clock::now(), scheduler_.decodes());
+// Returns true if something is new for the next step.
+bool LeaderLoop::advance_images() {
+  if (parts_.visual == nullptr) return false;
+  const TimePoint now = Clock::now();
+  const VisualFlow::Progress progress = parts_.visual->poll(now, encoding_turn());
+  encoding_took_ = seconds(Clock::now() - now);
+  if (encoding_took_ > kLeastGap && scheduler_.decoding() > 0) parts_.metrics->picture_gap(encoding_took_);
+  cost_.encoded(progress.encoded_patches, progress.encoded_seconds);
   for (RequestId id : progress.room) {
     if (const LiveRequest* request = table_.find(id)) images_.add(images_of(*request));
   }
@@ -180,11 +274,32 @@ void LeaderLoop::advance_images() {
   for (const VisualFlow::Failed& failed : progress.failed) {
     table_.end(failed.request, FinishReason::error, failed.failure);
   }
+  return !progress.room.empty() || !progress.ready.empty() || !progress.failed.empty();
+}
+
+// Pictures get what a step of the sequences that decode leaves of the target, or half of it where prompts
+// want some, too.
+EncodingTurn LeaderLoop::encoding_turn() const {
+  const int decoding = scheduler_.decoding();
+  EncodingTurn turn{.others_decode = decoding > 0};
+  if (parts_.options.tpot_target_ms == 0) return turn;
+  const double left = parts_.options.tpot_target_ms / 1000 - step_time_.predict(decoding);
+  turn.seconds = std::max(0.0, prompts_ ? left / 2 : left);
+  return turn;
+}
+
+// Prompts get what pictures left of the target, and enough rows in any case to be worth reading the weights.
+void LeaderLoop::bound_step() {
+  if (parts_.options.tpot_target_ms == 0) return;
+  const double left = parts_.options.tpot_target_ms / 1000 - encoding_took_;
+  const int least = scheduler_.decoding() + kLeastPromptRows;
+  scheduler_.set_step_rows(step_time_.rows_within(left, least, parts_.options.token_budget));
 }
 
 void LeaderLoop::slice_ready(const VisualFlow::Ready& ready) {
   LiveRequest* request = table_.find(ready.request);
   if (request == nullptr) return;
+  note_slice(*request, ready);
   if (ready.cached) return request->cached_slice(ready.image);
   Moments& moments = request->moments();
   moments.first_sent = std::min(moments.first_sent.value_or(ready.first_sent), ready.first_sent);
@@ -197,6 +312,9 @@ bool LeaderLoop::step() {
   PlannedStep next = pipeline_.blank();
   if (plan(next)) {
     pipeline_.launch(std::move(next));
+    if (pipeline_.last().plan.timed) {
+      parts_.tracer->launched(pipeline_.last().plan.number, pipeline_.last().launched);
+    }
     if (parts_.visual != nullptr) parts_.visual->placed();
     while (pipeline_.full()) deliver(pipeline_.finish());
     return true;
@@ -219,6 +337,7 @@ bool LeaderLoop::probe_if_due() {
 // Returns false when nothing can run and nothing has arrived.
 bool LeaderLoop::plan(PlannedStep& step) {
   const TimePoint now = Clock::now();
+  bound_step();
   step.batch = scheduler_.next(now);
   note_schedule(step.batch, now);
   if (parts_.visual != nullptr && parts_.visual->has_placements()) {
@@ -227,6 +346,7 @@ bool LeaderLoop::plan(PlannedStep& step) {
   if (step.batch.items.empty() && step.arrived.empty()) return false;
   plan_tokens(step);
   step.plan.copies = step.batch.copies;
+  step.plan.timed = parts_.tracer != nullptr && parts_.tracer->times_steps();
   if (!step.batch.items.empty()) scheduler_.launched(step.batch);
   return true;
 }
@@ -243,9 +363,61 @@ void LeaderLoop::note_schedule(const Batch& batch, TimePoint now) {
     const RequestTable::Place place = table_.find_sequence(id);
     if (place.request != nullptr && !place.request->moments().scheduled) {
       place.request->moments().scheduled = now;
+      note(*place.request, {.stage = Stage::queue}, place.request->moments().submitted, now);
     }
   }
   if (!batch.preempted.empty()) parts_.metrics->preempted(static_cast<int>(batch.preempted.size()));
+}
+
+// Tells a span to a request that has a timeline.
+void LeaderLoop::note(LiveRequest& request, const TimelineSpan& span, TimePoint begin, TimePoint end) {
+  if (request.timeline() != nullptr) request.timeline()->add(span, begin, end);
+}
+
+void LeaderLoop::note_slice(LiveRequest& request, const VisualFlow::Ready& ready) {
+  if (request.timeline() == nullptr) return;
+  const TimePoint now = Clock::now();
+  TimelineSpan span{.stage = Stage::cached, .image = ready.image, .slice = ready.piece};
+  if (ready.cached) return request.timeline()->add(span, now, now);
+  const SliceCourse& course = ready.course;
+  const auto tell = [&](Stage stage, TimePoint begin, TimePoint end) {
+    span.stage = stage;
+    request.timeline()->add(span, begin, end);
+  };
+  tell(Stage::wait, ready.wanted, course.sent);
+  span.encoder = static_cast<int>(course.encoder);
+  const bool elsewhere = course.encoder != 0;
+  if (elsewhere) tell(Stage::send, course.sent, course.begun);
+  tell(Stage::encode, course.begun, course.encoded.value_or(now));
+  if (elsewhere && course.encoded) tell(Stage::transfer, *course.encoded, now);
+}
+
+// This comes before its tokens end a request.
+void LeaderLoop::note_step(const FinishedStep& done, TimePoint now) {
+  if (!table_.has_timelines()) return;
+  const TimePoint begin = now - from_seconds(done.seconds);
+  for (const BatchItem& item : done.step.batch.items) {
+    const RequestTable::Place place = table_.find_sequence(item.sequence->id);
+    if (place.request == nullptr || place.request->timeline() == nullptr) continue;
+    if (place.request->ended(place.answer)) continue;
+    note_traced(*place.request, done, begin, now);
+    Timeline& timeline = *place.request->timeline();
+    if (item.decodes()) {
+      timeline.decoded(place.answer, begin, now);
+    } else {
+      timeline.add({.stage = Stage::prefill, .answer = place.answer, .tokens = item.count}, begin, now);
+    }
+  }
+}
+
+void LeaderLoop::note_traced(const LiveRequest& request, const FinishedStep& done, TimePoint begin,
+                             TimePoint end) {
+  if (request.record() == nullptr) return;
+  std::vector<TracedStep>& steps = request.record()->steps;
+  const uint64_t number = done.step.plan.number;
+  const bool known = !steps.empty() && steps.back().number == number;  // another answer has part in it
+  if (known || steps.size() >= kMostTracedSteps) return;
+  steps.push_back({number, begin, end, done.step.batch.tokens});
 }
 
 void LeaderLoop::plan_tokens(PlannedStep& step) {
@@ -253,6 +425,7 @@ void LeaderLoop::plan_tokens(PlannedStep& step) {
   build_forward_input(plan.input, step.batch, parts_.options.page_size,
                       [this](const VisualSpan& span) { return parts_.visual->rows_of(span); });
   for (const BatchItem& item : step.batch.items) {
+    ask_scores(item, step.asked);
     if (!item.samples) continue;
     step.rows.push_back(sample_row(*item.sequence));
     plan.choice = std::max(plan.choice, step.rows.back().choice());
@@ -260,6 +433,15 @@ void LeaderLoop::plan_tokens(PlannedStep& step) {
   drop_rows_of_ended(step);
   if (plan.choice != TokenChoice::drawn) return;
   for (const SampleRow& row : step.rows) append_draw(row.draw(), plan.input.draws);
+}
+
+void LeaderLoop::ask_scores(const BatchItem& item, std::vector<ScoreRow>& asked) {
+  const RequestTable::Place place = table_.find_sequence(item.sequence->id);
+  for (int at = item.scores_from; at < item.scores_end; ++at) {
+    if (!item.scores(at)) continue;
+    const int32_t next = item.sequence->tokens[static_cast<size_t>(at) + 1];
+    asked.push_back(place.request != nullptr ? place.request->score_row(next) : ScoreRow{next});
+  }
 }
 
 // Rows borrow from their requests, and one whose row could not be made takes its other answers with it.
@@ -289,9 +471,20 @@ void LeaderLoop::deliver(FinishedStep done) {
   const TimePoint now = Clock::now();
   const Batch& batch = done.step.batch;
   if (!batch.items.empty()) {
+    note_step(done, now);
+    if (parts_.collectives != nullptr) {
+      parts_.metrics->collectives(std::exchange(parts_.collectives->seconds, 0));
+    }
     parts_.metrics->step(batch.tokens - done.step.decoding, done.step.decoding,
                          static_cast<int>(batch.items.size()), done.seconds);
-    cost_.stepped(batch.tokens - done.step.decoding, done.step.decoding, done.seconds);
+    // A step that scores a prompt is done when it was launched: it took the time of the one that was under
+    // way, and neither says what its rows cost.
+    const bool scores_next = !pipeline_.empty() && pipeline_.last().batch.scored > 0;
+    if (!std::exchange(time_shared_, scores_next) && !scores_next) {
+      cost_.stepped(batch.rows() - done.step.decoding, done.step.decoding, done.seconds);
+      step_time_.measured(batch.rows(), done.seconds);
+    }
+    prompts_ = batch.tokens > done.step.decoding;
     scheduler_.set_decode_cost(std::clamp(cost_.decode_in_prefill_rows(), kLeastDecodeCost, kMostDecodeCost));
     std::vector<int32_t> ids;
     std::vector<SequenceId> sampled;
@@ -299,6 +492,7 @@ void LeaderLoop::deliver(FinishedStep done) {
     for (const BatchItem& item : batch.items) {
       if (item.samples) sampled.push_back(item.sequence->id);
     }
+    deliver_scores(batch, done.step.scores);  // before sequences that have ended are gone
     scheduler_.complete(batch, ids);
     for (size_t i = 0; i < sampled.size(); ++i) {
       const RequestTable::Place place = table_.find_sequence(sampled[i]);
@@ -308,6 +502,29 @@ void LeaderLoop::deliver(FinishedStep done) {
     }
   }
   pipeline_.recycle(std::move(done.step));
+}
+
+void LeaderLoop::deliver_scores(const Batch& batch, std::span<const ScoredToken> scores) {
+  for (const BatchItem& item : batch.items) {
+    if (item.scores_from == item.scores_end) continue;
+    size_t count = 0;
+    for (int at = item.scores_from; at < item.scores_end; ++at) count += item.scores(at) ? 1 : 0;
+    const std::span<const ScoredToken> own = scores.first(count);
+    scores = scores.subspan(count);
+    const RequestTable::Place place = table_.find_sequence(item.sequence->id);
+    if (place.request == nullptr) continue;
+    const RequestId id = place.request->id();
+    if (!std::ranges::all_of(own, &ScoredToken::valid)) {
+      table_.end(id, FinishReason::error, not_a_number());
+      continue;
+    }
+    const std::span<const int32_t> tokens(item.sequence->tokens);
+    table_.guarded(id, [&] {
+      place.request->prompt_scored(tokens.subspan(static_cast<size_t>(item.scores_from) + 1,
+                                                  static_cast<size_t>(item.scores_end - item.scores_from)),
+                                   own);
+    });
+  }
 }
 
 void LeaderLoop::deliver(const RequestTable::Place& place, const SampledToken& token, TimePoint now) {
@@ -324,21 +541,68 @@ void LeaderLoop::count_cached(LiveRequest& request) {
   const Sequence* first = scheduler_.find(request.sequence(0));
   if (first == nullptr) return;
   request.cached_tokens(first->cached);
-  parts_.metrics->prefix_cached(first->cached);
+  parts_.metrics->prefix(first->cached, first->prompt_length - first->cached);
 }
 
 void LeaderLoop::release(const LiveRequest& request) {
   accepted_ -= request.work();
+  count_cost(request);
+  if (request.record() != nullptr) {
+    parts_.tracer->ended(request.record(), name_of(request.finish()), Clock::now());
+  }
   for (int answer = 0; answer < request.answers(); ++answer) scheduler_.finish(request.sequence(answer));
   if (parts_.visual != nullptr) parts_.visual->drop(request.id());
   if (!request.all_cut()) images_.abandoned();
+  left_out_.erase(left_out_.lower_bound({request.id(), 0}), left_out_.lower_bound({request.id() + 1, 0}));
   publish();  // before its places are free: whoever finds the engine idle finds nothing running
+}
+
+// The quota was charged what was predicted; what was done of it is priced by what was measured meanwhile.
+void LeaderLoop::count_cost(const LiveRequest& request) {
+  const Sequence* first = scheduler_.find(request.sequence(0));
+  const int begun = first == nullptr ? 0 : std::max(0, first->computed - first->cached);
+  const double cost = cost_.measured() ? price(request.done(begun), cost_.units(), 1).total() : 0;
+  state_.quotas.correct(request.tenant(), request.charged(), cost);
+  if (!request.tenant().empty()) parts_.metrics->key_cost(request.tenant(), cost);
+}
+
+void LeaderLoop::count_evictions() {
+  const int64_t pages = scheduler_.pages().evictions();
+  if (pages > evicted_pages_) {
+    parts_.metrics->prefix_evicted((pages - evicted_pages_) * parts_.options.page_size);
+  }
+  evicted_pages_ = pages;
+}
+
+// Clients without a key are not told apart.
+void LeaderLoop::tell_debts() {
+  const TimePoint now = Clock::now();
+  if (now - debts_told_ < kDebtsEvery) return;
+  debts_told_ = now;
+  std::map<std::string, double> debts;
+  for (const std::string& key : keys_in_debt_) debts[key] = 0;
+  keys_in_debt_.clear();
+  table_.for_each([&](const LiveRequest& request) {
+    if (request.tenant().empty()) return;
+    debts[request.tenant()] = std::max(0.0, -scheduler_.turns().balance(request.client()));
+    keys_in_debt_.insert(request.tenant());
+  });
+  for (const auto& [key, rows] : debts) parts_.metrics->key_debt(key, rows);
 }
 
 void LeaderLoop::publish() {
   state_.running = scheduler_.running();
   state_.free_pages = scheduler_.pages().free();
-  state_.queued_seconds = cost_.predict(accepted_).total();
+  const int encoders = parts_.encoders == nullptr ? 1 : parts_.encoders->encoders();
+  state_.queued_seconds = cost_.predict(accepted_, encoders).total();
+  if (cost_.measured()) {
+    const StageSeconds units = cost_.units();
+    state_.patch_seconds = units.encode;
+    state_.prompt_row_seconds = units.prefill;
+    state_.decoded_row_seconds = units.decode;
+  }
+  count_evictions();
+  tell_debts();
   state_.deepest_debt = scheduler_.turns().deepest_debt();
   state_.cached_pages = scheduler_.pages().named();
   if (parts_.encoders != nullptr) {

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "engine/cost.h"
 #include "engine/leader/image_workers.h"
@@ -11,6 +14,7 @@
 #include "engine/leader/leader_state.h"
 #include "engine/leader/request_table.h"
 #include "engine/leader/step_pipeline.h"
+#include "engine/step_time.h"
 #include "scheduler/scheduler.h"
 
 namespace uhd {
@@ -35,28 +39,44 @@ class LeaderLoop {
   bool turn();
   void wait();
 
+  void advance_traces();
   void take_mail();
   void arrive(std::unique_ptr<LiveRequest> request);
   void image_cut(CutImage cut);
-  void want_slices(const LiveRequest& request, const CutImage& cut);
+  void want_slices(LiveRequest& request, const CutImage& cut);
+  int covered_tokens(const LiveRequest& request);
+  void want_what_was_left_out();
   CutRequest images_of(const LiveRequest& request) const;
   std::string cache_salt(const LiveRequest& request) const;
   std::optional<Fingerprint> cache_root(const LiveRequest& request) const;
   void count_cached(LiveRequest& request);
-  void advance_images();
+  bool advance_images();
+  EncodingTurn encoding_turn() const;
+  void bound_step();
   void slice_ready(const VisualFlow::Ready& ready);
 
   bool step();
   bool probe_if_due();
   bool plan(PlannedStep& step);
   void note_schedule(const Batch& batch, TimePoint now);
+  static void note(LiveRequest& request, const TimelineSpan& span, TimePoint begin, TimePoint end);
+  static void note_slice(LiveRequest& request, const VisualFlow::Ready& ready);
+  void note_step(const FinishedStep& done, TimePoint now);
+  static void note_traced(const LiveRequest& request, const FinishedStep& done, TimePoint begin,
+                          TimePoint end);
   void plan_tokens(PlannedStep& step);
   SampleRow sample_row(const Sequence& sequence);
+  void ask_scores(const BatchItem& item, std::vector<ScoreRow>& asked);
   void drop_rows_of_ended(PlannedStep& step);
   void deliver(FinishedStep done);
+  void deliver_scores(const Batch& batch, std::span<const ScoredToken> scores);
   void deliver(const RequestTable::Place& place, const SampledToken& token, TimePoint now);
 
   void release(const LiveRequest& request);
+  void count_cost(const LiveRequest& request);
+  void check_deadline(LiveRequest& request);
+  void count_evictions();
+  void tell_debts();
   void publish();
 
   LeaderParts& parts_;
@@ -66,7 +86,15 @@ class LeaderLoop {
   RequestTable table_;
   StepPipeline pipeline_;
   CostModel cost_;
-  Work accepted_;  // of all live requests
+  StepTime step_time_;
+  bool prompts_ = false;       // the last step had rows of prompts
+  double encoding_took_ = 0;   // of the last turn, in seconds
+  bool time_shared_ = false;   // by the last step and the one before it
+  Work accepted_;              // of all live requests
+  int64_t evicted_pages_ = 0;  // that were counted
+  TimePoint debts_told_;
+  std::set<std::string> keys_in_debt_;            // when they were told
+  std::set<std::pair<RequestId, int>> left_out_;  // images with slices that were left out (VisualFlow::want)
   std::jthread thread_;
 };
 

@@ -8,9 +8,12 @@
 #include "cluster/device_transport.h"
 #include "cluster/encoders/control_server.h"
 #include "cluster/plan_channel.h"
+#include "cluster/timed_communicator.h"
 #include "engine/engine.h"
+#include "engine/leader/grammars.h"
 #include "engine/leader/intake.h"
 #include "engine/leader/mailbox.h"
+#include "engine/leader/tracer.h"
 #include "engine/llm/llm_worker.h"
 #include "engine/metrics.h"
 #include "engine/slices/visual_flow.h"
@@ -28,10 +31,13 @@ struct LeaderParts {
   std::string identity;  // of checkpoint and preprocessing: part of every cache key
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Intake> intake;
+  std::unique_ptr<Grammars> grammars;
   std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<Tracer> tracer;  // null: no request is traced
   std::unique_ptr<Backend> backend;
-  std::shared_ptr<DeviceTransport> transport;  // null where the backend has none
-  std::unique_ptr<Communicator> group;         // of the backend's memory
+  std::shared_ptr<DeviceTransport> transport;   // null where the backend has none
+  std::shared_ptr<CollectiveTime> collectives;  // null where nothing measures it
+  std::unique_ptr<Communicator> group;          // of the backend's memory
   std::unique_ptr<PlanChannel> plans;
   std::unique_ptr<LlmWorker> worker;
   WorkerSizes sizes;

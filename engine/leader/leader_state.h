@@ -3,6 +3,9 @@
 
 #include <atomic>
 
+#include "engine/cost.h"
+#include "engine/leader/quotas.h"
+
 namespace uhd {
 
 struct LeaderState {
@@ -15,7 +18,12 @@ struct LeaderState {
   std::atomic<int> encoders{0};
   std::atomic<int> slices_queued{0};
   std::atomic<double> queued_seconds{0};  // predicted for all that was accepted and has not ended
-  std::atomic<double> deepest_debt{0};    // of a client, in rows of prompts (Scheduler::turns)
+  std::atomic<double> patch_seconds{0};   // CostModel::units, once something was measured
+  std::atomic<double> prompt_row_seconds{0};
+  std::atomic<double> decoded_row_seconds{0};
+  StageSeconds units() const { return {patch_seconds, prompt_row_seconds, decoded_row_seconds}; }
+  Quotas quotas;                        // it has a lock of its own
+  std::atomic<double> deepest_debt{0};  // of a client, in rows of prompts (Scheduler::turns)
 };
 
 }  // namespace uhd

@@ -9,17 +9,37 @@ namespace uhd {
 
 namespace {
 
-std::shared_ptr<const AnswerRules> rules_of(const Request& request, int max_tokens,
-                                            const std::vector<int32_t>& eos_ids) {
+// A word is banned as the tokenizer writes it at the beginning of a text, and behind a space.
+void add_bad_word(const std::string& word, const Tokenizer& tokenizer, TokenRules& rules) {
+  const std::string bare = word.substr(std::min(word.find_first_not_of(' '), word.size()));
+  for (const std::string& text : {bare, " " + bare}) {
+    std::vector<int32_t> ids = tokenizer.encode(text, false, false);
+    if (!ids.empty()) rules.never.push_back(std::move(ids));
+  }
+}
+
+std::optional<TokenRules> token_rules(const SamplingParams& sampling, const Tokenizer& tokenizer) {
+  if (sampling.allowed_ids.empty() && sampling.bad_words.empty()) return std::nullopt;
+  TokenRules rules{sampling.allowed_ids, {}};
+  std::sort(rules.allowed.begin(), rules.allowed.end());
+  for (const std::string& word : sampling.bad_words) add_bad_word(word, tokenizer, rules);
+  return rules;
+}
+
+std::shared_ptr<const AnswerRules> rules_of(const Request& request, const PlannedRequest& planned,
+                                            const std::vector<int32_t>& eos_ids, const Tokenizer& tokenizer) {
   auto rules = std::make_shared<AnswerRules>();
   rules->sampling = request.sampling;
   rules->stop = request.stop;
-  rules->max_tokens = max_tokens;
+  rules->max_tokens = planned.max_tokens;
   std::vector<int32_t>& ids = rules->stop_ids;
   ids = request.stop.stop_ids;
   if (!request.stop.ignore_eos) ids.insert(ids.end(), eos_ids.begin(), eos_ids.end());
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  rules->tokens = token_rules(request.sampling, tokenizer);
+  rules->grammar = planned.grammar;
+  if (planned.thinking) rules->thoughts_end = tokenizer.id_of("</think>");
   return rules;
 }
 
@@ -55,6 +75,7 @@ LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, 
                          const std::vector<int32_t>& eos_ids)
     : id_(id),
       request_(std::move(request)),
+      work_(work_of(planned, request_.n)),
       memory_(std::move(memory)),
       sink_(std::move(sink)),
       spans_(std::make_shared<VisualSpans>(std::move(planned.prompt.spans))),
@@ -63,7 +84,8 @@ LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, 
       prompt_ids_(std::move(planned.prompt.ids)),
       prompt_tokens_(static_cast<int>(prompt_ids_.size())),
       image_tokens_(planned.image_tokens),
-      rules_(rules_of(request_, planned.max_tokens, eos_ids)) {
+      tokenizer_(tokenizer),
+      rules_(rules_of(request_, planned, eos_ids, *tokenizer)) {
   for (int answer = 0; answer < request_.n; ++answer) {
     answers_.emplace_back(seed_of(request_.sampling.seed.value_or(0), answer), rules_, tokenizer);
   }
@@ -73,8 +95,34 @@ LiveRequest::LiveRequest(RequestId id, Request request, PlannedRequest planned, 
   request_.prompt_ids = {};
   for (const PlannedImage& image : images_) reports_.push_back(image.report);
   moments_.submitted = Clock::now();
-  work_.prefill_rows = prompt_tokens_;
-  work_.decode_rows = int64_t{planned.max_tokens} * request_.n;
+  if (request_.timeline) begin_timeline();
+}
+
+void LiveRequest::begin_timeline() {
+  const TimePoint now = record_ ? record_->zero : moments_.submitted;
+  timeline_ = std::make_unique<Timeline>(request_.first_byte.value_or(now), answers(),
+                                         [this](const TimelineSpan& span) { send_span(span); });
+}
+
+void LiveRequest::trace(std::shared_ptr<TraceRecord> record) {
+  record_ = std::move(record);
+  begin_timeline();
+}
+
+// A listener that fails here fails again at the next token, whose fault ends the request.
+void LiveRequest::send_span(const TimelineSpan& span) {
+  try {
+    if (record_ != nullptr) record_->spans.push_back(span);
+    if (request_.timeline) send(0, {.span = span});
+  } catch (const std::exception& e) {
+    log_error("a listener failed at a span of a timeline", "request", id_, "reason", e.what());
+  }
+}
+
+void LiveRequest::tell_arrival() {
+  if (timeline_ == nullptr || !request_.first_byte || !request_.last_byte) return;
+  timeline_->add({.stage = Stage::read}, *request_.first_byte, *request_.last_byte);
+  timeline_->add({.stage = Stage::lay_out}, *request_.last_byte, moments_.submitted);
 }
 
 SequenceSpec LiveRequest::take_spec(int answer, const std::optional<Fingerprint>& cache_root) {
@@ -89,18 +137,61 @@ SequenceSpec LiveRequest::take_spec(int answer, const std::optional<Fingerprint>
     spec.prompt = prompt_ids_;
   }
   spec.spans = spans_;
-  spec.max_tokens = rules_->max_tokens;
+  spec.max_tokens = std::max(1, rules_->max_tokens);
   spec.deadline = request_.deadline;
   spec.cache_root = cache_root;
   if (answer > 0) spec.after = sequence(0);
+  spec.scores = answer == 0 && request_.prompt_logprobs >= 0;
   return spec;
 }
 
-bool LiveRequest::image_cut(int image, TimePoint now) {
-  images_[static_cast<size_t>(image)].bytes.reset();
-  if (--uncut_ > 0) return false;
-  moments_.preprocess = seconds(now - moments_.submitted);
-  return true;
+void LiveRequest::image_cut(TimePoint now) {
+  if (--uncut_ == 0 && moments_.preprocess == 0) moments_.preprocess = seconds(now - moments_.submitted);
+}
+
+// Slices of one image count alike, whatever their sizes. Tokens that were computed again do not count.
+Work LiveRequest::done(int begun) const {
+  int named = 0;
+  for (const VisualSpan& span : *spans_) named += span.slice ? 1 : 0;
+  for (const ImageReport& image : reports_) named -= image.cached_slices;
+  Work done;
+  if (named > 0) done.patches = work_.patches * named / static_cast<int64_t>(spans_->size());
+  done.prefill_rows = begun;
+  for (const Answer& answer : answers_) {
+    if (!answer.first_token()) continue;
+    done.prefill_rows = work_.prefill_rows - cached_tokens_;
+    done.decode_rows += answer.tokens();
+  }
+  return done;
+}
+
+PromptToken LiveRequest::prompt_token(int32_t id) const {
+  return {.id = std::max(id, -1), .bytes = id < 0 ? "" : tokenizer_->bytes_of_token(id)};
+}
+
+void LiveRequest::begin_scores() {
+  if (request_.prompt_logprobs < 0) return;
+  TokenEvent event;
+  event.prompt.push_back(prompt_token(prompt_ids_.front()));
+  event.memory = memory_;
+  send(0, std::move(event));
+}
+
+void LiveRequest::prompt_scored(std::span<const int32_t> tokens, std::span<const ScoredToken> scores) {
+  TokenEvent event;
+  size_t next = 0;
+  for (const int32_t id : tokens) {
+    PromptToken& token = event.prompt.emplace_back(prompt_token(id));
+    if (id < 0) continue;
+    const ScoredToken& score = scores[next++];
+    token.scored = true;
+    token.logprob = score.logprob;
+    token.rank = score.rank;
+    for (const auto& [likely, logprob] : score.top) {
+      token.top.push_back({likely, tokenizer_->bytes_of_token(likely), logprob});
+    }
+  }
+  send(0, std::move(event));
 }
 
 FinishReason LiveRequest::token(int index, const SampledToken& token, TimePoint now) {
@@ -182,6 +273,7 @@ void LiveRequest::send_last(int answer, TimePoint now) {
   const bool all = ended();
   if (all) abandoned_->store(true, std::memory_order_relaxed);
   try {
+    if (timeline_ != nullptr) timeline_->end_run(answer);
     TokenEvent event = answers_[static_cast<size_t>(answer)].take();
     event.usage = usage_of(answers_[static_cast<size_t>(answer)], now);
     send(answer, std::move(event));

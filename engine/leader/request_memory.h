@@ -1,12 +1,15 @@
-// Memory of accepted requests: their encoded images until they are cut, and their tokens. A request that does
-// not fit is refused before it is queued.
+// Memory of accepted requests: their encoded images until they are cut, their tokens, and their grammars. A
+// request that does not fit is refused before it is queued.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include "model/text/grammar.h"
 
 namespace uhd {
 
@@ -21,6 +24,10 @@ class RequestMemory {
   // refused.
   std::shared_ptr<void> take(int64_t bytes, Images& images);
 
+  // Counts a compiled grammar once for all who hold it, until the last lets it go: `grammar` becomes a
+  // holder. Returns false when there is no room.
+  bool share(std::shared_ptr<const Grammar>& grammar);
+
   // Says whether take() would find room now; it takes nothing.
   bool has_room(int64_t bytes, const Images& images) const;
 
@@ -31,10 +38,17 @@ class RequestMemory {
     mutable std::mutex mutex;
     int64_t budget = 0;
     int64_t in_use = 0;
+    std::map<const Grammar*, std::weak_ptr<const Grammar>> grammars;                          // their holders
     bool has_room(int64_t needed) const { return in_use == 0 || in_use + needed <= budget; }  // locked
     void give_back(int64_t bytes) {
       const std::lock_guard lock(mutex);
       in_use -= bytes;
+    }
+    void forget(const Grammar* gone, int64_t bytes) {
+      const std::lock_guard lock(mutex);
+      in_use -= bytes;
+      const auto at = grammars.find(gone);
+      if (at != grammars.end() && at->second.expired()) grammars.erase(at);
     }
   };
 

@@ -20,6 +20,7 @@ RequestTable::RequestTable(LeaderState& state, Mailbox& mailbox, Metrics& metric
 
 LiveRequest& RequestTable::add(std::unique_ptr<LiveRequest> request) {
   const RequestId id = request->id();
+  timelines_ += request->timeline() != nullptr ? 1 : 0;
   return *(live_[id] = std::move(request));
 }
 
@@ -57,12 +58,13 @@ void RequestTable::retire(RequestId id) {
   const auto found = live_.find(id);
   const std::unique_ptr<LiveRequest> request = std::move(found->second);
   live_.erase(found);
+  timelines_ -= request->timeline() != nullptr ? 1 : 0;
   const Usage usage = request->usage(Clock::now());
   const FinishReason finish = request->finish();
   metrics_.finished(finish, usage, request->failure_code());
-  log_info("request ended", "id", id, "trace", request->trace_id(), "finish", name_of(finish), "failure",
-           request->failure_code(), "prompt", usage.prompt_tokens, "tokens", usage.completion_tokens, "ttft",
-           usage.times.ttft, "total", usage.times.total);
+  log_debug("request ended", "id", id, "trace", request->trace_id(), "finish", name_of(finish), "failure",
+            request->failure_code(), "prompt", usage.prompt_tokens, "tokens", usage.completion_tokens, "ttft",
+            usage.times.ttft, "total", usage.times.total);
   release_(*request);
   state_.places -= request->answers();
 }

@@ -41,6 +41,8 @@ class RequestTable {
   // All that follows needs the lock, but for fail().
   LiveRequest& add(std::unique_ptr<LiveRequest> request);
   bool empty() const { return live_.empty(); }
+  // Returns whether a request has one.
+  bool has_timelines() const { return timelines_ > 0; }
   // Returns null when the request has ended.
   LiveRequest* find(RequestId id) const;
   // The request that a sequence answers, and which of its answers it is; null when the request has ended.
@@ -49,6 +51,11 @@ class RequestTable {
     int answer = 0;
   };
   Place find_sequence(SequenceId id) const;
+
+  template <class Look>
+  void for_each(const Look& look) const {
+    for (const auto& [id, request] : live_) look(*request);
+  }
 
   // Does something for one request: an exception ends that request, and nothing else.
   template <class Work>
@@ -90,6 +97,7 @@ class RequestTable {
   std::function<void()> on_lost_;
   std::mutex mutex_;
   std::map<RequestId, std::unique_ptr<LiveRequest>> live_;
+  int timelines_ = 0;  // of these
 };
 
 }  // namespace uhd

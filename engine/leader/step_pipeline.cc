@@ -19,8 +19,11 @@ PlannedStep StepPipeline::blank() {
   step.plan.placements.clear();
   step.plan.copies.clear();
   step.plan.choice = TokenChoice::greedy;
+  step.plan.timed = false;
   step.batch = {};
   step.rows.clear();
+  step.asked.clear();
+  step.scores.clear();
   step.arrived.clear();
   step.decoding = 0;
   return step;
@@ -32,11 +35,11 @@ void StepPipeline::launch(PlannedStep step) {
   step.launched = Clock::now();
   for (const BatchItem& item : step.batch.items) step.decoding += item.decodes() ? 1 : 0;
   under_way_.push_back(std::move(step));
-  const PlannedStep& launched = under_way_.back();
+  PlannedStep& launched = under_way_.back();
   watchdog_.started(launched.plan.number);
   table_.away([&] {
     send(launched.plan);
-    worker_.launch(launched.plan, launched.arrived);
+    launched.scores = worker_.launch(launched.plan, launched.arrived, launched.asked);
   });
 }
 

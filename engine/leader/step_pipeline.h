@@ -19,8 +19,10 @@ struct PlannedStep {
   StepPlan plan;
   Batch batch;
   std::vector<SampleRow> rows;  // the host draws each token by these, where the plan leaves it to the host
-  std::vector<Tensor> arrived;  // the visual rows that the plan places
-  int decoding = 0;             // sequences of the batch that decode
+  std::vector<ScoreRow> asked;  // of the rows that are scored, in the order of plan.input.score_at
+  std::vector<ScoredToken> scores;  // once it is launched
+  std::vector<Tensor> arrived;      // the visual rows that the plan places
+  int decoding = 0;                 // sequences of the batch that decode
   TimePoint launched;
 };
 
@@ -49,6 +51,8 @@ class StepPipeline {
   // Returns whether the oldest step must be finished before another is launched.
   bool full() const;
   bool empty() const { return under_way_.empty(); }
+  // Returns the step that was launched last.
+  const PlannedStep& last() const { return under_way_.back(); }
   // Waits for the oldest step.
   FinishedStep finish();
   // Tells the other ranks that there are no more steps.

@@ -30,7 +30,8 @@ int DecodeGraphs::batch_size(size_t sequences) const {
 const ForwardInput* DecodeGraphs::padded(const ForwardInput& input) {
   const size_t sequences = input.kv_lengths.size();
   const bool decodes = input.ids.size() == sequences && input.sample_at.size() == sequences &&
-                       input.visual_at.empty() && sequences <= static_cast<size_t>(max_sequences_);
+                       input.visual_at.empty() && input.score_at.empty() &&
+                       sequences <= static_cast<size_t>(max_sequences_);
   if (!decodes) return nullptr;
   const auto rows = static_cast<size_t>(batch_size(sequences));
   const auto width = static_cast<size_t>(pages_);

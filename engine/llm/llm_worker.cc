@@ -1,6 +1,7 @@
 #include "engine/llm/llm_worker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/bytes_text.h"
 #include "base/log.h"
@@ -15,7 +16,9 @@ size_t workspace_bytes(const Llama& llama, const WorkerSizes& sizes, DType activ
   const size_t placing = (static_cast<size_t>(sizes.max_piece_rows) * sizeof(int32_t) + 63) / 64 * 64;
   const size_t copying =
       2 * ((static_cast<size_t>(sizes.step.max_sequences) * sizeof(int32_t) + 63) / 64 * 64);
-  return std::max({placing, copying, step_bytes(llama.config(), llama.shard(), sizes.step, activations)});
+  return std::max(
+      {placing, copying,
+       step_bytes(llama.config(), llama.shard(), sizes.step, activations, llama.virtual_shards())});
 }
 
 }  // namespace
@@ -46,14 +49,17 @@ void LlmWorker::take_pages(int pages) {
   graphs_.emplace(backend_, group_, step, pages);
 }
 
-void LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> arrived) {
+std::vector<ScoredToken> LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> arrived,
+                                           std::span<const ScoreRow> scored) {
   const ProfilerRange range(backend_, "uhd_step");
   check(!sampler_.holds_logits(), "a step is launched before the tokens of the last were drawn");
   step_.reset();
   place(plan, arrived);
   copy_pages(plan.copies);
-  if (!plan.input.ids.empty()) compute(plan);
-  launched_.push_back({plan.number, !plan.input.sample_at.empty()});
+  std::vector<ScoredToken> scores;
+  if (!plan.input.ids.empty()) scores = compute(plan, scored);
+  launched_.push_back({plan.number, !plan.input.sample_at.empty(), plan.timed});
+  return scores;
 }
 
 void LlmWorker::copy_pages(const std::vector<PageCopy>& copies) {
@@ -68,7 +74,7 @@ void LlmWorker::copy_pages(const std::vector<PageCopy>& copies) {
   for (int i = 0; i < cache_->layers(); ++i) backend_.copy_pages(cache_->layer(i), sources, targets);
 }
 
-void LlmWorker::compute(const StepPlan& plan) {
+std::vector<ScoredToken> LlmWorker::compute(const StepPlan& plan, std::span<const ScoreRow> asked) {
   const ProfilerRange range(backend_, "uhd_step.compute");
   step_.emplace(workspace_);
   const ForwardInput* decoding = graphs_->padded(plan.input);
@@ -77,9 +83,13 @@ void LlmWorker::compute(const StepPlan& plan) {
   const auto samples = static_cast<int64_t>(plan.input.sample_at.size());
   Tensor logits;
   if (samples > 0) logits = workspace_.take(DType::f32, {inputs.sample_at.rows(), llama_->shard().ids});
+  Tensor scored;
+  if (!inputs.score_at.empty()) {
+    scored = workspace_.take(backend_.activation_dtype(), {inputs.score_at.rows(), hidden_});
+  }
   const bool chooses = plan.choice != TokenChoice::by_host && samples > 0;
   const auto queue = [&] {
-    llama_->compute(logits, inputs, *cache_, workspace_);
+    llama_->compute(logits, inputs, *cache_, workspace_, scored);
     if (chooses) sampler_.choose(logits, inputs.draws, workspace_);
   };
   if (decoding != nullptr) {
@@ -92,6 +102,25 @@ void LlmWorker::compute(const StepPlan& plan) {
   } else if (samples > 0) {
     sampler_.fetch_logits(logits.slice_rows(0, samples), workspace_);
   }
+  return scored.empty() ? std::vector<ScoredToken>{} : score(scored, asked);
+}
+
+// A few rows at a time: logits of all of them would be larger than everything else in a step.
+std::vector<ScoredToken> LlmWorker::score(Tensor rows, std::span<const ScoreRow> asked) {
+  const ProfilerRange range(backend_, "uhd_step.score");
+  check(group_.rank() != 0 || static_cast<int64_t>(asked.size()) == rows.rows(), "a step scores ",
+        rows.rows(), " rows, and ", asked.size(), " are asked for");
+  std::vector<ScoredToken> scores;
+  for (int64_t first = 0; first < rows.rows(); first += kRowsScoredAtOnce) {
+    const Workspace::Scope scope(workspace_);
+    const int64_t count = std::min<int64_t>(rows.rows() - first, kRowsScoredAtOnce);
+    const Tensor logits = workspace_.take(DType::f32, {count, llama_->shard().ids});
+    llama_->score(logits, rows.slice_rows(first, count));
+    const auto own =
+        asked.empty() ? asked : asked.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    for (ScoredToken& token : sampler_.score(logits, own, workspace_)) scores.push_back(std::move(token));
+  }
+  return scores;
 }
 
 std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
@@ -185,23 +214,35 @@ void LlmWorker::follow(PlanChannel& plans, Watchdog& watchdog, Duration silence)
     if (!bytes) {
       if (launched_.empty()) quiet += kIdle;
       require(quiet < silence, "the leader has sent nothing for ", seconds(silence), " s");
-      while (!launched_.empty()) finish_watched(watchdog);
+      while (!launched_.empty()) finish_watched(plans, watchdog);
       continue;
     }
     quiet = {};
+    const ClockStamp reached = stamp_of(Clock::now());
     Reader reader(*bytes);
     reader(plan);
     if (plan.kind == StepKind::stop) return;
     if (launched_.empty()) watchdog.started(plan.number);
+    if (plan.timed)
+      timed_.push_back({.number = plan.number, .reached = reached, .begun = stamp_of(Clock::now())});
     launch(plan, {});
     const size_t stay = may_stay_under_way(plan) ? 1 : 0;
-    while (launched_.size() > stay) finish_watched(watchdog);
+    while (launched_.size() > stay) finish_watched(plans, watchdog);
   }
 }
 
-void LlmWorker::finish_watched(Watchdog& watchdog) {
+void LlmWorker::finish_watched(PlanChannel& plans, Watchdog& watchdog) {
+  const bool timed = launched_.front().timed;
   finish({});
   watchdog.finished();
+  if (timed) {
+    StepReport report = timed_.front();
+    timed_.pop_front();
+    report.rank = group_.rank();
+    report.ended = stamp_of(Clock::now());
+    report.begun = std::max(report.begun, std::exchange(last_ended_, report.ended));  // one after another
+    plans.report(report);
+  }
   if (!launched_.empty()) watchdog.started(launched_.front().number);
 }
 

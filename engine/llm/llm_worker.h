@@ -48,9 +48,11 @@ class LlmWorker {
   // host.
   void warm_up(Watchdog& watchdog);
 
-  // Queues a step on the device and waits for nothing. Leader: `arrived` are the rows to place, in the order
-  // of plan.placements; other ranks pass none.
-  void launch(const StepPlan& plan, std::span<const Tensor> arrived);
+  // Queues a step on the device and waits for nothing but scores. Leader: `arrived` are the rows to place, in
+  // the order of plan.placements, and `scored` says what plan.input.score_at is asked, which is the result;
+  // other ranks pass none and get none.
+  std::vector<ScoredToken> launch(const StepPlan& plan, std::span<const Tensor> arrived,
+                                  std::span<const ScoreRow> scored = {});
   // The tokens of the oldest step that was launched and not finished, one per sampling sequence. Leader:
   // `rows` say how the host draws them, where the plan leaves it to the host; other ranks pass nothing and
   // use nothing.
@@ -69,9 +71,10 @@ class LlmWorker {
  private:
   void place(const StepPlan& plan, std::span<const Tensor> arrived);
   void copy_pages(const std::vector<PageCopy>& copies);
-  void compute(const StepPlan& plan);
+  std::vector<ScoredToken> compute(const StepPlan& plan, std::span<const ScoreRow> scored);
+  std::vector<ScoredToken> score(Tensor rows, std::span<const ScoreRow> asked);
   std::vector<StepPlan> first_steps() const;
-  void finish_watched(Watchdog& watchdog);
+  void finish_watched(PlanChannel& plans, Watchdog& watchdog);
 
   Backend& backend_;
   Communicator& group_;
@@ -87,8 +90,11 @@ class LlmWorker {
   struct Launched {
     uint64_t number = 0;
     bool samples = false;
+    bool timed = false;
   };
   std::deque<Launched> launched_;  // and not finished
+  ClockStamp last_ended_ = 0;      // of the timed steps
+  std::deque<StepReport> timed_;   // of the launched ones that are, as a follower; they have not ended
   int hidden_;
   bool overlap_;
 };

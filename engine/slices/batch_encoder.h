@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "engine/slices/row_buffers.h"
 #include "engine/slices/slice_encoders.h"
 
@@ -26,15 +27,17 @@ class BatchEncoder {
     size_t count = 0;
     std::vector<StagedRows> rows;  // of each slice, queued; none where the pass failed
     std::string failure;           // the reason why a pass of one slice failed
-    double seconds = 0;
+    double seconds = 0;            // of its parts, without what was done in between
+    TimePoint begun{}, ended{};    // with it; on a device it is queued then, no more
   };
 
-  // Returns the passes in the order of the slices: one of all of them, or one of each. The slices have equal
-  // shape, and as many buffers are free as there are slices.
-  std::vector<Pass> encode(std::span<const Item> batch);
+  // Appends the passes in the order of the slices: one of all of them, or one of each. The slices have equal
+  // shape, and as many buffers are free as there are slices: the first part takes them. `batch` and `passes`
+  // outlive the work.
+  Parts encode(std::span<const Item> batch, std::vector<Pass>& passes);
 
  private:
-  Pass run(std::span<const Item> batch, size_t first, size_t count);
+  Parts run(std::span<const Item> batch, std::vector<StagedRows>& staged, Pass& pass);
 
   EncodeSlices encode_;
   RowBuffers& buffers_;

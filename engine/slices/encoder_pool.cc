@@ -86,8 +86,10 @@ void EncoderPool::send(const std::deque<Waiting>::iterator& at, EncoderId encode
   if (waiting.tries == 0) turns_.charge(waiting.job.client, static_cast<double>(waiting.job.patches));
   turns_.leave(waiting.job.client);
   if (!waiting.first_sent) waiting.first_sent = now;
+  waiting.course = {.encoder = encoder, .sent = now};
   ++waiting.tries;
   Peer& peer = encoders_.at(encoder);
+  if (peer.jobs == 0) peer.busy_since = now;
   ++peer.jobs;
   peer.patches += waiting.job.patches;
   const JobId job = ++last_job_;
@@ -96,12 +98,35 @@ void EncoderPool::send(const std::deque<Waiting>::iterator& at, EncoderId encode
   flights_.emplace(job, Flight{std::move(waiting), encoder});
 }
 
-std::optional<SliceJob> EncoderPool::encoded(EncoderId encoder, JobId job, TimePoint now) {
+std::optional<SliceJob> EncoderPool::encoded(EncoderId encoder, JobId job, TimePoint now,
+                                             const Encoded& told) {
   liveness_.heard(encoder, now);
   const auto flight = flight_of(encoder, job);
   if (flight == flights_.end()) return std::nullopt;
   liveness_.job_encoded(encoder, job, now);
+  SliceCourse& course = flight->second.waiting.course;
+  ClockOffset& clock = encoders_.at(encoder).clock;
+  clock.exchanged(course.sent, told.came, told.left, now);
+  note_work(clock, told, now, course);
   return flight->second.waiting.job;
+}
+
+// Its encoder may say what it likes: it worked after it was asked, and before it answered. The clocks may be
+// wrong by more than a short pass takes, so that the pass is moved into that time and keeps its length.
+void EncoderPool::note_work(const ClockOffset& clock, const Encoded& told, TimePoint now,
+                            SliceCourse& course) {
+  course.begun = now;
+  course.encoded = now;
+  if (!clock.known() || told.begun == 0) return;
+  if (told.ended == 0) {
+    course.begun = std::clamp(clock.here(told.begun), course.sent, now);
+    course.encoded.reset();
+    return;
+  }
+  if (told.ended < told.begun) return;
+  const Duration length = std::min(clock.here(told.ended) - clock.here(told.begun), now - course.sent);
+  course.begun = std::clamp(clock.here(told.begun), course.sent, now - length);
+  course.encoded = course.begun + length;
 }
 
 bool EncoderPool::awaits(EncoderId encoder, JobId job) const {
@@ -114,10 +139,15 @@ void EncoderPool::received(EncoderId encoder, JobId job, TimePoint now) {
   const auto flight = flight_of(encoder, job);
   if (flight == flights_.end()) return;
   liveness_.job_answered(encoder, job, now);
-  encoders_.at(encoder).failures = 0;
-  encoders_.at(encoder).rests_until = {};
+  Peer& peer = encoders_.at(encoder);
+  ++peer.encoded;
+  peer.failures = 0;
+  peer.rests_until = {};
   const Waiting waiting = land(flight);
-  outcomes_.push_back({waiting.job.slice->fingerprint, true, false, "", *waiting.first_sent});
+  const double took = seconds(now - std::exchange(peer.busy_since, now));
+  peer.speed.measured(static_cast<double>(waiting.job.patches), took);
+  outcomes_.push_back({waiting.job.slice->fingerprint, true, false, "", *waiting.first_sent,
+                       waiting.job.patches, took, waiting.course});
 }
 
 void EncoderPool::failed(EncoderId encoder, JobId job, const std::string& reason, TimePoint now) {
@@ -125,6 +155,7 @@ void EncoderPool::failed(EncoderId encoder, JobId job, const std::string& reason
   const auto flight = flight_of(encoder, job);
   if (flight == flights_.end()) return;
   liveness_.job_answered(encoder, job, now);
+  ++encoders_.at(encoder).failed;
   rest(encoders_.at(encoder), now);
   try_again(land(flight), encoder, reason);
 }
@@ -138,6 +169,7 @@ EncoderPool::Verdict EncoderPool::tick(TimePoint now) {
     const auto flight = flight_of(overdue.encoder, overdue.job);
     if (flight == flights_.end()) continue;
     verdict.cancel.push_back({overdue.encoder, overdue.job});
+    ++encoders_.at(overdue.encoder).failed;
     rest(encoders_.at(overdue.encoder), now);
     try_again(land(flight), overdue.encoder, "the encoder took too long");
   }
@@ -174,11 +206,38 @@ std::optional<EncoderId> EncoderPool::choose(const Waiting& waiting, TimePoint n
   int best_rank = std::numeric_limits<int>::max();
   for (const auto& [id, peer] : encoders_) best_rank = std::min(best_rank, rank(id, peer));
   std::optional<EncoderId> best;
+  double soonest = 0;
+  const double usual = usual_speed();
   for (const auto& [id, peer] : encoders_) {
     if (rank(id, peer) > best_rank || peer.jobs >= peer.room()) continue;
-    if (!best || peer.patches < encoders_.at(*best).patches) best = id;
+    const double ends = static_cast<double>(peer.patches + waiting.job.patches) *
+                        (peer.speed.known() ? peer.speed.seconds_per_unit() : usual);
+    if (best && ends >= soonest) continue;
+    best = id;
+    soonest = ends;
   }
   return best;
+}
+
+std::vector<EncoderState> EncoderPool::states(TimePoint now) const {
+  std::vector<EncoderState> states;
+  for (const auto& [id, peer] : encoders_) {
+    const double speed = peer.speed.known() ? 1 / peer.speed.seconds_per_unit() : 0;
+    states.push_back({id, peer.jobs, speed, peer.rests_until <= now, peer.encoded, peer.failed});
+  }
+  return states;
+}
+
+// Returns the mean of the speeds that are known, or 1, which compares encoders by patches.
+double EncoderPool::usual_speed() const {
+  double sum = 0;
+  int known = 0;
+  for (const auto& [id, peer] : encoders_) {
+    if (!peer.speed.known()) continue;
+    sum += peer.speed.seconds_per_unit();
+    ++known;
+  }
+  return known > 0 ? sum / known : 1;
 }
 
 // A slice that fails while its encoder rests was sent before the rest, and does not count again.

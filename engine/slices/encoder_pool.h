@@ -13,8 +13,11 @@
 #include <vector>
 
 #include "base/fair_turns.h"
+#include "base/rate.h"
+#include "cluster/clock_offset.h"
 #include "cluster/encoders/control_server.h"
 #include "cluster/encoders/liveness.h"
+#include "engine/encoder_state.h"
 #include "model/vision/slicer.h"
 
 namespace uhd {
@@ -36,6 +39,14 @@ struct SliceJob {
   int rows = 0;
   int64_t patches = 0;
   std::string client;
+};
+
+// Says how a slice went its way, by this rank's clock.
+struct SliceCourse {
+  EncoderId encoder = 0;             // that made it; 0: this rank
+  TimePoint sent;                    // to that encoder
+  TimePoint begun;                   // there
+  std::optional<TimePoint> encoded;  // its rows were ready there; none: a device does not tell
 };
 
 // An EncoderPool is not thread-safe. Slices are known by their fingerprints, one at a time for each. Clients
@@ -61,8 +72,9 @@ class EncoderPool {
   // Removes an encoder; its slices are tried elsewhere.
   void left(EncoderId encoder, const std::string& reason, TimePoint now);
 
-  // A Send is a slice to send now. Each goes to the encoder with the least outstanding patches among the best
-  // with room.
+  // A Send is a slice to send now. Each goes to the encoder that is likely to end it first, by what it has to
+  // do and by its measured speed, among the best with room. One whose speed is unknown counts as the mean of
+  // the others.
   struct Send {
     EncoderId encoder = 0;
     JobId job = 0;
@@ -70,9 +82,9 @@ class EncoderPool {
   };
   std::vector<Send> dispatch(TimePoint now);
 
-  // Says that the encoder has rows ready. Returns nothing if the job is no longer its own; its rows are then
-  // to be dropped there.
-  std::optional<SliceJob> encoded(EncoderId encoder, JobId job, TimePoint now);
+  // Says that the encoder has rows ready; `told` is its message, whose stamps say by its clock when it made
+  // them. Returns nothing if the job is no longer its own; its rows are then to be dropped there.
+  std::optional<SliceJob> encoded(EncoderId encoder, JobId job, TimePoint now, const Encoded& told = {});
   // Returns true if the job is still this encoder's.
   bool awaits(EncoderId encoder, JobId job) const;
   // Says that the leader begins to fetch the rows.
@@ -88,6 +100,9 @@ class EncoderPool {
     bool no_encoder = false;  // true if it failed because there was no encoder
     std::string reason;
     TimePoint first_sent;
+    int64_t patches = 0;
+    double seconds = 0;  // since its encoder had it to do next, if it is ok
+    SliceCourse course;  // if it is ok
   };
   std::vector<Outcome> take_outcomes();
 
@@ -105,6 +120,7 @@ class EncoderPool {
   std::optional<TimePoint> next_deadline() const;
 
   size_t encoders() const { return encoders_.size(); }
+  std::vector<EncoderState> states(TimePoint now) const;
   size_t queued() const { return queue_.size(); }
   int64_t retries() const { return retries_; }
 
@@ -114,6 +130,7 @@ class EncoderPool {
     int tries = 0;
     std::set<EncoderId> failed_by;
     std::optional<TimePoint> first_sent;
+    SliceCourse course;  // of the last try
   };
   struct Flight {
     Waiting waiting;
@@ -125,15 +142,22 @@ class EncoderPool {
     int64_t patches = 0;  // outstanding
     int failures = 0;     // failures in a row
     TimePoint rests_until;
+    TimePoint busy_since;  // since the end of its last slice, or since it had none before
+    Rate speed;            // by patches, transfer included
+    int64_t encoded = 0;   // slices so far
+    int64_t failed = 0;
+    ClockOffset clock;                                        // by the jobs that it took and their rows
     int room() const { return failures > 0 ? 1 : capacity; }  // the slices it may have at once
   };
   std::optional<EncoderId> choose(const Waiting& waiting, TimePoint now) const;
+  double usual_speed() const;
   void bring_next(size_t to);
   void send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
             std::vector<Send>& sends);
   void rest(Peer& peer, TimePoint now);
   Waiting land(std::map<JobId, Flight>::iterator flight);
   void try_again(Waiting waiting, EncoderId encoder, const std::string& reason);
+  static void note_work(const ClockOffset& clock, const Encoded& told, TimePoint now, SliceCourse& course);
   std::map<JobId, Flight>::iterator flight_of(EncoderId encoder, JobId job);
 
   EncoderPoolLimits limits_;

@@ -35,7 +35,8 @@ void EncoderWorker::handle(ClientEvent& event) {
     queue_.push_back({job->job,
                       {static_cast<int>(job->width), static_cast<int>(job->height), std::move(job->pixels),
                        job->fingerprint},
-                      std::chrono::milliseconds(job->deadline_ms)});
+                      std::chrono::milliseconds(job->deadline_ms),
+                      event.at});
   } else if (auto* go = std::get_if<Go>(&event.what)) {
     go_.push_back(go->job);
   } else if (auto* done = std::get_if<Done>(&event.what)) {
@@ -79,7 +80,9 @@ void EncoderWorker::encode_batch() {
   std::vector<BatchEncoder::Item> items;
   items.reserve(chosen.size());
   for (size_t i : chosen) items.push_back({waiting[i], rows_of_(*waiting[i])});
-  for (BatchEncoder::Pass& pass : batches_.encode(items)) {
+  std::vector<BatchEncoder::Pass> passes;
+  batches_.encode(items, passes).finish();
+  for (BatchEncoder::Pass& pass : passes) {
     const Job& first = queue_[chosen[pass.first]];
     if (!pass.failure.empty()) {
       leader_.send(EncodeFailed{first.id, pass.failure});
@@ -89,7 +92,7 @@ void EncoderWorker::encode_batch() {
     patches_a_second_ =
         static_cast<double>(patches) * static_cast<double>(pass.count) / std::max(pass.seconds, 1e-6);
     for (size_t i = 0; i < pass.count; ++i)
-      announce(queue_[chosen[pass.first + i]], std::move(pass.rows[i]), pass.seconds);
+      announce(queue_[chosen[pass.first + i]], std::move(pass.rows[i]), pass);
   }
   for (size_t n = chosen.size(); n-- > 0;)
     queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(chosen[n]));
@@ -104,14 +107,18 @@ int64_t EncoderWorker::pass_patches() const {
   return static_cast<int64_t>(std::clamp(patches, 1.0, static_cast<double>(options_.batch_patches)));
 }
 
-void EncoderWorker::announce(const Job& job, StagedRows staged, double seconds) {
+void EncoderWorker::announce(const Job& job, StagedRows staged, const BatchEncoder::Pass& pass) {
   staged.used();
   Encoded encoded;
   encoded.job = job.id;
   encoded.rows = static_cast<uint32_t>(staged.rows.rows());
   encoded.width = static_cast<uint32_t>(staged.rows.row_size());
   encoded.dtype = staged.rows.dtype();
-  encoded.seconds = static_cast<float>(seconds);
+  encoded.seconds = static_cast<float>(pass.seconds / static_cast<double>(pass.count));
+  encoded.came = stamp_of(job.came);
+  encoded.begun = stamp_of(pass.begun);
+  if (buffers_.backend().host_memory()) encoded.ended = stamp_of(pass.ended);
+  encoded.left = stamp_of(Clock::now());
   ready_[job.id] = std::move(staged);
   leader_.send(encoded);
 }

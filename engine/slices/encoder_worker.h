@@ -18,7 +18,7 @@
 namespace uhd {
 
 struct EncoderWorkerOptions {
-  int64_t batch_patches = 4096;
+  int64_t batch_patches = 1024;
   int patch = 14;
 };
 
@@ -43,13 +43,14 @@ class EncoderWorker {
     uint64_t id = 0;
     Slice slice;
     Duration deadline;
+    TimePoint came;
   };
   void handle(ClientEvent& event);
   void forget_everything();
   void drop(uint64_t job);
   void encode_batch();
   int64_t pass_patches() const;
-  void announce(const Job& job, StagedRows rows, double seconds);
+  void announce(const Job& job, StagedRows rows, const BatchEncoder::Pass& pass);
   void advance_link();
   void end_sent();
   bool may_encode() const { return !queue_.empty() && buffers_.free() > 0; }

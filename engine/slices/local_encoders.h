@@ -1,10 +1,12 @@
-// The leader encodes slices itself, a bounded batch between two steps, so that decoding is never starved for
-// longer. Clients share its time: the one that has been given the fewest patches goes next, and slices of
-// others go with it where they have its shape.
+// The leader encodes slices itself, some layers of a pass between two steps, so that nobody's tokens wait
+// longer for somebody's picture than the turn says. Clients share its time: the one that has been given the
+// fewest patches goes next, and slices of others go with it where they have its shape. A pass takes so many
+// slices that one of its parts fits into a turn, as far as the parts before tell: the first is of one slice.
 #pragma once
 
 #include <deque>
 
+#include "base/rate.h"
 #include "engine/slices/batch_encoder.h"
 #include "engine/slices/slice_encoders.h"
 
@@ -20,23 +22,39 @@ class LocalEncoders final : public SliceEncoders {
 
   void add(SliceJob job, TimePoint now) override;
   bool cancel(const Fingerprint& fingerprint) override;
-  std::vector<EncodedSlice> poll(TimePoint now, bool gently) override;
+  // The host divides passes. A device only queues a part, so that a pass is queued whole.
+  std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
   int encoders() const override { return 1; }
   int queued() const override { return static_cast<int>(queue_.size()); }
 
  private:
+  int64_t pass_patches(const EncodingTurn& turn) const;
   std::vector<SliceJob> take_batch(int64_t patches);
-  bool may_encode() const { return !queue_.empty() && buffers_.free() > 0; }
-  void encode(std::span<const SliceJob> batch, TimePoint now);
-  static bool settle(EncodedSlice& slice);
+  bool may_encode() const { return pass_.parts || (!queue_.empty() && buffers_.free() > 0); }
+  void begin(std::vector<SliceJob> batch, TimePoint now);
+  void advance(double most_seconds);
+  void take_passes();
+  bool settle(EncodedSlice& slice, TimePoint now);
+
+  // A batch under way. Its work borrows what lies above it.
+  struct Pass {
+    std::vector<SliceJob> jobs;
+    std::vector<BatchEncoder::Item> items;
+    std::vector<BatchEncoder::Pass> done;
+    TimePoint begun;
+    Parts parts;
+  };
 
   BatchEncoder batches_;
   RowBuffers& buffers_;
   int64_t batch_patches_;
   int patch_;
   std::deque<SliceJob> queue_;
-  FairTurns turns_{1};             // in patches, of the clients in the queue
+  FairTurns turns_{1};  // in patches, of the clients in the queue
+  Pass pass_;
+  Rate part_;                      // of a pass: seconds for each patch of it
+  TimePoint settled_;              // the last slice
   std::deque<EncodedSlice> made_;  // in order, until the device has judged them
 };
 

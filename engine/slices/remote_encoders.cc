@@ -13,10 +13,11 @@ namespace {
 constexpr Duration kTransferPoll = std::chrono::microseconds(200);
 // Links of lost encoders that have not ended; each holds a thread and perhaps memory.
 constexpr size_t kMostDeparted = 64;
+constexpr Duration kTellEvery = std::chrono::milliseconds(500);
 
 }  // namespace
 
-std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
+std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, const EncodingTurn&) {
   for (ServerEvent& event : server_.poll()) {
     guarded(event.encoder, [&] { handle(event); });
   }
@@ -31,6 +32,7 @@ std::vector<EncodedSlice> RemoteEncoders::poll(TimePoint now, bool) {
   obey(pool_.tick(now));
   send_slices(now);
   collect();
+  tell_states(now);
   return std::exchange(ended_, {});
 }
 
@@ -89,6 +91,7 @@ size_t RemoteEncoders::share() const {
 
 void RemoteEncoders::left(EncoderId encoder, const std::string& reason, TimePoint now) {
   metrics_.encoder_lost();
+  metrics_.encoder_gone(encoder);
   pool_.left(encoder, reason, now);
   const auto peer = peers_.find(encoder);
   if (peer == peers_.end()) return;
@@ -106,7 +109,7 @@ void RemoteEncoders::part_with_departed() {
 }
 
 void RemoteEncoders::encoded(EncoderId encoder, const Encoded& what, TimePoint now) {
-  const std::optional<SliceJob> job = pool_.encoded(encoder, what.job, now);
+  const std::optional<SliceJob> job = pool_.encoded(encoder, what.job, now, what);
   if (!job) {
     server_.send(encoder, Cancel{what.job});
     return;
@@ -221,10 +224,23 @@ void RemoteEncoders::send_slices(TimePoint now) {
   }
 }
 
+void RemoteEncoders::tell_states(TimePoint now) {
+  if (now - states_told_ < kTellEvery) return;
+  states_told_ = now;
+  for (const EncoderState& state : pool_.states(now)) metrics_.encoder(state);
+}
+
 void RemoteEncoders::collect() {
   for (EncoderPool::Outcome& outcome : pool_.take_outcomes()) {
-    EncodedSlice slice{outcome.fingerprint, outcome.ok, outcome.no_encoder,
-                       outcome.reason,      {},         outcome.first_sent};
+    EncodedSlice slice;
+    slice.fingerprint = outcome.fingerprint;
+    slice.ok = outcome.ok;
+    slice.no_encoder = outcome.no_encoder;
+    slice.reason = std::move(outcome.reason);
+    slice.first_sent = outcome.first_sent;
+    slice.patches = outcome.patches;
+    slice.seconds = outcome.seconds;
+    slice.course = outcome.course;
     if (outcome.ok) slice.rows = std::move(arrived_.extract(outcome.fingerprint).mapped());
     ended_.push_back(std::move(slice));
   }

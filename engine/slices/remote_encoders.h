@@ -26,7 +26,7 @@ class RemoteEncoders final : public SliceEncoders {
 
   void add(SliceJob job, TimePoint now) override { pool_.add(std::move(job), now); }
   bool cancel(const Fingerprint& fingerprint) override { return pool_.cancel(fingerprint); }
-  std::vector<EncodedSlice> poll(TimePoint now, bool gently) override;
+  std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
   int encoders() const override { return static_cast<int>(pool_.encoders()); }
   int queued() const override { return static_cast<int>(pool_.queued()); }
@@ -64,6 +64,7 @@ class RemoteEncoders final : public SliceEncoders {
   void meet(EncoderId encoder, Peer& peer, TimePoint now);
   void advance(EncoderId encoder, Peer& peer, TimePoint now);
   void part_with_departed();
+  void tell_states(TimePoint now);
   size_t share() const;
   void begin_transfers(TimePoint now);
   void begin(Peer& peer, Transfer transfer, TimePoint now);
@@ -84,6 +85,7 @@ class RemoteEncoders final : public SliceEncoders {
   std::map<Fingerprint, StagedRows> arrived_;  // kept until their outcome is told
   std::vector<EncodedSlice> ended_;
   double job_deadline_s_;
+  TimePoint states_told_{};
   int64_t retries_seen_ = 0;
 };
 

@@ -6,9 +6,16 @@
 
 namespace uhd {
 
-EncoderLimits encoder_limits(const EngineOptions& options) {
+int64_t batch_patches(const EngineOptions& options, bool host_memory) {
+  constexpr int64_t kOnHost = 1024;
+  constexpr int64_t kOnDevice = 4096;
+  if (options.encoders.batch_patches > 0) return options.encoders.batch_patches;
+  return host_memory ? kOnHost : kOnDevice;
+}
+
+EncoderLimits encoder_limits(const EngineOptions& options, bool host_memory) {
   EncoderLimits limits;
-  limits.max_patches = std::max(options.encoders.batch_patches, options.image.limits.max_piece_patches);
+  limits.max_patches = std::max(batch_patches(options, host_memory), options.image.limits.max_piece_patches);
   return limits;
 }
 

@@ -10,8 +10,12 @@
 
 namespace uhd {
 
-// Returns the limits of one pass of the tower.
-EncoderLimits encoder_limits(const EngineOptions& options);
+// Returns the patches of one pass of the tower: the options', or on the host as many as fill its products,
+// because what a pass takes grows with them, and on a device several times as many.
+int64_t batch_patches(const EngineOptions& options, bool host_memory);
+
+// Returns the limits of one pass of the tower; the largest piece always fits.
+EncoderLimits encoder_limits(const EngineOptions& options, bool host_memory);
 
 // Returns the rows of the largest piece that the options allow; 0 if the model sees no images.
 int max_piece_rows(const ModelConfig& config, const ImageOptions& options);

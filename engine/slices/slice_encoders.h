@@ -2,12 +2,14 @@
 // no difference.
 #pragma once
 
+#include <cmath>
 #include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/parts.h"
 #include "engine/slices/encoder_pool.h"
 #include "engine/slices/row_buffers.h"
 #include "kernels/tensor.h"
@@ -15,8 +17,8 @@
 namespace uhd {
 
 // Runs the vision tower and the resampler: rows [sum of the slices' rows, H], slice after slice. Slices of
-// one call have equal shape.
-using EncodeSlices = std::function<void(std::span<const Slice* const> slices, Tensor rows)>;
+// one call have equal shape, and the next call comes after all parts of the last one, or when they were left.
+using EncodeSlices = std::function<Parts(std::span<const Slice* const> slices, Tensor rows)>;
 
 // An EncodedSlice has ended. If it is ok, `rows` hold it; else `reason` says why not.
 struct EncodedSlice {
@@ -26,7 +28,21 @@ struct EncodedSlice {
   std::string reason;
   StagedRows rows;
   TimePoint first_sent;
+  bool kept = false;  // its rows are those of an earlier time
+  int64_t patches = 0;
+  double seconds = 0;  // that its encoder took for it, a share of its pass; 0: unknown
+  SliceCourse course;  // if it was encoded
 };
+
+// An EncodingTurn bounds what an encoder takes at a time of the thread that it shares with the leader.
+struct EncodingTurn {
+  bool others_decode = false;  // a pass that begins now is of one slice
+  double seconds =
+      INFINITY;  // a pass stops before the next part would take longer; it gets one part at least
+};
+
+// The time between looks at what a device is still doing, which has no way to wake the engine.
+inline constexpr Duration kLookAtDevice = std::chrono::microseconds(200);
 
 // The engine's thread uses these.
 class SliceEncoders {
@@ -37,9 +53,8 @@ class SliceEncoders {
   virtual void add(SliceJob job, TimePoint now) = 0;
   // Returns true if the slice had not started and is gone.
   virtual bool cancel(const Fingerprint& fingerprint) = 0;
-  // Does a bounded piece of work, and returns the slices that ended since the last call. `gently` says that
-  // sequences are running, so the piece should be small.
-  virtual std::vector<EncodedSlice> poll(TimePoint now, bool gently) = 0;
+  // Does a bounded piece of work, and returns the slices that ended since the last call.
+  virtual std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) = 0;
   // Returns when poll() should be called again at the latest, if nobody wakes the engine.
   virtual std::optional<TimePoint> next_poll(TimePoint now) const = 0;
   virtual int encoders() const = 0;

@@ -14,32 +14,57 @@ void VisualFlow::add(RequestId request, const std::string& client, std::shared_p
   requests_.emplace(request, std::move(wanting));
 }
 
-void VisualFlow::want(RequestId request, int image, std::vector<SliceJob> pieces, TimePoint now) {
+void VisualFlow::name(VisualSpans& spans, int image, const std::vector<SliceJob>& pieces) {
+  for (VisualSpan& span : spans) {
+    if (span.image == image) span.slice = pieces.at(static_cast<size_t>(span.piece)).slice->fingerprint;
+  }
+}
+
+int VisualFlow::want(RequestId request, int image, std::vector<SliceJob> pieces, TimePoint now, int covered) {
   Wanting& wanting = requests_.at(request);
   check(wanting.has_room, "slices of request ", request, " come before it has room");
+  name(*wanting.spans, image, pieces);
+  int left_out = 0;
   for (VisualSpan& span : *wanting.spans) {
-    if (span.image != image) continue;
+    if (span.image != image || span.held) continue;
+    if (span.position + span.length <= covered && !index_.contains(*span.slice)) {
+      ++left_out;
+      leave_out(request, span, now);
+      continue;
+    }
     SliceJob& job = pieces.at(static_cast<size_t>(span.piece));
-    const VisualIndex::State state = index_.acquire(job.slice->fingerprint, span.length);
+    const VisualIndex::State state =
+        index_.acquire(*span.slice, span.length, [&](int rows) { metrics_.slice_evicted(rows); });
+    span.held = true;
     wanting.reserved -= span.length;
-    span.slice = job.slice->fingerprint;
     job.client = wanting.client;
     acquired(request, span, state, std::move(job), now);
   }
+  return left_out;
+}
+
+void VisualFlow::leave_out(RequestId request, VisualSpan& span, TimePoint now) {
+  if (std::exchange(span.left_out, true)) return;
+  metrics_.slice_left_out(span.length);
+  progress_.ready.push_back({request, span.image, true, now, span.piece});
 }
 
 void VisualFlow::acquired(RequestId request, VisualSpan& span, VisualIndex::State state, SliceJob job,
                           TimePoint now) {
   const bool added = state == VisualIndex::State::added;
-  metrics_.slices(added ? 1 : 0, added ? 0 : 1);
-  if (state == VisualIndex::State::arrived) return ready(request, span, true, now);
-  waiters_[*span.slice].push_back({request, &span, !added});
+  metrics_.slice_wanted(!added, span.length);
+  if (state == VisualIndex::State::arrived) return ready(request, span, {.cached = true, .first_sent = now});
+  waiters_[*span.slice].push_back({request, &span, !added, now});
   if (added) encoders_.add(std::move(job), now);
 }
 
-void VisualFlow::ready(RequestId request, VisualSpan& span, bool cached, TimePoint first_sent) {
+// Fills in whose slice it is.
+void VisualFlow::ready(RequestId request, VisualSpan& span, Ready how) {
   span.ready = true;
-  progress_.ready.push_back({request, span.image, cached, first_sent});
+  how.request = request;
+  how.image = span.image;
+  how.piece = span.piece;
+  if (!span.left_out) progress_.ready.push_back(how);
 }
 
 void VisualFlow::drop(RequestId request) {
@@ -50,7 +75,7 @@ void VisualFlow::drop(RequestId request) {
   if (!wanting.has_room) return no_room_.erase_if([&](RequestId waiting) { return waiting == request; });
   index_.unreserve(wanting.reserved);
   for (const VisualSpan& span : *wanting.spans) {
-    if (span.slice) let_go(request, *span.slice);
+    if (span.held) let_go(request, *span.slice);
   }
 }
 
@@ -64,8 +89,8 @@ void VisualFlow::let_go(RequestId request, const Fingerprint& slice) {
   waiters_.erase(slice);
 }
 
-VisualFlow::Progress VisualFlow::poll(TimePoint now, bool gently) {
-  for (EncodedSlice& slice : encoders_.poll(now, gently)) {
+VisualFlow::Progress VisualFlow::poll(TimePoint now, const EncodingTurn& turn) {
+  for (EncodedSlice& slice : encoders_.poll(now, turn)) {
     if (slice.ok && fits(slice)) {
       take_encoded(std::move(slice));
     } else {
@@ -107,13 +132,26 @@ bool VisualFlow::fits(const EncodedSlice& slice) const {
 
 void VisualFlow::take_encoded(EncodedSlice slice) {
   const std::span<const int32_t> rows = index_.rows(slice.fingerprint);
-  metrics_.slice_encoded(seconds(Clock::now() - slice.first_sent));
+  if (slice.kept) {
+    metrics_.slice_kept();
+  } else {
+    const TimePoint now = Clock::now();
+    metrics_.slice_encoded(seconds(now - slice.first_sent));
+    const std::optional<TimePoint>& encoded = slice.course.encoded;
+    if (slice.course.encoder != 0 && encoded) metrics_.slice_transferred(seconds(now - *encoded));
+  }
+  progress_.encoded_patches += slice.patches;
+  progress_.encoded_seconds += slice.seconds;
   arrived_.push_back({{{rows.begin(), rows.end()}}, std::move(slice.rows)});
   index_.arrived(slice.fingerprint);
   const auto waiting = waiters_.find(slice.fingerprint);
   if (waiting == waiters_.end()) return;
   for (const Waiter& waiter : waiting->second) {
-    ready(waiter.request, *waiter.span, waiter.cached, slice.first_sent);
+    ready(waiter.request, *waiter.span,
+          {.cached = waiter.cached || slice.kept,
+           .first_sent = slice.first_sent,
+           .wanted = waiter.since,
+           .course = slice.course});
   }
   waiters_.erase(waiting);
 }
@@ -131,6 +169,7 @@ void VisualFlow::fail_waiters(const EncodedSlice& slice) {
       progress_.failed.push_back({waiter.request, failure});
       // Its hold is void: a later entry of the same slice is none of its business.
       waiter.span->slice.reset();
+      waiter.span->held = false;
     }
     waiters_.erase(waiting);
   }

@@ -29,16 +29,23 @@ class VisualFlow {
   // keeps it until drop(); one that waits for room holds nothing else (the order in which things are taken:
   // Scheduler). Clients take turns by the rows that they were given.
   void add(RequestId request, const std::string& client, std::shared_ptr<VisualSpans> spans);
-  // One image of a request that has room is cut; pieces[i] is piece i of its plan.
-  void want(RequestId request, int image, std::vector<SliceJob> pieces, TimePoint now);
+  // One image of the request is cut; pieces[i] is piece i of its plan. This only says which slices are seen.
+  static void name(VisualSpans& spans, int image, const std::vector<SliceJob>& pieces);
+  // Says the same, and that the slices are wanted; the request has room. Those that end within the first
+  // `covered` tokens, whose keys and values are kept, are left out where they would have to be encoded.
+  // Returns how many were; the image must be cut and wanted again if their keys and values are lost.
+  int want(RequestId request, int image, std::vector<SliceJob> pieces, TimePoint now, int covered = 0);
   // The request has ended: its rows may give way, slices that nobody else wants are not encoded.
   void drop(RequestId request);
 
   struct Ready {
     RequestId request = 0;
     int image = 0;
-    bool cached = false;   // the store held it, or another request had it encoded
+    bool cached = false;   // the store held it, another request had it encoded, or it was left out
     TimePoint first_sent;  // of a slice that was encoded
+    int piece = 0;
+    TimePoint wanted;  // of a slice that was encoded, and how it went
+    SliceCourse course;
   };
   struct Failed {
     RequestId request = 0;
@@ -46,10 +53,12 @@ class VisualFlow {
   };
   struct Progress {
     std::vector<RequestId> room;  // they have room now: their images may be cut
-    std::vector<Ready> ready;     // one for each span that can be read in the next step
+    std::vector<Ready> ready;     // one for each span: it can be read in the next step, or was left out
     std::vector<Failed> failed;
+    int64_t encoded_patches = 0;  // of slices whose encoders' time is known
+    double encoded_seconds = 0;
   };
-  Progress poll(TimePoint now, bool gently);
+  Progress poll(TimePoint now, const EncodingTurn& turn);
 
   // Rows that arrived and that the next plan must place: fills `placements`, and gives the rows themselves.
   // After the step: placed().
@@ -74,6 +83,7 @@ class VisualFlow {
     RequestId request = 0;
     VisualSpan* span = nullptr;
     bool cached = false;
+    TimePoint since;
   };
   struct Arrived {
     Placement placement;
@@ -81,11 +91,12 @@ class VisualFlow {
   };
   void give_room();
   void acquired(RequestId request, VisualSpan& span, VisualIndex::State state, SliceJob job, TimePoint now);
+  void leave_out(RequestId request, VisualSpan& span, TimePoint now);
   void let_go(RequestId request, const Fingerprint& slice);
   bool fits(const EncodedSlice& slice) const;
   void take_encoded(EncodedSlice slice);
   void fail_waiters(const EncodedSlice& slice);
-  void ready(RequestId request, VisualSpan& span, bool cached, TimePoint first_sent);
+  void ready(RequestId request, VisualSpan& span, Ready how);
 
   VisualIndex index_;
   SliceEncoders& encoders_;

@@ -23,7 +23,8 @@ void VisualIndex::unreserve(int rows) {
   reserved_ -= rows;
 }
 
-VisualIndex::State VisualIndex::acquire(const Fingerprint& slice, int rows) {
+VisualIndex::State VisualIndex::acquire(const Fingerprint& slice, int rows,
+                                        const std::function<void(int)>& evicted) {
   const auto [at, added] = entries_.try_emplace(slice);
   Entry& entry = at->second;
   check(added || entry.rows.size() == static_cast<size_t>(rows), "equal slices differ in rows");
@@ -36,7 +37,9 @@ VisualIndex::State VisualIndex::acquire(const Fingerprint& slice, int rows) {
   entry.holds = 1;
   while (free_rows() < rows) {
     check(!idle_.empty(), "rows that were reserved are not there");
-    forget(Fingerprint(idle_.front()));
+    const Fingerprint oldest = idle_.front();
+    if (evicted) evicted(static_cast<int>(entries_.at(oldest).rows.size()));
+    forget(oldest);
   }
   entry.rows.assign(free_.end() - rows, free_.end());
   free_.resize(free_.size() - static_cast<size_t>(rows));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <span>
 #include <unordered_map>
@@ -34,8 +35,8 @@ class VisualIndex {
   bool reserve(int rows);
   void unreserve(int rows);
   // One hold on a slice of `rows` rows, which were reserved. Slices that nobody holds give way, least
-  // recently used first.
-  State acquire(const Fingerprint& slice, int rows);
+  // recently used first: evicted(rows) is told of each.
+  State acquire(const Fingerprint& slice, int rows, const std::function<void(int)>& evicted = nullptr);
   // Gives one hold back. Returns true if nobody wants the slice now and it has not arrived.
   bool release(const Fingerprint& slice);
 

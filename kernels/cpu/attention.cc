@@ -1,8 +1,11 @@
-// Runs attention as tasks of up to kQueryRows query rows, which take keys and values in blocks of at most
-// kBlockKeys with a running softmax. Blocks are cut from a segment's first key on, so that a row's result
-// depends on its own segment alone.
+// Runs attention as tasks of up to Table::query_rows query rows, which take keys and values in blocks of at
+// most kBlockKeys with a running softmax. Blocks are cut from a segment's first key on, so that a row's
+// result depends on its own segment alone. So are spans of kSpanBlocks blocks: each has a running softmax of
+// its own, and what they come to is put together in their order. Threads may therefore take the spans of one
+// long sequence, and the bits are those of one thread.
 #include "kernels/cpu/attention.h"
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -14,24 +17,42 @@ namespace {
 
 constexpr int64_t kMaxHead = 512;
 
+constexpr int64_t kSpanBlocks = 8;
+
+// SoftmaxSums are what a running softmax has come to: for some rows, sums of values [rows][D, padded] under
+// weights e^(score − maximum), and the weights' totals.
+struct SoftmaxSums {
+  float* sums;
+  float* maxima;  // −∞: a row that saw no key
+  float* totals;
+
+  static int64_t floats(int64_t rows, int64_t padded) { return rows * (padded + 2); }
+  static SoftmaxSums in(float* memory, int64_t rows, int64_t padded) {
+    return {memory, memory + rows * padded, memory + rows * (padded + 1)};
+  }
+  void clear(int64_t rows, int64_t padded) const {
+    std::fill_n(sums, rows * padded, 0.0f);
+    std::fill_n(maxima, rows, -std::numeric_limits<float>::infinity());
+    std::fill_n(totals, rows, 0.0f);
+  }
+};
+
 // A TaskState is the running softmax of one task, on its thread's stack.
 class TaskState {
  public:
   TaskState(const Table& table, int64_t rows, int64_t d, bool pairs, float scale)
-      : table_(table), d_(d), pairs_(pairs) {
-    const int64_t padded = round_up(d, 16);
+      : table_(table), d_(d), padded_(round_up(d, 16)), pairs_(pairs) {
     state_ = {.q = q_,
-              .q_stride = pairs ? padded / 2 : padded,
+              .q_stride = pairs ? padded_ / 2 : padded_,
               .q_units = pairs ? (d + 1) / 2 : d,
               .rows = rows,
               .limit = limit_,
-              .sums = sums_,
-              .maxima = maxima_,
-              .totals = totals_,
+              .sums = nullptr,
+              .maxima = nullptr,
+              .totals = nullptr,
               .scale = scale};
-    std::fill_n(sums_, rows * padded, 0.0f);
-    std::fill_n(maxima_, rows, -std::numeric_limits<float>::infinity());
-    std::fill_n(totals_, rows, 0.0f);
+    all_ = SoftmaxSums::in(all_memory_, rows, padded_);
+    all_.clear(rows, padded_);
   }
 
   // Row r is x [D] and sees keys below limit.
@@ -47,6 +68,29 @@ class TaskState {
     if (d_ % 2 != 0) units[d_] = 0;
   }
 
+  // The blocks of the next span, which attend() takes in `body`.
+  template <class Body>
+  void span(const Body& body) {
+    if (spans_ == 0) {
+      span_into(all_, body);
+    } else {
+      const SoftmaxSums part = SoftmaxSums::in(part_memory_, state_.rows, padded_);
+      part.clear(state_.rows, padded_);
+      span_into(part, body);
+      join(part);
+    }
+    ++spans_;
+  }
+
+  // The same into sums of the caller's, which join() takes later.
+  template <class Body>
+  void span_into(SoftmaxSums sums, const Body& body) {
+    state_.sums = sums.sums;
+    state_.maxima = sums.maxima;
+    state_.totals = sums.totals;
+    body();
+  }
+
   void attend(const KeyBlock& block) {
     if (pairs_)
       table_.attend_bf16(state_, block);
@@ -54,21 +98,40 @@ class TaskState {
       table_.attend_f32(state_, block);
   }
 
+  // Joins what the next span came to to the rest, and overwrites it.
+  void join(SoftmaxSums part) {
+    for (int64_t r = 0; r < state_.rows; ++r) {
+      float* to = all_.sums + r * padded_;
+      float* from = part.sums + r * padded_;
+      if (part.maxima[r] == -std::numeric_limits<float>::infinity()) continue;
+      const float now = std::max(all_.maxima[r], part.maxima[r]);
+      const float shrink_all = std::exp(all_.maxima[r] - now);  // 0 where nothing was there
+      const float shrink_part = std::exp(part.maxima[r] - now);
+      table_.scale(to, to, shrink_all, padded_);
+      table_.scale(from, from, shrink_part, padded_);
+      table_.add(to, to, from, padded_);
+      all_.totals[r] = all_.totals[r] * shrink_all + part.totals[r] * shrink_part;
+      all_.maxima[r] = now;
+    }
+  }
+
   // A row that saw no key is zero.
   void finish(int64_t r, float* out) const {
-    const float total = totals_[r];
-    table_.scale(out, sums_ + r * round_up(d_, 16), total == 0.0f ? 0.0f : 1.0f / total, d_);
+    const float total = all_.totals[r];
+    table_.scale(out, all_.sums + r * padded_, total == 0.0f ? 0.0f : 1.0f / total, d_);
   }
 
  private:
   const Table& table_;
   const int64_t d_;
+  const int64_t padded_;
   const bool pairs_;
+  int64_t spans_ = 0;
   AttentionState state_;
+  SoftmaxSums all_;
   alignas(64) float q_[kQueryRows * kMaxHead];
-  alignas(64) float sums_[kQueryRows * kMaxHead];
-  float maxima_[kQueryRows];
-  float totals_[kQueryRows];
+  alignas(64) float all_memory_[kQueryRows * (kMaxHead + 2)];
+  alignas(64) float part_memory_[kQueryRows * (kMaxHead + 2)];
   int64_t limit_[kQueryRows];
 };
 
@@ -137,10 +200,10 @@ void pack_values(const Table& table, std::byte* to, bool pairs, int64_t keys, in
   }
 }
 
-void make_tasks(std::vector<AttentionTask>& tasks, int64_t segment, int64_t rows) {
-  for (int64_t first = 0; first < rows; first += kQueryRows)
-    tasks.push_back({static_cast<int32_t>(segment),
-                     static_cast<int32_t>(std::min<int64_t>(kQueryRows, rows - first)), first});
+void make_tasks(std::vector<AttentionTask>& tasks, int64_t segment, int64_t rows, int64_t most) {
+  for (int64_t first = 0; first < rows; first += most)
+    tasks.push_back(
+        {static_cast<int32_t>(segment), static_cast<int32_t>(std::min(most, rows - first)), first});
 }
 
 void check_offsets(const char* operation, Tensor offsets, int64_t rows) {
@@ -155,22 +218,29 @@ void check_head(const char* operation, int64_t d) {
   check(d >= 1 && d <= kMaxHead, operation, ": head size ", d, " is above ", kMaxHead);
 }
 
-// All blocks of a segment that were packed for this call.
+// All blocks of a segment that were packed for this call, span by span.
 void attend_packed(TaskState& state, const PackedKeys& packed, const std::byte* memory, int64_t segment,
                    int64_t head, int64_t d, int64_t limit) {
   const auto& blocks = packed.blocks();
-  for (size_t i = packed.first_block(segment); i < blocks.size() && blocks[i].segment == segment; ++i) {
-    const PackedKeys::Block& b = blocks[i];
-    if (b.first_key >= limit) return;
-    const void* k = memory + packed.k_at(b, head);
-    const void* v = memory + packed.v_at(b, head);
-    state.attend({.k = &k,
-                  .v = &v,
-                  .v_last = nullptr,
-                  .width = b.padded(),
-                  .v_stride = round_up(d, 16),
-                  .keys = std::min<int64_t>(b.keys, limit - b.first_key),
-                  .first_key = b.first_key});
+  auto i = static_cast<size_t>(packed.first_block(segment));
+  const auto more = [&] {
+    return i < blocks.size() && blocks[i].segment == segment && blocks[i].first_key < limit;
+  };
+  while (more()) {
+    state.span([&] {
+      for (int64_t n = 0; n < kSpanBlocks && more(); ++n, ++i) {
+        const PackedKeys::Block& b = blocks[i];
+        const void* k = memory + packed.k_at(b, head);
+        const void* v = memory + packed.v_at(b, head);
+        state.attend({.k = &k,
+                      .v = &v,
+                      .v_last = nullptr,
+                      .width = b.padded(),
+                      .v_stride = round_up(d, 16),
+                      .keys = std::min<int64_t>(b.keys, limit - b.first_key),
+                      .first_key = b.first_key});
+      }
+    });
   }
 }
 
@@ -185,10 +255,16 @@ class PagedKeys {
         page_table_(page_table),
         head_(head) {}
 
-  void attend(TaskState& state, int64_t limit) const {
-    const int64_t block = kBlockKeys / layout_.page * layout_.page;
-    for (int64_t first = 0; first < limit; first += block) {
-      const int64_t keys = std::min(block, limit - first);
+  static int64_t span_keys(const PageLayout& layout) { return kSpanBlocks * block_keys(layout); }
+  static int64_t spans(const PageLayout& layout, int64_t limit) {
+    return (limit + span_keys(layout) - 1) / span_keys(layout);
+  }
+
+  // Keys below `limit`, of one span.
+  void attend(TaskState& state, int64_t span, int64_t limit) const {
+    const int64_t end = std::min(limit, (span + 1) * span_keys(layout_));
+    for (int64_t first = span * span_keys(layout_); first < end; first += block_keys(layout_)) {
+      const int64_t keys = std::min(block_keys(layout_), end - first);
       const void* k[kBlockKeys / 16];
       const void* v[kBlockKeys / 16];
       for (int64_t j = 0; j < keys; j += layout_.page) {
@@ -216,6 +292,8 @@ class PagedKeys {
   }
 
  private:
+  static int64_t block_keys(const PageLayout& layout) { return kBlockKeys / layout.page * layout.page; }
+
   const std::byte* k_;
   const std::byte* v_;
   const int64_t element_;
@@ -253,7 +331,7 @@ void Backend::perform(const ops::PackedAttention& op) {
                      });
 
   tasks_.clear();
-  for (int64_t s = 0; s < segments; ++s) make_tasks(tasks_, s, q_at[s + 1] - q_at[s]);
+  for (int64_t s = 0; s < segments; ++s) make_tasks(tasks_, s, q_at[s + 1] - q_at[s], table_.query_rows);
   pool_.parallel_for(static_cast<int64_t>(tasks_.size()) * heads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const AttentionTask& task = tasks_[i % tasks_.size()];
@@ -314,25 +392,71 @@ void Backend::perform(const ops::PagedAttention& op) {
   // The query heads that share a key head are rows of one task: token t, head g of the group is row t·group +
   // g.
   tasks_.clear();
-  for (int64_t s = 0; s < sequences; ++s) make_tasks(tasks_, s, (q_at[s + 1] - q_at[s]) * group);
-  pool_.parallel_for(static_cast<int64_t>(tasks_.size()) * layout.heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const AttentionTask& task = tasks_[i % tasks_.size()];
-      const int64_t h = i / static_cast<int64_t>(tasks_.size());
-      const int64_t s = task.segment;
-      const int64_t before = lengths[s] - (q_at[s + 1] - q_at[s]);
-      TaskState state(table_, task.rows, d, layout.pairs, op.scale);
-      const auto head_row = [&](Tensor t, int64_t r) {
-        return t.row<float>(q_at[s] + (task.first + r) / group) + (h * group + (task.first + r) % group) * d;
-      };
-      const auto limit = [&](int64_t r) { return before + (task.first + r) / group + 1; };
-      for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, head_row(op.q, r), limit(r));
-      if (layout.in_place)
-        PagedKeys(op.pages, layout, page_row(s), h).attend(state, limit(task.rows - 1));
-      else
-        attend_packed(state, packed_, memory, s, h, d, limit(task.rows - 1));
-      for (int64_t r = 0; r < task.rows; ++r) state.finish(r, head_row(op.out, r));
+  for (int64_t s = 0; s < sequences; ++s)
+    make_tasks(tasks_, s, (q_at[s + 1] - q_at[s]) * group, table_.query_rows);
+  const auto head_row = [&](Tensor t, const AttentionTask& task, int64_t h, int64_t r) {
+    return t.row<float>(q_at[task.segment] + (task.first + r) / group) +
+           (h * group + (task.first + r) % group) * d;
+  };
+  const auto limit = [&](const AttentionTask& task, int64_t r) {
+    const int64_t before = lengths[task.segment] - (q_at[task.segment + 1] - q_at[task.segment]);
+    return before + (task.first + r) / group + 1;
+  };
+  const auto last_limit = [&](const AttentionTask& task) { return limit(task, task.rows - 1); };
+  const auto set_rows = [&](TaskState& state, const AttentionTask& task, int64_t h) {
+    for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, head_row(op.q, task, h, r), limit(task, r));
+  };
+  const auto finish = [&](const TaskState& state, const AttentionTask& task, int64_t h) {
+    for (int64_t r = 0; r < task.rows; ++r) state.finish(r, head_row(op.out, task, h, r));
+  };
+  const auto tasks = static_cast<int64_t>(tasks_.size());
+
+  spans_.clear();
+  for (int64_t t = 0; t < tasks && layout.in_place; ++t)
+    for (int64_t n = 0; n < PagedKeys::spans(layout, last_limit(tasks_[t])); ++n) spans_.push_back({t, n});
+  const auto spans = static_cast<int64_t>(spans_.size());
+  if (tasks * layout.heads >= pool_.size() || spans <= tasks) {
+    pool_.parallel_for(tasks * layout.heads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const AttentionTask& task = tasks_[i % tasks];
+        const int64_t h = i / tasks, s = task.segment;
+        TaskState state(table_, task.rows, d, layout.pairs, op.scale);
+        set_rows(state, task, h);
+        if (layout.in_place) {
+          const PagedKeys keys(op.pages, layout, page_row(s), h);
+          for (int64_t n = 0; n < PagedKeys::spans(layout, last_limit(task)); ++n)
+            state.span([&] { keys.attend(state, n, last_limit(task)); });
+        } else {
+          attend_packed(state, packed_, memory, s, h, d, last_limit(task));
+        }
+        finish(state, task, h);
+      }
+    });
+    return;
+  }
+  // Fewer tasks than threads: they share the spans. The first is joined like the others, to nothing.
+  const int64_t padded = round_up(d, 16);
+  const int64_t floats = round_up(SoftmaxSums::floats(kQueryRows, padded), 16);
+  auto* parts =
+      reinterpret_cast<float*>(activations_.take(static_cast<size_t>(spans * layout.heads * floats * 4)));
+  pool_.parallel_for(spans * layout.heads, 1, [&](int64_t i, int64_t) {
+    const auto [t, n] = spans_[i % spans];
+    const AttentionTask& task = tasks_[t];
+    TaskState state(table_, task.rows, d, layout.pairs, op.scale);
+    set_rows(state, task, i / spans);
+    const SoftmaxSums part = SoftmaxSums::in(parts + i * floats, task.rows, padded);
+    part.clear(task.rows, padded);
+    const PagedKeys keys(op.pages, layout, page_row(task.segment), i / spans);
+    state.span_into(part, [&, span = n] { keys.attend(state, span, last_limit(task)); });
+  });
+  pool_.parallel_for(tasks * layout.heads, 1, [&](int64_t i, int64_t) {
+    const int64_t t = i % tasks, h = i / tasks;
+    TaskState state(table_, tasks_[t].rows, d, layout.pairs, op.scale);
+    for (int64_t at = 0; at < spans; ++at) {
+      if (spans_[at].task == t)
+        state.join(SoftmaxSums::in(parts + (h * spans + at) * floats, tasks_[t].rows, padded));
     }
+    finish(state, tasks_[t], h);
   });
 }
 

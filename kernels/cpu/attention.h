@@ -18,6 +18,12 @@ struct AttentionTask {
   int64_t first;
 };
 
+// A TaskSpan is one span of the keys of one task.
+struct TaskSpan {
+  int64_t task;
+  int64_t span;
+};
+
 // PackedKeys holds the places of the blocks of each segment. A block holds up to kBlockKeys keys, padded to
 // 16, of all heads.
 class PackedKeys {

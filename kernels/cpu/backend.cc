@@ -4,19 +4,29 @@
 
 #include <cstring>
 
+#include "base/bytes_text.h"
+#include "base/control_group.h"
+#include "base/log.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/memory.h"
 
 namespace uhd::cpu {
 namespace {
 
-// The cores this process may use: fewer than the machine's when it is bound, as by mpirun.
+// The cores this process may use: fewer than the machine's when it is bound, as by mpirun, or when its
+// control group has a quota. A part of a core counts for nothing, because a thread beyond the quota would
+// hold up the others for as long as it is stopped.
 int usable_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
+  const double quota = group_limits().cores.value_or(CPU_SETSIZE);
+  return std::max(1, std::min(CPU_COUNT(&set), static_cast<int>(quota)));
 }
+
+// From here on an allocation asks for the limit of the control group: beyond it the kernel would end the
+// process without a word.
+constexpr size_t kLargeAllocation = size_t{1} << 20;
 
 // No work is under way, so the copy is made at once.
 class HostReadback final : public Readback {
@@ -43,12 +53,28 @@ class HostMark final : public Mark {
   bool reached() const override { return true; }
 };
 
+// Says once why the tiles of AMX are not used where the processor has them.
+void tell_of_tiles() {
+  static const bool told = [] {
+    const std::string reason = why_no_tiles();
+    if (reason.empty()) return false;
+    log_warning("the system does not permit AMX, so the next instructions are used", "because", reason);
+    return true;
+  }();
+  static_cast<void>(told);
+}
+
 }  // namespace
 
-Backend::Backend(const BackendOptions& options)
-    : table_(choose_table(options.isa)),
+Backend::Backend(const BackendOptions& options) : Backend(options, choose_table(options.isa)) {}
+
+Backend::Backend(const BackendOptions& options, const Table& table)
+    : table_(table),
       bf16_attention_(options.compute == WeightFormat::bf16),
-      pool_(options.threads == 0 ? usable_cores() : options.threads) {}
+      quantize_activations_(options.quantize_activations),
+      pool_(options.threads == 0 ? usable_cores() : options.threads) {
+  if (options.isa == "auto") tell_of_tiles();
+}
 
 std::string Backend::description() const {
   return message("cpu ", table_.name, ", ", pool_.size(), pool_.size() == 1 ? " thread" : " threads");
@@ -61,6 +87,13 @@ std::unique_ptr<Readback> Backend::make_readback(size_t bytes) {
 std::unique_ptr<Mark> Backend::make_mark() { return std::make_unique<HostMark>(); }
 
 DeviceBuffer Backend::allocate(size_t bytes) {
+  if (bytes >= kLargeAllocation) {
+    const std::optional<int64_t> left = group_limits().memory_left;
+    if (left && static_cast<int64_t>(bytes) > *left)
+      throw OutOfMemory(message("no memory for ", bytes_text(static_cast<int64_t>(bytes)),
+                                ": the memory limit of this process's control group leaves ",
+                                bytes_text(*left)));
+  }
   void* data = allocate_memory(bytes);
   allocated_ += bytes;
   return DeviceBuffer(*this, data, bytes);

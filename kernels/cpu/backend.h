@@ -13,15 +13,21 @@
 
 namespace uhd::cpu {
 
+struct Operand;  // matmul.cc
+
 // Device memory is host memory; upload and download copy at once. The operations lie by family in
 // matmul.cc, quantized.cc, attention.cc, norm.cc, elementwise.cc, rows.cc, select.cc and vision.cc.
 class Backend final : public uhd::Backend {
  public:
   explicit Backend(const BackendOptions& options);
+  // With loops of the caller's, which outlive it: tests count what they do.
+  Backend(const BackendOptions& options, const Table& table);
 
   std::string description() const override;
   DType activation_dtype() const override { return DType::f32; }
   bool host_memory() const override { return true; }
+  std::optional<PackedSizes> packed_sizes(int64_t n, int64_t k, WeightFormat format) const override;
+  bool packs_parts(WeightFormat) const override { return true; }
   size_t free_memory() const override { return 0; }
   size_t allocated() const override { return allocated_; }
 
@@ -38,8 +44,11 @@ class Backend final : public uhd::Backend {
   void do_upload(Tensor device, Tensor host) override;
   void do_download(Tensor host, Tensor device) override;
   Weight do_pack(Tensor host, WeightFormat format, Tensor whole) override;
+  Weight do_pack_parts(std::span<const Tensor> parts, WeightFormat format, int64_t rows) override;
   void release(void* data, size_t bytes) noexcept override;
-  Weight pack_quantized(Tensor host, WeightFormat format, Tensor whole);
+  Operand pairs_of(Tensor x);
+  Operand codes_of(Tensor x, std::span<RowCodes>& rows);
+  Weight pack_quantized(std::span<const Tensor> parts, WeightFormat format, int64_t rows, Tensor whole);
   // body(row) for every row, in tasks of about kTaskElements.
   template <class Body>
   void for_rows(int64_t rows, int64_t row_elements, const Body& body) {
@@ -52,11 +61,13 @@ class Backend final : public uhd::Backend {
 
   const Table& table_;
   const bool bf16_attention_;  // of packed_attention
+  const bool quantize_activations_;
   size_t allocated_ = 0;
   ThreadPool pool_;
   Scratch activations_;  // matmul: x as bfloat16; packed_attention: keys and values as operands
   PackedKeys packed_;
   std::vector<AttentionTask> tasks_;
+  std::vector<TaskSpan> spans_;
   // It holds one row while its token is drawn.
   struct DrawScratch {
     std::vector<float> logits;

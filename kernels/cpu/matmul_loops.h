@@ -22,14 +22,43 @@ typename V::F apply(Epilogue epilogue, typename V::F x) {
   }
 }
 
-// Writes one row of a finished tile to its place, times `scales` if there are any. Whole vectors and the rest
-// go through the same arithmetic.
+// Returns sums as they are, in groups of 16 columns that lie `step` apart.
 template <class V>
-void finish_row(float* out, const float* sums, const PanelJob& job, const float* scales = nullptr) {
+struct FloatSums {
+  const float* row;
+  int64_t step = 16;
+  typename V::F at(int64_t j) const { return V::load(row + j / 16 * step + j % 16); }
+};
+
+// The same times the columns' scales.
+template <class V>
+struct ScaledSums {
+  FloatSums<V> sums;
+  const float* scales;
+  typename V::F at(int64_t j) const { return sums.at(j) * V::load(scales + j); }
+};
+
+// Returns sums of codes times the row's scale, then the columns'. `excess` is what the instruction adds to
+// each code of the panel, times the sum of the row's codes.
+template <class V>
+struct CodeSums {
+  const uint32_t* row;
+  int64_t step;
+  uint32_t excess;
+  float scale;
+  const float* scales;
+  typename V::F at(int64_t j) const {
+    const typename V::U sums = V::load_units(row + j / 16 * step + j % 16);
+    return V::from_int(V::minus(sums, V::all_units(excess))) * V::all(scale) * V::load(scales + j);
+  }
+};
+
+// Writes one row of a finished tile to its place. Whole vectors and the rest go through the same arithmetic.
+template <class V, class Sums>
+void finish_row(float* out, const Sums& sums, const PanelJob& job) {
   for (int64_t j = 0; j < job.columns; j += V::kWidth) {
     const int64_t n = job.columns - j;
-    typename V::F x = V::load(sums + j);
-    if (scales != nullptr) x = x * V::load(scales + j);
+    typename V::F x = sums.at(j);
     if (n >= V::kWidth) {
       if (job.bias != nullptr) x = x + V::load(job.bias + j);
       if (job.epilogue == Epilogue::add) x = x + V::load(out + j);
@@ -42,6 +71,13 @@ void finish_row(float* out, const float* sums, const PanelJob& job, const float*
   }
 }
 
+template <class V>
+CodeSums<V> code_sums(const PanelJob& job, int64_t r, const uint32_t* sums, int64_t step, uint32_t excess) {
+  const RowCodes& row = job.row_codes[r];
+  return {sums, step, static_cast<uint32_t>(row.sum) * excess, row.scale,
+          static_cast<const float*>(job.scales)};
+}
+
 // With few rows memory is the limit, and with more than one strip it would idle while the later strips reuse
 // a block. So each strip prefetches its share of the next block; the panels follow one another in memory.
 constexpr int64_t kFewRows = 128;
@@ -51,14 +87,14 @@ constexpr int64_t kFewUnits = 64;  // 16 KiB of the panel
 constexpr int64_t kManyUnits = 512;
 
 template <class V, class Units>
-void one_strip(const PanelJob& job, float* sums, int64_t row, int64_t rows, int64_t first, int64_t units,
-               int ahead, int64_t ahead_line) {
+void one_strip(const PanelJob& job, typename Units::Element* sums, int64_t row, int64_t rows, int64_t first,
+               int64_t units, int ahead, int64_t ahead_line) {
   using Unit = typename Units::Unit;
   const Unit* x = static_cast<const Unit*>(job.x) + row * job.x_stride + first;
   const Unit* b = static_cast<const Unit*>(job.panel) + first * kPanel;
   const Unit* next = b + units * kPanel + ahead_line * kLine;
   const int64_t columns = (job.columns + V::kWidth - 1) / V::kWidth * V::kWidth;
-  float* c = sums + row * kPanel;
+  typename Units::Element* c = sums + row * kPanel;
   if (ahead == 2)
     strip<V, Units, 2>(rows, c, kPanel, x, job.x_stride, b, kPanel, units, columns, first > 0, next);
   else if (ahead == 1)
@@ -69,7 +105,7 @@ void one_strip(const PanelJob& job, float* sums, int64_t row, int64_t rows, int6
 
 template <class V, class Units>
 void panel(const PanelJob& job) {
-  alignas(64) float sums[kPanelRows * kPanel];
+  alignas(64) typename Units::Element sums[kPanelRows * kPanel];
   const int64_t strips = (job.rows + Units::kRows - 1) / Units::kRows;
   const bool few = strips > 1 && job.rows <= kFewRows;
   const int64_t block = strips == 1 ? job.units : few ? kFewUnits : kManyUnits;
@@ -85,7 +121,13 @@ void panel(const PanelJob& job) {
       row += rows;
     }
   }
-  for (int64_t r = 0; r < job.rows; ++r) finish_row<V>(job.out + r * job.out_stride, sums + r * kPanel, job);
+  for (int64_t r = 0; r < job.rows; ++r) {
+    float* out = job.out + r * job.out_stride;
+    if constexpr (Units::kPerUnit == 4)
+      finish_row<V>(out, code_sums<V>(job, r, sums + r * kPanel, 16, V::kExcess), job);
+    else
+      finish_row<V>(out, FloatSums<V>{sums + r * kPanel}, job);
+  }
 }
 
 }  // namespace

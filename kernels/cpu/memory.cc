@@ -12,13 +12,16 @@ namespace uhd::cpu {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kPage = 4096;
 
 size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 // Weights and pages are read from end to end: with small pages the walk of the page table costs a tenth.
 // Fresh pages are zero, and cost nothing until they are used: KV pages are many and most are never touched.
+// A buffer's last part, which does not fill a huge page, lies in small ones: else a model of many small
+// matrices would take a tenth more memory than they are.
 void* map_huge(size_t bytes) {
-  const size_t size = rounded(bytes, kHugePage);
+  const size_t size = rounded(bytes, kPage);
   void* mapped = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   char* start = static_cast<char*>(mapped);
@@ -26,7 +29,7 @@ void* map_huge(size_t bytes) {
       rounded(reinterpret_cast<uintptr_t>(start), kHugePage) - reinterpret_cast<uintptr_t>(start);
   if (before > 0) munmap(start, before);
   if (before < kHugePage) munmap(start + before + size, kHugePage - before);
-  madvise(start + before, size, MADV_HUGEPAGE);
+  madvise(start + before, size / kHugePage * kHugePage, MADV_HUGEPAGE);
   return start + before;
 }
 
@@ -50,7 +53,7 @@ void release_memory(void* data, size_t bytes) noexcept {
   if (bytes < kHugePage) {
     std::free(data);
   } else {
-    munmap(data, rounded(bytes, kHugePage));
+    munmap(data, rounded(bytes, kPage));
   }
 }
 

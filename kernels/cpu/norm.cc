@@ -23,4 +23,15 @@ void Backend::perform(const ops::LayerNorm& op) {
   });
 }
 
+void Backend::perform(const ops::HeadNorm& op) {
+  const int64_t d = op.q.dim(2);
+  const auto norm = [&](float* head, const Tensor& w) {
+    table_.rms_norm(head, head, w.data<float>(), d, op.eps);
+  };
+  for_rows(op.q.rows(), op.q.row_size() + op.k.row_size(), [&](int64_t t) {
+    for (int64_t h = 0; h < op.q.dim(1); ++h) norm(op.q.row<float>(t) + h * d, op.q_w);
+    for (int64_t h = 0; h < op.k.dim(1); ++h) norm(op.k.row<float>(t) + h * d, op.k_w);
+  });
+}
+
 }  // namespace uhd::cpu

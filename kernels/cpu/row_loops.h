@@ -1,6 +1,7 @@
 // Runs loops over one row, over the vector type V of the including file; it is internal to that file.
 #pragma once
 
+#include "kernels/cpu/table.h"
 #include "kernels/cpu/vector_functions.h"
 
 namespace uhd::cpu {
@@ -50,6 +51,34 @@ void from_bf16(float* out, const uint16_t* x, int64_t n) {
       V::store(out + i, V::load_bf16(part), m);
     }
   });
+}
+
+template <class V>
+RowCodes to_int8(int8_t* out, const float* x, int64_t n) {
+  const typename V::F zero = V::all(0.0f);
+  typename V::F top = zero, spoilt = zero;
+  for_parts<V>(n, [&](int64_t i, int64_t m) {
+    const typename V::F v = load_part<V>(x + i, m);
+    top = V::max(V::max(v, zero - v), top);
+    spoilt = V::fma(v, zero, spoilt);  // NaN where a value is not finite
+  });
+  const float largest = V::largest(top);
+  const bool finite = V::sum(spoilt) == 0.0f;
+  if (!finite || largest < 1e-30f) {
+    for (int64_t i = 0; i < n; ++i) out[i] = 0;
+    return {finite ? 0.0f : __builtin_nanf(""), 0};
+  }
+  const typename V::F factor = V::all(127.0f / largest);
+  int32_t sum = 0;
+  for_parts<V>(n, [&](int64_t i, int64_t m) {
+    int8_t part[V::kWidth];
+    V::store_int8(part, V::round(load_part<V>(x + i, m) * factor));
+    for (int64_t j = 0; j < m; ++j) {
+      out[i + j] = part[j];
+      sum += part[j];
+    }
+  });
+  return {largest / 127.0f, sum};
 }
 
 // Returns 1 / sqrt(x) of one value, correctly rounded twice.

@@ -55,7 +55,7 @@ void Backend::perform(const ops::ScatterRows& op) {
 
 void Backend::perform(const ops::CopyPages& op) {
   const size_t bytes = static_cast<size_t>(op.pages.k.row_size()) * size_of(op.pages.k.dtype());
-  const auto page = [&](Tensor t, int64_t i) { return static_cast<std::byte*>(t.raw()) + i * bytes; };
+  const auto page = [&](Tensor t, int64_t i) { return t.slice_rows(i, 1).raw(); };
   for (int64_t i = 0; i < op.from.rows(); ++i) {
     const int64_t source = entry("copy_pages", op.from, i, op.pages.k.rows());
     const int64_t target = entry("copy_pages", op.to, i, op.pages.k.rows());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 
 #include "kernels/cpu/memory.h"
 
@@ -20,9 +21,8 @@ class Scratch {
   // Returns at least `bytes` bytes, 64-byte aligned. The old contents are lost when it grows.
   std::byte* take(size_t bytes) {
     if (bytes > bytes_) {
-      void* larger = allocate_memory(bytes);
-      if (data_ != nullptr) release_memory(data_, bytes_);
-      data_ = larger;
+      if (data_ != nullptr) release_memory(std::exchange(data_, nullptr), std::exchange(bytes_, 0));
+      data_ = allocate_memory(bytes);
       bytes_ = bytes;
     }
     return static_cast<std::byte*>(data_);

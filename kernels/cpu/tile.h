@@ -14,8 +14,13 @@ template <class V>
 struct F32Units {
   using Unit = float;
   using B = typename V::F;
+  using Sum = typename V::F;
+  using Element = float;
   static constexpr int kRows = V::kRowsF32;
   static constexpr int kPerUnit = 1;
+  static Sum zero() { return V::all(0.0f); }
+  static Sum load_sum(const Element* p) { return V::load(p); }
+  static void store_sum(Element* p, Sum x) { V::store(p, x); }
   static B load(const Unit* p) { return V::load(p); }
   static B broadcast(const Unit* p) { return V::broadcast(p); }
   static typename V::F multiply_add(typename V::F sum, B a, B b) { return V::fma(a, b, sum); }
@@ -26,26 +31,50 @@ template <class V>
 struct Bf16Units {
   using Unit = uint32_t;
   using B = typename V::U;
+  using Sum = typename V::F;
+  using Element = float;
   static constexpr int kRows = V::kRowsBf16;
   static constexpr int kPerUnit = 2;
+  static Sum zero() { return V::all(0.0f); }
+  static Sum load_sum(const Element* p) { return V::load(p); }
+  static void store_sum(Element* p, Sum x) { V::store(p, x); }
   static B load(const Unit* p) { return V::load_units(p); }
   static B broadcast(const Unit* p) { return V::broadcast_units(p); }
   static typename V::F multiply_add(typename V::F sum, B a, B b) { return V::dot(sum, a, b); }
 };
 
+// Int8Units forms products of quads of signed bytes, summed modulo 2^32. Each sum is larger by V::kExcess
+// times the sum of a's bytes, which the caller takes away.
+template <class V>
+struct Int8Units {
+  using Unit = uint32_t;
+  using B = typename V::U;
+  using Sum = typename V::U;
+  using Element = uint32_t;
+  static constexpr int kRows = V::kRowsInt8;
+  static constexpr int kPerUnit = 4;
+  static Sum zero() { return V::all_units(0); }
+  static Sum load_sum(const Element* p) { return V::load_units(p); }
+  static void store_sum(Element* p, Sum x) { V::store_units(p, x); }
+  static B load(const Unit* p) { return V::load_units(p); }
+  static B broadcast(const Unit* p) { return V::broadcast_units(p); }
+  static Sum multiply_add(Sum sum, B a, B b) { return V::dot_int8(sum, a, b); }
+};
+
 // Computes c [rows, vectors · width] = (add ? c : 0) + a · b over `units`. kRows x kVectors accumulators live
-// in registers. On the way it prefetches kAhead vectors of each row of b at `ahead`.
+// in registers. On the way it prefetches kAhead lines of each row of b at `ahead` into
+// the second-level cache: the first has too few buffers for lines under way to keep memory busy.
 template <class V, class Units, int kRows, int kVectors, int kAhead = 0>
-inline void register_tile(float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
-                          const typename Units::Unit* b, int64_t b_stride, int64_t units, bool add,
-                          const typename Units::Unit* ahead = nullptr) {
-  typename V::F sum[kRows][kVectors];
+inline void register_tile(typename Units::Element* c, int64_t c_stride, const typename Units::Unit* a,
+                          int64_t a_stride, const typename Units::Unit* b, int64_t b_stride, int64_t units,
+                          bool add, const typename Units::Unit* ahead = nullptr) {
+  typename Units::Sum sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int j = 0; j < kVectors; ++j)
-      sum[r][j] = add ? V::load(c + r * c_stride + j * V::kWidth) : V::all(0.0f);
+      sum[r][j] = add ? Units::load_sum(c + r * c_stride + j * V::kWidth) : Units::zero();
   for (int64_t u = 0; u < units; ++u) {
     if constexpr (kAhead > 0) {
-      for (int j = 0; j < kAhead; ++j) __builtin_prefetch(ahead + j * kLine);
+      for (int j = 0; j < kAhead; ++j) __builtin_prefetch(ahead + j * kLine, 0, 2);
       ahead += b_stride;
     }
     typename Units::B column[kVectors];
@@ -57,15 +86,15 @@ inline void register_tile(float* c, int64_t c_stride, const typename Units::Unit
     b += b_stride;
   }
   for (int r = 0; r < kRows; ++r)
-    for (int j = 0; j < kVectors; ++j) V::store(c + r * c_stride + j * V::kWidth, sum[r][j]);
+    for (int j = 0; j < kVectors; ++j) Units::store_sum(c + r * c_stride + j * V::kWidth, sum[r][j]);
 }
 
 // Computes kRows rows of any number of columns that is a multiple of the vector width. kAhead counts cache
 // lines of a row of b.
 template <class V, class Units, int kRows, int kAhead>
-inline void row_strip(float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
-                      const typename Units::Unit* b, int64_t b_stride, int64_t units, int64_t columns,
-                      bool add, const typename Units::Unit* ahead) {
+inline void row_strip(typename Units::Element* c, int64_t c_stride, const typename Units::Unit* a,
+                      int64_t a_stride, const typename Units::Unit* b, int64_t b_stride, int64_t units,
+                      int64_t columns, bool add, const typename Units::Unit* ahead) {
   constexpr int kVectors = kRows == 1 ? V::kRowVectors : V::kVectors;
   int64_t j = 0;
   if constexpr (kAhead > 0) {  // the first tile prefetches for all
@@ -83,9 +112,9 @@ inline void row_strip(float* c, int64_t c_stride, const typename Units::Unit* a,
 
 // Computes up to Units::kRows rows.
 template <class V, class Units, int kAhead = 0, int kRows = Units::kRows>
-inline void strip(int64_t rows, float* c, int64_t c_stride, const typename Units::Unit* a, int64_t a_stride,
-                  const typename Units::Unit* b, int64_t b_stride, int64_t units, int64_t columns, bool add,
-                  const typename Units::Unit* ahead = nullptr) {
+inline void strip(int64_t rows, typename Units::Element* c, int64_t c_stride, const typename Units::Unit* a,
+                  int64_t a_stride, const typename Units::Unit* b, int64_t b_stride, int64_t units,
+                  int64_t columns, bool add, const typename Units::Unit* ahead = nullptr) {
   if (rows == kRows) {
     row_strip<V, Units, kRows, kAhead>(c, c_stride, a, a_stride, b, b_stride, units, columns, add, ahead);
   } else if constexpr (kRows > 1) {

@@ -17,6 +17,8 @@ struct V {
   // Sixteen registers hold 12 sums, 2 columns and a broadcast; pairs need two more for their halves.
   static constexpr int kRowsF32 = 6;
   static constexpr int kRowsBf16 = 4;
+  static constexpr int kRowsInt8 = 2;
+  static constexpr uint32_t kExcess = 0;
   static constexpr int kVectors = 2;
   static constexpr int kRowVectors = 8;
 
@@ -25,6 +27,10 @@ struct V {
   static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
   static void store(float* p, F x, int64_t n) { _mm256_maskstore_ps(p, first(n), x); }
   static U load_units(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static void store_units(uint32_t* p, U x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
+  static U all_units(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
+  static U minus(U a, U b) { return _mm256_sub_epi32(a, b); }
+  static F from_int(U x) { return _mm256_cvtepi32_ps(x); }
   static F broadcast(const float* p) { return _mm256_broadcast_ss(p); }
   static U broadcast_units(const uint32_t* p) { return _mm256_set1_epi32(static_cast<int>(*p)); }
   static F all(float x) { return _mm256_set1_ps(x); }
@@ -50,6 +56,17 @@ struct V {
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
   }
   static F dot(F sum, U a, U b) { return fma(high(a), high(b), fma(low(a), low(b), sum)); }
+  static U dot_int8(U sum, U a, U b) {
+    const U even = _mm256_madd_epi16(even_bytes(a), even_bytes(b));
+    const U odd = _mm256_madd_epi16(_mm256_srai_epi16(a, 8), _mm256_srai_epi16(b, 8));
+    return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+  }
+  static void store_int8(int8_t* p, F x) {
+    const U r = _mm256_cvtps_epi32(x);
+    const U words = _mm256_permute4x64_epi64(_mm256_packs_epi32(r, r), 0x08);
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_castsi256_si128(words));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), bytes);
+  }
   static void store_bf16(uint16_t* p, F x) {
     const U u = _mm256_castps_si256(x);
     const U odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
@@ -66,6 +83,7 @@ struct V {
   }
 
  private:
+  static U even_bytes(U x) { return _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8); }
   static U first(int64_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

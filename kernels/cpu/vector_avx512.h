@@ -24,6 +24,13 @@ struct V {
   static constexpr bool kNativeBf16 = false;
   static constexpr int kRowsBf16 = 4;
 #endif
+#if defined(__AVX512VNNI__)
+  static constexpr int kRowsInt8 = 6;
+  static constexpr uint32_t kExcess = 128;  // of dot_int8, whose b is taken as code + 128
+#else
+  static constexpr int kRowsInt8 = 3;
+  static constexpr uint32_t kExcess = 0;
+#endif
   // Six rows of four vectors take 24 sums, 4 columns and a broadcast in 32 registers.
   static constexpr int kRowsF32 = 6;
   static constexpr int kVectors = 4;
@@ -34,6 +41,10 @@ struct V {
   static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
   static void store(float* p, F x, int64_t n) { _mm512_mask_storeu_ps(p, first(n), x); }
   static U load_units(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static void store_units(uint32_t* p, U x) { _mm512_storeu_si512(p, x); }
+  static U all_units(uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
+  static U minus(U a, U b) { return _mm512_sub_epi32(a, b); }
+  static F from_int(U x) { return _mm512_cvtepi32_ps(x); }
   static F broadcast(const float* p) { return _mm512_set1_ps(*p); }
   static U broadcast_units(const uint32_t* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
   static F all(float x) { return _mm512_set1_ps(x); }
@@ -54,6 +65,18 @@ struct V {
     return fma(high(a), high(b), fma(low(a), low(b), sum));
 #endif
   }
+  static U dot_int8(U sum, U a, U b) {
+#if defined(__AVX512VNNI__)
+    return _mm512_dpbusd_epi32(sum, _mm512_xor_si512(b, all_units(0x80808080u)), a);
+#else
+    const U even = _mm512_madd_epi16(even_bytes(a), even_bytes(b));
+    const U odd = _mm512_madd_epi16(_mm512_srai_epi16(a, 8), _mm512_srai_epi16(b, 8));
+    return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));
+#endif
+  }
+  static void store_int8(int8_t* p, F x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
+  }
   static void store_bf16(uint16_t* p, F x) {
 #if defined(__AVX512BF16__)
     const __m256i r = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
@@ -73,6 +96,7 @@ struct V {
   }
 
  private:
+  [[maybe_unused]] static U even_bytes(U x) { return _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8); }
   static __mmask16 first(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
   [[maybe_unused]] static F low(U pair) { return _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16)); }
   [[maybe_unused]] static F high(U pair) {

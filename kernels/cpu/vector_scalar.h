@@ -17,6 +17,8 @@ struct V {
   // These give the shape of a register tile in rows and vectors; one row takes more vectors to hide latency.
   static constexpr int kRowsF32 = 4;
   static constexpr int kRowsBf16 = 4;
+  static constexpr int kRowsInt8 = 4;
+  static constexpr uint32_t kExcess = 0;  // of dot_int8: Int8Units
   static constexpr int kVectors = 2;
   static constexpr int kRowVectors = 4;
 
@@ -37,6 +39,10 @@ struct V {
     std::memcpy(&x, p, sizeof x);
     return x;
   }
+  static void store_units(uint32_t* p, U x) { std::memcpy(p, &x, sizeof x); }
+  static U all_units(uint32_t x) { return U{} + x; }
+  static U minus(U a, U b) { return a - b; }
+  static F from_int(U x) { return __builtin_convertvector(reinterpret<I>(x), F); }  // two's complement
   static F broadcast(const float* p) { return all(*p); }
   static U broadcast_units(const uint32_t* p) { return U{} + *p; }
   static F all(float x) { return F{x, x, x, x}; }
@@ -63,6 +69,13 @@ struct V {
   static F dot(F sum, U a, U b) {
     return fma(high_bf16(a), high_bf16(b), fma(low_bf16(a), low_bf16(b), sum));
   }
+  static U dot_int8(U sum, U a, U b) {
+    for (int shift = 0; shift < 32; shift += 8) sum += reinterpret<U>(byte(a, shift) * byte(b, shift));
+    return sum;
+  }
+  static void store_int8(int8_t* p, F x) {  // |x| <= 127, integral
+    for (int i = 0; i < kWidth; ++i) p[i] = static_cast<int8_t>(x[i]);
+  }
   static void store_bf16(uint16_t* p, F x) {
     const U u = reinterpret<U>(x);
     const U rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
@@ -74,6 +87,7 @@ struct V {
 
  private:
   typedef int32_t I __attribute__((vector_size(16)));
+  static I byte(U quads, int shift) { return reinterpret<I>(quads << (24 - shift)) >> 24; }
   template <class To, class From>
   static To reinterpret(From x) {
     To y;

@@ -72,6 +72,7 @@ void Attention::queue(const ops::PackedAttention& op) {
 
 void Attention::queue(const ops::PagedAttention& op) {
   const auto& [out, q, pages, spans, scale] = op;
+  check(pages.k.dense(), "pages are dense on a device");
   check_head("paged_attention", q.dim(2));
   bool tiles = form_ != AttentionForm::plain && scale > 0;
   for (const Tensor& t : {out, q, pages.k, pages.v}) tiles = tiles && fits_tensor_cores(t);

@@ -147,13 +147,18 @@ __device__ inline uint64_t clock_ns() {
 namespace uhd::cuda {
 
 // Appends the bytes of an argument as 8-byte words, for the check that buffers are still there. Padding is
-// cleared: stale bytes of a stack behind a small number can look like an address.
+// cleared: stale bytes of a stack behind a small number can look like an address. Where a compiler cannot
+// clear it, structures that may have some are left out.
 template <class T>
 void append_words(std::vector<uint64_t>& words, T value) {
   static_assert(std::is_trivially_copyable_v<T>);
+#if __has_builtin(__builtin_clear_padding)
+  __builtin_clear_padding(&value);
+#else
+  if constexpr (std::is_class_v<T> && !std::has_unique_object_representations_v<T>) return;
+#endif
   const size_t first = words.size();
   words.resize(first + (sizeof(T) + 7) / 8);
-  __builtin_clear_padding(&value);
   std::memcpy(words.data() + first, &value, sizeof(T));
 }
 

@@ -85,6 +85,37 @@ __global__ void layer_norm_rows(RowsOf<T> out_rows, RowsOf<const T> x_rows, cons
   }
 }
 
+constexpr int kHeadsOfBlock = 4;
+
+// One warp computes one head of one token in place, query heads first: x = x / sqrt(mean(x²) + eps) · w.
+template <class T, int N>
+__global__ void head_norm_rows(RowsOf<T> q, RowsOf<T> k, const float* __restrict__ q_w,
+                               const float* __restrict__ k_w, int64_t tokens, int q_heads, int k_heads,
+                               int width, float eps) {
+  const int64_t at = int64_t{blockIdx.x} * kHeadsOfBlock + threadIdx.x / kWarp;
+  const int64_t token = at / (q_heads + k_heads);
+  if (token >= tokens) return;  // a whole warp does
+  const int head = static_cast<int>(at % (q_heads + k_heads));
+  const bool is_query = head < q_heads;
+  T* x = is_query ? q[token] + int64_t{head} * width : k[token] + int64_t{head - q_heads} * width;
+  const float* w = is_query ? q_w : k_w;
+  const int first = threadIdx.x % kWarp * N;
+  float squares = 0.0f, v[N], scale[N];
+  for (int i = first; i < width; i += kWarp * N) {
+    load_floats(v, x + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) squares += v[j] * v[j];
+  }
+  const float inverse = reciprocal_sqrt(warp_sum(squares) / width + eps);
+  for (int i = first; i < width; i += kWarp * N) {
+    load_floats(v, x + i);
+    load_floats(scale, w + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) v[j] *= inverse * scale[j];
+    store_floats(x + i, v);
+  }
+}
+
 }  // namespace
 
 void queue(cudaStream_t stream, const ops::RmsNorm& op) {
@@ -117,6 +148,18 @@ void queue(cudaStream_t stream, const ops::LayerNorm& op) {
            op.eps);
   };
   with_width(columns, run, op.out, op.x, op.w, op.b);
+}
+
+void queue(cudaStream_t stream, const ops::HeadNorm& op) {
+  const int64_t heads = op.q.rows() * (op.q.dim(1) + op.k.dim(1));
+  if (heads == 0) return;
+  const int width = static_cast<int>(op.q.dim(2));
+  const auto run = [&]<class T, int N>() {
+    launch(head_norm_rows<T, N>, blocks(heads, kHeadsOfBlock), kHeadsOfBlock * kWarp, 0, stream,
+           rows_of<T>(op.q), rows_of<T>(op.k), op.q_w.data<float>(), op.k_w.data<float>(), op.q.rows(),
+           static_cast<int>(op.q.dim(1)), static_cast<int>(op.k.dim(1)), width, op.eps);
+  };
+  with_width(width, run, op.q, op.k, op.q_w, op.k_w);
 }
 
 }  // namespace uhd::cuda

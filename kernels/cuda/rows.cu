@@ -118,6 +118,7 @@ void queue(cudaStream_t stream, const ops::ScatterRows& op) {
 }
 
 void queue(cudaStream_t stream, const ops::StoreKv& op) {
+  check(op.pages.k.dense(), "pages are dense on a device");
   if (op.k.elements() == 0) return;
   const int columns = static_cast<int>(op.k.row_size());
   const int64_t slot_count = op.pages.k.dim(0) * op.pages.k.dim(1);
@@ -140,6 +141,7 @@ void queue(cudaStream_t stream, const ops::StoreKv& op) {
 
 void queue(cudaStream_t stream, const ops::CopyPages& op) {
   if (op.from.rows() == 0 || op.pages.k.elements() == 0) return;
+  check(op.pages.k.dense(), "pages are dense on a device");
   constexpr int kThreads = 256;
   const int64_t elements = op.pages.k.row_size();
   check(op.from.rows() <= 65535, "at most 65535 pages are copied at once, not ", op.from.rows());

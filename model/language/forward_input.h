@@ -21,6 +21,8 @@ struct ForwardInput {
   std::vector<int32_t> visual_rows;
   // The logits of these tokens are wanted (the last tokens of sequences that sample).
   std::vector<int32_t> sample_at;
+  // The logits of these tokens are wanted, too, so that the host learns how likely the next ones were.
+  std::vector<int32_t> score_at;
   // These words say how the tokens at sample_at are drawn, [samples, kDrawWords] (kernels/draw.h); empty if
   // they are not drawn.
   std::vector<int32_t> draws;
@@ -32,7 +34,7 @@ struct ForwardInput {
 template <class Archive>
 void serialize(Archive& archive, ForwardInput& x) {
   archive(x.ids, x.positions, x.slots, x.q_offsets, x.kv_lengths, x.page_table, x.max_pages, x.visual_at,
-          x.visual_rows, x.sample_at, x.draws, x.drawn_at);
+          x.visual_rows, x.sample_at, x.score_at, x.draws, x.drawn_at);
 }
 
 }  // namespace uhd

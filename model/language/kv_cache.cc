@@ -9,13 +9,19 @@ KvCache::KvCache(Backend& backend, int layers, int kv_heads, int head_dim, int p
   require(int64_t{pages} * page_size <= INT32_MAX, "a KV cache of ", pages, " pages of ", page_size,
           " tokens has more slots than an index can name");
   const Shape shape{pages, page_size, kv_heads, head_dim};
-  const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
+  const int64_t matrices = int64_t{2} * layers;
+  memory_ = backend.allocate(bytes_per_page(layers, kv_heads, head_dim, page_size, dtype) *
+                             static_cast<size_t>(pages));
+  const Tensor all = memory_.as(dtype, {matrices * pages, page_size, kv_heads, head_dim});
+  // One page of all layers lies together on the host, where memory is taken when it is touched: a system's
+  // huge page holds the keys of few pages, instead of one layer's for hundreds. A device wants dense layers.
+  const bool together = backend.host_memory();
+  const int64_t stride = all.row_stride() * (together ? matrices : 1);
+  const auto matrix = [&](int64_t index) {
+    return Tensor(all.slice_rows(together ? index : index * pages, 1).raw(), dtype, shape, stride);
+  };
   layers_.reserve(static_cast<size_t>(layers));
-  for (int i = 0; i < layers; ++i) {
-    Layer layer{backend.allocate(bytes), backend.allocate(bytes), {}};
-    layer.view = {layer.k.as(dtype, shape), layer.v.as(dtype, shape)};
-    layers_.push_back(std::move(layer));
-  }
+  for (int64_t i = 0; i < layers; ++i) layers_.push_back({matrix(2 * i), matrix(2 * i + 1)});
 }
 
 size_t KvCache::bytes_per_page(int layers, int kv_heads, int head_dim, int page_size, DType dtype) {

@@ -14,9 +14,7 @@ class KvCache {
   // f32, or bf16 at half the memory.
   KvCache(Backend& backend, int layers, int kv_heads, int head_dim, int pages, int page_size, DType dtype);
 
-  KvLayer layer(int index) const {
-    return layers_[static_cast<size_t>(index)].view;
-  }  // each [pages, page, Hk, D]
+  KvLayer layer(int index) const { return layers_[static_cast<size_t>(index)]; }  // each [pages, page, Hk, D]
   int layers() const { return static_cast<int>(layers_.size()); }
   int pages() const { return pages_; }
   int page_size() const { return page_size_; }
@@ -25,13 +23,10 @@ class KvCache {
   static size_t bytes_per_page(int layers, int kv_heads, int head_dim, int page_size, DType dtype);
 
  private:
-  struct Layer {
-    DeviceBuffer k, v;
-    KvLayer view;
-  };
   int pages_;
   int page_size_;
-  std::vector<Layer> layers_;
+  DeviceBuffer memory_;
+  std::vector<KvLayer> layers_;
 };
 
 }  // namespace uhd

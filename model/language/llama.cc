@@ -18,21 +18,25 @@ struct Llama::Step {
   Tensor attended;   // [T, Hq D]
   Tensor gate_up;    // [T, 2 I]
   Tensor activated;  // [T, I]
+  Tensor own_parts;  // [virtual shards of this rank, T, H] terms of what the ranks sum, if it is cut
+  Tensor all_parts;  // [virtual shards, T, H]
   Tensor positions;
   Tensor slots;
   PagedSpans spans;
 };
 
 Llama::Llama(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend, Communicator& group,
-             WeightFormat format, int max_context)
+             WeightFormat format, int max_context, int virtual_shards)
     : backend_(backend),
       group_(group),
       config_(model.language),
       shard_(shard_of(model.language, group.rank(), group.size())),
-      max_context_(max_context) {
+      max_context_(max_context),
+      virtual_shards_(virtual_shards > 1 ? virtual_shards : 0) {
   require(max_context >= 1 && max_context <= config_.context, "a context of ", max_context,
           " tokens is outside the model's 1 to ", config_.context);
   Loader loader(checkpoint, backend, format);
+  if (group.rank() == 0) loader.announce("language model", model.prefix_language);
   const int64_t first_id = std::min(shard_.first_id, config_.vocabulary);
   const std::string table = model.prefix_language + "embed_tokens.weight";
   const std::string head = config_.tied ? table : model.head;
@@ -60,11 +64,26 @@ Llama::Layer Llama::load_layer(const std::string& prefix, Loader& loader) const 
   layer.input_norm = loader.vector(prefix + "input_layernorm.weight");
   layer.qkv = loader.rows(qkv("weight"));
   if (config_.qkv_bias) layer.qkv_bias = loader.vector(qkv("bias"));
-  layer.out = loader.columns(prefix + "self_attn.o_proj.weight", shard_.first_head * d, shard_.heads * d);
+  if (config_.head_norms) {
+    layer.q_norm = loader.vector(prefix + "self_attn.q_norm.weight");
+    layer.k_norm = loader.vector(prefix + "self_attn.k_norm.weight");
+  }
+  layer.out = load_columns(loader, prefix + "self_attn.o_proj.weight", shard_.first_head * config_.head_dim,
+                           shard_.heads * config_.head_dim);
   layer.mlp_norm = loader.vector(prefix + "post_attention_layernorm.weight");
   layer.gate_up = loader.rows(gate_up);
-  layer.down = loader.columns(prefix + "mlp.down_proj.weight", shard_.first_unit, shard_.units);
+  layer.down = load_columns(loader, prefix + "mlp.down_proj.weight", shard_.first_unit, shard_.units);
   return layer;
+}
+
+std::vector<Weight> Llama::load_columns(Loader& loader, const std::string& name, int first, int count) const {
+  const int parts = virtual_shards_ == 0 ? 1 : virtual_shards_ / shard_.size;
+  std::vector<Weight> weights;
+  weights.reserve(static_cast<size_t>(parts));
+  for (int i = 0; i < parts; ++i) {
+    weights.push_back(loader.columns(name, first + count / parts * i, count / parts));
+  }
+  return weights;
 }
 
 void Llama::check_input(const ForwardInput& in, Tensor visual, Tensor drawn, const KvCache& cache) const {
@@ -97,6 +116,7 @@ void Llama::check_input(const ForwardInput& in, Tensor visual, Tensor drawn, con
             all_within(in.visual_rows, visual.empty() ? 0 : visual.rows()),
         "visual rows of a step are outside its tokens or the store");
   check(all_within(in.sample_at, static_cast<int64_t>(tokens)), "a sampled token is outside the step");
+  check(all_within(in.score_at, static_cast<int64_t>(tokens)), "a scored token is outside the step");
   // Outside of the table is a row of zeros: right for what another rank holds, and for what an image takes
   // the place of.
   for (int32_t id : in.ids) {
@@ -130,19 +150,39 @@ void Llama::attention(const Layer& layer, Step& step, KvLayer pages) {
   const Tensor k = step.qkv.slice_columns(hq * d, hk * d).reshaped({t, hk, d});
   const Tensor v = step.qkv.slice_columns((hq + hk) * d, hk * d).reshaped({t, hk, d});
   backend_.matmul(step.qkv, step.normed, layer.qkv, {.bias = layer.qkv_bias.view});
+  if (config_.head_norms) {
+    backend_.head_norm(q, k, layer.q_norm.view, layer.k_norm.view, config_.norm_eps);
+  }
   backend_.rope(q, k, step.positions, rope_.view);
   backend_.store_kv(pages, k, v, step.slots);
   backend_.paged_attention(step.attended.reshaped({t, hq, d}), q, pages, step.spans,
                            1.0f / std::sqrt(static_cast<float>(d)));
-  backend_.matmul(step.delta, step.attended, layer.out);
-  group_.all_reduce(step.delta);
+  summed_product(step, step.attended, layer.out);
+}
+
+// Computes the product of x, whose columns lie on all ranks, and sums it: into step.delta.
+void Llama::summed_product(Step& step, Tensor x, const std::vector<Weight>& parts) {
+  if (virtual_shards_ == 0) {
+    backend_.matmul(step.delta, x, parts.front());
+    return group_.all_reduce(step.delta);
+  }
+  const int64_t t = x.rows();
+  const auto own = static_cast<int64_t>(parts.size());
+  for (int64_t i = 0; i < own; ++i) {
+    const Weight& part = parts[static_cast<size_t>(i)];
+    backend_.matmul(step.own_parts.slice_rows(i * t, t), x.slice_columns(i * part.k, part.k), part);
+  }
+  const Tensor all = shard_.size == 1 ? step.own_parts : step.all_parts;
+  if (shard_.size > 1) group_.all_gather(all, step.own_parts);
+  const auto part = [&](int64_t i) { return all.slice_rows(i * t, t); };
+  backend_.add(step.delta, part(0), part(1));
+  for (int64_t i = 2; i < virtual_shards_; ++i) backend_.add(step.delta, step.delta, part(i));
 }
 
 void Llama::mlp(const Layer& layer, Step& step) {
   backend_.matmul(step.gate_up, step.normed, layer.gate_up);
   backend_.silu_mul(step.activated, step.gate_up);
-  backend_.matmul(step.delta, step.activated, layer.down);
-  group_.all_reduce(step.delta);
+  summed_product(step, step.activated, layer.down);
 }
 
 Tensor Llama::forward(const ForwardInput& in, Tensor visual, KvCache& cache, Workspace& workspace) {
@@ -175,6 +215,10 @@ Llama::Step Llama::take_step(int64_t t, Workspace& workspace) const {
   step.attended = workspace.take(dtype, {t, shard_.heads * d});
   step.gate_up = workspace.take(dtype, {t, 2 * shard_.units});
   step.activated = workspace.take(dtype, {t, shard_.units});
+  if (virtual_shards_ > 0) {
+    step.own_parts = workspace.take(dtype, {virtual_shards_ / shard_.size * t, h});
+    if (shard_.size > 1) step.all_parts = workspace.take(dtype, {virtual_shards_ * t, h});
+  }
   return step;
 }
 
@@ -184,9 +228,9 @@ void Llama::prepare(const StepLimits& limits, Workspace& workspace) {
     const Workspace::Scope scope(workspace);
     const Step step = take_step(t, workspace);
     backend_.prepare_matmul(step.qkv, step.normed, layer.qkv, {.bias = layer.qkv_bias.view});
-    backend_.prepare_matmul(step.delta, step.attended, layer.out);
+    if (virtual_shards_ == 0) backend_.prepare_matmul(step.delta, step.attended, layer.out.front());
     backend_.prepare_matmul(step.gate_up, step.normed, layer.gate_up);
-    backend_.prepare_matmul(step.delta, step.activated, layer.down);
+    if (virtual_shards_ == 0) backend_.prepare_matmul(step.delta, step.activated, layer.down.front());
   }
   for (int64_t n = limits.max_sequences; n > 0; --n) {
     const Workspace::Scope scope(workspace);
@@ -195,7 +239,8 @@ void Llama::prepare(const StepLimits& limits, Workspace& workspace) {
   }
 }
 
-void Llama::compute(Tensor logits, const StepInputs& in, KvCache& cache, Workspace& workspace) {
+void Llama::compute(Tensor logits, const StepInputs& in, KvCache& cache, Workspace& workspace,
+                    Tensor scored) {
   const Workspace::Scope scope(workspace);
   const DType dtype = backend_.activation_dtype();
   const int64_t h = config_.hidden;
@@ -219,6 +264,7 @@ void Llama::compute(Tensor logits, const StepInputs& in, KvCache& cache, Workspa
   }
   backend_.add_rms_norm(step.hidden, step.delta, final_norm_.view, step.normed, config_.norm_eps);
   if (observer_) observer_("final_norm", step.normed);
+  if (!in.score_at.empty()) backend_.gather_rows(scored, step.normed, in.score_at);
   if (in.sample_at.empty()) return;
 
   const Tensor last = workspace.take(dtype, {in.sample_at.rows(), h});

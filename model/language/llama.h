@@ -1,6 +1,6 @@
-// The language model: Llama, Mistral and Qwen2 in one, tensor-parallel by construction. A rank holds its
-// heads, its part of the MLP and its rows of the vocabulary; a layer has exactly two all-reduces, at its two
-// row-parallel linears.
+// The language model: Llama, Mistral, Qwen2 and Qwen3 in one, tensor-parallel by construction. A rank holds
+// its heads, its part of the MLP and its rows of the vocabulary; a layer has exactly two all-reduces, at its
+// two row-parallel linears.
 #pragma once
 
 #include <vector>
@@ -30,12 +30,15 @@ class Llama {
  public:
   // Loads this rank's shard, its matrices in `format` (the head in head_format of it). Backend and
   // communicator are borrowed and must outlive the model. The checkpoint is not needed afterwards.
+  // With `virtual_shards` (virtual_shards()), what ranks sum is summed in parts of a fixed number and order,
+  // so that results do not depend on the number of ranks; 0: each rank's part is one sum.
   Llama(const ModelConfig& model, const Checkpoint& checkpoint, Backend& backend, Communicator& group,
-        WeightFormat format, int max_context);
+        WeightFormat format, int max_context, int virtual_shards = 0);
 
   const LanguageShard& shard() const { return shard_; }
   const LanguageConfig& config() const { return config_; }
   int max_context() const { return max_context_; }
+  int virtual_shards() const { return virtual_shards_; }
 
   // Every rank of the group calls with the same input. visual: rows [n, H] that input.visual_rows index, may
   // be empty when there are none. Returns this rank's logits f32 [sample_at.size(), shard().ids], of which
@@ -48,8 +51,12 @@ class Llama {
   StepInputs upload(const ForwardInput& input, Tensor visual, Tensor drawn, const KvCache& cache,
                     Workspace& workspace);
   // Then operations on device memory alone: what Backend::record takes, where the group's calls are
-  // recordable and nobody observes. logits as above, of the caller; empty without samples.
-  void compute(Tensor logits, const StepInputs& inputs, KvCache& cache, Workspace& workspace);
+  // recordable and nobody observes. logits as above, of the caller; empty without samples. scored: [n, H],
+  // activations that become the rows of inputs.score_at; empty without them.
+  void compute(Tensor logits, const StepInputs& inputs, KvCache& cache, Workspace& workspace,
+               Tensor scored = {});
+  // Computes this rank's logits f32 [n, shard().ids] of such rows [n, H].
+  void score(Tensor logits, Tensor rows) { backend_.matmul(logits, rows, head_); }
 
   // Makes what the first step of each size within the limits would make for its products, by this rank alone,
   // from the largest down. Steps of more than 768 tokens are left to their first use.
@@ -63,10 +70,11 @@ class Llama {
     DeviceTensor input_norm;
     Weight qkv;  // [(Hq + 2 Hk) D, H]: this rank's heads
     DeviceTensor qkv_bias;
-    Weight out;  // [H, Hq D]
+    DeviceTensor q_norm, k_norm;  // [D], Qwen3's
+    std::vector<Weight> out;      // [H, Hq D], by columns: one part, or this rank's virtual shards
     DeviceTensor mlp_norm;
-    Weight gate_up;  // [2 I, H]
-    Weight down;     // [H, I]
+    Weight gate_up;            // [2 I, H]
+    std::vector<Weight> down;  // [H, I], as `out`
   };
   struct Step;
 
@@ -75,6 +83,8 @@ class Llama {
   void embed(const StepInputs& inputs, Tensor hidden, Workspace& workspace);
   void attention(const Layer& layer, Step& step, KvLayer pages);
   void mlp(const Layer& layer, Step& step);
+  std::vector<Weight> load_columns(Loader& loader, const std::string& name, int first, int count) const;
+  void summed_product(Step& step, Tensor x, const std::vector<Weight>& parts);
   void check_input(const ForwardInput& input, Tensor visual, Tensor drawn, const KvCache& cache) const;
 
   Backend& backend_;
@@ -82,6 +92,7 @@ class Llama {
   LanguageConfig config_;
   LanguageShard shard_;
   int max_context_;
+  int virtual_shards_;
   DeviceTensor table_;  // embedding rows of this rank
   DeviceTensor rope_;
   std::vector<Layer> layers_;

@@ -9,12 +9,13 @@
 namespace uhd {
 namespace {
 
-// Returns 1 / base^(2i/D).
-std::vector<float> frequencies(double base, int head_dim) {
+// Returns 1 / (f · base^(2i/D)), where f is 1 or the factor of that frequency.
+std::vector<float> frequencies(double base, int head_dim, const std::vector<double>& factors = {}) {
   std::vector<float> result(static_cast<size_t>(head_dim / 2));
   for (size_t i = 0; i < result.size(); ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
-    result[i] = 1.0f / static_cast<float>(std::pow(base, static_cast<double>(exponent)));
+    const float factor = factors.empty() ? 1.0f : static_cast<float>(factors[i]);
+    result[i] = 1.0f / (factor * static_cast<float>(std::pow(base, static_cast<double>(exponent))));
   }
   return result;
 }
@@ -57,6 +58,13 @@ float scale_yarn(const LanguageConfig& c, std::vector<float>& inverse) {
   return rope.factor <= 1 ? 1.0f : static_cast<float>(0.1 * std::log(rope.factor) + 1);
 }
 
+// LongRoPE (arXiv 2402.13753): the cosines and sines are scaled under both lists of factors.
+float longrope_attention_factor(const RopeScaling& rope) {
+  if (rope.attention_factor > 0) return static_cast<float>(rope.attention_factor);
+  if (rope.factor <= 1) return 1.0f;
+  return static_cast<float>(std::sqrt(1 + std::log(rope.factor) / std::log(rope.original_context)));
+}
+
 // Dynamic NTK: past the original context the base grows with the length; a position takes the base of the
 // length at which it is the newest token.
 double dynamic_base(const LanguageConfig& c, int position) {
@@ -78,6 +86,10 @@ std::vector<float> rope_table(const LanguageConfig& c, int positions) {
     scale_llama3(c.rope, inverse);
   } else if (c.rope.kind == RopeScaling::Kind::yarn) {
     factor = scale_yarn(c, inverse);
+  } else if (c.rope.kind == RopeScaling::Kind::longrope) {
+    const bool beyond = positions > c.rope.original_context;
+    inverse = frequencies(c.rope_theta, c.head_dim, beyond ? c.rope.long_factors : c.rope.short_factors);
+    factor = longrope_attention_factor(c.rope);
   }
   const bool dynamic = c.rope.kind == RopeScaling::Kind::dynamic;
   const size_t half = inverse.size();

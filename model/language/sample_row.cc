@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "model/language/sampler.h"
+#include "model/text/grammar.h"
 
 namespace uhd {
 namespace {
@@ -54,6 +55,43 @@ void apply_penalties(std::span<float> logits, const SampleRow& row) {
   }
 }
 
+int32_t largest(std::span<const float> logits) {
+  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+// An id is banned if it would complete a run that the answer must not hold.
+void apply_rules(std::span<float> logits, const SampleRow& row) {
+  if (row.tokens == nullptr) return;
+  const std::vector<int32_t>& allowed = row.tokens->allowed;
+  for (size_t id = 0; id < logits.size() && !allowed.empty(); ++id) {
+    if (!std::binary_search(allowed.begin(), allowed.end(), static_cast<int32_t>(id))) logits[id] = kNever;
+  }
+  for (const std::vector<int32_t>& run : row.tokens->never) {
+    const std::span<const int32_t> before(run.data(), run.size() - 1);
+    if (before.size() > row.output.size() || static_cast<size_t>(run.back()) >= logits.size()) continue;
+    const auto end = row.output.last(before.size());
+    if (std::equal(before.begin(), before.end(), end.begin()))
+      logits[static_cast<size_t>(run.back())] = kNever;
+  }
+}
+
+void apply_mask(std::span<float> logits, std::span<const int32_t> mask) {
+  if (mask.empty()) return;
+  for (size_t id = 0; id < logits.size(); ++id) {
+    if (!in_mask(mask, id)) logits[id] = kNever;
+  }
+}
+
+// Everything may have been banned: then the most likely of them is as good as any, of those allowed. A
+// grammar goes before all other rules.
+int32_t despite_all(std::span<const float> logits, const SampleRow& row) {
+  for (size_t id = 0; id < logits.size() && !row.mask.empty(); ++id) {
+    if (in_mask(row.mask, id)) return static_cast<int32_t>(id);
+  }
+  const bool some = row.tokens != nullptr && !row.tokens->allowed.empty();
+  return some ? row.tokens->allowed.front() : largest(logits);
+}
+
 // Orders ids by logit, lowest id first among equals.
 struct MoreLikely {
   std::span<const float> logits;
@@ -86,10 +124,6 @@ class Ranking {
   MoreLikely more_likely_;
 };
 
-int32_t largest(std::span<const float> logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
 // Returns the logarithm of the sum of exponentials.
 double log_total(std::span<const float> logits, float top) {
   double total = 0;
@@ -97,13 +131,25 @@ double log_total(std::span<const float> logits, float top) {
   return std::log(total) + top;
 }
 
-void add_logprobs(std::span<const float> logits, int count, double normaliser, SampledToken& token) {
-  token.logprob = static_cast<float>(logits[static_cast<size_t>(token.id)] - normaliser);
+// The likeliest tokens with their log-probabilities.
+std::vector<std::pair<int32_t, float>> likeliest(std::span<const float> logits, int count,
+                                                 double normaliser) {
+  std::vector<std::pair<int32_t, float>> top;
+  if (count <= 0) return top;
   Ranking ranking(logits);
-  for (size_t i = 0; i < std::min(static_cast<size_t>(std::max(count, 0)), ranking.size()); ++i) {
+  for (size_t i = 0; i < std::min(static_cast<size_t>(count), ranking.size()); ++i) {
     const int32_t id = ranking.at(i);
-    token.top.emplace_back(id, static_cast<float>(logits[static_cast<size_t>(id)] - normaliser));
+    top.emplace_back(id, static_cast<float>(logits[static_cast<size_t>(id)] - normaliser));
   }
+  return top;
+}
+
+// Makes what is no number impossible, and returns the largest logit.
+float cleaned(std::span<float> logits) {
+  for (float& x : logits) {
+    if (std::isnan(x)) x = kNever;
+  }
+  return logits[static_cast<size_t>(largest(logits))];
 }
 
 }  // namespace
@@ -119,7 +165,8 @@ void append_draw(const Draw& draw, std::vector<int32_t>& words) {
 TokenChoice SampleRow::choice() const {
   const bool as_they_are = rule.logprobs < 0 && rule.repetition_penalty == 1.0f &&
                            rule.presence_penalty == 0.0f && rule.frequency_penalty == 0.0f &&
-                           (logit_bias == nullptr || logit_bias->empty()) && banned.empty();
+                           (logit_bias == nullptr || logit_bias->empty()) && banned.empty() &&
+                           tokens == nullptr && mask.empty();
   if (!as_they_are) return TokenChoice::by_host;
   return rule.temperature > 0.0f ? TokenChoice::drawn : TokenChoice::greedy;
 }
@@ -130,11 +177,8 @@ Draw SampleRow::draw() const {
 }
 
 SampledToken sample_row(std::span<float> logits, const SampleRow& row) {
-  for (float& x : logits) {
-    if (std::isnan(x)) x = kNever;
-  }
   SampledToken token;
-  const float top = logits[static_cast<size_t>(largest(logits))];
+  const float top = cleaned(logits);
   token.valid = std::isfinite(top);
   if (!token.valid) return token;
   std::vector<float> own;
@@ -144,11 +188,28 @@ SampledToken sample_row(std::span<float> logits, const SampleRow& row) {
     normaliser = log_total(logits, top);
   }
   apply_penalties(logits, row);
+  apply_rules(logits, row);
+  apply_mask(logits, row.mask);
   std::vector<uint64_t> scratch;
   token.id = draw_row(logits, row.draw(), scratch);
-  // Everything may have been banned: then the most likely of them is as good as any.
-  if (token.id < 0) token.id = largest(logits);
-  if (row.rule.logprobs >= 0) add_logprobs(own, row.rule.logprobs, normaliser, token);
+  if (token.id < 0) token.id = despite_all(logits, row);
+  if (row.rule.logprobs >= 0) {
+    token.logprob = static_cast<float>(own[static_cast<size_t>(token.id)] - normaliser);
+    token.top = likeliest(own, row.rule.logprobs, normaliser);
+  }
+  return token;
+}
+
+ScoredToken score_row(std::span<float> logits, const ScoreRow& row) {
+  ScoredToken token;
+  const float top = cleaned(logits);
+  token.valid = std::isfinite(top);
+  if (!token.valid) return token;
+  const double normaliser = log_total(logits, top);
+  const float own = logits[static_cast<size_t>(row.id)];
+  token.logprob = static_cast<float>(own - normaliser);
+  token.rank = static_cast<int>(std::ranges::count_if(logits, [&](float x) { return x >= own; }));
+  token.top = likeliest(logits, row.top, normaliser);
   return token;
 }
 

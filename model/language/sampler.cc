@@ -94,9 +94,29 @@ std::vector<SampledToken> Sampler::take(std::span<const SampleRow> rows) {
 std::vector<SampledToken> Sampler::by_host(Tensor logits, std::span<const SampleRow> rows) {
   std::vector<SampledToken> tokens;
   if (shard_.rank != 0) return tokens;
+  check(static_cast<int64_t>(rows.size()) == logits.dim(1), logits.dim(1), " rows of logits, ", rows.size(),
+        " to sample");
+  for_each_row(logits,
+               [&](size_t row, std::span<float> values) { tokens.push_back(draw_alone(values, rows[row])); });
+  return tokens;
+}
+
+std::vector<ScoredToken> Sampler::score(Tensor logits, std::span<const ScoreRow> rows, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const Tensor gathered = gather(logits, workspace);
+  std::vector<ScoredToken> scores;
+  if (shard_.rank != 0) return scores;
+  check(static_cast<int64_t>(rows.size()) == logits.rows(), logits.rows(), " rows of logits, ", rows.size(),
+        " to score");
+  for_each_row(gathered,
+               [&](size_t row, std::span<float> values) { scores.push_back(score_row(values, rows[row])); });
+  return scores;
+}
+
+void Sampler::for_each_row(Tensor logits,
+                           const std::function<void(size_t row, std::span<float> values)>& use) {
   const auto count = static_cast<size_t>(logits.dim(1));
   const auto width = static_cast<size_t>(shard_.ids);
-  check(rows.size() == count, count, " rows of logits, ", rows.size(), " to sample");
   gathered_.resize(static_cast<size_t>(logits.elements()));
   backend_.download(Tensor::of(gathered_.data(), logits.shape()), logits);
   for (size_t i = 0; i < count; ++i) {
@@ -106,9 +126,8 @@ std::vector<SampledToken> Sampler::by_host(Tensor logits, std::span<const Sample
       const size_t left = static_cast<size_t>(vocabulary_) - row_.size();
       row_.insert(row_.end(), part, part + std::min(width, left));
     }
-    tokens.push_back(draw_alone(row_, rows[i]));
+    use(i, row_);
   }
-  return tokens;
 }
 
 std::vector<SampledToken> Sampler::sample(Tensor logits, TokenChoice choice, std::span<const SampleRow> rows,

@@ -1,8 +1,10 @@
-// Turns the logits of the vocabulary shards into token ids, with log-probabilities if they are wanted.
+// Turns the logits of the vocabulary shards into token ids, with log-probabilities if they are wanted, and
+// into the log-probabilities of tokens that are known.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -22,6 +24,12 @@ namespace uhd {
 // host, from rows of logits. A step takes the last of those that its rows need.
 enum class TokenChoice : uint8_t { greedy, drawn, by_host };
 
+// TokenRules say which tokens may stand in an answer at all.
+struct TokenRules {
+  std::vector<int32_t> allowed;             // sorted; empty: all
+  std::vector<std::vector<int32_t>> never;  // runs of ids that the answer never holds; none is empty
+};
+
 // A SampleRow says how the next token of one sequence is chosen. Spans and pointers are borrowed for the
 // call.
 struct SampleRow {
@@ -29,11 +37,13 @@ struct SampleRow {
   uint64_t seed = 0;
   uint64_t step = 0;  // tokens generated before this one: with the seed it names the random number
   const std::map<int32_t, float>* logit_bias = nullptr;
-  std::span<const int32_t> banned;  // never chosen: end tokens before min_tokens
-  std::span<const int32_t> prompt;  // visual tokens may stand in it as negative ids
+  std::span<const int32_t> banned;     // never chosen: end tokens before min_tokens
+  const TokenRules* tokens = nullptr;  // null: any token
+  std::span<const int32_t> mask;       // bits of the ids that may come (model/text/grammar.h); empty: all
+  std::span<const int32_t> prompt;     // visual tokens may stand in it as negative ids
   std::span<const int32_t> output;
 
-  // The host's are those with penalties, biases, banned tokens or log-probabilities.
+  // The host's are those with penalties, biases, rules for tokens, masks or log-probabilities.
   TokenChoice choice() const;
   // Returns the words made from temperature, top-k, top-p, min-p, seed and step.
   Draw draw() const;
@@ -45,6 +55,25 @@ struct SampledToken {
   float logprob = 0;  // in the model's own distribution, before penalties and temperature
   std::vector<std::pair<int32_t, float>> top;  // most likely first; equal ones by id
 };
+
+// A ScoreRow asks how likely a known token was at its place.
+struct ScoreRow {
+  int32_t id = 0;
+  int top = 0;  // so many likely tokens are told besides
+};
+
+struct ScoredToken {
+  bool valid = true;  // false if no logit was a number
+  float logprob = 0;  // in the model's own distribution
+  int rank = 0;       // counts the tokens that are as likely or more, itself among them
+  std::vector<std::pair<int32_t, float>> top;  // most likely first; equal ones by id
+};
+
+// Scores a token by one row of logits [V], in which it makes what is no number impossible.
+ScoredToken score_row(std::span<float> logits, const ScoreRow& row);
+
+// Rows of which logits lie in memory at once while they are scored.
+constexpr int kRowsScoredAtOnce = 16;
 
 // Chooses a token from one row of logits [V], which it changes. It is a pure function: the same row, seed and
 // step give the same token on every run, whatever else is in the batch. Equal logits are ordered by id,
@@ -82,6 +111,9 @@ class Sampler {
   // none). The result is whole on rank 0; other ranks must not use theirs.
   std::vector<SampledToken> take(std::span<const SampleRow> rows);
 
+  // Scores logits at once, and waits for them on rank 0, which alone reads `rows` and has a result.
+  std::vector<ScoredToken> score(Tensor logits, std::span<const ScoreRow> rows, Workspace& workspace);
+
   // All at once. Greedy: `rows` are not read; drawn: on every rank.
   std::vector<SampledToken> sample(Tensor logits, TokenChoice choice, std::span<const SampleRow> rows,
                                    Workspace& workspace);
@@ -95,6 +127,8 @@ class Sampler {
   // Returns the group's logits, [size, n, ids].
   Tensor gather(Tensor logits, Workspace& workspace);
   std::vector<SampledToken> by_host(Tensor logits, std::span<const SampleRow> rows);
+  // Downloads the group's logits, and hands each row of the vocabulary to `use`.
+  void for_each_row(Tensor logits, const std::function<void(size_t row, std::span<float> values)>& use);
 
   Backend& backend_;
   Communicator& group_;

@@ -30,7 +30,7 @@ StepInputs put_step_inputs(const ForwardInput& in, int page_size, std::vector<in
                            Workspace& workspace) {
   const std::vector<int32_t>* const arrays[] = {
       &in.ids,       &in.positions,   &in.slots,     &in.q_offsets, &in.kv_lengths, &in.page_table,
-      &in.visual_at, &in.visual_rows, &in.sample_at, &in.draws,     &in.drawn_at};
+      &in.visual_at, &in.visual_rows, &in.sample_at, &in.draws,     &in.drawn_at,   &in.score_at};
   Layout layout(staged);
   size_t at[std::size(arrays)];
   for (size_t i = 0; i < std::size(arrays); ++i) at[i] = layout.add(*arrays[i]);
@@ -55,6 +55,7 @@ StepInputs put_step_inputs(const ForwardInput& in, int page_size, std::vector<in
   inputs.sample_at = parts[8];
   if (!in.draws.empty()) inputs.draws = parts[9].reshaped({inputs.sample_at.rows(), kDrawWords});
   inputs.drawn_at = parts[10];
+  inputs.score_at = parts[11];
   return inputs;
 }
 

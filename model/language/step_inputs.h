@@ -18,6 +18,7 @@ struct StepInputs {
   Tensor visual_at;    // [n]
   Tensor visual_rows;  // [n]
   Tensor sample_at;    // [samples]
+  Tensor score_at;     // [scored]
   Tensor draws;        // [samples, kDrawWords]
   Tensor drawn_at;     // [T]
   Tensor visual;       // visual_rows index it: the visual store [rows, H]

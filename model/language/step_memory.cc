@@ -28,6 +28,9 @@ class IdleGroup final : public Communicator {
   const int size_;
 };
 
+// A scored row counts for two of a step (Batch::rows), which may be over by one.
+int64_t most_scored(int tokens) { return (tokens + 1) / 2; }
+
 ModelConfig model_of(const LanguageConfig& config) {
   ModelConfig model;
   model.language = config;
@@ -51,6 +54,7 @@ ForwardInput largest_input(const StepLimits& limits) {
   in.max_pages = (std::max(limits.max_context, longest) + limits.page_size - 1) / limits.page_size;
   in.page_table = zeros(int64_t{sequences} * in.max_pages);
   in.sample_at = zeros(sequences);
+  in.score_at = zeros(most_scored(tokens));
   in.draws = zeros(sequences * kDrawWords);
   return in;
 }
@@ -58,12 +62,13 @@ ForwardInput largest_input(const StepLimits& limits) {
 }  // namespace
 
 size_t step_bytes(const LanguageConfig& config, const LanguageShard& shard, const StepLimits& limits,
-                  DType activations) {
+                  DType activations, int virtual_shards) {
   constexpr size_t kUnlimited = size_t{1} << 50;
   IdleBackend idle(activations);
   IdleGroup group(shard.rank, shard.size);
   const ModelConfig model = model_of(config);
-  Llama llama(model, blank_checkpoint(language_parameters(model)), idle, group, WeightFormat::bf16, 1);
+  Llama llama(model, blank_checkpoint(language_parameters(model)), idle, group, WeightFormat::bf16, 1,
+              virtual_shards);
   Sampler sampler(idle, group, shard, config.vocabulary, limits.max_sequences);
   KvCache cache(idle, config.layers, shard.kv_heads, config.head_dim, 1, limits.page_size, DType::bf16);
   const Tensor visual(idle.allocate(1).data(), activations, {1, config.hidden});
@@ -71,9 +76,13 @@ size_t step_bytes(const LanguageConfig& config, const LanguageShard& shard, cons
 
   const StepInputs inputs = llama.upload(largest_input(limits), visual, sampler.drawn(), cache, workspace);
   const Tensor logits = workspace.take(DType::f32, {limits.max_sequences, shard.ids});
-  llama.compute(logits, inputs, cache, workspace);
+  const Tensor scored = workspace.take(activations, {inputs.score_at.rows(), config.hidden});
+  llama.compute(logits, inputs, cache, workspace, scored);
   sampler.choose(logits, {}, workspace);
   sampler.fetch_logits(logits, workspace);  // gathers what drawing gathers
+  const int64_t at_once = std::min<int64_t>(scored.rows(), kRowsScoredAtOnce);
+  Sampler scorer(idle, group, shard, config.vocabulary, kRowsScoredAtOnce);
+  scorer.fetch_logits(workspace.take(DType::f32, {at_once, shard.ids}), workspace);  // as scoring gathers
   return workspace.peak();
 }
 

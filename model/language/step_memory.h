@@ -11,6 +11,6 @@ namespace uhd {
 // activations of this type: inputs, forward pass, logits and every way to choose their tokens. No smaller
 // step takes more.
 size_t step_bytes(const LanguageConfig& config, const LanguageShard& shard, const StepLimits& limits,
-                  DType activations);
+                  DType activations, int virtual_shards = 0);
 
 }  // namespace uhd

@@ -9,6 +9,7 @@
 #include "base/mapped_file.h"
 #include "base/utf8.h"
 #include "model/json_file.h"
+#include "model/text/jinja/builtins.h"
 #include "model/text/jinja/template.h"
 #include "model/text/jinja/text.h"
 
@@ -67,6 +68,8 @@ std::string source_of(const Conversation& conversation) {
 }
 
 constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
+constexpr size_t kToolRole = kRoles.size();  // results of tools, which are one text
+std::string_view name_of_role(size_t role) { return role == kToolRole ? "tool" : kRoles[role]; }
 
 // A template gets the content of a message as one text, or as a list of parts. Templates differ, for each
 // role.
@@ -85,10 +88,11 @@ size_t texts_of(const ChatTurn& turn) {
 bool has_images(const ChatTurn& turn) { return texts_of(turn) < turn.parts.size(); }
 
 size_t role_of(const ChatTurn& turn, size_t place) {
+  if (turn.role == "tool") return kToolRole;
   const std::string_view name = turn.role == "developer" ? "system" : std::string_view(turn.role);
   const auto found = std::find(kRoles.begin(), kRoles.end(), name);
   require(found != kRoles.end(), "messages[", place, "] has the role '", turn.role,
-          "', which is none of system, developer, user, assistant");
+          "', which is none of system, developer, user, assistant, tool");
   return static_cast<size_t>(found - kRoles.begin());
 }
 
@@ -106,6 +110,61 @@ int64_t visible(std::string_view text) {
   return count;
 }
 
+jinja::Value value_of(const boost::json::value& v);
+
+jinja::Value dict_of(const boost::json::object& object) {
+  auto dict = std::make_shared<jinja::Dict>();
+  for (const auto& [key, value] : object) dict->set(jinja::Value::text(key, kUserVariable), value_of(value));
+  return jinja::Value::of(std::move(dict));
+}
+
+// JSON may be no deeper than its parser allows.
+jinja::Value value_of(const boost::json::value& v) {
+  switch (v.kind()) {
+    case boost::json::kind::bool_:
+      return jinja::Value::of(v.get_bool());
+    case boost::json::kind::int64:
+      return jinja::Value::of(v.get_int64());
+    case boost::json::kind::uint64:
+    case boost::json::kind::double_:
+      return jinja::Value::of(v.to_number<double>());
+    case boost::json::kind::string:
+      return jinja::Value::text(v.get_string(), kUserVariable);
+    case boost::json::kind::array: {
+      jinja::List list;
+      for (const boost::json::value& item : v.get_array()) list.push_back(value_of(item));
+      return jinja::Value::of(std::move(list));
+    }
+    case boost::json::kind::object:
+      return dict_of(v.get_object());
+    default:
+      return jinja::Value::none();
+  }
+}
+
+std::vector<std::pair<std::string, jinja::Value>> read_variables(std::string_view json) {
+  std::vector<std::pair<std::string, jinja::Value>> variables;
+  if (json.empty()) return variables;
+  boost::system::error_code failed;
+  const boost::json::value value = boost::json::parse(json, failed);
+  require(!failed && value.is_object(), "the variables of the chat template are no JSON object");
+  for (const auto& [key, member] : value.get_object()) variables.emplace_back(key, value_of(member));
+  return variables;
+}
+
+// Returns nothing for an empty text.
+jinja::Value array_of(std::string_view json, std::string_view what) {
+  if (json.empty()) return jinja::Value::none();
+  boost::system::error_code failed;
+  const boost::json::value value = boost::json::parse(json, failed);
+  require(!failed && value.is_array(), what, " are no JSON array");
+  return value_of(value);
+}
+
+// Shows whether a template writes tools at all.
+constexpr std::string_view kProbedTool =
+    R"([{"type":"function","function":{"name":"probed_tool","description":"d","parameters":{"type":"object","properties":{}}}}])";
+
 // Numbers for the texts of a conversation, so that each can be found in the rendering. They come again in a
 // long one, but for that of the last text: its end is where an answer continues.
 class Authors {
@@ -115,7 +174,7 @@ class Authors {
   }
   Author next() {
     if (--left_ == 0) return kUserTypedLast;
-    last_ = static_cast<Author>(last_ % (kUserTypedLast - 1) + 1);
+    last_ = static_cast<Author>(last_ % (kUserVariable - 1) + 1);
     return last_;
   }
 
@@ -126,23 +185,71 @@ class Authors {
 
 class JinjaChatTemplate final : public ChatTemplate {
  public:
+  // thoughtless: the template is told that the model is not to think.
   JinjaChatTemplate(const std::string& source, std::string_view image_mark,
-                    std::vector<std::pair<std::string, std::string>> tokens)
-      : template_(source), image_mark_(image_mark), tokens_(std::move(tokens)) {
+                    std::vector<std::pair<std::string, std::string>> tokens, ImageOrder order,
+                    bool thoughtless)
+      : template_(source),
+        image_mark_(image_mark),
+        tokens_(std::move(tokens)),
+        order_(order),
+        thinks_(source.find("</think>") != std::string::npos),
+        thoughtless_(thoughtless) {
+    for (const std::string& name : template_.free_names()) {
+      if (!is_own(name)) variables_.push_back(name);
+    }
     choose_forms();
+    tools_ = find_tool_form(source);
   }
 
-  ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end) const override {
-    return render(turns, end, forms_, Loss::of_what_is_read);
+  using ChatTemplate::render;
+  ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end, std::string_view variables,
+                  std::string_view tools) const override {
+    if (tools_ == ToolForm::none) refuse_tools(turns, tools);
+    return render(turns, end, {variables, tools}, forms_, Loss::of_what_is_read);
   }
+  const std::vector<std::string>& variables() const override { return variables_; }
+  ImageOrder image_order() const override { return order_; }
+  bool thinks() const override { return thinks_; }
+  ToolForm tools() const override { return tools_; }
 
  private:
+  static void refuse_tools(const std::vector<ChatTurn>& turns, std::string_view tools) {
+    constexpr std::string_view kWhy = "the chat template of this model knows no tools";
+    require(tools.empty(), kWhy);
+    for (size_t i = 0; i < turns.size(); ++i) {
+      require(turns[i].role != "tool", "messages[", i, "] has the role 'tool', but ", kWhy);
+      require(turns[i].tool_calls.empty(), "messages[", i, "] has calls of tools, but ", kWhy);
+    }
+  }
+
+  // A request gives this to the template beside its turns: JSON, or nothing.
+  struct Given {
+    std::string_view variables;
+    std::string_view tools;
+  };
+
   // A Loss says which typed text must not be missing: any of it, or all of a text that the template has read.
   // A template may leave out messages that it does not look at, and cut the parts it wants out of a text.
   enum class Loss : uint8_t { of_anything, of_what_is_read };
 
-  ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end, const Forms& forms, Loss loss) const {
+  // Names that a client cannot give a value: the server's own, and those of functions and loops.
+  bool is_own(std::string_view name) const {
+    constexpr std::string_view kOwn[] = {
+        "messages", "add_generation_prompt", "tools", "documents", "loop", "caller", "varargs", "kwargs"};
+    return std::find(std::begin(kOwn), std::end(kOwn), name) != std::end(kOwn) || name.ends_with("_token") ||
+           jinja::function_of(name).has_value();
+  }
+
+  ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end, const Given& given, const Forms& forms,
+                  Loss loss) const {
     jinja::Dict variables;
+    if (thoughtless_) variables.set("enable_thinking", jinja::Value::of(false));
+    for (const auto& [name, value] : read_variables(given.variables)) {
+      require(std::find(variables_.begin(), variables_.end(), name) != variables_.end(),
+              "the chat template of this model has no variable '", name, "'");
+      variables.set(name, value);
+    }
     for (const auto& [name, text] : tokens_) variables.set(name, jinja::Value::text(text));
     jinja::List messages;
     Authors authors(turns);
@@ -153,7 +260,7 @@ class JinjaChatTemplate final : public ChatTemplate {
     }
     variables.set("messages", jinja::Value::of(messages));
     variables.set("add_generation_prompt", jinja::Value::of(end == ChatEnd::new_turn));
-    variables.set("tools", jinja::Value::none());
+    variables.set("tools", array_of(given.tools, "tools"));
     variables.set("documents", jinja::Value::none());
     MarkedText rendered = template_.render(variables);
     check_loss(turns, messages, rendered, loss);
@@ -167,12 +274,17 @@ class JinjaChatTemplate final : public ChatTemplate {
 
   jinja::Value message_of(const ChatTurn& turn, size_t role, Authors& authors, const Forms& forms) const {
     auto message = std::make_shared<jinja::Dict>();
-    message->set("role", jinja::Value::text(kRoles[role]));
+    message->set("role", jinja::Value::text(name_of_role(role)));
     const RoleForms& form = has_images(turn)        ? forms.of_images
                             : turn.parts.size() > 1 ? forms.of_parts
                                                     : forms.of_text;
-    message->set("content", form[role] == Form::parts ? parts_of(turn, authors) : joined(turn, authors));
+    const bool in_parts = role != kToolRole && form[role] == Form::parts;
+    message->set("content", in_parts ? parts_of(turn, authors) : joined(turn, authors));
     message->watched = "content";
+    if (!turn.tool_calls.empty()) message->set("tool_calls", array_of(turn.tool_calls, "calls of tools"));
+    if (!turn.tool_call_id.empty()) {
+      message->set("tool_call_id", jinja::Value::text(turn.tool_call_id, kUserVariable));
+    }
     return jinja::Value::of(std::move(message));
   }
 
@@ -205,6 +317,7 @@ class JinjaChatTemplate final : public ChatTemplate {
     for (size_t i = 0; i < rendered.size(); ++i) {
       if (is_visible(rendered.text, i)) ++there[rendered.author(i)];
     }
+    there[kUserVariable] = 0;
     const bool empty =
         std::all_of(there.begin() + 1, there.end() - 1, [](int64_t count) { return count == 0; });
     Authors authors(turns);
@@ -263,18 +376,36 @@ class JinjaChatTemplate final : public ChatTemplate {
         forms_ = forms;
       }
     }
-    if (best == 0) render({{"user", {{"one", false}}}}, ChatEnd::new_turn, {}, Loss::of_what_is_read);
+    if (best == 0) render({user_turn()}, ChatEnd::new_turn, Given(), {}, Loss::of_what_is_read);
     for (size_t role = 0; role < kRoles.size(); ++role) {
       forms_.of_parts[role] = form_of(role, {{"two", false}, {"three", false}}, &Forms::of_parts);
       forms_.of_images[role] = form_of(role, {{"", true}, {"two", false}}, &Forms::of_images);
     }
   }
 
+  // A form is known by the words with which the template asks for it.
+  ToolForm find_tool_form(const std::string& source) const {
+    const auto has = [&](std::string_view text) { return source.find(text) != std::string::npos; };
+    const ToolForm form = has("<tool_call>")                          ? ToolForm::hermes
+                          : has("ipython") && has("\"parameters\": ") ? ToolForm::llama3
+                                                                      : ToolForm::none;
+    if (form == ToolForm::none) return form;
+    try {
+      const ChatText shown =
+          render({user_turn()}, ChatEnd::new_turn, {"", kProbedTool}, forms_, Loss::of_what_is_read);
+      return shown.text.find("probed_tool") != std::string::npos ? form : ToolForm::none;
+    } catch (const Error&) {
+      return ToolForm::none;
+    }
+  }
+
+  static ChatTurn user_turn() { return {"user", {{"one", false}}}; }
+
   // Scores four conversations. Those without any loss count most.
   static constexpr size_t kBestScore = 40;
   size_t score_of(const Forms& forms) const {
     const ChatTurn system{"system", {{"rule", false}}};
-    const ChatTurn user{"user", {{"one", false}}};
+    const ChatTurn user = user_turn();
     const ChatTurn assistant{"assistant", {{"two", false}}};
     size_t score = 0;
     for (const auto& turns : std::initializer_list<std::vector<ChatTurn>>{
@@ -291,7 +422,7 @@ class JinjaChatTemplate final : public ChatTemplate {
     Forms forms = forms_;
     (forms.*of)[role] = Form::parts;
     const ChatTurn turn{std::string(kRoles[role]), parts};
-    const ChatTurn user{"user", {{"one", false}}};
+    const ChatTurn user = user_turn();
     for (const auto& turns :
          std::initializer_list<std::vector<ChatTurn>>{{turn}, {turn, user}, {user, turn, user}}) {
       if (renders(turns, forms, Loss::of_anything)) return Form::parts;
@@ -301,7 +432,7 @@ class JinjaChatTemplate final : public ChatTemplate {
 
   bool renders(const std::vector<ChatTurn>& turns, const Forms& forms, Loss loss) const {
     try {
-      render(turns, ChatEnd::new_turn, forms, loss);
+      render(turns, ChatEnd::new_turn, Given(), forms, loss);
       return true;
     } catch (const Error& error) {
       // Small conversations in other forms would cost as much again, dozens of times.
@@ -314,6 +445,11 @@ class JinjaChatTemplate final : public ChatTemplate {
   JinjaTemplate template_;
   std::string image_mark_;
   std::vector<std::pair<std::string, std::string>> tokens_;
+  ImageOrder order_;
+  std::vector<std::string> variables_;
+  bool thinks_;
+  bool thoughtless_;
+  ToolForm tools_ = ToolForm::none;
   Forms forms_;
 };
 
@@ -385,21 +521,31 @@ std::shared_ptr<const ChatTemplate> load_chat_template(const fs::path& directory
   const std::string where = config_path.string();
   const boost::json::value config = read_if_there(config_path);
   const boost::json::value tokenizer_config = read_if_there(directory / "tokenizer_config.json");
-  const bool minicpm = json_string(config, "model_type", "", where).starts_with("minicpmv");
+  const bool minicpm = json_string(config, "model_type", "", where).starts_with("minicpm");
   const std::string_view image_mark = minicpm ? kMiniCpmImageMark : kImageMark;
-  const auto make = [&](const std::string& source) {
-    return std::make_shared<JinjaChatTemplate>(source, image_mark, tokens_of(directory, tokenizer_config));
-  };
   std::string name = json_string(config, "conversation", "", where);
+  const bool llava = is_llava(config, where) || name == "vicuna_v1" || name == "llava_v1";
+  const auto make = [&](const std::string& source) {
+    // MiniCPM's own chat() passes enable_thinking = False.
+    return std::make_shared<JinjaChatTemplate>(source, image_mark, tokens_of(directory, tokenizer_config),
+                                               llava ? ImageOrder::first : ImageOrder::in_place, minicpm);
+  };
   if (name.empty()) {
     const std::string source = find_template(directory, tokenizer_config);
     if (!source.empty()) return make(source);
-    name = is_llava(config, where) ? "vicuna_v1" : "chatml";
+    name = llava ? "vicuna_v1" : "chatml";
   }
   for (const Conversation& conversation : kConversations) {
     if (conversation.name == name) return make(source_of(conversation));
   }
   throw Error(where + ": conversation '" + name + "' is none of vicuna_v1, llava_v1, chatml_direct, chatml");
+}
+
+void put_images_first(std::vector<ChatTurn>& turns) {
+  for (ChatTurn& turn : turns) {
+    std::stable_partition(turn.parts.begin(), turn.parts.end(),
+                          [](const ChatPart& part) { return part.image; });
+  }
 }
 
 }  // namespace uhd

@@ -8,10 +8,11 @@
 namespace uhd {
 
 Detokenizer::Detokenizer(const std::shared_ptr<const Tokenizer>& tokenizer,
-                         std::vector<std::string> stop_strings, bool skip_special)
+                         std::vector<std::string> stop_strings, bool skip_special, bool keep_stop)
     : tokenizer_(tokenizer),
       decoder_(tokenizer->decoder(skip_special)),
-      stop_strings_(std::move(stop_strings)) {
+      stop_strings_(std::move(stop_strings)),
+      keep_stop_(keep_stop) {
   std::erase(stop_strings_, "");
 }
 
@@ -60,7 +61,7 @@ std::string Detokenizer::release(std::string&& text, bool last) {
   const size_t cut = find_stop();
   if (cut != std::string::npos) {
     stopped_ = true;
-    held_.resize(cut);
+    held_.resize(cut + (keep_stop_ ? stopped_by_.size() : 0));
     return std::move(held_);
   }
   size_t keep = 0;
@@ -75,11 +76,14 @@ std::string Detokenizer::release(std::string&& text, bool last) {
   return out;
 }
 
-// Returns where the first stop string begins in held_, except those that end where none may.
-size_t Detokenizer::find_stop() const {
+// Returns where the first stop string begins in held_, except those that end where none may; notes which.
+size_t Detokenizer::find_stop() {
   size_t first = std::string::npos;
   for (const std::string& stop : stop_strings_) {
-    first = std::min(first, held_.find(stop, immune_ < stop.size() ? 0 : immune_ - stop.size() + 1));
+    const size_t at = held_.find(stop, immune_ < stop.size() ? 0 : immune_ - stop.size() + 1);
+    if (at >= first) continue;
+    first = at;
+    stopped_by_ = stop;
   }
   return first;
 }

@@ -15,20 +15,22 @@ namespace uhd {
 // equal decode() of all ids (up to a stop string).
 class Detokenizer {
  public:
+  // With `keep_stop` the stop string is given out too.
   Detokenizer(const std::shared_ptr<const Tokenizer>& tokenizer, std::vector<std::string> stop_strings,
-              bool skip_special = true);
+              bool skip_special = true, bool keep_stop = false);
 
   // Returns the text that became certain with this id. If stopped() is true after it, a stop string was met;
-  // neither it nor the text behind it is given out. If `may_stop` is false, no stop string ends in the text
-  // of this id.
+  // the text behind it is not given out, and neither is it without `keep_stop`. If `may_stop` is false, no
+  // stop string ends in the text of this id.
   std::string push(int32_t id, bool may_stop = true);
   bool stopped() const { return stopped_; }
+  const std::string& stopped_by() const { return stopped_by_; }  // the stop string that was met
   // Returns the rest, at the end of a sequence.
   std::string flush();
 
  private:
   std::string release(std::string&& text, bool last);
-  size_t find_stop() const;
+  size_t find_stop();
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<TextDecoder> decoder_;
@@ -40,6 +42,8 @@ class Detokenizer {
   bool may_stop_ = true;
   bool broken_ = false;  // the text changed under what was given out: nothing more follows
   bool stopped_ = false;
+  const bool keep_stop_;
+  std::string stopped_by_;
 };
 
 }  // namespace uhd

@@ -16,6 +16,8 @@ namespace uhd {
 using Author = unsigned char;
 inline constexpr Author kTemplateWrote = 0;
 inline constexpr Author kUserTyped = 1;
+// This author marks text that a client gave to the template as a variable.
+inline constexpr Author kUserVariable = 253;
 // This author marks the last text of a conversation, which may be continued.
 inline constexpr Author kUserTypedLast = 254;
 // This author marks a user's text that is quoted as a part of a printed list or mapping.

@@ -7,8 +7,6 @@
 namespace uhd {
 namespace {
 
-constexpr std::string_view kSpace = "\xe2\x96\x81";
-
 // The fields of one message, one after the other.
 class Fields {
  public:
@@ -92,8 +90,8 @@ SentencePieceRules read_sentencepiece_rules(std::string_view model) {
 bool spaces_begin_pieces(const std::vector<std::string>& pieces) {
   return std::all_of(pieces.begin(), pieces.end(), [](const std::string& piece) {
     size_t at = 0;
-    while (piece.compare(at, kSpace.size(), kSpace) == 0) at += kSpace.size();
-    return piece.find(kSpace, at) == std::string::npos && piece.find(' ') == std::string::npos;
+    while (piece.compare(at, kPieceSpace.size(), kPieceSpace) == 0) at += kPieceSpace.size();
+    return piece.find(kPieceSpace, at) == std::string::npos && piece.find(' ') == std::string::npos;
   });
 }
 
@@ -101,7 +99,7 @@ size_t next_cut(std::string_view text, size_t from) {
   for (size_t at = text.find(' ', std::max<size_t>(from, 1)); at != std::string_view::npos;
        at = text.find(' ', at + 1)) {
     if (at + 1 == text.size()) break;
-    if (text[at - 1] != ' ' && !text.substr(0, at).ends_with(kSpace)) return at;
+    if (text[at - 1] != ' ' && !text.substr(0, at).ends_with(kPieceSpace)) return at;
   }
   return text.size();
 }

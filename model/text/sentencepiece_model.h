@@ -10,6 +10,9 @@
 
 namespace uhd {
 
+// SentencePiece writes U+2581 for a space.
+inline constexpr std::string_view kPieceSpace = "\xe2\x96\x81";
+
 // These rules come from the TrainerSpec and NormalizerSpec of a serialized model (sentencepiece_model.proto).
 // The defaults are those of the format, and hold for a model that cannot be read.
 struct SentencePieceRules {

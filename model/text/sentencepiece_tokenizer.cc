@@ -12,27 +12,16 @@
 #include "base/utf8.h"
 #include "model/json_file.h"
 #include "model/text/added_tokens.h"
+#include "model/text/replace_all.h"
 #include "model/text/sentencepiece_model.h"
 
 namespace uhd {
 namespace {
 
-constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581, which SentencePiece writes for a space
 constexpr size_t kMaxModelBytes = size_t{64} << 20;
 
 // normalizer_spec { add_dummy_prefix: false } as a protobuf: appended to a model, it is merged into it.
 constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
-
-std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
-  std::string out;
-  for (size_t at = 0; at < text.size();) {
-    const size_t found = std::min(text.find(from, at), text.size());
-    out.append(text, at, found - at);
-    if (found < text.size()) out += to;
-    at = found + from.size();
-  }
-  return out;
-}
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
@@ -104,7 +93,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     const Piece* piece = find(id);
     if (piece == nullptr) return "";
     if (piece->kind == Kind::byte) return std::string(1, static_cast<char>(piece->byte));
-    return piece->kind == Kind::text ? replace_all(piece->text, kSpace, " ") : piece->text;
+    return piece->kind == Kind::text ? replace_all(piece->text, kPieceSpace, " ") : piece->text;
   }
   std::optional<int32_t> id_of(std::string_view token) const override {
     const auto found = ids_.find(std::string(token));
@@ -146,7 +135,7 @@ class SentencePieceTokenizer final : public Tokenizer {
       if (piece.kind == Kind::text) texts.push_back(piece.text);
     }
     // A space that is no piece would join others that are unknown.
-    by_parts_ = by_parts_ && spaces_begin_pieces(texts) && ids_.contains(std::string(kSpace));
+    by_parts_ = by_parts_ && spaces_begin_pieces(texts) && ids_.contains(std::string(kPieceSpace));
     for (const AddedToken& token : added_) by_content_.emplace(token.content, token.id);
   }
 
@@ -179,10 +168,10 @@ class SentencePieceTokenizer final : public Tokenizer {
       ids.insert(ids.end(), encoded.begin(), encoded.end());
       return;
     }
-    std::string prepared = replace_all(text, kSpace, " ");
-    if (first) prepared.insert(0, kSpace);
+    std::string prepared = replace_all(text, kPieceSpace, " ");
+    if (first) prepared.insert(0, kPieceSpace);
     // The text follows the unknown token's text, so that SentencePiece takes leading spaces as they are.
-    const bool guarded = prepared.starts_with(' ') || prepared.starts_with(kSpace);
+    const bool guarded = prepared.starts_with(' ') || prepared.starts_with(kPieceSpace);
     const auto encoded = plain(guarded ? unk_text_ + prepared : prepared);
     const size_t skip = guarded ? std::min(unk_length_, encoded.size()) : 0;
     ids.insert(ids.end(), encoded.begin() + static_cast<std::ptrdiff_t>(skip), encoded.end());
@@ -224,11 +213,11 @@ class SentencePieceDecoder final : public TextDecoder {
     bytes_.finish(settled);
     if (piece->kind == Kind::text) {
       std::string_view text = piece->text;
-      if (!started_ && text.starts_with(kSpace)) {
-        text.remove_prefix(kSpace.size());
+      if (!started_ && text.starts_with(kPieceSpace)) {
+        text.remove_prefix(kPieceSpace.size());
         started_ = true;
       }
-      settled += replace_all(text, kSpace, " ");
+      settled += replace_all(text, kPieceSpace, " ");
     } else {
       settled += piece->text;
     }

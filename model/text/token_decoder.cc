@@ -6,21 +6,10 @@
 #include "base/error.h"
 #include "model/json_file.h"
 #include "model/text/pre_tokenizer.h"
+#include "model/text/replace_all.h"
 
 namespace uhd {
 namespace {
-
-std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
-  std::string out;
-  size_t at = 0;
-  for (size_t found = text.find(from); found != std::string_view::npos; found = text.find(from, at)) {
-    out.append(text, at, found - at);
-    out += to;
-    at = found + from.size();
-  }
-  out.append(text, at, std::string_view::npos);
-  return out;
-}
 
 // Returns the byte of "<0xE2>", or -1.
 int fallback_byte(std::string_view token) {

@@ -5,7 +5,7 @@ namespace uhd {
 ClipEncoder::ClipEncoder(const ModelConfig& model, const Checkpoint& tower, Backend& backend,
                          WeightFormat format)
     : backend_(backend), config_(*model.vision) {
-  Loader loader(tower, backend, format);
+  Loader loader(tower, backend, unquantized(format));
   load_embeddings(loader, model.prefix_vision + "embeddings.");
   pre_norm_ = load_layer_norm(loader, model.prefix_vision + "pre_layrnorm");
   vit_.emplace(config_, model.prefix_vision, loader, backend, format);
@@ -37,8 +37,8 @@ void ClipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGrid
   backend_.scatter_rows(hidden, classes, places.classes);
 }
 
-void ClipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
-                          Workspace& workspace) {
+Parts ClipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
+                           Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   std::vector<int32_t> offsets{0}, patches_at, classes_at;
   for (const PatchGrid& grid : grids) {
@@ -49,7 +49,8 @@ void ClipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid>
   }
   check(static_cast<int64_t>(patches_at.size()) == patches.rows(), patches.rows(), " patches for grids of ",
         patches_at.size());
-  Vit::Pass pass = vit_->begin(offsets, workspace);
+  const Tensor hidden = workspace.take(out.dtype(), {offsets.back(), config_.hidden});
+  Vit::Pass pass = vit_->begin(hidden, offsets, workspace);
   const Places places{workspace.put(patches_at), workspace.put(classes_at)};
   embed(pass.hidden, patches, grids, places, workspace);
   show("embeddings", pass.hidden);
@@ -58,13 +59,16 @@ void ClipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid>
   for (int i = 0; i < vit_->layers(); ++i) {
     vit_->run_layer(i, pass);
     show("hidden." + std::to_string(i + 1), pass.hidden);
+    co_yield Parts::Pause{};
   }
   backend_.gather_rows(out, pass.hidden, places.patches);
 }
 
 void ClipEncoder::prepare(Tensor patches, int max_slices, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
-  const Vit::Pass pass = vit_->take_pass(patches.rows() + max_slices, workspace);
+  const Tensor hidden =
+      workspace.take(backend_.activation_dtype(), {patches.rows() + max_slices, config_.hidden});
+  const Vit::Pass pass = vit_->take_pass(hidden, workspace);
   const Tensor rows = workspace.take(pass.hidden.dtype(), {patches.rows(), config_.hidden});
   for (int64_t p = patches.rows(); p > 0; --p)
     backend_.prepare_matmul(rows.slice_rows(0, p), patches.slice_rows(0, p), patch_);

@@ -16,7 +16,7 @@ class ClipEncoder final : public FeatureEncoder {
   ClipEncoder(const ModelConfig& model, const Checkpoint& tower, Backend& backend, WeightFormat format);
 
   // The class tokens take part in the layers and are dropped at the end.
-  void forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) override;
+  Parts forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) override;
   void prepare(Tensor patches, int max_slices, Workspace& workspace) override;
 
   // Returns the positions of a grid's patches, [rows · columns, W], valid until the next call.

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "base/parts.h"
 #include "kernels/workspace.h"
 #include "model/config.h"
 #include "model/observer.h"
@@ -21,9 +22,9 @@ class FeatureEncoder {
   virtual ~FeatureEncoder() = default;
 
   // Writes out [P, W], the features of the selected layer. patches [P, 3·patch·patch] are as patchify gives
-  // them, slice after slice.
-  virtual void forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
-                       Workspace& workspace) = 0;
+  // them, slice after slice. A part is a layer; the workspace is taken until the last one is done.
+  virtual Parts forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
+                        Workspace& workspace) = 0;
 
   // Makes what the first passes of up to so many patches and slices would make; `patches` are those of the
   // largest.

@@ -5,6 +5,7 @@
 
 #include "model/vision/exif.h"
 #include "model/vision/image_decoders.h"
+#include "model/vision/orientation.h"
 
 namespace uhd {
 namespace {
@@ -28,71 +29,6 @@ StoredImage read_stored(Format format, std::string_view bytes) {
     default:
       return read_webp_header(bytes);
   }
-}
-
-Image decode_stored(Format format, std::string_view bytes, Size size, bool reference_compat) {
-  switch (format) {
-    case Format::jpeg:
-      return decode_jpeg(bytes, size);
-    case Format::png:
-      return decode_png(bytes, size, reference_compat);
-    default:
-      return decode_webp(bytes, size, reference_compat);
-  }
-}
-
-// The pixel of an oriented picture lies in the stored one at origin + x · step_x + y · step_y.
-struct Walk {
-  int64_t origin, step_x, step_y;
-};
-
-Walk walk_of(int orientation, int64_t width, int64_t height) {
-  const int64_t last_x = width - 1, last_y = (height - 1) * width;
-  switch (orientation) {
-    case 2:
-      return {last_x, -1, width};
-    case 3:
-      return {last_x + last_y, -1, -width};
-    case 4:
-      return {last_y, 1, -width};
-    case 5:
-      return {0, width, 1};
-    case 6:
-      return {last_y, -width, 1};
-    case 7:
-      return {last_x + last_y, -width, -1};
-    case 8:
-      return {last_x, width, -1};
-    default:
-      return {0, 1, width};
-  }
-}
-
-bool swaps_sides(int orientation) { return orientation >= 5; }
-
-// Tile by tile, since a quarter turn reads down the columns.
-Image oriented(Image stored, int orientation) {
-  if (orientation == 1) return stored;
-  Image turned = blank_image(swaps_sides(orientation) ? Size{stored.height, stored.width}
-                                                      : Size{stored.width, stored.height});
-  const Walk walk = walk_of(orientation, stored.width, stored.height);
-  constexpr int kTile = 32;
-  for (int tile_y = 0; tile_y < turned.height; tile_y += kTile) {
-    for (int tile_x = 0; tile_x < turned.width; tile_x += kTile) {
-      const int end_y = std::min(tile_y + kTile, turned.height);
-      const int end_x = std::min(tile_x + kTile, turned.width);
-      for (int y = tile_y; y < end_y; ++y) {
-        uint8_t* out = &turned.pixels[(static_cast<size_t>(y) * turned.width + tile_x) * 3];
-        for (int x = tile_x; x < end_x; ++x, out += 3) {
-          const uint8_t* in = &stored.pixels[(walk.origin + x * walk.step_x + y * walk.step_y) * 3];
-          out[0] = in[0];
-          out[1] = in[1];
-          out[2] = in[2];
-        }
-      }
-    }
-  }
-  return turned;
 }
 
 }  // namespace
@@ -120,11 +56,6 @@ void throw_damaged(std::string_view format) {
   throw ImageError("image_invalid", message("the ", format, " image is truncated or damaged"));
 }
 
-Image blank_image(Size size) {
-  return {static_cast<int>(size.width), static_cast<int>(size.height),
-          std::vector<uint8_t>(static_cast<size_t>(size.width) * size.height * 3)};
-}
-
 ImageHeader read_image_header(std::string_view bytes, const ImageLimits& limits, bool reference_compat) {
   if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
     throw ImageError("image_too_large", message("the image has ", bytes.size(), " bytes; at most ",
@@ -138,13 +69,31 @@ ImageHeader read_image_header(std::string_view bytes, const ImageLimits& limits,
   check_image_size(stored.size, limits);
   ImageHeader header{.format = *format, .stored = stored.size, .oriented = stored.size};
   if (!reference_compat) header.orientation = exif_orientation(stored.exif);
-  if (swaps_sides(header.orientation)) header.oriented = {stored.size.height, stored.size.width};
+  header.oriented = orientation_of(header.orientation).swapped(stored.size);
   return header;
+}
+
+void decode_rows(std::string_view bytes, const ImageHeader& header, bool reference_compat,
+                 const RowSink& sink) {
+  switch (header.format) {
+    case Format::jpeg:
+      return decode_jpeg(bytes, header.stored, sink);
+    case Format::png:
+      return decode_png(bytes, header.stored, reference_compat, sink);
+    case Format::webp:
+      return decode_webp(bytes, header.stored, reference_compat, sink);
+  }
 }
 
 Image decode_image(std::string_view bytes, const ImageLimits& limits, bool reference_compat) {
   const ImageHeader header = read_image_header(bytes, limits, reference_compat);
-  return oriented(decode_stored(header.format, bytes, header.stored, reference_compat), header.orientation);
+  Image stored{static_cast<int>(header.stored.width), static_cast<int>(header.stored.height), {}};
+  const size_t row_bytes = static_cast<size_t>(stored.width) * 3;
+  decode_rows(bytes, header, reference_compat, [&](const uint8_t* row) {
+    if (stored.pixels.empty()) stored.pixels.reserve(row_bytes * stored.height);
+    stored.pixels.insert(stored.pixels.end(), row, row + row_bytes);
+  });
+  return turned_upright(std::move(stored), orientation_of(header.orientation));
 }
 
 }  // namespace uhd

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -51,6 +52,18 @@ void check_image_size(Size size, const ImageLimits& limits);
 
 // Without decoding a pixel. reference_compat ignores the orientation, as the published code does.
 ImageHeader read_image_header(std::string_view bytes, const ImageLimits& limits, bool reference_compat);
+
+// Bytes that can be read past the end of a row.
+inline constexpr int kRowSlack = 32;
+
+// Takes rows of u8 RGB from the top down; each has kRowSlack readable bytes more and is valid in the call.
+using RowSink = std::function<void(const uint8_t* row)>;
+
+// Gives every row of the picture as it lies in the file, in `header.stored`. The picture never lies in memory
+// as a whole where its format allows that: a JPEG of one scan, a PNG that is not interlaced. Where pixels are
+// missing this throws, and the rows that were given are void.
+void decode_rows(std::string_view bytes, const ImageHeader& header, bool reference_compat,
+                 const RowSink& sink);
 
 // Decoded, oriented, alpha on white (reference_compat: dropped, as PIL's convert("RGB") does), 16-bit,
 // palette, grey and CMYK turned to RGB.

@@ -1,5 +1,5 @@
-// The three decoders behind image.h. Each reads the header without allocating by what it says, then decodes
-// to RGB in the file's own orientation. All throw ImageError only.
+// The three decoders behind image.h. Each reads the header without allocating by what it says, then gives
+// rows of RGB in the file's own orientation. All throw ImageError only.
 #pragma once
 
 #include <string_view>
@@ -19,14 +19,11 @@ StoredImage read_webp_header(std::string_view bytes);
 
 // `size` is the header's, already held against the limits; a file that decodes to another size is an error.
 // drop_alpha and the 16-bit grey rule are the published code's; otherwise alpha is composited on white.
-Image decode_jpeg(std::string_view bytes, Size size);
-Image decode_png(std::string_view bytes, Size size, bool reference_compat);
-Image decode_webp(std::string_view bytes, Size size, bool reference_compat);
+void decode_jpeg(std::string_view bytes, Size size, const RowSink& sink);
+void decode_png(std::string_view bytes, Size size, bool reference_compat, const RowSink& sink);
+void decode_webp(std::string_view bytes, Size size, bool reference_compat, const RowSink& sink);
 
 [[noreturn]] void throw_damaged(std::string_view format);
-
-// A zeroed picture of that size.
-Image blank_image(Size size);
 
 // One pixel of a row with alpha.
 inline uint8_t on_white(uint8_t value, uint8_t alpha) {

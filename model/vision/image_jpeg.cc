@@ -135,16 +135,15 @@ bool has_all_scans(const jpeg_decompress_struct& jpeg) {
   return true;
 }
 
-// `inks` is a row of four channels, or null where the file is grey or RGB.
-bool read_rows(Decompressor& decompressor, uint8_t* pixels, uint8_t* inks) {
+// `inks` is a row of four channels, or null where the file is grey or RGB; `out` is a row of RGB.
+bool read_rows(Decompressor& decompressor, uint8_t* out, uint8_t* inks, const RowSink& sink) {
   jpeg_decompress_struct& jpeg = decompressor.jpeg;
   if (setjmp(decompressor.failure.jump) != 0) return false;
-  const size_t stride = size_t{jpeg.output_width} * 3;
   while (jpeg.output_scanline < jpeg.output_height) {
-    uint8_t* out = pixels + stride * jpeg.output_scanline;
     JSAMPROW row = inks != nullptr ? inks : out;
     if (jpeg_read_scanlines(&jpeg, &row, 1) != 1) return false;
     if (inks != nullptr) inks_to_rgb(out, inks, static_cast<int>(jpeg.output_width));
+    sink(out);
   }
   // Behind the rows of a single scan nothing is looked at: it may be a maker's trailer.
   if (jpeg_has_multiple_scans(&jpeg) == FALSE) return true;
@@ -176,15 +175,14 @@ StoredImage read_jpeg_header(std::string_view bytes) {
   return image;
 }
 
-Image decode_jpeg(std::string_view bytes, Size size) {
+void decode_jpeg(std::string_view bytes, Size size, const RowSink& sink) {
   Decompressor decompressor(size);
   if (!start(decompressor, bytes, size)) throw_damaged("JPEG");
-  Image image = blank_image(size);
+  std::vector<uint8_t> row(static_cast<size_t>(size.width) * 3 + kRowSlack);
   std::vector<uint8_t> inks(decompressor.jpeg.out_color_space == JCS_CMYK ? size.width * 4 : 0);
-  if (!read_rows(decompressor, image.pixels.data(), inks.empty() ? nullptr : inks.data())) {
+  if (!read_rows(decompressor, row.data(), inks.empty() ? nullptr : inks.data(), sink)) {
     throw_damaged("JPEG");
   }
-  return image;
 }
 
 }  // namespace uhd

@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kSignature("\x89PNG\r\n\x1a\n", 8);
 constexpr size_t kChunkFrame = 12;  // length, type, checksum
 
-uint32_t word_at(std::string_view bytes, size_t at) {
+uint32_t big_endian_at(std::string_view bytes, size_t at) {
   return png_get_uint_32(reinterpret_cast<png_const_bytep>(bytes.data() + at));
 }
 
@@ -36,15 +36,15 @@ void note(png_structp png, png_const_charp message) {
   (std::string_view(message).ends_with("CRC error") ? doubts->checksum : doubts->others) = true;
 }
 
-class Reader {
+class PngReader {
  public:
-  explicit Reader(std::string_view bytes) : rest(bytes) {
+  explicit PngReader(std::string_view bytes) : rest(bytes) {
     png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &doubts, fail, note);
     if (png != nullptr) info = png_create_info_struct(png);
   }
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
-  ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
+  PngReader(const PngReader&) = delete;
+  PngReader& operator=(const PngReader&) = delete;
+  ~PngReader() { png_destroy_read_struct(&png, &info, nullptr); }
 
   png_structp png = nullptr;
   png_infop info = nullptr;
@@ -61,7 +61,7 @@ struct Layout {
   size_t row_bytes = 0;
 };
 
-bool start(Reader& reader, Size size, bool reference_compat, Layout& layout) {
+bool start(PngReader& reader, Size size, bool reference_compat, Layout& layout) {
   if (reader.png == nullptr || reader.info == nullptr) return false;
   png_structp png = reader.png;
   png_infop info = reader.info;
@@ -114,7 +114,7 @@ void convert_row(uint8_t* out, const uint8_t* row, int64_t width, const Layout& 
 }
 
 // libpng looks at what follows the last row before it returns: it may fail with all rows read.
-bool has_all_rows(const Reader& reader, const Layout& layout) {
+bool has_all_rows(const PngReader& reader, const Layout& layout) {
   constexpr int kPasses = 7;
   return layout.interlaced
              ? png_get_current_pass_number(reader.png) >= kPasses
@@ -122,7 +122,7 @@ bool has_all_rows(const Reader& reader, const Layout& layout) {
 }
 
 // The next row, or the whole picture where it is interlaced.
-bool read_next(Reader& reader, const Layout& layout, uint8_t** rows) {
+bool read_next(PngReader& reader, const Layout& layout, uint8_t** rows) {
   if (setjmp(png_jmpbuf(reader.png)) != 0) {
     reader.doubts.others = true;
     return has_all_rows(reader, layout);
@@ -135,15 +135,17 @@ bool read_next(Reader& reader, const Layout& layout, uint8_t** rows) {
   return true;
 }
 
-// `rows` are pointers into a buffer of the whole picture where it is interlaced, else one row. Data behind
+// `rows` are pointers into a buffer of the whole picture where it is interlaced, else one row; `rgb` is a row
+// of what is given. Data behind
 // the pixels does not matter. A chunk's wrong checksum does not either, when the pixels match their own.
-bool read_rows(Reader& reader, const Layout& layout, uint8_t** rows, Image& image, bool reference_compat) {
+bool read_rows(PngReader& reader, const Layout& layout, uint8_t** rows, Size size, uint8_t* rgb,
+               bool reference_compat, const RowSink& sink) {
   png_set_crc_action(reader.png, PNG_CRC_WARN_USE, PNG_CRC_QUIET_USE);
   reader.doubts = {};
-  for (int y = 0; y < image.height; ++y) {
+  for (int64_t y = 0; y < size.height; ++y) {
     if ((y == 0 || !layout.interlaced) && !read_next(reader, layout, rows)) return false;
-    convert_row(&image.pixels[static_cast<size_t>(y) * image.width * 3], rows[layout.interlaced ? y : 0],
-                image.width, layout, reference_compat);
+    convert_row(rgb, rows[layout.interlaced ? y : 0], size.width, layout, reference_compat);
+    sink(rgb);
   }
   return !reader.doubts.checksum || !reader.doubts.others;
 }
@@ -161,12 +163,12 @@ bool can_hold(std::string_view bytes, Size size) {
 
 StoredImage read_png_header(std::string_view bytes) {
   constexpr size_t kHeaderEnd = 8 + kChunkFrame + 13;
-  if (bytes.size() < kHeaderEnd || word_at(bytes, 8) != 13 || bytes.substr(12, 4) != "IHDR") {
+  if (bytes.size() < kHeaderEnd || big_endian_at(bytes, 8) != 13 || bytes.substr(12, 4) != "IHDR") {
     throw_damaged("PNG");
   }
-  StoredImage image{.size = {word_at(bytes, 16), word_at(bytes, 20)}};
+  StoredImage image{.size = {big_endian_at(bytes, 16), big_endian_at(bytes, 20)}};
   for (size_t at = kSignature.size(); bytes.size() - at >= kChunkFrame;) {
-    const size_t length = word_at(bytes, at);
+    const size_t length = big_endian_at(bytes, at);
     if (length > bytes.size() - at - kChunkFrame) break;
     if (bytes.substr(at + 4, 4) == "eXIf") {
       image.exif = bytes.substr(at + 8, length);
@@ -177,18 +179,17 @@ StoredImage read_png_header(std::string_view bytes) {
   return image;
 }
 
-Image decode_png(std::string_view bytes, Size size, bool reference_compat) {
+void decode_png(std::string_view bytes, Size size, bool reference_compat, const RowSink& sink) {
   if (!can_hold(bytes, size)) throw_damaged("PNG");
-  Reader reader(bytes);
+  PngReader reader(bytes);
   Layout layout;
   if (!start(reader, size, reference_compat, layout)) throw_damaged("PNG");
   const size_t buffered_rows = layout.interlaced ? static_cast<size_t>(size.height) : 1;
   std::vector<uint8_t> buffer(layout.row_bytes * buffered_rows);
   std::vector<uint8_t*> rows(buffered_rows);
   for (size_t y = 0; y < buffered_rows; ++y) rows[y] = buffer.data() + y * layout.row_bytes;
-  Image image = blank_image(size);
-  if (!read_rows(reader, layout, rows.data(), image, reference_compat)) throw_damaged("PNG");
-  return image;
+  std::vector<uint8_t> rgb(static_cast<size_t>(size.width) * 3 + kRowSlack);
+  if (!read_rows(reader, layout, rows.data(), size, rgb.data(), reference_compat, sink)) throw_damaged("PNG");
 }
 
 }  // namespace uhd

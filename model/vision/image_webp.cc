@@ -60,6 +60,11 @@ void paste(Image& canvas, const WebPIterator& frame, const std::vector<uint8_t>&
   }
 }
 
+// The pixels have kRowSlack bytes more than the picture.
+void give_rows(const Image& image, const RowSink& sink) {
+  for (int y = 0; y < image.height; ++y) sink(image.pixels.data() + static_cast<size_t>(y) * image.width * 3);
+}
+
 }  // namespace
 
 StoredImage read_webp_header(std::string_view bytes) {
@@ -67,7 +72,7 @@ StoredImage read_webp_header(std::string_view bytes) {
   return {canvas_of(demuxer.get()), exif_of(demuxer.get())};
 }
 
-Image decode_webp(std::string_view bytes, Size size, bool reference_compat) {
+void decode_webp(std::string_view bytes, Size size, bool reference_compat, const RowSink& sink) {
   const Demuxer demuxer = open(bytes);
   const FirstFrame frame(demuxer.get());
   const WebPData& data = frame->fragment;
@@ -77,14 +82,15 @@ Image decode_webp(std::string_view bytes, Size size, bool reference_compat) {
       frame->width > size.width - frame->x_offset || frame->height > size.height - frame->y_offset) {
     throw_damaged("WebP");
   }
-  Image image = blank_image(size);
+  Image image{static_cast<int>(size.width), static_cast<int>(size.height),
+              std::vector<uint8_t>(static_cast<size_t>(size.width) * size.height * 3 + kRowSlack)};
   const bool covers = frame->width == size.width && frame->height == size.height;
   if (covers && features.has_alpha == 0) {
     if (WebPDecodeRGBInto(data.bytes, data.size, image.pixels.data(), image.pixels.size(), image.width * 3) ==
         nullptr) {
       throw_damaged("WebP");
     }
-    return image;
+    return give_rows(image, sink);
   }
   std::vector<uint8_t> rgba(static_cast<size_t>(frame->width) * frame->height * 4);
   if (WebPDecodeRGBAInto(data.bytes, data.size, rgba.data(), rgba.size(), frame->width * 4) == nullptr) {
@@ -93,7 +99,7 @@ Image decode_webp(std::string_view bytes, Size size, bool reference_compat) {
   // Pixels that the first frame does not cover are transparent.
   if (!reference_compat) std::fill(image.pixels.begin(), image.pixels.end(), uint8_t{255});
   paste(image, *frame.operator->(), rgba, reference_compat);
-  return image;
+  give_rows(image, sink);
 }
 
 }  // namespace uhd

@@ -5,8 +5,8 @@
 namespace uhd {
 
 PositionCache::PositionCache(Backend& backend, int64_t width, int64_t rows)
-    : backend_(backend), width_(width) {
-  take(rows);
+    : backend_(backend), width_(width), wanted_(rows) {
+  if (!backend.host_memory()) take(rows);
 }
 
 void PositionCache::take(int64_t rows) {
@@ -21,7 +21,7 @@ Tensor PositionCache::get(PatchGrid grid, const std::function<void(Tensor rows)>
   const auto found =
       std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.grid == grid; });
   if (found != entries_.end()) return rows_of(*found);
-  if (grid.patches() > rows_.rows()) take(grid.patches());
+  if (grid.patches() > rows_.rows()) take(std::max(wanted_, grid.patches()));
   if (next_ + grid.patches() > rows_.rows()) next_ = 0;
   const Entry entry{grid, next_};
   std::erase_if(entries_,

@@ -10,10 +10,10 @@
 
 namespace uhd {
 
-// [rows · columns, width] per grid, in the backend's activation type, in memory that is taken at once: so
-// many rows, which the grids take round and round, new ones in the place of the oldest. A grid of more rows
-// takes memory of its own size instead, the first time that one so large comes. Not thread-safe. A returned
-// tensor is valid until the next call.
+// [rows · columns, width] per grid, in the backend's activation type, in memory that is taken at once (on
+// the host when it is first used): so many rows, which the grids take round and round, new ones in the place
+// of the oldest. A grid of more rows takes memory of its own size instead, the first time that one so large
+// comes. Not thread-safe. A returned tensor is valid until the next call.
 class PositionCache {
  public:
   static constexpr int64_t kRows = 24 * 1024;  // of some dozens of grids
@@ -32,6 +32,7 @@ class PositionCache {
 
   Backend& backend_;
   int64_t width_;
+  int64_t wanted_;  // rows
   DeviceBuffer memory_;
   Tensor rows_;
   int64_t next_ = 0;  // where the next grid's rows go

@@ -9,8 +9,8 @@ ResampledTower::ResampledTower(const VisionConfig& config, Backend& backend,
                                std::unique_ptr<FeatureEncoder> features, std::unique_ptr<Resampler> resampler)
     : backend_(backend), config_(config), features_(std::move(features)), resampler_(std::move(resampler)) {}
 
-void ResampledTower::forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
-                             Workspace& workspace) {
+Parts ResampledTower::forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
+                              Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   std::vector<PatchGrid> grids;
   int64_t patches = 0;
@@ -25,7 +25,9 @@ void ResampledTower::forward(Tensor out, Tensor pixels, std::span<const PixelSli
   std::copy(config_.mean.begin(), config_.mean.end(), normalisation.mean);
   std::copy(config_.deviation.begin(), config_.deviation.end(), normalisation.deviation);
   backend_.patchify(rows, pixels, slices, config_.patch, normalisation);
-  features_->forward(features, rows, grids, workspace);
+  for (Parts layers = features_->forward(features, rows, grids, workspace); layers.advance();) {
+    co_yield Parts::Pause{};
+  }
   resampler_->forward(out, features, grids, workspace);
 }
 

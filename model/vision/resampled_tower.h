@@ -12,7 +12,7 @@ class ResampledTower final : public VisionTower {
   ResampledTower(const VisionConfig& config, Backend& backend, std::unique_ptr<FeatureEncoder> features,
                  std::unique_ptr<Resampler> resampler);
 
-  void forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, Workspace& workspace) override;
+  Parts forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, Workspace& workspace) override;
   void prepare(Tensor out, int64_t max_patches, int max_slices, Workspace& workspace) override;
 
  private:

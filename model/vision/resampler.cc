@@ -2,6 +2,7 @@
 
 #include "model/vision/mlp_resampler.h"
 #include "model/vision/perceiver_resampler.h"
+#include "model/vision/pixel_shuffle.h"
 #include "model/vision/spatial_resampler.h"
 
 namespace uhd {
@@ -15,6 +16,8 @@ std::unique_ptr<Resampler> make_resampler(const ModelConfig& model, const Checkp
       return std::make_unique<PerceiverResampler>(model, checkpoint, backend, format);
     case ResamplerKind::spatial:
       return std::make_unique<SpatialResampler>(model, checkpoint, backend, format);
+    case ResamplerKind::pixel_shuffle:
+      return std::make_unique<PixelShuffle>(model, checkpoint, backend, format);
   }
   throw Error("a resampler of no known kind");
 }

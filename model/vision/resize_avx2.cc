@@ -34,7 +34,7 @@ UHD_AVX2 inline __m128i both_lanes(__m256i x) {
 
 // One output pixel at a time: four RGB pixels a step, (r0 r1)(g0 g1)(b0 b1) in one lane and (r2 r3)… in the
 // other.
-UHD_AVX2 void horizontal(uint8_t* out, const uint8_t* row, const AxisFilter& filter) {
+UHD_AVX2 void horizontal(uint8_t* out, const uint8_t* row, const AxisFilter& filter, std::vector<uint8_t>&) {
   constexpr int kGroup = AxisFilter::kGroup;
   const __m256i pairs = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,  //
                                          6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);

@@ -11,7 +11,7 @@ uint8_t clipped(int32_t sum) {
   return static_cast<uint8_t>(std::clamp(sum >> AxisFilter::kPrecision, 0, 255));
 }
 
-void horizontal(uint8_t* out, const uint8_t* row, const AxisFilter& filter) {
+void horizontal(uint8_t* out, const uint8_t* row, const AxisFilter& filter, std::vector<uint8_t>&) {
   for (size_t x = 0; x < filter.first.size(); ++x) {
     const int32_t* weights = &filter.weights[x * filter.taps];
     const uint8_t* pixel = row + 3 * filter.first[x];

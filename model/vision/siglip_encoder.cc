@@ -5,7 +5,7 @@ namespace uhd {
 SiglipEncoder::SiglipEncoder(const ModelConfig& model, const Checkpoint& tower, Backend& backend,
                              WeightFormat format)
     : backend_(backend), config_(*model.vision) {
-  Loader loader(tower, backend, format);
+  Loader loader(tower, backend, unquantized(format));
   const std::string embeddings = model.prefix_vision + "embeddings.";
   patch_ = loader.whole(embeddings + "patch_embedding.weight");
   patch_bias_ = loader.vector(embeddings + "patch_embedding.bias");
@@ -26,35 +26,35 @@ void SiglipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGr
   if (positions_) return positions_->add_to(hidden, grids);
   std::vector<int32_t> ids;
   for (const PatchGrid& grid : grids) {
-    const auto of_slice = bucket_positions(grid, config_.image / config_.patch);
+    const auto of_slice = bucket_positions(grid, config_.image / config_.patch, config_.equal_fractions);
     ids.insert(ids.end(), of_slice.begin(), of_slice.end());
   }
   backend_.add_rows(hidden, table_.view, workspace.put(ids));
 }
 
-void SiglipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
-                            Workspace& workspace) {
+Parts SiglipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
+                             Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   std::vector<int32_t> offsets{0};
   for (const PatchGrid& grid : grids)
     offsets.push_back(offsets.back() + static_cast<int32_t>(grid.patches()));
   check(offsets.back() == patches.rows(), patches.rows(), " patches for grids of ", offsets.back());
-  Vit::Pass pass = vit_->begin(offsets, workspace);
+  Vit::Pass pass = vit_->begin(out, offsets, workspace);
   embed(pass.hidden, patches, grids, workspace);
   show("embeddings", pass.hidden);
   for (int i = 0; i < vit_->layers(); ++i) {
     vit_->run_layer(i, pass);
     show("hidden." + std::to_string(i + 1), pass.hidden);
+    co_yield Parts::Pause{};
   }
-  if (!config_.post_norm) return backend_.cast(out, pass.hidden);
-  backend_.layer_norm(pass.normed, pass.hidden, post_norm_.weight.view, post_norm_.bias.view,
-                      config_.norm_eps);
-  backend_.cast(out, pass.normed);
+  if (config_.post_norm)
+    backend_.layer_norm(out, out, post_norm_.weight.view, post_norm_.bias.view, config_.norm_eps);
 }
 
 void SiglipEncoder::prepare(Tensor patches, int, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
-  const Vit::Pass pass = vit_->take_pass(patches.rows(), workspace);
+  const Tensor hidden = workspace.take(backend_.activation_dtype(), {patches.rows(), config_.hidden});
+  const Vit::Pass pass = vit_->take_pass(hidden, workspace);
   for (int64_t p = patches.rows(); p > 0; --p) {
     backend_.prepare_matmul(pass.hidden.slice_rows(0, p), patches.slice_rows(0, p), patch_,
                             {.bias = patch_bias_.view});

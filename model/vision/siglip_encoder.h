@@ -15,7 +15,7 @@ class SiglipEncoder final : public FeatureEncoder {
  public:
   SiglipEncoder(const ModelConfig& model, const Checkpoint& tower, Backend& backend, WeightFormat format);
 
-  void forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) override;
+  Parts forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) override;
   void prepare(Tensor patches, int max_slices, Workspace& workspace) override;
 
  private:
@@ -32,7 +32,8 @@ class SiglipEncoder final : public FeatureEncoder {
 };
 
 // Returns NaViT's positions: rows of a table of side x side for a grid of any size, by the published
-// single-precision arithmetic (fractions of the grid counted against bucket borders).
-std::vector<int32_t> bucket_positions(PatchGrid grid, int side);
+// single-precision arithmetic (fractions of the grid counted against bucket borders). `equal_fractions` takes
+// those of SmolVLM and Idefics3, which round otherwise.
+std::vector<int32_t> bucket_positions(PatchGrid grid, int side, bool equal_fractions = false);
 
 }  // namespace uhd

@@ -97,6 +97,52 @@ Size prescaled(Size image, int longest) {
   return {static_cast<int64_t>(width * (longest / height)), longest};
 }
 
+// The longer side becomes `longest`, up as well as down, and the other an even length.
+Size enlarged(Size image, int longest) {
+  const auto [width, height] = real(image);
+  const auto even = [](double side) {
+    const auto whole = static_cast<int64_t>(side);
+    return std::max<int64_t>(whole + whole % 2, 1);
+  };
+  if (image.width >= image.height) return {longest, even(longest / (width / height))};
+  return {even(longest * (width / height)), longest};
+}
+
+// The sides as whole tiles: the longer one first, and the other in the shape of the image.
+Size in_tiles(Size source, int tile) {
+  const auto [width, height] = real(source);
+  const auto up = [&](int64_t side) { return (side + tile - 1) / tile * tile; };
+  if (source.width >= source.height) {
+    const int64_t wide = up(source.width);
+    return {wide, up(static_cast<int64_t>(static_cast<double>(wide) / (width / height)))};
+  }
+  const int64_t high = up(source.height);
+  return {up(static_cast<int64_t>(static_cast<double>(high) * (width / height))), high};
+}
+
+// SmolVLM's and Idefics3's processor. Where fewer tiles are asked for, the longest side is fewer of them.
+SlicePlan plan_tiles(Size image, const SlicingConfig& config) {
+  const int64_t given =
+      config.prescale_longest > 0 ? config.prescale_longest : std::max(image.width, image.height);
+  const int tile = config.scale;
+  SlicePlan plan;
+  plan.image = image;
+  // A convolution over patches leaves out the pixels beyond the last whole one.
+  plan.trimmed = tile % config.patch;
+  plan.cell = plan.overview = {tile - plan.trimmed, tile - plan.trimmed};
+  int64_t longest = std::min<int64_t>(given, kMaxScale);
+  for (;;) {
+    plan.source = enlarged(image, static_cast<int>(longest));
+    plan.refined = in_tiles(plan.source, tile);
+    plan.columns = static_cast<int>(plan.refined.width / tile);
+    plan.rows = static_cast<int>(plan.refined.height / tile);
+    if (plan.slices() <= config.max_slices) break;
+    longest = (longest - 1) / tile * tile;
+  }
+  if (plan.slices() == 1) plan.columns = plan.rows = 0;
+  return plan;
+}
+
 void require_usable(const SlicingConfig& config) {
   require(config.scale >= 1 && config.scale <= kMaxScale, "slicing: scale ", config.scale,
           " is not within 1 to ", kMaxScale);
@@ -116,6 +162,7 @@ SlicePlan plan_slices(Size image, const SlicingConfig& config) {
           "an image of ", image.width, "x", image.height, " cannot be sliced");
   SlicePlan plan;
   plan.image = plan.source = image;
+  if (config.kind == SlicingConfig::Kind::tiles) return plan_tiles(image, config);
   if (config.kind != SlicingConfig::Kind::adaptive) {
     plan.overview = {config.scale, config.scale};
     return plan;
@@ -147,6 +194,7 @@ Scale scale_of(const SlicePlan& plan, const SlicingConfig& config) {
     case SlicingConfig::Kind::centre_crop:
       return {square / std::min(width, height), square / std::min(width, height)};
     case SlicingConfig::Kind::adaptive:
+    case SlicingConfig::Kind::tiles:
       break;
   }
   const RealSize seen = real(plan.slices() > 0 ? plan.refined : plan.overview);
@@ -175,14 +223,28 @@ int visual_tokens(const SlicePlan& plan, const ModelConfig& config) {
 
 int separator_tokens(const SlicePlan& plan, const ImageLayout& layout) {
   if (plan.slices() == 0) return 0;
-  const int rows = plan.rows - (layout.separator_after_last_row ? 0 : 1);
+  const auto& last = layout.last_row_separator.empty() ? layout.row_separator : layout.last_row_separator;
   return plan.rows * (plan.columns - 1) * static_cast<int>(layout.column_separator.size()) +
-         rows * static_cast<int>(layout.row_separator.size());
+         (plan.rows - 1) * static_cast<int>(layout.row_separator.size()) +
+         (layout.separator_after_last_row ? static_cast<int>(last.size()) : 0);
 }
+
+namespace {
+
+int mark_tokens(const SlicePlan& plan, const ImageLayout& layout) {
+  int tokens = 0;
+  for (int i = 0; i < plan.slices() && !layout.cell_marks.empty(); ++i) {
+    tokens += static_cast<int>(layout.cell_mark(i / plan.columns, i % plan.columns).size());
+  }
+  return tokens;
+}
+
+}  // namespace
 
 int wrapping_tokens(const SlicePlan& plan, const ImageLayout& layout) {
   return static_cast<int>(layout.before_overview.size() + layout.after_overview.size()) +
-         plan.slices() * static_cast<int>(layout.before_slice.size() + layout.after_slice.size());
+         plan.slices() * static_cast<int>(layout.before_slice.size() + layout.after_slice.size()) +
+         mark_tokens(plan, layout);
 }
 
 }  // namespace uhd

@@ -22,14 +22,18 @@ struct SlicePlan {
   int columns = 0;  // grid; 0 x 0: no slices, overview only
   int rows = 0;
   Size overview;  // resized whole image (for pad_square and centre_crop: the one square)
-  Size refined;   // resized whole image before cutting: (columns·cell.width, rows·cell.height)
+  Size refined;   // resized whole image before cutting: (columns·(cell.width + trimmed), rows·…)
   Size cell;      // one slice
+  // Pixels that every piece lacks at its right and at its bottom, because its patches do not reach there. So
+  // cells lie this far apart, and the overview is cut from a picture that is larger by as much.
+  int64_t trimmed = 0;
 
   int slices() const { return columns * rows; }
   int pieces() const { return slices() + 1; }  // slices and overview
   Size piece(int index) const {
     return index < slices() ? cell : overview;
   }  // index slices() is the overview
+  Size untrimmed(Size piece) const { return {piece.width + trimmed, piece.height + trimmed}; }
 };
 
 // Throws Error when a side is not positive or the reference itself fails (a side becomes 0).

@@ -9,6 +9,8 @@ SliceRows slice_rows_of(const ModelConfig& model) {
     case ResamplerKind::perceiver:
     case ResamplerKind::spatial:
       return {.each = model.resampler.queries};
+    case ResamplerKind::pixel_shuffle:
+      return {.each = 0, .patches_per_row = model.resampler.shuffle * model.resampler.shuffle};
     case ResamplerKind::mlp:
       break;
   }

@@ -1,5 +1,5 @@
-// Image bytes and their plan to u8 slices with fingerprints: decode, orient, resize, cut. Runs on the
-// leader's image threads; image bytes end here.
+// Image bytes and their plan to u8 slices with fingerprints: decode, resize and cut row by row, then turn the
+// slices upright. Runs on the leader's image threads; image bytes end here.
 #pragma once
 
 #include <string_view>
@@ -23,8 +23,14 @@ struct Slice {
 // image has no plan or a piece of it has more patches than the limits allow.
 SlicePlan plan_image(Size image, const SlicingConfig& config, const ImageLimits& limits);
 
-// Every piece of the plan in order: slices row by row, then the overview. An image whose decoded size differs
-// from the plan's is an ImageError.
+// Every piece of the plan in order: slices row by row, then the overview. Rows go from the decoder to the
+// pieces as they come, so that no more than a few rows of the picture lie in memory (image.h says where its
+// format allows that). An image whose size differs from the plan's is an ImageError.
+std::vector<Slice> cut_encoded(std::string_view bytes, const ImageLimits& limits, bool reference_compat,
+                               const SlicePlan& plan, const SlicingConfig& config, std::string_view salt,
+                               const RowKernels& kernels = row_kernels("auto"));
+
+// Does the same with an upright picture that lies in memory.
 std::vector<Slice> cut_slices(const Image& image, const SlicePlan& plan, const SlicingConfig& config,
                               std::string_view salt, const RowKernels& kernels = row_kernels("auto"));
 

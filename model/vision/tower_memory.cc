@@ -33,7 +33,7 @@ size_t bytes_of(const std::vector<PatchGrid>& pass, const ModelConfig& model, Vi
     rows += rule.of(grid);
   }
   const Tensor out(backend.allocate(1).data(), backend.activation_dtype(), {rows, model.language.hidden});
-  tower.forward(out, workspace.take(DType::u8, {bytes}), slices, workspace);
+  tower.forward(out, workspace.take(DType::u8, {bytes}), slices, workspace).finish();
   return workspace.peak();
 }
 

@@ -4,6 +4,10 @@
 
 namespace uhd {
 
+TowerShape tower_shape(const ModelConfig& model) {
+  return {model.vision->patch, slice_rows_of(model), model.language.hidden};
+}
+
 VisionEncoder::VisionEncoder(std::unique_ptr<VisionTower> tower, TowerShape shape, Backend& backend,
                              const EncoderLimits& limits, size_t workspace)
     : backend_(backend),
@@ -14,9 +18,8 @@ VisionEncoder::VisionEncoder(std::unique_ptr<VisionTower> tower, TowerShape shap
 
 VisionEncoder::VisionEncoder(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint& tower,
                              Backend& backend, WeightFormat format, const EncoderLimits& limits)
-    : VisionEncoder(make_vision_tower(model, checkpoint, tower, backend, format),
-                    {model.vision->patch, slice_rows_of(model), model.language.hidden}, backend, limits,
-                    pass_bytes(model, limits, backend.activation_dtype())) {}
+    : VisionEncoder(make_vision_tower(model, checkpoint, tower, backend, format), tower_shape(model), backend,
+                    limits, pass_bytes(model, limits, backend.activation_dtype())) {}
 
 PatchGrid VisionEncoder::grid_of(const SliceView& slice) const {
   return {slice.height / shape_.patch, slice.width / shape_.patch};
@@ -49,7 +52,7 @@ size_t VisionEncoder::pass_length(std::span<const SliceView> slices) const {
   return count;
 }
 
-void VisionEncoder::run_pass(Tensor out, std::span<const SliceView> slices) {
+Parts VisionEncoder::run_pass(Tensor out, std::span<const SliceView> slices) {
   const Workspace::Scope scope(workspace_);
   std::vector<PixelSlice> places;
   staged_.clear();
@@ -60,10 +63,12 @@ void VisionEncoder::run_pass(Tensor out, std::span<const SliceView> slices) {
   const auto bytes = static_cast<int64_t>(staged_.size());
   const Tensor pixels = workspace_.take(DType::u8, {bytes});
   backend_.upload(pixels, Tensor::of(staged_.data(), {bytes}));
-  tower_->forward(out, pixels, places, workspace_);
+  for (Parts pass = tower_->forward(out, pixels, places, workspace_); pass.advance();) {
+    co_yield Parts::Pause{};
+  }
 }
 
-void VisionEncoder::encode(Tensor out, std::span<const SliceView> slices) {
+Parts VisionEncoder::encode(Tensor out, std::span<const SliceView> slices) {
   int64_t wanted = 0;
   for (const SliceView& slice : slices) {
     check_slice(slice);
@@ -76,7 +81,9 @@ void VisionEncoder::encode(Tensor out, std::span<const SliceView> slices) {
     const auto pass = slices.first(pass_length(slices));
     int64_t count = 0;
     for (const SliceView& slice : pass) count += tokens_of(slice.width, slice.height);
-    run_pass(out.slice_rows(first, count), pass);
+    for (Parts parts = run_pass(out.slice_rows(first, count), pass); parts.advance();) {
+      co_yield Parts::Pause{};
+    }
     first += count;
     slices = slices.subspan(pass.size());
   }
@@ -94,7 +101,7 @@ VisualTokens VisionEncoder::encode(std::span<const SliceView> slices) {
   tokens.memory =
       backend_.allocate(std::max<size_t>(1, static_cast<size_t>(rows * shape_.hidden) * size_of(dtype)));
   tokens.rows = tokens.memory.as(dtype, {rows, shape_.hidden});
-  encode(tokens.rows, slices);
+  encode(tokens.rows, slices).finish();
   return tokens;
 }
 
@@ -108,7 +115,7 @@ void VisionEncoder::warm_up(Tensor out) {
     const SliceView slice{pixels, pixels, grey};
     const int64_t rows = tokens_of(pixels, pixels);
     if (grid_of(slice).patches() > limits_.max_patches || rows > out.rows()) break;
-    encode(out.slice_rows(0, rows), {&slice, 1});
+    encode(out.slice_rows(0, rows), {&slice, 1}).finish();
   }
   backend_.synchronize();
 }

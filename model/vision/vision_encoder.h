@@ -25,6 +25,7 @@ struct TowerShape {
   SliceRows rows;  // of a slice
   int hidden = 0;  // H of the language model
 };
+TowerShape tower_shape(const ModelConfig& model);
 
 // Not thread-safe; allocates its workspace once. The backend is borrowed and must outlive the encoder and its
 // results.
@@ -43,8 +44,9 @@ class VisionEncoder {
   // The result does not depend on which other slices are encoded with a slice. A slice that is not a multiple
   // of the patch size, lies about its bytes or exceeds the limits is an Error, before anything runs.
   VisualTokens encode(std::span<const SliceView> slices);
-  // As encode, into rows [sum of tokens, H] of the activation type that the caller owns.
-  void encode(Tensor out, std::span<const SliceView> slices);
+  // As encode, in parts, into rows [sum of tokens, H] of the activation type that the caller owns. Nothing
+  // else may be encoded in between.
+  Parts encode(Tensor out, std::span<const SliceView> slices);
   // On a device: makes what only first uses make (plans of products, code), so that no slice waits for it.
   // `out` is what the largest passes write, [rows, H]; it holds anything afterwards. Nothing on the host.
   void warm_up(Tensor out);
@@ -53,7 +55,7 @@ class VisionEncoder {
   PatchGrid grid_of(const SliceView& slice) const;
   void check_slice(const SliceView& slice) const;
   size_t pass_length(std::span<const SliceView> slices) const;
-  void run_pass(Tensor out, std::span<const SliceView> slices);
+  Parts run_pass(Tensor out, std::span<const SliceView> slices);
 
   Backend& backend_;
   TowerShape shape_;

@@ -4,7 +4,7 @@
 
 namespace uhd {
 
-// LLaVA-UHD v1, LLaVA-1.5 and MiniCPM-V 2.6 differ in the two parts of one form.
+// LLaVA-UHD v1, LLaVA-1.5 and MiniCPM differ in the two parts of one form.
 std::unique_ptr<VisionTower> make_vision_tower(const ModelConfig& model, const Checkpoint& checkpoint,
                                                const Checkpoint& tower, Backend& backend,
                                                WeightFormat format) {
@@ -12,9 +12,14 @@ std::unique_ptr<VisionTower> make_vision_tower(const ModelConfig& model, const C
     case Family::llava_uhd_v1:
     case Family::llava_15:
     case Family::minicpmv_26:
-      return std::make_unique<ResampledTower>(*model.vision, backend,
-                                              make_feature_encoder(model, tower, backend, format),
-                                              make_resampler(model, checkpoint, backend, format));
+    case Family::minicpmv_40:
+    case Family::minicpmv_45:
+    case Family::minicpmo_26:
+    case Family::minicpmo_45:
+    case Family::smolvlm:
+      return std::make_unique<ResampledTower>(
+          *model.vision, backend, make_feature_encoder(model, tower, backend, format),
+          make_resampler(model, checkpoint, backend, unquantized(format)));
     case Family::text:
       break;
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "base/parts.h"
 #include "kernels/workspace.h"
 #include "model/config.h"
 #include "model/weights/checkpoint.h"
@@ -19,9 +20,10 @@ class VisionTower {
 
   // Writes out [sum of the slices' rows, H of the language model], slice after slice. `pixels` holds the u8
   // slices on the device where `slices` say; their sides are multiples of the patch size. The rows of a slice
-  // do not depend on the others of the pass.
-  virtual void forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
-                       Workspace& workspace) = 0;
+  // do not depend on the others of the pass. A part is about a layer; between parts `workspace` and `pixels`
+  // belong to the pass.
+  virtual Parts forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
+                        Workspace& workspace) = 0;
   // Makes what the first passes of up to so many patches and slices would make: plans of products. `out`
   // holds the rows of the largest, and anything afterwards.
   virtual void prepare(Tensor out, int64_t max_patches, int max_slices, Workspace& workspace) = 0;

@@ -30,11 +30,11 @@ Vit::Vit(const VisionConfig& config, const std::string& prefix, Loader& loader, 
          WeightFormat format)
     : backend_(backend), config_(config), precise_(format == WeightFormat::f32) {
   for (int i = 0; i < config_.layers; ++i) {
-    layers_.push_back(load_layer(prefix + "encoder.layers." + std::to_string(i) + ".", loader));
+    layers_.push_back(load_layer(prefix + "encoder.layers." + std::to_string(i) + ".", loader, format));
   }
 }
 
-Vit::Layer Vit::load_layer(const std::string& prefix, Loader& loader) const {
+Vit::Layer Vit::load_layer(const std::string& prefix, Loader& loader, WeightFormat format) const {
   const int64_t w = config_.hidden;
   const auto qkv = [&](const std::string& kind) {
     std::vector<RowRange> ranges;
@@ -43,34 +43,43 @@ Vit::Layer Vit::load_layer(const std::string& prefix, Loader& loader) const {
     }
     return ranges;
   };
+  Loader matrices = loader.in(format);
   Layer layer;
   layer.norm1 = load_layer_norm(loader, prefix + "layer_norm1");
-  layer.qkv = loader.rows(qkv("weight"));
+  layer.qkv = matrices.rows(qkv("weight"));
   layer.qkv_bias = loader.vector(qkv("bias"));
-  layer.out = loader.whole(prefix + "self_attn.out_proj.weight");
+  layer.out = matrices.whole(prefix + "self_attn.out_proj.weight");
   layer.out_bias = loader.vector(prefix + "self_attn.out_proj.bias");
   layer.norm2 = load_layer_norm(loader, prefix + "layer_norm2");
-  layer.fc1 = loader.whole(prefix + "mlp.fc1.weight");
+  layer.fc1 = matrices.whole(prefix + "mlp.fc1.weight");
   layer.fc1_bias = loader.vector(prefix + "mlp.fc1.bias");
-  layer.fc2 = loader.whole(prefix + "mlp.fc2.weight");
+  layer.fc2 = matrices.whole(prefix + "mlp.fc2.weight");
   layer.fc2_bias = loader.vector(prefix + "mlp.fc2.bias");
+  for (Weight* matrix : {&layer.qkv, &layer.out, &layer.fc1, &layer.fc2})
+    matrix->codes_only = format == WeightFormat::int8;
   return layer;
 }
 
-Vit::Pass Vit::take_pass(int64_t rows, Workspace& workspace) const {
-  const int64_t w = config_.hidden;
+Vit::Pass Vit::take_pass(Tensor hidden, Workspace& workspace) const {
+  const int64_t rows = hidden.rows(), w = config_.hidden;
   const DType dtype = backend_.activation_dtype();
   Pass pass;
-  pass.hidden = workspace.take(dtype, {rows, w});
+  pass.hidden = hidden;
   pass.normed = workspace.take(dtype, {rows, w});
-  pass.qkv = workspace.take(dtype, {rows, 3 * w});
-  pass.attended = workspace.take(dtype, {rows, w});
-  pass.mlp = workspace.take(dtype, {rows, config_.intermediate});
+  pass.attended = pass.normed;
+  const int64_t widest = std::max<int64_t>(3 * w, config_.intermediate);
+  const Tensor shared = workspace.take(dtype, {rows * widest});
+  const auto matrix = [&](int64_t width) {
+    return shared.slice_rows(0, rows * width).reshaped({rows, width});
+  };
+  pass.qkv = matrix(3 * w);
+  pass.mlp = matrix(config_.intermediate);
   return pass;
 }
 
-Vit::Pass Vit::begin(const std::vector<int32_t>& offsets, Workspace& workspace) const {
-  Pass pass = take_pass(offsets.back(), workspace);
+Vit::Pass Vit::begin(Tensor hidden, const std::vector<int32_t>& offsets, Workspace& workspace) const {
+  check(hidden.rows() == offsets.back(), hidden.rows(), " rows for slices of ", offsets.back());
+  Pass pass = take_pass(hidden, workspace);
   pass.offsets = workspace.put(offsets);
   for (size_t s = 1; s < offsets.size(); ++s)
     pass.longest = std::max(pass.longest, offsets[s] - offsets[s - 1]);

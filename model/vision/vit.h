@@ -20,15 +20,16 @@ LayerNorm load_layer_norm(Loader& loader, const std::string& name);
 // Not thread-safe: belongs to the thread that encodes. T rows of all slices together, W hidden, I of the MLP.
 class Vit {
  public:
-  // Loads the layers under `prefix` + "encoder.layers.", as many as the config says run. The backend is
-  // borrowed; the loader is not needed afterwards.
+  // Loads the layers under `prefix` + "encoder.layers.", as many as the config says run. In int8 their
+  // products make codes of the activations too. The backend is borrowed; the loader is not needed afterwards.
   Vit(const VisionConfig& config, const std::string& prefix, Loader& loader, Backend& backend,
       WeightFormat format);
 
   int layers() const { return static_cast<int>(layers_.size()); }
 
-  // The tensors of one pass. Layers read and write `hidden`; the others are scratch between them. Slice s
-  // owns rows offsets[s] .. offsets[s + 1].
+  // The tensors of one pass. Layers read and write `hidden`; the others are scratch between them, and what
+  // is never needed at once shares memory: `normed` and `attended`, `qkv` and `mlp`. Slice s owns rows
+  // offsets[s] .. offsets[s + 1].
   struct Pass {
     Tensor hidden;    // [T, W]
     Tensor normed;    // [T, W]
@@ -39,8 +40,9 @@ class Vit {
     int longest = 0;  // rows of the largest slice
   };
   // As begin(), for rows of any slices: `offsets` is empty.
-  Pass take_pass(int64_t rows, Workspace& workspace) const;
-  Pass begin(const std::vector<int32_t>& offsets, Workspace& workspace) const;
+  Pass take_pass(Tensor hidden, Workspace& workspace) const;
+  // `hidden` [T, W] is the caller's memory, of the type of activations.
+  Pass begin(Tensor hidden, const std::vector<int32_t>& offsets, Workspace& workspace) const;
   void run_layer(int layer, Pass& pass);
   // Makes what the first passes of any number of rows up to those of `pass` would make
   // (Backend::prepare_matmul).
@@ -57,7 +59,7 @@ class Vit {
     Weight fc1, fc2;
     DeviceTensor fc1_bias, fc2_bias;
   };
-  Layer load_layer(const std::string& prefix, Loader& loader) const;
+  Layer load_layer(const std::string& prefix, Loader& loader, WeightFormat format) const;
 
   Backend& backend_;
   VisionConfig config_;

@@ -50,8 +50,37 @@ const Tensor* Checkpoint::find(const std::string& name) const {
   return found == tensors_.end() ? nullptr : &found->second;
 }
 
+Checkpoint::Files::const_iterator Checkpoint::file_of(const Tensor& tensor) const {
+  const auto* data = static_cast<const std::byte*>(tensor.raw());
+  return std::ranges::find_if(files_, [&](const auto& file) {
+    return data >= file->bytes().data() && data < file->bytes().data() + file->bytes().size();
+  });
+}
+
+void Checkpoint::drop(const Tensor& tensor) const {
+  const auto bytes = static_cast<size_t>(tensor.rows() * tensor.row_stride()) * size_of(tensor.dtype());
+  const auto file = file_of(tensor);
+  if (file != files_.end()) (*file)->drop(static_cast<const std::byte*>(tensor.raw()), bytes);
+}
+
+std::shared_ptr<const void> Checkpoint::hold(const Tensor& tensor) const {
+  const auto file = file_of(tensor);
+  if (file == files_.end()) return nullptr;
+  (*file)->read_ahead(static_cast<const std::byte*>(tensor.raw()), tensor.bytes());
+  return *file;
+}
+
+std::optional<Checkpoint::Place> Checkpoint::place_of(const Tensor& tensor) const {
+  const auto found = file_of(tensor);
+  if (found == files_.end()) return {};
+  const MappedFile& file = **found;
+  return Place{file_names_[static_cast<size_t>(found - files_.begin())], file.bytes().size(), file.modified(),
+               static_cast<uint64_t>(static_cast<const std::byte*>(tensor.raw()) - file.bytes().data())};
+}
+
 void Checkpoint::read_file(const fs::path& path) {
-  const MappedFile& file = files_.emplace_back(path);
+  const MappedFile& file = *files_.emplace_back(std::make_shared<MappedFile>(path));
+  file_names_.push_back(path.filename().string());
   FileTensors read = path.extension() == ".bin" ? read_torch_archive(file.bytes(), path.string())
                                                 : read_safetensors(file.bytes(), path.string());
   for (const auto& [name, tensor] : read.tensors) {

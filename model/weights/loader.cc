@@ -1,12 +1,19 @@
 #include "model/weights/loader.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "kernels/quantize.h"
+#include "model/weights/packed_cache.h"
 
 namespace uhd {
 namespace {
+
+double seconds_now() { return seconds(Clock::now().time_since_epoch()); }
 
 // memcpy, because the elements of a mapped file need not be aligned.
 template <class T>
@@ -51,6 +58,21 @@ const Tensor& Loader::tensor(const std::string& name) const {
   return *found;
 }
 
+void Loader::announce(const std::string& what, const std::string& prefix) {
+  if (backend_.rehearses()) return;
+  int64_t total = 0;
+  for (const auto& [name, tensor] : checkpoint_.tensors()) {
+    if (name.starts_with(prefix)) total += static_cast<int64_t>(tensor.bytes());
+  }
+  progress_.emplace(what, total, ::isatty(STDERR_FILENO) == 1, seconds_now());
+}
+
+void Loader::tell_read(const std::string& name) {
+  if (!progress_) return;
+  if (const auto line = progress_->add(static_cast<int64_t>(tensor(name).bytes()), seconds_now()))
+    log_info(*line);
+}
+
 Tensor Loader::matrix_rows(const RowRange& range) const {
   const Tensor whole = tensor(range.name);
   check(
@@ -60,36 +82,50 @@ Tensor Loader::matrix_rows(const RowRange& range) const {
 }
 
 Weight Loader::rows(std::span<const RowRange> ranges, int64_t padded) {
-  if (ranges.size() == 1 && padded <= ranges[0].count) return backend_.pack(matrix_rows(ranges[0]), format_);
+  std::vector<Tensor> parts;
   int64_t total = 0;
-  const Tensor first = matrix_rows(ranges[0]);
-  bool same_type = true;
   for (const RowRange& range : ranges) {
-    const Tensor part = matrix_rows(range);
-    check(part.dim(1) == first.dim(1), range.name, " has ", part.dim(1), " columns, not ", first.dim(1));
-    same_type = same_type && part.dtype() == first.dtype();
+    parts.push_back(matrix_rows(range));
+    check(parts.back().dim(1) == parts[0].dim(1), range.name, " has ", parts.back().dim(1), " columns, not ",
+          parts[0].dim(1));
     total += range.count;
   }
   total = std::max(total, padded);
-  if (backend_.rehearses())
-    return backend_.pack(Tensor(first.raw(), first.dtype(), {total, first.dim(1)}), format_);
+  Weight weight = kept(parts, {}, total, [&] { return pack_parts(parts, total); });
+  for (const Tensor& part : parts) checkpoint_.drop(part);
+  for (const RowRange& range : ranges) tell_read(range.name);
+  return weight;
+}
+
+Weight Loader::kept(std::span<const Tensor> parts, Tensor whole, int64_t rows,
+                    const std::function<Weight()>& pack) {
+  if (checkpoint_.packed() == nullptr || backend_.rehearses()) return pack();
+  return checkpoint_.packed()->weight(checkpoint_, parts, whole, rows, format_, backend_, pack);
+}
+
+Weight Loader::pack_parts(std::span<const Tensor> parts, int64_t total) {
+  const Tensor& first = parts.front();
+  const int64_t width = first.dim(1);
+  if (parts.size() == 1 && total == first.rows()) return backend_.pack(first, format_);
+  if (backend_.rehearses()) return backend_.pack(Tensor(first.raw(), first.dtype(), {total, width}), format_);
+  if (backend_.packs_parts(format_)) return backend_.pack_parts(parts, format_, total);
+  const bool same_type = std::all_of(parts.begin(), parts.end(),
+                                     [&](const Tensor& part) { return part.dtype() == first.dtype(); });
   if (!same_type) {
     std::vector<float> staged;
-    staged.reserve(static_cast<size_t>(total * first.dim(1)));
-    for (const RowRange& range : ranges) append(staged, matrix_rows(range));
-    staged.resize(static_cast<size_t>(total * first.dim(1)));
-    return backend_.pack(Tensor::of(staged.data(), {total, first.dim(1)}), format_);
+    staged.reserve(static_cast<size_t>(total * width));
+    for (const Tensor& part : parts) append(staged, part);
+    staged.resize(static_cast<size_t>(total * width));
+    return backend_.pack(Tensor::of(staged.data(), {total, width}), format_);
   }
-  const size_t row_bytes = static_cast<size_t>(first.dim(1)) * size_of(first.dtype());
-  std::vector<std::byte> staged(static_cast<size_t>(total) * row_bytes);  // zero: the padding rows
+  std::vector<std::byte> staged(static_cast<size_t>(total * width) *
+                                size_of(first.dtype()));  // zero: padding
   size_t at = 0;
-  for (const RowRange& range : ranges) {
-    const Tensor part = matrix_rows(range);
-    const size_t bytes = static_cast<size_t>(range.count) * row_bytes;
-    if (bytes > 0) std::memcpy(staged.data() + at, part.raw(), bytes);
-    at += bytes;
+  for (const Tensor& part : parts) {
+    if (part.bytes() > 0) std::memcpy(staged.data() + at, part.raw(), part.bytes());
+    at += part.bytes();
   }
-  return backend_.pack(Tensor(staged.data(), first.dtype(), {total, first.dim(1)}), format_);
+  return backend_.pack(Tensor(staged.data(), first.dtype(), {total, width}), format_);
 }
 
 Weight Loader::whole(const std::string& name) {
@@ -99,11 +135,15 @@ Weight Loader::whole(const std::string& name) {
 
 Weight Loader::columns(const std::string& name, int64_t first, int64_t count) {
   const Tensor& whole = tensor(name);
-  if (count == whole.dim(1)) return backend_.pack(whole, format_);
+  if (count == whole.dim(1)) return this->whole(name);
   require(format_ != WeightFormat::int4 || (first % kGroup == 0 && count % kGroup == 0), name, ": ", count,
           " of its ", whole.dim(1), " inputs on a rank are not whole groups of ", kGroup,
           " for int4: fewer ranks, or fp8 or int8");
-  return backend_.pack(whole.slice_columns(first, count), format_, whole);
+  const Tensor part = whole.slice_columns(first, count);
+  Weight weight = kept({&part, 1}, whole, part.rows(), [&] { return backend_.pack(part, format_, whole); });
+  checkpoint_.drop(whole);
+  tell_read(name);
+  return weight;
 }
 
 Weight Loader::transposed(const std::string& name) {
@@ -166,9 +206,17 @@ DeviceTensor Loader::activations(const std::vector<float>& values, Shape shape) 
 
 DeviceTensor Loader::table(const RowRange& range) {
   const Tensor host = matrix_rows(range);
+  if (backend_.host_memory()) {
+    if (auto file = checkpoint_.hold(host)) {
+      tell_read(range.name);
+      return {DeviceBuffer(std::move(file), host.raw(), host.bytes()), host};
+    }
+  }
   DeviceTensor result{backend_.allocate(std::max<size_t>(host.bytes(), 1)), {}};
   result.view = result.memory.as(host.dtype(), host.shape());
   if (host.rows() > 0) backend_.upload(result.view, host);
+  checkpoint_.drop(host);
+  tell_read(range.name);
   return result;
 }
 

@@ -1,13 +1,17 @@
 // Makes weights of one rank on one backend from the tensors of a checkpoint. It touches only the rows and
-// columns that the rank holds: the rest of a mapped file stays on disk.
+// columns that the rank holds: the rest of a mapped file stays on disk. The pages of a tensor leave the
+// memory of this process once it is packed (Checkpoint::drop).
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "model/weights/checkpoint.h"
+#include "model/weights/load_progress.h"
 
 namespace uhd {
 
@@ -31,6 +35,13 @@ class Loader {
   Loader(const Checkpoint& checkpoint, Backend& backend, WeightFormat format)
       : checkpoint_(checkpoint), backend_(backend), format_(format) {}
 
+  // Returns a loader of the same tensors that packs in another format, and announces nothing.
+  Loader in(WeightFormat format) const { return {checkpoint_, backend_, format}; }
+
+  // Begins to log how far the loading of `what` is, whose tensors' names begin so (load_progress.h). A
+  // shard of a tensor counts as the tensor.
+  void announce(const std::string& what, const std::string& prefix);
+
   // Loads ranges one under another as one weight, with zero rows below up to `padded` rows. Tensors of more
   // than two dimensions count as matrices of their rows.
   Weight rows(std::span<const RowRange> ranges, int64_t padded = 0);
@@ -48,19 +59,26 @@ class Loader {
   DeviceTensor matrix(const std::string& name);
   DeviceTensor matrix(const RowRange& range);
   DeviceTensor activations(const std::vector<float>& values, Shape shape);
-  // Loads rows of a matrix in the checkpoint's own type (embedding tables).
+  // Loads rows of a matrix in the checkpoint's own type (embedding tables). On the host they stay where they
+  // are in the mapped file, and only rows that are used take memory.
   DeviceTensor table(const RowRange& range);
 
   DeviceTensor upload(const std::vector<float>& values, Shape shape);  // as f32
   const Tensor& tensor(const std::string& name) const;
 
  private:
+  void tell_read(const std::string& name);  // towards what was announced
   Tensor matrix_rows(const RowRange& range) const;
+  // Returns what `pack` makes of the parts, or what the checkpoint's cache kept of it.
+  Weight kept(std::span<const Tensor> parts, Tensor whole, int64_t rows, const std::function<Weight()>& pack);
+  // Packs the parts one under another, and zero rows below up to `total`.
+  Weight pack_parts(std::span<const Tensor> parts, int64_t total);
   DeviceTensor blank(DType dtype, Shape shape);
 
   const Checkpoint& checkpoint_;
   Backend& backend_;
   WeightFormat format_;
+  std::optional<LoadProgress> progress_;
 };
 
 // Returns the elements of a host tensor (f32, bf16, f16) as floats, dense.

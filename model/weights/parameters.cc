@@ -47,6 +47,17 @@ bool is_buffer(const std::string& name) {
              "attention.bias", "attn_mask", "causal_mask", "num_batches_tracked"});
 }
 
+// MiniCPM's resampler computes its tables of positions; some files hold them.
+bool is_computed_table(const ModelConfig& model, const std::string& name) {
+  return model.resampler.sincos_keys && (name == model.prefix_resampler + "pos_embed" ||
+                                         name == model.prefix_resampler + "temporal_pos_embed");
+}
+
+bool is_left_aside(const ModelConfig& model, const std::string& name) {
+  return std::any_of(model.left_aside.begin(), model.left_aside.end(),
+                     [&](const std::string& prefix) { return name.starts_with(prefix); });
+}
+
 // Parts of a whole CLIP or SigLIP checkpoint that a vision tower does not have.
 bool is_outside_tower(const std::string& name) {
   return starts_with_any(name, {"text_model.", "vision_model.head."}) ||
@@ -117,7 +128,7 @@ void check_file(const Table& expected, const Checkpoint& checkpoint, const Model
   check_expected(expected, checkpoint, problems);
   const Modules modules(expected, model);
   for (const std::string& name : others_in(expected, checkpoint)) {
-    if (is_buffer(name) || !modules.hold(name)) continue;
+    if (is_buffer(name) || is_computed_table(model, name) || !modules.hold(name)) continue;
     problems.push_back(
         "tensor " + name +
         " is not part of this model as config.json describes it, but lies in a module that it computes; "
@@ -155,6 +166,10 @@ Table language_parameters(const ModelConfig& model) {
     add_product(table, layer + "self_attn.q_proj", q, c.hidden, c.qkv_bias, ShardRule::column);
     add_product(table, layer + "self_attn.k_proj", kv, c.hidden, c.qkv_bias, ShardRule::kv_heads);
     add_product(table, layer + "self_attn.v_proj", kv, c.hidden, c.qkv_bias, ShardRule::kv_heads);
+    if (c.head_norms) {
+      table.push_back({layer + "self_attn.q_norm.weight", {c.head_dim}, ShardRule::whole});
+      table.push_back({layer + "self_attn.k_norm.weight", {c.head_dim}, ShardRule::whole});
+    }
     add_product(table, layer + "self_attn.o_proj", c.hidden, q, false, ShardRule::row);
     table.push_back({layer + "post_attention_layernorm.weight", {c.hidden}, ShardRule::whole});
     add_product(table, layer + "mlp.gate_proj", c.intermediate, c.hidden, false, ShardRule::column);
@@ -209,6 +224,10 @@ Table resampler_parameters(const ModelConfig& model) {
     add_linear(table, prefix + (c.stored_in_sequence ? "2" : "linear_2"), out, out, true, ShardRule::whole);
     return table;
   }
+  if (c.kind == ResamplerKind::pixel_shuffle) {
+    add_linear(table, prefix + "proj", out, in * c.shuffle * c.shuffle, false, ShardRule::whole);
+    return table;
+  }
   const int64_t width = c.width;
   table.push_back({prefix + "query", {c.queries, width}, ShardRule::whole});
   if (!c.sincos_keys) table.push_back({prefix + "pos_embed", {c.queries, width}, ShardRule::whole});
@@ -243,16 +262,33 @@ std::vector<std::string> unused_tensors(const ModelConfig& model, const Checkpoi
       if (!is_outside_tower(name)) unused.push_back(name);
     }
   }
-  std::erase_if(unused, [](const std::string& name) {
-    return ends_with_any(
-        name, {"rotary_emb.inv_freq", "embeddings.position_ids"});  // so common that nobody is told
+  std::erase_if(unused, [&](const std::string& name) {
+    return is_left_aside(model, name) ||
+           ends_with_any(
+               name, {"rotary_emb.inv_freq", "embeddings.position_ids"});  // so common that nobody is told
   });
   return unused;
 }
 
+namespace {
+
+// Names, once, the published parts that are not served.
+void log_left_aside(const ModelConfig& model, const Checkpoint& checkpoint) {
+  size_t tensors = 0;
+  for (const auto& [name, tensor] : checkpoint.tensors()) tensors += is_left_aside(model, name) ? 1 : 0;
+  if (tensors == 0) return;
+  std::string prefixes;
+  for (const std::string& prefix : model.left_aside) prefixes += (prefixes.empty() ? "" : " ") + prefix;
+  log_info("audio and speech are not served: their tensors are left aside", "prefixes", prefixes, "tensors",
+           tensors);
+}
+
+}  // namespace
+
 void require_complete(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint* tower) {
   const auto problems = problems_of(model, checkpoint, tower);
   if (problems.empty()) {
+    log_left_aside(model, checkpoint);
     const auto unused = unused_tensors(model, checkpoint, tower);
     if (unused.empty()) return;
     return log_warning("tensors that this model does not use are left aside", "tensors", unused.size(),

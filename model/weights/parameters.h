@@ -41,7 +41,7 @@ std::vector<Parameter> resampler_parameters(const ModelConfig& model);  // empty
 std::vector<std::string> problems_of(const ModelConfig& model, const Checkpoint& checkpoint,
                                      const Checkpoint* tower);
 // Returns the tensors that nothing reads: copies and parts of other models, and buffers (except the two that
-// most published files have).
+// most published files have, and the parts in model.left_aside).
 std::vector<std::string> unused_tensors(const ModelConfig& model, const Checkpoint& checkpoint,
                                         const Checkpoint* tower);
 // Throws an Error with the first of the problems. If there are none, warns of unused tensors in one line.

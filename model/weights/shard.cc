@@ -1,6 +1,7 @@
 #include "model/weights/shard.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 
@@ -27,6 +28,13 @@ LanguageShard shard_of(const LanguageConfig& c, int rank, int size) {
   s.first_id = rank * s.ids;
   s.real_ids = std::clamp(c.vocabulary - s.first_id, 0, s.ids);
   return s;
+}
+
+int virtual_shards(const LanguageConfig& c, int ranks) {
+  const int shards = std::gcd(kVirtualShards, std::gcd(c.heads, c.intermediate));
+  require(shards % ranks == 0, "engine.deterministic sums over ", shards, " parts of this model, which ",
+          ranks, " LLM ranks (llm.tensor_parallel) do not divide");
+  return shards;
 }
 
 }  // namespace uhd

@@ -21,4 +21,10 @@ struct LanguageShard {
 // Throws an Error that names the count that `size` does not divide.
 LanguageShard shard_of(const LanguageConfig& language, int rank, int size);
 
+// Returns the number of parts into which the inputs of `o` and `down` are cut at the same places for every
+// number of ranks, so that sums over them are the same to the last bit: the most that divide the model's
+// heads and MLP width, up to kVirtualShards. Throws an Error if they are no multiple of `ranks`.
+constexpr int kVirtualShards = 4;
+int virtual_shards(const LanguageConfig& language, int ranks);
+
 }  // namespace uhd

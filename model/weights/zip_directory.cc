@@ -47,7 +47,7 @@ struct Directory {
   uint64_t at = 0;
 };
 
-struct Entry {
+struct ZipEntry {
   std::string name;
   uint64_t bytes = 0;
   uint64_t header = 0;  // place of the local header
@@ -83,7 +83,7 @@ Directory find_directory(const Bytes& file, const std::string& name) {
 }
 
 // Sizes and places that do not fit 32 bits stand in the zip64 extra field, in this order.
-void read_zip64(const Bytes& file, uint64_t at, uint64_t bytes, uint64_t& plain, Entry& entry,
+void read_zip64(const Bytes& file, uint64_t at, uint64_t bytes, uint64_t& plain, ZipEntry& entry,
                 const std::string& name) {
   const uint64_t end = at + bytes;
   while (at + 4 <= end) {
@@ -103,13 +103,13 @@ void read_zip64(const Bytes& file, uint64_t at, uint64_t bytes, uint64_t& plain,
   }
 }
 
-Entry read_entry(const Bytes& file, uint64_t at, const std::string& name) {
+ZipEntry read_entry(const Bytes& file, uint64_t at, const std::string& name) {
   file.part(at, 46);
   require(file.u32(at) == kCentralHeader, name, ": a broken zip directory");
   const uint64_t name_bytes = file.u16(at + 28);
   const uint64_t extra_bytes = file.u16(at + 30);
   const auto text = file.part(at + 46, name_bytes);
-  Entry entry{
+  ZipEntry entry{
       {reinterpret_cast<const char*>(text.data()), text.size()}, file.u32(at + 20), file.u32(at + 42)};
   require((file.u16(at + 8) & 1) == 0, name, ": zip entry ", entry.name, " is encrypted");
   require(file.u16(at + 10) == 0, name, ": zip entry ", entry.name,
@@ -122,7 +122,7 @@ Entry read_entry(const Bytes& file, uint64_t at, const std::string& name) {
   return entry;
 }
 
-std::span<const std::byte> content_of(const Bytes& file, const Entry& entry, const Directory& directory,
+std::span<const std::byte> content_of(const Bytes& file, const ZipEntry& entry, const Directory& directory,
                                       const std::string& name) {
   const auto local = file.part(entry.header, 30);
   require(file.u32(entry.header) == kLocalHeader, name, ": zip entry ", entry.name, " has no local header");
@@ -147,7 +147,7 @@ std::map<std::string, std::span<const std::byte>> read_zip_directory(std::span<c
   std::map<std::string, std::span<const std::byte>> result;
   uint64_t at = directory.at;
   for (uint64_t i = 0; i < directory.entries; ++i) {
-    const Entry entry = read_entry(file, at, name);
+    const ZipEntry entry = read_entry(file, at, name);
     require(entry.next <= directory.at + directory.bytes, name, ": a broken zip directory");
     require(result.emplace(entry.name, content_of(file, entry, directory, name)).second, name, ": zip entry ",
             entry.name, " stands twice in the directory");

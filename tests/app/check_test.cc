@@ -1,5 +1,7 @@
 // Tests the subcommand as it is called: its report on a sound checkpoint and on bad ones, and its exit
 // status.
+#include <boost/json.hpp>
+
 #include "tests/app/command_fixture.h"
 #include "tests/support/goldens.h"
 
@@ -27,6 +29,30 @@ TEST_F(CheckCommand, FindsASoundCheckpointComplete) {
   EXPECT_NE(output.find("model: llava-1.5\n"), std::string::npos) << output;
   EXPECT_NE(output.find("2 LLM ranks"), std::string::npos) << output;
   EXPECT_TRUE(output.ends_with("complete\n")) << output;
+}
+
+TEST_F(CheckCommand, TellsProgramsWhatItTellsPeople) {
+  copy_model();
+  const boost::json::value report = boost::json::parse(run("--model model --tp 2 --list --json"));
+  EXPECT_EQ(status(), 0);
+  EXPECT_EQ(report.at("family").as_string(), "llava-1.5");
+  EXPECT_TRUE(report.at("complete").as_bool());
+  EXPECT_TRUE(report.at("problems").as_array().empty());
+  EXPECT_EQ(report.at("memory").at("llm_ranks").to_number<int>(), 2);
+  EXPECT_GT(report.at("memory").at("llm_rank").at("weights").to_number<int64_t>(), 0);
+  EXPECT_GT(report.at("memory").at("encoder_rank").at("pass").to_number<int64_t>(), 0);
+  int64_t counted = 0;
+  for (const auto& [type, sum] : report.at("tensors").at("types").as_object()) {
+    counted += sum.at("tensors").to_number<int64_t>();
+  }
+  EXPECT_EQ(report.at("tensors").at("list").as_array().size(), static_cast<size_t>(counted));
+
+  fs::remove(directory() / "model" / "model.safetensors");
+  fs::copy(goldens_directory() / "models" / "clip-tiny" / "model.safetensors", directory() / "model");
+  const boost::json::value bad = boost::json::parse(run("--model model --json 2>/dev/null"));
+  EXPECT_EQ(status(), 1);
+  EXPECT_FALSE(bad.at("complete").as_bool());
+  EXPECT_FALSE(bad.at("problems").as_array().empty());
 }
 
 TEST_F(CheckCommand, NamesMissingAndUnknownTensors) {

@@ -1,6 +1,8 @@
 // Tests the subcommand as it is called: its report on a directory that holds no weights, and on wrong calls.
 #include <boost/json.hpp>
 
+#include "base/mapped_file.h"
+#include "plan/machine.h"
 #include "tests/app/command_fixture.h"
 #include "tests/support/goldens.h"
 
@@ -138,6 +140,60 @@ TEST_F(PlanCommand, PlansModelsThatSeeNothing) {
   EXPECT_EQ(output.find("encode the picture"), std::string::npos) << output;
   EXPECT_NE(output.find("8 does not divide the model's 4 attention heads"), std::string::npos) << output;
   run("--model text --picture 5x5");
+  EXPECT_EQ(status(), 1);
+}
+
+TEST_F(PlanCommand, ComputesThePapersClaims) {
+  const std::string text = run("--claims");
+  EXPECT_EQ(status(), 0) << text;
+  for (const char* words : {"visual tokens at 672x1008: 448 and 6 separators", "published  94 %", "from  "})
+    EXPECT_NE(text.find(words), std::string::npos) << words << "\n" << text;
+  const json::value report = json::parse(run("--claims --json"));
+  EXPECT_GT(report.at("claims").as_array().size(), 8u);
+}
+
+TEST_F(PlanCommand, ComparesStrategiesOfAnySize) {
+  const std::string text = run("--strategies 672 1008 --plot plot.svg");
+  EXPECT_EQ(status(), 0) << text;
+  EXPECT_NE(text.find("not found: encoder and language model"), std::string::npos) << text;
+  EXPECT_TRUE(fs::file_size(directory() / "plot.svg") > 1000);
+  const json::value report = json::parse(run("--strategies 30 4000 --json"));
+  EXPECT_EQ(report.at("strategies").as_array().size(), 12u);
+  for (const char* wrong : {"--strategies 0 5", "--strategies 5 100000", "", "--plot x.svg --claims"}) {
+    run(wrong);
+    EXPECT_NE(status(), 0) << wrong;
+  }
+}
+
+TEST_F(PlanCommand, TellsExpectedTimesOfWhatWasMeasured) {
+  write("own.yaml", std::string(kMachine) + "measured: true\n");
+  const std::string text = plan("--machine own.yaml --device H100");
+  EXPECT_EQ(status(), 0) << text;
+  EXPECT_NE(text.find("expected times"), std::string::npos) << text;
+  EXPECT_NE(text.find("Own, measured"), std::string::npos) << text;
+  EXPECT_EQ(text.find("H100, measured"), std::string::npos) << text;
+  EXPECT_EQ(text.find("nothing was measured"), std::string::npos) << text;
+}
+
+class CalibrateCommand : public Command {
+ protected:
+  CalibrateCommand() : Command("calibrate") {}
+};
+
+TEST_F(CalibrateCommand, WritesAMachineThatThePlanTakes) {
+  const std::string output = run("--name 'a machine' --out own.yaml --budget 0.01 --threads 1");
+  EXPECT_EQ(status(), 0) << output;
+  const Machine machine = load_machine(directory() / "own.yaml");
+  EXPECT_EQ(machine.name, "a machine");
+  EXPECT_TRUE(machine.measured);
+  // Any processor multiplies faster than it reads weights for one row, two operations for two bytes.
+  EXPECT_GT(machine.bf16_tflops * 1e3, machine.memory_gb_s);
+  EXPECT_GT(machine.memory_gb_s, 0.1);
+  EXPECT_GT(machine.link_gb_s, 0.01);
+  const std::string text = read_text_file(directory() / "own.yaml");
+  EXPECT_NE(text.find("512 rows: "), std::string::npos) << text;
+  EXPECT_NE(text.find("residuals up to "), std::string::npos) << text;
+  run("--name 'a \"b\"'");
   EXPECT_EQ(status(), 1);
 }
 

@@ -45,6 +45,32 @@ TEST(Log, LongValuesAreCut) {
   EXPECT_EQ(value.substr(value.size() - 4), "x...");
 }
 
+TEST(LogLine, TheSamePairsAsTextAndAsJson) {
+  const auto line = [](LogFormat format) {
+    LogLine made(format, "request \"ended\"");
+    add_pairs(made, "id", 7, "seconds", 0.5, "path", "/v1 x=y", "ok", true, "odd", 0.0 / 0.0);
+    return made.text();
+  };
+  EXPECT_TRUE(
+      line(LogFormat::text).starts_with("request \"ended\" id=7 seconds=0.5 path=\"/v1 x=y\" ok=true odd="))
+      << line(LogFormat::text);
+  EXPECT_TRUE(
+      line(LogFormat::json)
+          .starts_with(
+              R"("message":"request \"ended\"","id":7,"seconds":0.5,"path":"/v1 x=y","ok":true,"odd":")"))
+      << line(LogFormat::json);
+}
+
+TEST(LogLine, AJsonStringIsOneLineOfUtf8) {
+  EXPECT_EQ(json_value("a\"b\\c"), R"("a\"b\\c")");
+  EXPECT_EQ(json_value("no\nforged\x1b[0m"), R"("no\u000aforged\u001b[0m")");
+  EXPECT_EQ(json_value("\xe2\x80\xae"), R"("\u202e")");
+  EXPECT_EQ(json_value("caf\xc3\xa9 \xff"), "\"caf\xc3\xa9 \xef\xbf\xbd\"");
+  const std::string cut = json_value(std::string(100'000, 'x'));
+  EXPECT_LT(cut.size(), 2000u);
+  EXPECT_TRUE(cut.ends_with("x...\""));
+}
+
 TEST(LogQuota, LetsAFewThroughAndCountsTheRest) {
   LogQuota quota(2, std::chrono::seconds(10));
   const TimePoint begin = Clock::now();

@@ -8,7 +8,7 @@ import struct
 MAGIC, VERSION = 0x44485546, 1
 ENCODED, FAILED, HEARTBEAT, ROWS = 17, 18, 22, 33
 HEADER = struct.Struct("<IHHII")
-ENCODED_FIELDS = struct.Struct("<QIIBf")  # job, rows, width, type, seconds
+ENCODED_FIELDS = struct.Struct("<QIIB")  # job, rows, width, type; then times
 ROWS_FIELDS = struct.Struct("<QIIB")  # job, rows, width, type; then the numbers
 TABLE = []
 for byte in range(256):
@@ -33,8 +33,9 @@ def encoded(job=0, rows=0, width=0, kind=0):
     """A change of what an encoder says of the rows it has: what is added to each field."""
 
     def lie(payload):
-        fields = ENCODED_FIELDS.unpack(payload)
-        return frame(ENCODED, ENCODED_FIELDS.pack(fields[0] + job, fields[1] + rows, fields[2] + width, fields[3] ^ kind, fields[4]))
+        fields = ENCODED_FIELDS.unpack_from(payload)
+        changed = ENCODED_FIELDS.pack(fields[0] + job, fields[1] + rows, fields[2] + width, fields[3] ^ kind)
+        return frame(ENCODED, changed + payload[ENCODED_FIELDS.size:])
 
     return lie
 

@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-const std::string kSecret = "a secret of the tests";
+const std::string kTcpSecret = "a secret of the tests";
 constexpr int kAttempts = 600;  // of up to 100 ms: the most a test waits for an event
 
 struct Leader {
@@ -105,8 +105,8 @@ TEST(ControlTcp, ASliceGoesOutAndItsRowsComeBack) {
 // The transfers have different sizes, and all are awaited before the first is sent.
 TEST(ControlTcp, ManyRowsAreUnderWayAtOnce) {
   constexpr size_t kPieces = 20;
-  Leader leader(kSecret);
-  Encoder encoder(leader.address(), kSecret);
+  Leader leader(kTcpSecret);
+  Encoder encoder(leader.address(), kTcpSecret);
   auto joined = leader.find<EncoderJoined>();
   auto met = encoder.find<LeaderJoined>();
   ASSERT_TRUE(joined && met);
@@ -126,8 +126,8 @@ TEST(ControlTcp, ManyRowsAreUnderWayAtOnce) {
 
 // The link ends between two of them: the first stays, the others are never written.
 TEST(ControlTcp, ALinkEndsInTheMiddleOfSeveral) {
-  Leader leader(kSecret);
-  Encoder encoder(leader.address(), kSecret);
+  Leader leader(kTcpSecret);
+  Encoder encoder(leader.address(), kTcpSecret);
   auto joined = leader.find<EncoderJoined>();
   auto met = encoder.find<LeaderJoined>();
   ASSERT_TRUE(joined && met);
@@ -146,8 +146,8 @@ TEST(ControlTcp, ALinkEndsInTheMiddleOfSeveral) {
 
 // Rows that come in another order than agreed are nobody's.
 TEST(ControlTcp, RowsOutOfOrderFailTheLink) {
-  Leader leader(kSecret);
-  Encoder encoder(leader.address(), kSecret);
+  Leader leader(kTcpSecret);
+  Encoder encoder(leader.address(), kTcpSecret);
   auto joined = leader.find<EncoderJoined>();
   auto met = encoder.find<LeaderJoined>();
   ASSERT_TRUE(joined && met);
@@ -160,23 +160,23 @@ TEST(ControlTcp, RowsOutOfOrderFailTheLink) {
 }
 
 TEST(ControlTcp, AnEncoderFindsALeaderThatStartsAgain) {
-  auto leader = std::make_unique<Leader>(kSecret);
+  auto leader = std::make_unique<Leader>(kTcpSecret);
   const int port = leader->server.port();
-  Encoder encoder(leader->address(), kSecret);
+  Encoder encoder(leader->address(), kTcpSecret);
   ASSERT_TRUE(leader->find<EncoderJoined>());
   ASSERT_TRUE(encoder.find<LeaderJoined>());
   leader.reset();
   ASSERT_TRUE(encoder.find<LeaderLost>());
-  leader = std::make_unique<Leader>(kSecret, port);
+  leader = std::make_unique<Leader>(kTcpSecret, port);
   EXPECT_TRUE(leader->find<EncoderJoined>());
   EXPECT_TRUE(encoder.find<LeaderJoined>());
 }
 
 TEST(ControlTcp, AnEncoderThatEndsLeavesAndFailsItsLink) {
-  Leader leader(kSecret);
+  Leader leader(kTcpSecret);
   std::optional<EncoderJoined> joined;
   {
-    Encoder encoder(leader.address(), kSecret);
+    Encoder encoder(leader.address(), kTcpSecret);
     joined = leader.find<EncoderJoined>();
     ASSERT_TRUE(joined);
     std::vector<float> rows(6);
@@ -191,8 +191,8 @@ TEST(ControlTcp, LinksOutliveTheirServerAndClient) {
   std::unique_ptr<VisualLink> receiver;
   std::unique_ptr<VisualLink> sender;
   {
-    Leader leader(kSecret);
-    Encoder encoder(leader.address(), kSecret);
+    Leader leader(kTcpSecret);
+    Encoder encoder(leader.address(), kTcpSecret);
     receiver = std::move(leader.find<EncoderJoined>()->link);
     sender = std::move(encoder.find<LeaderJoined>()->link);
   }
@@ -212,9 +212,9 @@ TEST(ControlTcp, AWrongSecretIsToldToTheEncoder) {
 }
 
 TEST(ControlTcp, APortInUseIsAnErrorThatNamesIt) {
-  const Leader leader(kSecret);
+  const Leader leader(kTcpSecret);
   try {
-    const Leader second(kSecret, leader.server.port());
+    const Leader second(kTcpSecret, leader.server.port());
     FAIL() << "two servers on one port";
   } catch (const Error& e) {
     EXPECT_THAT(e.what(), HasSubstr(leader.address()));
@@ -264,7 +264,7 @@ TEST(ControlTcp, OneProcessNeedsNoSettings) {
 }
 
 TEST(ControlTcp, OneProcessHonoursItsSettings) {
-  const Leader other(kSecret);
+  const Leader other(kTcpSecret);
   ClusterOptions options;
   options.link = "mpi";
   EXPECT_THAT([&] { open_control_server(options, {}, nullptr, {}); },
@@ -278,11 +278,11 @@ TEST(ControlTcp, OneProcessHonoursItsSettings) {
   EXPECT_THROW(open_control_server(options, {}, nullptr, {}), Error);
   const std::filesystem::path file =
       std::filesystem::temp_directory_path() / message("uhd-secret-", getpid());
-  std::ofstream(file) << kSecret << "\n";
+  std::ofstream(file) << kTcpSecret << "\n";
   options.secret_file = file;
   options.control_host = "127.0.0.2";
   const ControlHub hub = open_control_server(options, {}, nullptr, {});
-  EXPECT_EQ(hub.access.secret, kSecret);
+  EXPECT_EQ(hub.access.secret, kTcpSecret);
   EXPECT_THAT(hub.access.local_address, HasSubstr("127.0.0.2:"));
   std::filesystem::remove(file);
 }

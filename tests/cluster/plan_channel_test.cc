@@ -27,6 +27,20 @@ TEST(LocalPlanChannel, EveryFollowerGetsEveryPlanInOrder) {
   for (int n = 0; n < 50; ++n) channels[0]->send(plan(n));
 }
 
+TEST(LocalPlanChannel, ReportsComeFromAllFollowers) {
+  auto channels = make_local_plan_channels(3);
+  EXPECT_TRUE(channels[0]->reports().empty());
+  channels[1]->report({.number = 4, .rank = 1, .reached = 10, .begun = 20, .ended = 30});
+  channels[2]->report({.number = 4, .rank = 2});
+  const auto reports = channels[0]->reports();
+  ASSERT_EQ(reports.size(), 2u);
+  EXPECT_EQ(reports[0].rank, 1);
+  EXPECT_EQ(reports[0].ended, 30);
+  EXPECT_EQ(reports[1].rank, 2);
+  for (int n = 0; n < 5000; ++n) channels[1]->report({.number = 5, .rank = 1});
+  EXPECT_LE(channels[0]->reports().size(), 1024u) << "a leader that does not ask holds no more";
+}
+
 TEST(LocalPlanChannel, SaysNothingAfterTheLimit) {
   auto channels = make_local_plan_channels(2);
   EXPECT_EQ(channels[1]->receive(Duration::zero()), std::nullopt);

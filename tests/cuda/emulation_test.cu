@@ -249,8 +249,13 @@ TEST(Words, OfAnArgumentHaveNoPadding) {
   padded.number = 5;
   std::vector<uint64_t> words;
   append_words(words, padded);
+#if __has_builtin(__builtin_clear_padding)
+  EXPECT_THAT(words, testing::ElementsAre(0, 5));
+#else
+  EXPECT_THAT(words, testing::IsEmpty());
+#endif
   append_words(words, int32_t{-1});
-  EXPECT_THAT(words, testing::ElementsAre(0, 5, 0xffffffff));
+  EXPECT_EQ(words.back(), 0xffffffff);
 }
 
 TEST_F(Capture, RefusesToWaitOrAllocate) {

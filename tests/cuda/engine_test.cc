@@ -190,6 +190,31 @@ TEST_P(CudaEngine, MakesNothingForTheFirstTimeOnceItServes) {
   EXPECT_THAT(later.seen(), testing::IsEmpty());
 }
 
+// Prompts are scored while others decode; the sums are those of the device's matrices in f32.
+TEST(CudaEngines, ScoreAPromptAsTheCpuDoes) {
+  emulation::set_devices(2);
+  Request scored = greedy(30, 3);
+  scored.prompt_logprobs = 2;
+  const auto cpu = make_engine(options_of({}, "cpu"), ranks(1, 0));
+  const Submitted expected = submit(*cpu, scored);
+  expected.answer->wait();
+  const auto engine = make_engine(options_of({}, "cuda"), ranks(2, 0));
+  const Submitted beside = submit(*engine, requests()[0]);
+  const Submitted asked = submit(*engine, scored);
+  EXPECT_EQ(asked.answer->wait().ids, expected.answer->ids);
+  EXPECT_EQ(beside.answer->wait().ids, wanted()[0]);
+  ASSERT_EQ(asked.answer->prompt.size(), 30u);
+  for (size_t i = 1; i < 30; ++i) {
+    const PromptToken& token = asked.answer->prompt[i];
+    EXPECT_EQ(token.id, scored.prompt_ids[i]);
+    EXPECT_TRUE(token.scored);
+    EXPECT_NEAR(token.logprob, expected.answer->prompt[i].logprob, 1e-3);
+    EXPECT_EQ(token.rank, expected.answer->prompt[i].rank);
+    EXPECT_EQ(token.top[0].id, expected.answer->prompt[i].top[0].id);
+  }
+  EXPECT_EQ(emulation::failure(), "");
+}
+
 // This also holds for the largest steps, whose plans are many.
 TEST(CudaEngines, MakeNothingForTheFirstTimeForALongPrompt) {
   emulation::set_devices(4);

@@ -177,6 +177,7 @@ TEST_F(NcclLinks, WaitForNothingButTheRowsOwnEvents) {
   EXPECT_EQ(sender_->poll(), LinkState::done) << sender_->failure();
   EXPECT_TRUE(busy);
   busy = false;
+  encoder_->synchronize();
   for (size_t i = 0; i < 3; ++i)
     EXPECT_EQ(to.read(i), contract::values<float>(static_cast<int>(i), kRows * kWidth));
 }
@@ -601,6 +602,7 @@ TEST_F(NcclLinks, OfHostMemoryCarryManyTransfersBesideABusyEncoder) {
   EXPECT_EQ(emulation::counts().stream_waits, before.stream_waits);
   EXPECT_EQ(emulation::counts().unpinned_reads, before.unpinned_reads);
   busy = false;
+  encoder_->synchronize();
   for (size_t i = 0; i < kPieces; ++i)
     EXPECT_EQ(to.read(i), contract::values<float>(static_cast<int>(i), kRows * kWidth));
 }

@@ -7,7 +7,7 @@ import socket
 import struct
 
 CHALLENGE, HELLO, WELCOME, REFUSED, LINK_HELLO = 1, 2, 3, 4, 5
-PROTOCOL = 3
+PROTOCOL = 4
 
 
 def crc32c(data):

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("UHD_BINARY", str(ROOT / "build/release/uhd"))
 STATE = pathlib.Path(os.environ.get("UHD_E2E_STATE", ROOT / "build/release/e2e"))
+PICTURES = STATE / "picture_port"  # where the server called limited fetches images from
 TINY = str(ROOT / "tests/goldens/models/uhd-v1-tiny")
 LONG = str(ROOT / "tests/goldens/models/minicpmv26-tiny")  # a context of 32768: an answer that takes its time
 LIMIT_S = 240  # of every wait: generous, for machines with other work
@@ -31,6 +33,7 @@ TP2_ENC2 = ["--config", str(ROOT / "configs/tp2-enc2.yaml")]
 CUDA = ["--backend.kind=cuda", "--engine.token_budget=64", "--engine.max_running=4",
     "--cluster.lost_after_s=60", "--cluster.job_deadline_s=600", "--cluster.step_deadline_s=600"]
 KEY = "key-of-the-tests"
+POOR_KEY = "key-with-a-small-quota"
 
 
 def settings_of(name):
@@ -46,11 +49,24 @@ def settings_of(name):
     if name == "limited":
         STATE.mkdir(parents=True, exist_ok=True)
         keys = STATE / "api_keys"
-        keys.write_text(f"# of the tests\n{KEY}\nanother-key\n")
+        keys.write_text(f"# of the tests\n{KEY}\nanother-key\n{POOR_KEY} quota=0.0001\n")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            PICTURES.write_text(str(free.getsockname()[1]))
         return [], COMMON + [f"--model.path={LONG}",
+            f"--net.image_hosts=localhost:{PICTURES.read_text()}", "--net.image_private_addresses=true",
             f"--net.api_keys_file={keys}", "--engine.max_running=1", "--engine.max_waiting=1",
             "--net.max_requests_per_client=4", "--net.max_body_bytes=1MiB", "--image.max_images=2",
         ]
+    if name == "tools":  # the bundled model behind a published template with tools
+        folder = STATE / "nano-tools"
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in (ROOT / "models/nano-uhd").iterdir():
+            link = folder / file.name
+            if not link.exists():
+                link.symlink_to(file)
+        template = ROOT / "tests/model/data/tool_templates/qwen25.jinja"
+        (folder / "chat_template.jinja").write_text(template.read_text())
+        return [], ["--net.port=0", f"--model.path={folder}", "--model.name=nano-tools"]
     if name == "nano":
         return [], ["--net.port=0", f"--model.path={ROOT / 'models/nano-uhd'}"]
     raise SystemExit(f"no server is called {name}")

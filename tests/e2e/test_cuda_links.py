@@ -6,14 +6,16 @@ import subprocess
 
 import httpx
 
-from helpers import answer, encoded, picture, question
+from helpers import answer, encoded, picture, question, wait_until
 from server import BINARY, COMMON, CUDA, LIMIT_S, ROOT, STATE, Server, refuse_reports
 
 
 def test_rows_and_sums_go_from_device_to_device():
-    log = (STATE / "cuda_mpi.log").read_text()
-    assert len(re.findall(r"encoder joined .*link=device", log)) == 2
-    assert "by way of the host" not in log
+    log = STATE / "cuda_mpi.log"
+    # A server is ready with the first encoder, so the second may join while this test begins.
+    wait_until(lambda: len(re.findall(r"encoder joined .*link=", log.read_text())) == 2)
+    assert len(re.findall(r"encoder joined .*link=device", log.read_text())) == 2
+    assert "by way of the host" not in log.read_text()
 
 
 def test_a_killed_encoder_is_replaced():

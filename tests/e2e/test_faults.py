@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -163,11 +164,13 @@ def test_ranks_that_do_not_answer_end_the_job():
 def test_ranks_that_differ_are_named():
     command = ["mpirun", "--bind-to", "none", "--oversubscribe"]
     serve = [BINARY, "serve", *COMMON, "--llm.tensor_parallel=2"]
-    run = subprocess.run([*command, "-n", "1", *serve, ":", "-n", "1", *serve, "--engine.page_size=32", "--engine.max_running=4"], cwd=ROOT,
-                         env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
+    run = subprocess.run([*command, "-n", "1", *serve, ":", "-n", "1", *serve, "--engine.page_size=32", "--engine.max_running=4",
+                          "--backend.isa=scalar"], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
     assert run.returncode != 0
     assert "engine.page_size is 64 on rank 0 and 32 on rank 1" in run.stderr
     assert "engine.max_running is 32 on rank 0 and 4 on rank 1" in run.stderr
+    if "avx2" in pathlib.Path("/proc/cpuinfo").read_text():  # else both ranks have chosen the same
+        assert "and scalar on rank 1" in run.stderr
 
 
 def test_a_rank_says_that_it_waits_for_the_others():

@@ -33,6 +33,17 @@ def test_bundled_picture():
     assert read((folder / demo["image"]).read_bytes(), demo["question"]) == demo["answer"]
 
 
+def test_text_before_the_picture_asks_the_same():
+    folder = ROOT / "models/nano-uhd/demo"
+    demo = json.loads((folder / "demo.json").read_text())
+    picture_first = question((folder / demo["image"]).read_bytes(), text=demo["question"])
+    text_first = [{"role": "user", "content": picture_first[0]["content"][::-1]}]
+    asked = [answer(messages, name="nano", max_tokens=16) for messages in (picture_first, text_first)]
+    for reply in asked:
+        assert reply["choices"][0]["message"]["content"].strip() == demo["answer"]
+    assert asked[0]["usage"]["prompt_tokens"] == asked[1]["usage"]["prompt_tokens"]
+
+
 @pytest.mark.parametrize("kind", FLOORS)
 def test_fresh_pictures(kind):
     count, floor = FLOORS[kind]

@@ -37,6 +37,35 @@ TEST(Cost, ComesToWhatIsMeasured) {
   EXPECT_NEAR(s.decode, 0.06, 1e-3);
 }
 
+TEST(Cost, RefusesOnlyWhatIsFarOutOfReach) {
+  EXPECT_TRUE(can_end_within({.encode = 1.9, .prefill = 1.9, .decode = 0.05}, 1)) << "stages overlap";
+  EXPECT_FALSE(can_end_within({.encode = 2.1}, 1));
+  EXPECT_FALSE(can_end_within({.prefill = 1.9, .decode = 0.2}, 1));
+  EXPECT_TRUE(can_end_within({}, 0));
+}
+
+TEST(Cost, CountsTheEncodingOfImages) {
+  CostModel cost;
+  cost.stepped(100, 0, 0.1);
+  const StageSeconds guessed = cost.predict({.patches = 1000, .prefill_rows = 100});
+  EXPECT_GT(guessed.encode, 0);
+  EXPECT_DOUBLE_EQ(guessed.total(), guessed.encode + guessed.prefill);
+  for (int i = 0; i < 10; ++i) cost.encoded(500, 2);
+  EXPECT_NEAR(cost.predict({.patches = 1000}).encode, 4, 1e-9);
+  EXPECT_NEAR(cost.predict({.patches = 1000}, 4).encode, 1, 1e-9) << "encoders work beside each other";
+  EXPECT_NEAR(cost.predict({.patches = 1000}, 0).encode, 4, 1e-9) << "until one comes";
+}
+
+// Of a prompt that is kept, a step computes a row or two.
+TEST(Cost, AFewRowsOfAPromptTellNothing) {
+  CostModel cost;
+  cost.stepped(2, 0, 0.3);
+  EXPECT_FALSE(cost.measured());
+  cost.stepped(100, 0, 0.5);
+  for (int i = 0; i < 100; ++i) cost.stepped(2, 0, 0.3);
+  EXPECT_DOUBLE_EQ(cost.predict({.prefill_rows = 100}).prefill, 0.5);
+}
+
 TEST(Cost, OneSlowStepIsNotBelievedAtOnce) {
   CostModel cost;
   cost.stepped(100, 0, 0.1);

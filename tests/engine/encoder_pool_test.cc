@@ -35,6 +35,31 @@ TEST(EncoderPool, SpreadsOneImageOverTheLeastBurdened) {
   EXPECT_THAT(chosen, ::testing::ElementsAre(1, 2, 2, 2));
 }
 
+// The second is three times as fast as the first.
+TEST(EncoderPool, ASliceGoesToTheEncoderThatIsLikelyToEndItFirst) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  pool.joined(2, 8, at(0));
+  for (uint64_t n = 1; n <= 2; ++n) pool.add(job(n, 300), at(0));
+  const auto first = pool.dispatch(at(0));
+  ASSERT_EQ(first.size(), 2u);
+  for (const auto& send : first) {
+    const TimePoint end = at(send.encoder == 1 ? 3 : 1);
+    pool.encoded(send.encoder, send.job, end);
+    pool.received(send.encoder, send.job, end);
+  }
+  std::vector<double> took;
+  for (const auto& outcome : pool.take_outcomes()) {
+    EXPECT_EQ(outcome.patches, 300);
+    took.push_back(outcome.seconds);
+  }
+  EXPECT_THAT(took, ::testing::UnorderedElementsAre(3, 1));
+  for (uint64_t n = 11; n <= 14; ++n) pool.add(job(n, 100), at(4));
+  std::vector<EncoderId> chosen;
+  for (const auto& send : pool.dispatch(at(4))) chosen.push_back(send.encoder);
+  EXPECT_THAT(chosen, ::testing::ElementsAre(2, 2, 1, 2));
+}
+
 TEST(EncoderPool, ClientsShareTheEncodersByPatches) {
   EncoderPool pool(limits());
   pool.joined(1, 6, at(0));
@@ -80,6 +105,65 @@ TEST(EncoderPool, GivesALostEncodersSlicesToAnother) {
   ASSERT_EQ(outcomes.size(), 2u);
   EXPECT_TRUE(outcomes[0].ok && outcomes[1].ok);
   EXPECT_EQ(outcomes[0].first_sent, at(0));
+}
+
+TEST(EncoderPool, TellsTheCourseOfASliceByThisRanksClock) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  const auto encode = [&](uint64_t name, double sent, const Encoded& told, double came) {
+    pool.add(job(name), at(sent));
+    const JobId id = pool.dispatch(at(sent)).at(0).job;
+    pool.encoded(1, id, at(came), told);
+    pool.received(1, id, at(came + 1));
+    return pool.take_outcomes().at(0).course;
+  };
+  // The encoder's clock is 1000 s ahead, and both ways take a second.
+  const SliceCourse course = encode(
+      1, 10,
+      {.came = 1011 * kSecond, .begun = 1012 * kSecond, .ended = 1014 * kSecond, .left = 1015 * kSecond}, 16);
+  EXPECT_EQ(course.encoder, 1u);
+  EXPECT_EQ(course.sent, at(10));
+  EXPECT_EQ(course.begun, at(12));
+  EXPECT_EQ(course.encoded, at(14));
+  // It claims to have begun before it was asked, and to end after it answered.
+  const SliceCourse lied = encode(
+      2, 20, {.came = 1021 * kSecond, .begun = 1 * kSecond, .ended = 9999 * kSecond, .left = 1025 * kSecond},
+      26);
+  EXPECT_EQ(lied.begun, at(20));
+  EXPECT_EQ(lied.encoded, at(26));
+  // It works on a device, and does not know when that ended.
+  const SliceCourse queued =
+      encode(4, 27, {.came = 1028 * kSecond, .begun = 1028 * kSecond, .left = 1028 * kSecond}, 29);
+  EXPECT_EQ(queued.begun, at(28));
+  EXPECT_EQ(queued.encoded, std::nullopt);
+  // It says nothing.
+  const SliceCourse silent = encode(3, 30, {}, 35);
+  EXPECT_EQ(silent.begun, at(35));
+  EXPECT_EQ(silent.encoded, at(35));
+}
+
+TEST(EncoderPool, SaysHowEachEncoderDoes) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  pool.joined(2, 8, at(0));
+  for (uint64_t n = 1; n <= 3; ++n) pool.add(job(n), at(0));
+  const auto sends = pool.dispatch(at(0));
+  ASSERT_EQ(sends.size(), 3u);
+  pool.received(sends[0].encoder, sends[0].job, at(2));
+  pool.failed(sends[1].encoder, sends[1].job, "broken", at(2));
+  const auto states = pool.states(at(2));
+  ASSERT_EQ(states.size(), 2u);
+  EXPECT_EQ(states[0].encoder, 1u);
+  EXPECT_EQ(states[0].encoded, 1);
+  EXPECT_NEAR(states[0].patches_per_second, 50, 1e-9);
+  EXPECT_EQ(states[0].slices, 1);
+  EXPECT_TRUE(states[0].healthy);
+  EXPECT_EQ(states[1].failed, 1);
+  EXPECT_EQ(states[1].slices, 0);
+  EXPECT_EQ(states[1].patches_per_second, 0) << "unknown";
+  EXPECT_FALSE(states[1].healthy);
+  EXPECT_TRUE(pool.states(at(100))[1].healthy) << "it has rested";
 }
 
 TEST(EncoderPool, RetriesElsewhereAndThenGivesUp) {

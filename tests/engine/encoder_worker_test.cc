@@ -37,7 +37,7 @@ class Bell {
   int rung_ = 0;
 };
 
-EncodeJob job(uint64_t number, uint32_t width) {
+EncodeJob encode_job(uint64_t number, uint32_t width) {
   EncodeJob job;
   job.job = number;
   job.fingerprint = {number, number};
@@ -71,12 +71,12 @@ struct Wire {
 };
 
 TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
-  constexpr uint64_t kFirst = 1, kBad = 3, kLast = 4;
+  constexpr uint64_t kFirst = 1, kBroken = 3, kLast = 4;
   Wire wire;
   auto& [told, heard, server, client] = wire;
 
   std::vector<size_t> batches;
-  const auto encode = [&](std::span<const Slice* const> slices, Tensor) {
+  const auto encode = [&](std::span<const Slice* const> slices, Tensor) -> Parts {
     batches.push_back(slices.size());
     // The first holds the worker up until the leader's welcome and every job are here: the others are a
     // batch.
@@ -84,8 +84,9 @@ TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
       EXPECT_TRUE(heard.wait_for(1 + static_cast<int>(kLast)));
     }
     for (const Slice* slice : slices) {
-      if (slice->fingerprint.low == kBad) throw Error("this one cannot be encoded");
+      if (slice->fingerprint.low == kBroken) throw Error("this one cannot be encoded");
     }
+    co_return;
   };
   const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
   RowBuffers buffers(*backend, {.buffers = 8, .most_rows = 4, .width = 2, .batch_rows = 32});
@@ -99,11 +100,15 @@ TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
     for (const ServerEvent& event : server.poll()) {
       ++events;
       if (std::holds_alternative<EncoderJoined>(event.what)) {
-        server.send(event.encoder, job(kFirst, 42));
+        server.send(event.encoder, encode_job(kFirst, 42));
         for (uint64_t number = kFirst + 1; number <= kLast; ++number)
-          server.send(event.encoder, job(number, 28));
+          server.send(event.encoder, encode_job(number, 28));
       } else if (const auto* rows = std::get_if<Encoded>(&event.what)) {
         encoded.insert(rows->job);
+        EXPECT_GT(rows->came, 0);
+        EXPECT_LE(rows->came, rows->begun);
+        EXPECT_LT(rows->begun, rows->ended);
+        EXPECT_LE(rows->ended, rows->left);
       } else if (const auto* fault = std::get_if<EncodeFailed>(&event.what)) {
         EXPECT_EQ(fault->reason, "this one cannot be encoded");
         failed.insert(fault->job);
@@ -112,7 +117,7 @@ TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
   }
   thread.request_stop();
   thread.join();
-  EXPECT_THAT(failed, ::testing::ElementsAre(kBad));
+  EXPECT_THAT(failed, ::testing::ElementsAre(kBroken));
   EXPECT_THAT(encoded, ::testing::ElementsAre(kFirst, 2, kLast));
   EXPECT_THAT(batches, ::testing::ElementsAre(1, 3, 1, 1, 1));
 }
@@ -124,9 +129,9 @@ TEST(EncoderWorker, RowsAreSentThoughACancelFollowsTheGo) {
   auto& [told, heard, server, client] = wire;
   Bell busy;
 
-  const auto encode = [&](std::span<const Slice* const> slices, Tensor rows) {
+  const auto encode = [&](std::span<const Slice* const> slices, Tensor rows) -> Parts {
     std::fill_n(rows.data<float>(), rows.elements(), 7.0f);
-    if (slices[0]->fingerprint.low != kOther) return;
+    if (slices[0]->fingerprint.low != kOther) co_return;
     // Holds the worker up until Go and Cancel are both here, so that it sees them together.
     busy.ring();
     EXPECT_TRUE(heard.wait_for(5));  // the welcome, two jobs, Go, Cancel
@@ -146,9 +151,9 @@ TEST(EncoderWorker, RowsAreSentThoughACancelFollowsTheGo) {
       ++events;
       if (auto* joined = std::get_if<EncoderJoined>(&event.what)) {
         link = std::move(joined->link);
-        server.send(event.encoder, job(kJob, 28));
+        server.send(event.encoder, encode_job(kJob, 28));
       } else if (const auto* encoded = std::get_if<Encoded>(&event.what); encoded && encoded->job == kJob) {
-        server.send(event.encoder, job(kOther, 28));
+        server.send(event.encoder, encode_job(kOther, 28));
         EXPECT_TRUE(busy.wait_for(1));
         link->begin(kJob, Tensor::of(rows.data(), {2, 2}));
         server.send(event.encoder, Go{kJob});
@@ -172,11 +177,12 @@ TEST(EncoderWorker, AllRowsOfABatchAreOnTheirWayAtOnce) {
   constexpr uint64_t kJobs = 5;
   Wire wire;
   auto& [told, heard, server, client] = wire;
-  const auto encode = [&](std::span<const Slice* const> slices, Tensor rows) {
+  const auto encode = [&](std::span<const Slice* const> slices, Tensor rows) -> Parts {
     for (size_t i = 0; i < slices.size(); ++i) {
       const Tensor own = rows.slice_rows(static_cast<int64_t>(i) * 2, 2);
       std::fill_n(own.data<float>(), own.elements(), static_cast<float>(slices[i]->fingerprint.low));
     }
+    co_return;
   };
   const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
   // Memory for two slices: the others are encoded when the rows of those are gone.
@@ -197,7 +203,7 @@ TEST(EncoderWorker, AllRowsOfABatchAreOnTheirWayAtOnce) {
       encoder = event.encoder;
       if (auto* joined = std::get_if<EncoderJoined>(&event.what)) {
         link = std::move(joined->link);
-        for (uint64_t number = 1; number <= kJobs; ++number) server.send(encoder, job(number, 28));
+        for (uint64_t number = 1; number <= kJobs; ++number) server.send(encoder, encode_job(number, 28));
       } else if (const auto* encoded = std::get_if<Encoded>(&event.what)) {
         order.push_back(encoded->job);
         rows.emplace_back(4);

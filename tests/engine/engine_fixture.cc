@@ -13,6 +13,8 @@
 #include <thread>
 
 #include "model/config.h"
+#include "model/vision/image.h"
+#include "model/vision/png_writer.h"
 #include "model/weights/checkpoint.h"
 #include "tests/support/goldens.h"
 
@@ -22,10 +24,13 @@ TokenSink AnswerListener::sink() {
   return [this](TokenEvent&& event) {
     const std::lock_guard lock(mutex_);
     if (finish != FinishReason::none) ++events_after_the_last;
+    if (event.span) return spans.push_back(*event.span);
     ids.insert(ids.end(), event.ids.begin(), event.ids.end());
     text += event.text;
     std::move(event.logprobs.begin(), event.logprobs.end(), std::back_inserter(logprobs));
+    std::move(event.prompt.begin(), event.prompt.end(), std::back_inserter(prompt));
     finish = event.finish;
+    stop_reason = event.stop_reason;
     if (event.usage) usage = *event.usage;
     if (event.failure) failure = *event.failure;
     changed_.notify_all();
@@ -110,6 +115,12 @@ ClusterOptions ranks(int tensor_parallel, int encoders) {
   return cluster;
 }
 
+std::string flipped_png(const GoldenCase& c) {
+  Image image = decode_image(*c.request.messages[0].parts[0].image, c.image.limits, true);
+  std::reverse(image.pixels.begin(), image.pixels.end());
+  return encode_png(image);
+}
+
 std::string read_bytes(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(message("cannot read ", path.string()));
@@ -150,6 +161,12 @@ GoldenCase read_case(const std::filesystem::path& path, bool images) {
   if (!images) {
     c.request.prompt_ids = ids_of(golden.at("input_ids"));
     c.prompt_tokens = static_cast<int>(c.request.prompt_ids.size());
+    // The reference takes LongRoPE's short factors for what is short, a server for all of a short context.
+    const RopeScaling rope = read_model_config(c.model).language.rope;
+    const int length = c.prompt_tokens + c.request.stop.max_tokens;
+    if (rope.kind == RopeScaling::Kind::longrope && length <= rope.original_context) {
+      c.context = rope.original_context;
+    }
     return c;
   }
   c.request.messages.push_back(question_of(golden, c.model));

@@ -26,9 +26,12 @@ class AnswerListener {
   std::vector<int32_t> ids;
   std::string text;
   std::vector<TokenLogprob> logprobs;
+  std::vector<PromptToken> prompt;  // where its tokens are scored
   FinishReason finish = FinishReason::none;
+  StopReason stop_reason;
   Usage usage;
   Failure failure;
+  std::vector<TimelineSpan> spans;
   int events_after_the_last = 0;
 
  private:
@@ -65,6 +68,7 @@ struct GoldenCase {
   Request request;
   std::filesystem::path vision_tower;  // the tower it was made with, if the model names another
   ImageOptions image;                  // the overrides it was made with
+  int context = 0;                     // the context it was made for; 0: the model's
   std::vector<int32_t> ids;
   int prompt_tokens = 0;
 };
@@ -72,6 +76,9 @@ struct GoldenCase {
 std::vector<GoldenCase> golden_cases(bool images);
 // Returns the case whose name ends so; fails the test if there is none.
 GoldenCase golden_case(const std::string& ending);
+
+// Returns the picture of the case, upside down.
+std::string flipped_png(const GoldenCase& c);
 
 std::string read_bytes(const std::filesystem::path& path);
 

@@ -45,6 +45,65 @@ TEST(Engine, AnswersManyAtOnceAsItAnswersEachAlone) {
       << "equal images are encoded once";
 }
 
+// The spans of one stage.
+std::vector<TimelineSpan> spans_of(const std::vector<TimelineSpan>& spans, Stage stage) {
+  std::vector<TimelineSpan> found;
+  for (const TimelineSpan& span : spans) {
+    if (span.stage == stage) found.push_back(span);
+  }
+  return found;
+}
+
+TEST(Engine, TellsTheTimelineOfARequestThatAsksForIt) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  for (const int encoders : {0, 1}) {
+    const auto engine = make_engine(tiny_options(c.model), ranks(1, encoders));
+    Request asked = c.request;
+    asked.timeline = true;
+    asked.last_byte = Clock::now();
+    asked.first_byte = *asked.last_byte - std::chrono::seconds(1);
+    const Submitted first = submit(*engine, asked);
+    EXPECT_EQ(first.answer->wait().ids, c.ids) << "a timeline changes no answer";
+    const std::vector<TimelineSpan>& spans = first.answer->spans;
+    const double total = first.answer->usage.times.total;
+    for (const TimelineSpan& span : spans) {
+      EXPECT_LE(span.begin, span.end);
+      EXPECT_LE(span.end, 2 + total) << name_of(span.stage);
+    }
+    ASSERT_EQ(spans_of(spans, Stage::read).size(), 1u);
+    EXPECT_NEAR(spans_of(spans, Stage::read)[0].end, 1, 1e-6);
+    EXPECT_EQ(spans_of(spans, Stage::lay_out).size(), 1u);
+    EXPECT_EQ(spans_of(spans, Stage::queue).size(), 1u);
+    EXPECT_EQ(spans_of(spans, Stage::cut).size(), 1u);
+    const auto encoded = spans_of(spans, Stage::encode);
+    ASSERT_EQ(encoded.size(), 3u) << "two slices and the overview";
+    std::set<int> pieces;
+    for (const TimelineSpan& span : encoded) {
+      pieces.insert(span.slice);
+      EXPECT_EQ(span.encoder > 0, encoders > 0);
+      EXPECT_GE(span.begin, spans_of(spans, Stage::cut)[0].end);
+      EXPECT_LT(span.begin, span.end) << "encoding takes time";
+    }
+    EXPECT_EQ(pieces, (std::set<int>{0, 1, 2}));
+    EXPECT_EQ(spans_of(spans, Stage::wait).size(), 3u);
+    EXPECT_EQ(spans_of(spans, Stage::send).size(), encoders > 0 ? 3u : 0u);
+    EXPECT_EQ(spans_of(spans, Stage::transfer).size(), encoders > 0 ? 3u : 0u);
+    int prompt = 0, drawn = 0;
+    for (const TimelineSpan& span : spans_of(spans, Stage::prefill)) prompt += span.tokens;
+    for (const TimelineSpan& span : spans_of(spans, Stage::decode)) drawn += span.tokens;
+    EXPECT_EQ(prompt, first.answer->usage.prompt_tokens);
+    EXPECT_EQ(drawn, static_cast<int>(c.ids.size()) - 1) << "prefill draws the first";
+
+    const Submitted again = submit(*engine, asked);
+    again.answer->wait();
+    EXPECT_EQ(spans_of(again.answer->spans, Stage::cached).size(), 3u);
+    EXPECT_TRUE(spans_of(again.answer->spans, Stage::encode).empty());
+    const Submitted silent = submit(*engine, c.request);
+    silent.answer->wait();
+    EXPECT_TRUE(silent.answer->spans.empty());
+  }
+}
+
 TEST(Engine, PreemptedSequencesGiveTheSameTokens) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
   EngineOptions options = tiny_options(c.model);
@@ -191,6 +250,106 @@ TEST(Engine, StopIdsEndTheAnswerAndMinTokensHoldThemOff) {
   EXPECT_NE(held.answer->ids[4], c.ids[4]);
 }
 
+TEST(Engine, AnAnswerSaysWhatStoppedItAndKeepsItIfAsked) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
+  const auto run = [&](const Request& request) { return submit(*engine, request).answer; };
+  const std::string whole = run(c.request)->wait().text;
+  Request request = c.request;
+  request.stop.stop = {"slice"};
+  EXPECT_EQ(run(request)->wait().stop_reason, StopReason("slice"));
+  request.stop.keep_stop = true;
+  EXPECT_EQ(run(request)->wait().text, whole.substr(0, whole.find("slice") + 5));
+
+  request = c.request;
+  request.stop.stop_ids = {c.ids[4]};
+  const auto by_id = run(request);
+  EXPECT_EQ(by_id->wait().stop_reason, StopReason(c.ids[4]));
+  request.stop.keep_stop = true;
+  EXPECT_EQ(run(request)->wait().text, engine->detokenize(first(c.ids, 5)));
+  EXPECT_LT(by_id->text.size(), engine->detokenize(first(c.ids, 5)).size());
+  EXPECT_EQ(run(c.request)->wait().stop_reason, StopReason());
+}
+
+TEST(Engine, OnlyAllowedTokensAndNoBadWordAreInTheAnswer) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const auto engine = make_engine(tiny_options(c.model), ranks(2, 0));
+  Request request = c.request;
+  request.sampling.allowed_ids = {c.ids[3], c.ids[0], c.ids[1]};
+  const std::set<int32_t> allowed(request.sampling.allowed_ids.begin(), request.sampling.allowed_ids.end());
+  const auto some = submit(*engine, request).answer;
+  for (const int32_t id : some->wait().ids) EXPECT_TRUE(allowed.contains(id)) << id;
+  EXPECT_EQ(some->ids[0], c.ids[0]);
+
+  const std::string whole = submit(*engine, c.request).answer->wait().text;
+  ASSERT_NE(whole.find(" slice"), std::string::npos) << whole;
+  request = c.request;
+  request.sampling.bad_words = {"slice"};
+  EXPECT_EQ(submit(*engine, request).answer->wait().text.find(" slice"), std::string::npos);
+
+  request.sampling.bad_words = {""};
+  EXPECT_EQ(submit(*engine, request).refused.code, "invalid_value");
+  request.sampling.bad_words = {};
+  request.sampling.allowed_ids = {1 << 30};
+  EXPECT_EQ(submit(*engine, request).refused.code, "invalid_token");
+}
+
+TEST(Engine, APromptIsCutAtItsBeginningIfAsked) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  EngineOptions options = tiny_options(c.model);
+  options.context_length = 64;
+  const auto engine = make_engine(options, ranks(1, 0));
+  const std::vector<int32_t> ids = engine->tokenize("The quick brown fox jumps over the lazy dog", true);
+  Request request;
+  request.stop.max_tokens = 4;
+  request.prompt = "The quick brown fox jumps over the lazy dog";
+  request.truncate_prompt = 6;
+  request.sampling.temperature = 0;
+  std::vector<int32_t> kept{ids[0]};
+  kept.insert(kept.end(), ids.end() - 5, ids.end());
+  EXPECT_EQ(std::get<RequestPlan>(engine->plan(request)).prompt_ids, kept) << "what begins every text stays";
+
+  Request same;
+  same.sampling.temperature = 0;
+  same.prompt_ids = kept;
+  same.stop.max_tokens = 4;
+  const Submitted cut = submit(*engine, request);
+  EXPECT_EQ(cut.accepted.prompt_tokens, 6);
+  EXPECT_EQ(cut.answer->wait().ids, submit(*engine, same).answer->wait().ids);
+
+  Request many;
+  many.prompt_ids.assign(5000, ids[1]);
+  many.stop.max_tokens = 4;
+  EXPECT_EQ(submit(*engine, many).refused.code, "context_length_exceeded");
+  many.truncate_prompt = -1;
+  EXPECT_EQ(submit(*engine, many).accepted.prompt_tokens, 60);
+  many.stop.max_tokens = 64;
+  EXPECT_EQ(submit(*engine, many).refused.code, "context_length_exceeded");
+
+  Request image = golden_case("uhd-v1-tiny/golden_image_doc").request;
+  image.truncate_prompt = 10;
+  EXPECT_EQ(submit(*engine, image).refused.code, "invalid_value");
+}
+
+TEST(Engine, TheOrderOfTextAndImageIsTheModels) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_doc");
+  Request moved = c.request;
+  for (Message& m : moved.messages) std::reverse(m.parts.begin(), m.parts.end());
+  ASSERT_TRUE(moved.messages.back().parts.back().is_image());
+  EngineOptions options = tiny_options(c.model);
+  {
+    const auto engine = make_engine(options, ranks(1, 0));
+    EXPECT_EQ(submit(*engine, moved).answer->wait().ids, c.ids);
+    EXPECT_EQ(std::get<RequestPlan>(engine->plan(moved)).prompt_ids,
+              std::get<RequestPlan>(engine->plan(c.request)).prompt_ids);
+  }
+  options.image_order = "client";
+  const auto engine = make_engine(options, ranks(1, 0));
+  EXPECT_EQ(submit(*engine, c.request).answer->wait().ids, c.ids);
+  EXPECT_NE(std::get<RequestPlan>(engine->plan(moved)).prompt_ids,
+            std::get<RequestPlan>(engine->plan(c.request)).prompt_ids);
+}
+
 TEST(Engine, MinTokensHoldOffStopStringsToo) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_doc");
   const auto engine = make_engine(tiny_options(c.model), ranks(1, 0));
@@ -335,6 +494,32 @@ TEST(Engine, TenantsDoNotShareSlicesUnlessAllowed) {
   }
 }
 
+// The store holds the slices of one picture alone.
+TEST(Engine, SlicesBeyondTheStoreComeBackFromHostMemory) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  GoldenCase other = c;
+  other.request.messages[0].parts[0].image = std::make_shared<const std::string>(flipped_png(c));
+  EngineOptions options = tiny_options(c.model);
+  options.image.max_slices = 2;  // so many does the picture have
+  options.visual_cache_bytes = 0;
+  options.visual_cache_host_bytes = 1 << 24;
+  options.prefix_cache = false;  // kept keys and values would be enough
+  for (const int encoders : {0, 1}) {
+    const auto engine = make_engine(options, ranks(1, encoders));
+    EXPECT_EQ(submit(*engine, c.request).answer->wait().usage.images.at(0).cached_slices, 0);
+    EXPECT_EQ(submit(*engine, other.request).answer->wait().usage.images.at(0).cached_slices, 0);
+    EXPECT_EQ(metric(*engine, "uhd_slices_kept_total"), 0);
+    const Submitted again = submit(*engine, c.request);
+    EXPECT_EQ(again.answer->wait().ids, c.ids);
+    EXPECT_EQ(again.answer->usage.images.at(0).cached_slices, 3) << "two slices and the overview";
+    EXPECT_EQ(metric(*engine, "uhd_slices_kept_total"), 3);
+    Request stranger = c.request;
+    submit(*engine, other.request).answer->wait();
+    stranger.tenant = "somebody else";
+    EXPECT_EQ(submit(*engine, stranger).answer->wait().usage.images.at(0).cached_slices, 0);
+  }
+}
+
 TEST(Engine, SlicesOfALostEncoderAreEncodedByAnother) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_doc");
   InProcessEngine started = start_in_process(tiny_options(c.model), ranks(1, 2));
@@ -418,9 +603,17 @@ TEST(Engine, SaysWhichOptionIsWrong) {
     EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
                 testing::ThrowsMessage<Error>(testing::HasSubstr("needs model.quantize=fp8 or int8")));
   }
-  options.quantize = "int8";
+  options.quantize = "fp8";
   EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
-              testing::ThrowsMessage<Error>(testing::HasSubstr("not implemented by the CPU backend")));
+              testing::ThrowsMessage<Error>(testing::HasSubstr("on the CPU needs model.quantize=int8")));
+  options = tiny_options(c.model);
+  options.vision_quantize = "int4";
+  EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("must be none or int8")));
+  options.vision_quantize = "int8";
+  options.dtype = "f32";
+  EXPECT_THAT([&] { make_engine(options, ranks(1, 0)); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("set model.vision_dtype=bf16")));
   options = tiny_options(c.model / "absent");
   EXPECT_THROW(make_engine(options, ranks(1, 0)), Error);
   options = tiny_options(c.model);

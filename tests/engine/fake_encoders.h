@@ -17,7 +17,7 @@ class FakeEncoders final : public SliceEncoders {
     if (started.contains(fingerprint)) return false;
     return std::erase_if(jobs, [&](const SliceJob& j) { return j.slice->fingerprint == fingerprint; }) > 0;
   }
-  std::vector<EncodedSlice> poll(TimePoint, bool) override { return std::exchange(ended, {}); }
+  std::vector<EncodedSlice> poll(TimePoint, const EncodingTurn&) override { return std::exchange(ended, {}); }
   std::optional<TimePoint> next_poll(TimePoint) const override { return std::nullopt; }
   int encoders() const override { return 1; }
   int queued() const override { return static_cast<int>(jobs.size()); }

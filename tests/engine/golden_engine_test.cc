@@ -18,6 +18,7 @@ EngineOptions options_for(const GoldenCase& c, const Shape& shape) {
   EngineOptions options = tiny_options(c.model);
   options.vision_tower = c.vision_tower;
   options.token_budget = shape.token_budget;
+  options.context_length = c.context;
   options.image.max_slices = c.image.max_slices;
   options.image.prescale_longest = c.image.prescale_longest;
   return options;

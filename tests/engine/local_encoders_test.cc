@@ -8,7 +8,7 @@
 namespace uhd {
 namespace {
 
-constexpr TimePoint kNow{};
+constexpr TimePoint kEncodedAt{};
 
 class LocalEncodersTest : public ::testing::Test {
  protected:
@@ -24,11 +24,12 @@ class LocalEncodersTest : public ::testing::Test {
     return {slice, 2, width / 14};
   }
   // Rows hold the slice's number.
-  void encode(std::span<const Slice* const> slices, Tensor rows) {
+  Parts encode(std::span<const Slice* const> slices, Tensor rows) {
     batches_.push_back(slices.size());
     for (size_t i = 0; i < slices.size(); ++i) {
       const auto n = static_cast<float>(slices[i]->fingerprint.low);
       if (n == 13) throw Error("this one cannot be encoded");
+      co_yield Parts::Pause{};
       for (int64_t row = 0; row < 2; ++row) {
         float* values = rows.row<float>(static_cast<int64_t>(i) * 2 + row);
         values[0] = values[1] = n == 7 ? std::nanf("") : n;
@@ -36,8 +37,8 @@ class LocalEncodersTest : public ::testing::Test {
     }
   }
   LocalEncoders make(int64_t batch_patches) {
-    return {[this](std::span<const Slice* const> slices, Tensor rows) { encode(slices, rows); }, buffers_,
-            batch_patches, 14};
+    return {[this](std::span<const Slice* const> slices, Tensor rows) { return encode(slices, rows); },
+            buffers_, batch_patches, 14};
   }
 
   std::unique_ptr<Backend> backend_;
@@ -47,13 +48,13 @@ class LocalEncodersTest : public ::testing::Test {
 
 TEST_F(LocalEncodersTest, BatchesEqualShapesWithinThePatches) {
   LocalEncoders encoders = make(4);
-  encoders.add(job(1), kNow);
-  encoders.add(job(2, 42), kNow);
-  encoders.add(job(3), kNow);
-  encoders.add(job(4), kNow);
+  encoders.add(job(1), kEncodedAt);
+  encoders.add(job(2, 42), kEncodedAt);
+  encoders.add(job(3), kEncodedAt);
+  encoders.add(job(4), kEncodedAt);
   std::vector<float> order;
-  while (encoders.next_poll(kNow)) {
-    for (const EncodedSlice& slice : encoders.poll(kNow, false)) {
+  while (encoders.next_poll(kEncodedAt)) {
+    for (const EncodedSlice& slice : encoders.poll(kEncodedAt, {})) {
       ASSERT_TRUE(slice.ok);
       order.push_back(*slice.rows.rows.data<float>());
     }
@@ -64,17 +65,52 @@ TEST_F(LocalEncodersTest, BatchesEqualShapesWithinThePatches) {
 
 TEST_F(LocalEncodersTest, TakesOneSliceAtATimeWhileOthersDecode) {
   LocalEncoders encoders = make(100);
-  encoders.add(job(1), kNow);
-  encoders.add(job(2), kNow);
-  EXPECT_EQ(encoders.poll(kNow, true).size(), 1u);
+  encoders.add(job(1), kEncodedAt);
+  encoders.add(job(2), kEncodedAt);
+  EXPECT_EQ(encoders.poll(kEncodedAt, {.others_decode = true}).size(), 1u);
   EXPECT_EQ(encoders.queued(), 1);
+}
+
+// The fixture's pass pauses once for each slice.
+TEST_F(LocalEncodersTest, StopsAPassWhereItsTurnEnds) {
+  LocalEncoders encoders = make(100);
+  encoders.add(job(1), kEncodedAt);
+  const EncodingTurn short_turn{.seconds = 0};
+  EXPECT_TRUE(encoders.poll(kEncodedAt, short_turn).empty());
+  const auto ended = encoders.poll(kEncodedAt, short_turn);
+  ASSERT_EQ(ended.size(), 1u);
+  EXPECT_TRUE(ended[0].ok);
+  EXPECT_EQ(*ended[0].rows.rows.data<float>(), 1.0f);
+  EXPECT_EQ(ended[0].patches, 2);
+  EXPECT_GT(ended[0].seconds, 0);
+  EXPECT_FALSE(encoders.next_poll(kEncodedAt));
+}
+
+TEST_F(LocalEncodersTest, APassHasPartsThatFitIntoATurn) {
+  LocalEncoders encoders = make(100);
+  const auto encode_two = [&](double turn) {
+    batches_.clear();
+    for (const uint64_t n : {1, 2}) encoders.add(job(n), kEncodedAt);
+    while (encoders.next_poll(kEncodedAt)) encoders.poll(kEncodedAt, {.seconds = turn});
+    return batches_;
+  };
+  EXPECT_THAT(encode_two(1000), ::testing::ElementsAre(1, 1)) << "nothing was measured yet";
+  EXPECT_THAT(encode_two(1000), ::testing::ElementsAre(2));
+  EXPECT_THAT(encode_two(1e-12), ::testing::ElementsAre(1, 1));
+  EXPECT_THAT(encode_two(INFINITY), ::testing::ElementsAre(2));
+}
+
+TEST_F(LocalEncodersTest, APassUnderWayEndsWithItsEncoders) {
+  LocalEncoders encoders = make(100);
+  encoders.add(job(1), kEncodedAt);
+  encoders.poll(kEncodedAt, {.seconds = 0});
 }
 
 TEST_F(LocalEncodersTest, RowsThatAreNotNumbersFailTheirOwnSliceOnly) {
   LocalEncoders encoders = make(100);
-  encoders.add(job(6), kNow);
-  encoders.add(job(7), kNow);
-  const auto ended = encoders.poll(kNow, false);
+  encoders.add(job(6), kEncodedAt);
+  encoders.add(job(7), kEncodedAt);
+  const auto ended = encoders.poll(kEncodedAt, {});
   ASSERT_EQ(ended.size(), 2u);
   EXPECT_TRUE(ended[0].ok);
   EXPECT_FALSE(ended[1].ok);
@@ -83,8 +119,8 @@ TEST_F(LocalEncodersTest, RowsThatAreNotNumbersFailTheirOwnSliceOnly) {
 
 TEST_F(LocalEncodersTest, ASliceThatCannotBeEncodedFailsAlone) {
   LocalEncoders encoders = make(100);
-  for (const uint64_t n : {12, 13, 14}) encoders.add(job(n), kNow);
-  const auto ended = encoders.poll(kNow, false);
+  for (const uint64_t n : {12, 13, 14}) encoders.add(job(n), kEncodedAt);
+  const auto ended = encoders.poll(kEncodedAt, {});
   ASSERT_EQ(ended.size(), 3u);
   EXPECT_THAT(batches_, ::testing::ElementsAre(3, 1, 1, 1));
   EXPECT_FALSE(ended[1].ok);
@@ -97,33 +133,33 @@ TEST_F(LocalEncodersTest, ASliceThatCannotBeEncodedFailsAlone) {
 
 TEST_F(LocalEncodersTest, GoesOnAfterASliceThatCannotBeEncoded) {
   LocalEncoders encoders = make(1);
-  encoders.add(job(13), kNow);
-  encoders.add(job(14), kNow);
-  EXPECT_FALSE(encoders.poll(kNow, false).at(0).ok);
-  EXPECT_TRUE(encoders.poll(kNow, false).at(0).ok);
+  encoders.add(job(13), kEncodedAt);
+  encoders.add(job(14), kEncodedAt);
+  EXPECT_FALSE(encoders.poll(kEncodedAt, {}).at(0).ok);
+  EXPECT_TRUE(encoders.poll(kEncodedAt, {}).at(0).ok);
 }
 
 // Rows that nobody has placed yet hold up further passes, not memory.
 TEST_F(LocalEncodersTest, EncodesNoMoreThanThereIsMemoryFor) {
   LocalEncoders encoders = make(100);
-  for (uint64_t n = 20; n < 28; ++n) encoders.add(job(n), kNow);
-  auto first = encoders.poll(kNow, false);
+  for (uint64_t n = 20; n < 28; ++n) encoders.add(job(n), kEncodedAt);
+  auto first = encoders.poll(kEncodedAt, {});
   EXPECT_EQ(first.size(), 5u);
-  EXPECT_TRUE(encoders.poll(kNow, false).empty());
-  EXPECT_GT(encoders.next_poll(kNow), kNow);
+  EXPECT_TRUE(encoders.poll(kEncodedAt, {}).empty());
+  EXPECT_GT(encoders.next_poll(kEncodedAt), kEncodedAt);
   first.resize(2);  // the others' rows were placed
-  EXPECT_EQ(encoders.next_poll(kNow), kNow);
-  EXPECT_EQ(encoders.poll(kNow, false).size(), 3u);
+  EXPECT_EQ(encoders.next_poll(kEncodedAt), kEncodedAt);
+  EXPECT_EQ(encoders.poll(kEncodedAt, {}).size(), 3u);
   EXPECT_EQ(encoders.queued(), 0);
   EXPECT_THAT(batches_, ::testing::ElementsAre(5, 3));
 }
 
 TEST_F(LocalEncodersTest, CancelsWhatHasNotStarted) {
   LocalEncoders encoders = make(1);
-  encoders.add(job(1), kNow);
+  encoders.add(job(1), kEncodedAt);
   EXPECT_TRUE(encoders.cancel({1, 1}));
   EXPECT_FALSE(encoders.cancel({1, 1}));
-  EXPECT_TRUE(encoders.poll(kNow, false).empty());
+  EXPECT_TRUE(encoders.poll(kEncodedAt, {}).empty());
 }
 
 }  // namespace

@@ -23,6 +23,8 @@ class BadPlans final : public PlanChannel {
     changed_.wait(lock, [&] { return let_go_; });
   }
   std::optional<std::vector<std::byte>> receive(Duration) override { return std::nullopt; }
+  void report(const StepReport&) override {}
+  std::vector<StepReport> reports() override { return {}; }
   void break_now() {
     const std::lock_guard lock(mutex_);
     broken_ = true;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "model/vision/png_writer.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace uhd {
@@ -25,21 +24,28 @@ void expect_same(const AnswerListener& a, const AnswerListener& b) {
   }
 }
 
-// The picture of the case, upside down.
-std::string flipped_png(const GoldenCase& c) {
-  Image image = decode_image(*c.request.messages[0].parts[0].image, c.image.limits, true);
-  std::reverse(image.pixels.begin(), image.pixels.end());
-  return encode_png(image);
-}
-
-class PrefixCache : public testing::TestWithParam<ClusterOptions> {
+class PrefixCacheOfOneRank : public testing::Test {
  protected:
   static EngineOptions options() {
     EngineOptions options = tiny_options(golden_case("uhd-v1-tiny/golden_image_2slices").model);
     options.page_size = 16;
     return options;
   }
+  // The store holds the slices of one picture alone.
+  static EngineOptions small_store() {
+    EngineOptions small = options();
+    small.image.max_slices = 2;  // so many does the picture have
+    small.visual_cache_bytes = 0;
+    return small;
+  }
+  static Request flipped(const GoldenCase& c) {
+    Request request = c.request;
+    request.messages[0].parts[0].image = std::make_shared<const std::string>(flipped_png(c));
+    return request;
+  }
 };
+
+class PrefixCache : public PrefixCacheOfOneRank, public testing::WithParamInterface<ClusterOptions> {};
 
 TEST_P(PrefixCache, ASecondQuestionAboutAPictureComputesItsOwnTextAlone) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
@@ -59,6 +65,47 @@ TEST_P(PrefixCache, ASecondQuestionAboutAPictureComputesItsOwnTextAlone) {
   EXPECT_LE(metric(*engine, "uhd_prefill_tokens_total") - prefilled,
             c.prompt_tokens - usage.cached_tokens + 16)
       << "but for the text before the picture, which is begun while it is cut";
+}
+
+// The visual store forgets rows sooner than pages forget keys and values.
+TEST_P(PrefixCache, ASliceWhoseKeysAndValuesAreKeptIsNotEncoded) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  const auto engine = make_engine(small_store(), GetParam());
+  const Submitted first = submit(*engine, exact(c.request));
+  EXPECT_EQ(first.answer->wait().ids, c.ids);
+  const int pieces = first.answer->usage.images[0].slices + 1;
+  submit(*engine, flipped(c)).answer->wait();
+  const double encoded = metric(*engine, "uhd_slices_encoded_total");
+  EXPECT_EQ(encoded, 2 * pieces);
+  const Submitted again = submit(*engine, exact(c.request));
+  expect_same(again.answer->wait(), *first.answer);
+  const double anew = metric(*engine, "uhd_slices_encoded_total") - encoded;
+  EXPECT_LE(anew, 1) << "the last slice shares a page with the text";
+  EXPECT_EQ(metric(*engine, "uhd_slices_left_out_total"), pieces - anew);
+  EXPECT_EQ(again.answer->usage.images[0].cached_slices, pieces - anew);
+}
+
+// One place and 52 pages. A question of 31 pages waits behind an answer that grows to 48, and loses to it the
+// pages of slices that nobody encoded.
+TEST_F(PrefixCacheOfOneRank, ASliceThatWasNotEncodedIsEncodedWhenItsPagesAreLost) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  EngineOptions few = small_store();
+  few.max_running = 1;
+  few.context_length = 768;
+  few.kv_memory_bytes = int64_t{52} * 16 * 4 * 2 * 256 * 4;
+  const auto engine = make_engine(few, ranks(1, 0));
+  const Submitted first = submit(*engine, exact(c.request));
+  EXPECT_EQ(first.answer->wait().ids, c.ids);
+  submit(*engine, flipped(c)).answer->wait();
+  Request text;
+  text.messages.push_back({.role = "user", .parts = {{.text = "Go on."}}});
+  text.stop.ignore_eos = true;
+  const Submitted long_answer = submit(*engine, text);  // it arrives first
+  const Submitted again = submit(*engine, exact(c.request));
+  expect_same(again.answer->wait(), *first.answer);
+  EXPECT_GT(metric(*engine, "uhd_slices_left_out_total"), 0);
+  EXPECT_EQ(metric(*engine, "uhd_images_cut_again_total"), 1);
+  EXPECT_TRUE(becomes_idle(*engine));
 }
 
 TEST_P(PrefixCache, AnotherPictureOfTheSameSizeIsAnotherPrompt) {

@@ -105,7 +105,7 @@ class RemoteEncodersTest : public testing::Test {
   void turn_until(const std::function<bool()>& holds) {
     const TimePoint begin = Clock::now();
     while (!holds() && Clock::now() - begin < kLimit) {
-      for (EncodedSlice& slice : encoders_->poll(Clock::now(), false)) ended_.push_back(std::move(slice));
+      for (EncodedSlice& slice : encoders_->poll(Clock::now(), {})) ended_.push_back(std::move(slice));
       if (encoder_) encoder_->turn();
       std::this_thread::yield();
     }
@@ -134,7 +134,7 @@ TEST_F(RemoteEncodersTest, RowsOfADepartedEncoderComeBackOnceItsLinkHasEnded) {
   encoder_.reset();
   turn_until([&] { return hand_.aborted; });
   EXPECT_EQ(encoders_->encoders(), 0);
-  for (int polls = 0; polls < 3; ++polls) encoders_->poll(Clock::now(), false);
+  for (int polls = 0; polls < 3; ++polls) encoders_->poll(Clock::now(), {});
   EXPECT_FALSE(hand_.gone);
   EXPECT_EQ(buffers_.free(), size_t{kBuffers} - 1);
   // It is looked at soon, though nothing else is under way.
@@ -144,7 +144,7 @@ TEST_F(RemoteEncodersTest, RowsOfADepartedEncoderComeBackOnceItsLinkHasEnded) {
   EXPECT_LE(*next, now + std::chrono::milliseconds(10));
 
   hand_.state = LinkState::failed;
-  encoders_->poll(Clock::now(), false);
+  encoders_->poll(Clock::now(), {});
   EXPECT_TRUE(hand_.gone);
   EXPECT_EQ(buffers_.free(), size_t{kBuffers});
 }
@@ -165,7 +165,7 @@ TEST_F(RemoteEncodersTest, NoEncoderTakesAllMemory) {
   for (uint64_t n = 1; n < 12; ++n) add(n);
   turn_until([&] { return hand_.rows.size() == kBuffers / 2; });
   for (int polls = 0; polls < 20; ++polls) turn_until([] { return true; });
-  encoders_->poll(Clock::now(), false);
+  encoders_->poll(Clock::now(), {});
   EXPECT_EQ(hand_.rows.size(), size_t{kBuffers} / 2);
   encoder_.reset();
   turn_until([&] { return hand_.aborted; });

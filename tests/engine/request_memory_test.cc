@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/engine/fake_grammar.h"
+
 namespace uhd {
 namespace {
 
@@ -57,6 +59,26 @@ TEST(RequestMemory, WhatItGaveMayOutliveIt) {
     held = memory.take(1, images);
   }
   EXPECT_EQ(images[0]->size(), 5u);
+}
+
+TEST(RequestMemory, AGrammarCountsOnceForAllWhoHoldIt) {
+  RequestMemory memory(100);
+  RequestMemory::Images none;
+  const auto request = memory.take(10, none);
+  const auto compiled = std::make_shared<const FakeGrammar>(std::vector<int32_t>{1}, 2, 10, 60);
+  std::shared_ptr<const Grammar> first = compiled, second = compiled;
+  EXPECT_TRUE(memory.share(first));
+  EXPECT_TRUE(memory.share(second));
+  EXPECT_EQ(memory.in_use(), 70);
+  std::shared_ptr<const Grammar> other =
+      std::make_shared<const FakeGrammar>(std::vector<int32_t>{1}, 2, 10, 31);
+  EXPECT_FALSE(memory.share(other));
+  first.reset();
+  EXPECT_EQ(memory.in_use(), 70);
+  second.reset();
+  EXPECT_EQ(memory.in_use(), 10);
+  EXPECT_TRUE(memory.share(other));
+  EXPECT_EQ(memory.in_use(), 41);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "engine/leader/intake.h"
 #include "model/vision/png_writer.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
@@ -110,6 +111,31 @@ void expect_equal(const ImageReport& plan, const ImageReport& run) {
   EXPECT_EQ(plan.max_slices, run.max_slices);
 }
 
+TEST(RequestPlan, VariablesOfARequestReachTheChatTemplate) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_text");
+  const TemporaryDirectory directory;
+  directory.write("config.json", R"({"model_type":"llama"})");
+  directory.write(
+      "tokenizer_config.json",
+      R"({"chat_template":"{{ messages[0]['content'] }}{% if loud is defined and loud %} now{% endif %}"})");
+  const auto tokenizer = load_tokenizer(c.model);
+  const Intake intake(open_model(tiny_options(c.model)).config, tokenizer,
+                      load_chat_template(directory.path()), {}, true, {1 << 20, 1 << 20});
+  Request request;
+  request.messages = {{"user", {{.text = "Look"}}}};
+  const auto ids_of = [&](const std::string& variables) {
+    request.template_variables = variables;
+    return std::get<PlannedRequest>(intake.plan(request)).prompt.ids;
+  };
+  EXPECT_EQ(ids_of(""), tokenizer->encode("Look", true, false));
+  EXPECT_EQ(ids_of(R"({"loud":false})"), ids_of(""));
+  EXPECT_NE(ids_of(R"({"loud":true})"), ids_of(""));
+  for (const char* wrong : {R"({"quiet":true})", R"({"messages":[]})", "[]", "{"}) {
+    request.template_variables = wrong;
+    EXPECT_EQ(std::get<Failure>(intake.plan(request)).code, "invalid_conversation") << wrong;
+  }
+}
+
 class RequestPlanOf : public testing::TestWithParam<Subject> {};
 
 TEST_P(RequestPlanOf, ManySizesIsThePromptThatWouldRun) {
@@ -117,8 +143,9 @@ TEST_P(RequestPlanOf, ManySizesIsThePromptThatWouldRun) {
   ImageOptions images;
   images.limits.max_pixels = int64_t{1} << 40;
   const Intake intake(model, load_tokenizer(GetParam().model), load_chat_template(GetParam().model), images,
-                      {1 << 20, 1 << 20});
-  const bool adaptive = model.slicing.kind == SlicingConfig::Kind::adaptive;
+                      true, {1 << 20, 1 << 20});
+  const bool adaptive =
+      model.slicing.kind == SlicingConfig::Kind::adaptive || model.slicing.kind == SlicingConfig::Kind::tiles;
   Sizes sizes(8, 6000);
   int sliced = 0;
   for (int i = 0; i < 2000; ++i) {

@@ -53,6 +53,16 @@ TEST_F(BuildForwardInput, LaysTokensOutForTheKernels) {
   EXPECT_THAT(input.drawn_at, ElementsAre());
 }
 
+// Behind token 2 stands a picture; the rows before text are scored.
+TEST_F(BuildForwardInput, NamesTheRowsThatAreScored) {
+  batch_.items[1].scores_from = 2;
+  batch_.items[1].scores_end = 7;
+  const std::vector<int32_t> rows = {70, 71, 72};
+  ForwardInput input;
+  build_forward_input(input, batch_, 4, [&](const VisualSpan&) { return std::span<const int32_t>(rows); });
+  EXPECT_THAT(input.score_at, ElementsAre(4, 5)) << "of the tokens 5 and 6";
+}
+
 TEST_F(BuildForwardInput, TakesOnlyTheRowsOfItsChunk) {
   batch_.items = {{&prefilling_, 4, 1, false}};
   const std::vector<int32_t> rows = {70, 71, 72};

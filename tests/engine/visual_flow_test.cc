@@ -46,7 +46,7 @@ class VisualFlowTest : public ::testing::Test {
     }
     return jobs;
   }
-  VisualFlow::Progress poll() { return flow_.poll(kNow, false); }
+  VisualFlow::Progress poll() { return flow_.poll(kNow, {}); }
   // A request of one image, which gets room and is cut into these slices.
   std::shared_ptr<VisualSpans> want(RequestId id, const std::vector<uint64_t>& names) {
     auto spans = add(id, {static_cast<int>(names.size())});
@@ -110,6 +110,40 @@ TEST_F(VisualFlowTest, WantsTheSlicesOfAnImageBeforeTheNextIsCut) {
   EXPECT_FALSE(spans->at(0).slice.has_value());
   flow_.want(1, 0, slices({9}), kNow);
   EXPECT_EQ(encoders_.jobs.size(), 3u);
+  flow_.check_integrity();
+}
+
+TEST_F(VisualFlowTest, LeavesOutWhatIsCoveredAndWouldHaveToBeEncoded) {
+  const auto held = want(1, {5});
+  finish(5);
+  poll();
+  const auto spans = add(2, {2});
+  poll();
+  const auto jobs = slices({5, 6});
+  EXPECT_EQ(flow_.want(2, 0, jobs, kNow, 2 * kRows - 1), 0) << "the second slice is covered in part";
+  flow_.drop(2);
+  encoders_.jobs.clear();
+  const auto again = add(3, {3});
+  flow_.drop(1);
+  poll();
+  EXPECT_EQ(flow_.want(3, 0, slices({5, 7, 8}), kNow, 2 * kRows), 1) << "the store holds the first";
+  EXPECT_TRUE(again->at(0).ready);
+  EXPECT_FALSE(again->at(1).held || again->at(1).ready);
+  EXPECT_TRUE(again->at(1).slice.has_value()) << "its pages have a name";
+  ASSERT_EQ(encoders_.jobs.size(), 1u);
+  EXPECT_EQ(encoders_.jobs[0].slice->fingerprint.high, 8u);
+  const auto progress = poll();
+  EXPECT_THAT(ready(progress), ElementsAre(3, 3));
+  EXPECT_TRUE(progress.ready[1].cached);
+  // Its keys and values are lost: it is wanted again, and its rows were promised all the time.
+  EXPECT_EQ(flow_.want(3, 0, slices({5, 7, 8}), kNow, 0), 0);
+  ASSERT_EQ(encoders_.jobs.size(), 2u);
+  EXPECT_EQ(encoders_.jobs[1].slice->fingerprint.high, 7u);
+  finish(7);
+  EXPECT_THAT(ready(poll()), IsEmpty()) << "it was told before";
+  EXPECT_TRUE(again->at(1).ready);
+  flow_.check_integrity();
+  flow_.drop(3);
   flow_.check_integrity();
 }
 

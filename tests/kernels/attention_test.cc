@@ -65,14 +65,17 @@ class Sequences {
     const int64_t pages = max_pages_ * static_cast<int64_t>(lengths.size()) + 1;
     k_ = std::make_unique<Rows>(Shape{tokens, kv_heads, d}, 3);
     v_ = std::make_unique<Rows>(Shape{tokens, kv_heads, d}, 1);
-    const size_t bytes = static_cast<size_t>(pages * page * kv_heads * d) * size_of(dtype);
-    k_memory_ = backend.allocate(bytes);
-    v_memory_ = backend.allocate(bytes);
     const Shape shape{pages, page, kv_heads, d};
-    layer_ = {k_memory_.as(dtype, shape), v_memory_.as(dtype, shape)};
-    std::vector<std::byte> nan(bytes, std::byte{0xff});  // the old contents of a page must not matter
-    backend.upload(layer_.k, Tensor(nan.data(), dtype, shape));
-    backend.upload(layer_.v, Tensor(nan.data(), dtype, shape));
+    const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
+    memory_ = backend.allocate(2 * bytes);
+    const Tensor all = memory_.as(dtype, {2 * pages, page, kv_heads, d});
+    std::vector<std::byte> nan(2 * bytes, std::byte{0xff});  // the old contents of a page must not matter
+    backend.upload(all, Tensor(nan.data(), dtype, all.shape()));
+    // On the host some are spaced, as in the cache there: keys and values of a page lie side by side.
+    const bool spaced = backend.host_memory() && page % 2 == 0;
+    const int64_t stride = all.row_stride() * (spaced ? 2 : 1);
+    layer_ = {Tensor(all.raw(), dtype, shape, stride),
+              Tensor(all.slice_rows(spaced ? 1 : pages, 1).raw(), dtype, shape, stride)};
     std::vector<int32_t> order(pages);
     std::iota(order.begin(), order.end(), 0);
     std::shuffle(order.begin(), order.end(), std::mt19937(7));
@@ -128,8 +131,7 @@ class Sequences {
   std::vector<int64_t> first_;
   std::unique_ptr<Rows> k_;
   std::unique_ptr<Rows> v_;
-  DeviceBuffer k_memory_;
-  DeviceBuffer v_memory_;
+  DeviceBuffer memory_;
   KvLayer layer_;
   std::vector<int32_t> table_;
   std::vector<int32_t> slots_;
@@ -206,6 +208,43 @@ TEST_P(AttentionBits, PagedRowIsTheSameBitsAloneAndInAChunk) {
       EXPECT_EQ(std::memcmp(part.tensor().slice_rows(count, 1).raw(),
                             out.tensor().slice_rows(kLength + 40, 1).raw(), 1024),
                 0);
+    }
+  }
+}
+
+// Long enough for several spans of keys, which threads share where tasks are few: one key head, one sequence.
+TEST_P(AttentionBits, ALongRowIsTheSameBitsOnOneThreadOnSeveralAndInAChunk) {
+  for (const auto& [page, dtype] :
+       {std::pair<int64_t, DType>{64, DType::bf16}, {48, DType::bf16}, {64, DType::f32}, {10, DType::f32}}) {
+    const int32_t kLength = 4301, kOther = 2049;
+    Sequences whole(*backend_, {kLength, kOther}, page, 1, 32, dtype);
+    const Rows q({40 + 1, 4, 32});
+    Rows chunk({40 + 1, 4, 32});
+    whole.attend(chunk, q, {0, 40, 41}, 0.2f);
+    Rows one({1, 4, 32}), last({1, 4, 32});
+    std::memcpy(last.tensor().raw(), q.tensor().slice_rows(39, 1).raw(), 512);
+    whole.attend(one, last, {0, 1, 1}, 0.2f);
+    EXPECT_EQ(std::memcmp(one.tensor().raw(), chunk.tensor().slice_rows(39, 1).raw(), 512), 0);
+  }
+}
+
+TEST_P(Attention, LongSequencesEqualTheReference) {
+  for (const auto& [page, dtype] :
+       {std::pair<int64_t, DType>{64, DType::bf16}, {64, DType::f32}, {10, DType::f32}}) {
+    const bool exact = dtype == DType::f32 && backend_->activation_dtype() == DType::f32;
+    for (const int32_t length : {2047, 2048, 2049, 4100, 6150}) {
+      Sequences sequences(*backend_, {length}, page, 1, 32, dtype);
+      const Rows q({2, 3, 32});
+      Rows out({2, 3, 32});
+      for (const int32_t rows : {1, 2}) {
+        const Tensor some = q.tensor().slice_rows(0, rows);
+        sequences.attend(out.tensor().slice_rows(0, rows), some, {0, rows}, 0.2f);
+        const reference::Values want = sequences.want(some, {0, rows}, 0.2f);
+        for (size_t i = 0; i < want.size(); ++i) {
+          const auto got = out.at(static_cast<int64_t>(i) / 96, static_cast<int64_t>(i) % 96);
+          ASSERT_NEAR(got, want[i], exact ? 2e-5 : 1.2e-2) << length << " at " << i;
+        }
+      }
     }
   }
 }

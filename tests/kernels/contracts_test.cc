@@ -44,6 +44,10 @@ TEST(Contracts, RefuseWrongShapes) {
   EXPECT_THROW(backend->add_rows(out, a, indices(two)), Error);
   EXPECT_THROW(backend->embed(out, b, indices(three), 0), Error);
   EXPECT_THROW(backend->embed(out, a, indices(three), -1), Error);
+  EXPECT_THROW(backend->head_norm(a, a, w8, w8, 1e-6f), Error);
+  EXPECT_THROW(backend->head_norm(heads, odd, w8, w8, 1e-6f), Error);
+  EXPECT_THROW(backend->head_norm(heads, heads, w8, Rows({7}), 1e-6f), Error);
+  EXPECT_THROW(backend->head_norm(heads, Rows({2, 2, 8}), w8, w8, 1e-6f), Error);
   EXPECT_THROW(backend->rope(odd, odd, indices(three), Rows({4, 2, 3})), Error);
   EXPECT_THROW(backend->rope(heads, heads, indices(three), Rows({4, 2, 3})), Error);
   EXPECT_THROW(backend->rope(heads, heads, indices({0, 1, 4}), Rows({4, 2, 4})), Error);
@@ -141,8 +145,6 @@ TEST(MakeBackend, SaysWhatIsMissing) {
               ThrowsMessage<Error>(HasSubstr("backend.kind is 'gpu'")));
   EXPECT_THAT([] { make_backend({.isa = "avx1024"}); }, ThrowsMessage<Error>(HasSubstr("'avx1024'")));
   EXPECT_THROW(make_backend({.threads = -1}), Error);
-  EXPECT_THAT([] { make_backend({.quantize_activations = true}); },
-              ThrowsMessage<Error>(HasSubstr("quantize_activations is not implemented by the CPU backend")));
   const auto automatic = make_backend({.kind = "auto", .threads = 1, .isa = "scalar"});
   EXPECT_THAT(automatic->description(),
               testing::AnyOf("cpu scalar, 1 thread", testing::StartsWith("cuda 0")));

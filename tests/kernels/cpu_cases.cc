@@ -1,4 +1,5 @@
-// Lists the cases for the CPU: every available instruction set, and several thread counts.
+// Lists the cases for the CPU: every available instruction set, and several thread counts. The twins of
+// AMX are slow, and one thread count suffices for them.
 #include "kernels/cpu/isa.h"
 #include "tests/kernels/support.h"
 
@@ -6,11 +7,14 @@ namespace uhd {
 
 std::vector<BackendCase> backend_cases() {
   std::vector<BackendCase> cases;
+  const auto add = [&](std::string_view table, int threads) {
+    cases.push_back({.name = message(table, '_', threads),
+                     .options = {.kind = "cpu", .threads = threads, .isa = std::string(table)},
+                     .order = ""});
+  };
   for (const cpu::Table* table : cpu::available_tables())
-    for (int threads = 1; threads <= 3; ++threads)
-      cases.push_back({.name = std::string(table->name) + "_" + std::to_string(threads),
-                       .options = {.kind = "cpu", .threads = threads, .isa = table->name},
-                       .order = ""});
+    for (int threads = 1; threads <= 3; ++threads) add(table->name, threads);
+  for (const cpu::Table* twin : cpu::twin_tables()) add(twin->name, 2);
   return cases;
 }
 

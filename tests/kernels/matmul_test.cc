@@ -157,6 +157,39 @@ TEST_P(Matmul, PacksEverySourceTypeAndShardsOfALargerMatrix) {
   }
 }
 
+// Rows of several matrices, of several types, and zero rows below.
+TEST_P(Matmul, PacksPartsAsTheOneMatrixThatTheyMake) {
+  for (const auto& [k, zeros] : {std::pair<int64_t, int64_t>{150, 0}, {7, 5}, {129, 64}, {1, 1}}) {
+    const Rows first({70, k}), second({3, k}), third({61, k});
+    std::vector<bf16> as_bf16;
+    std::vector<f16> as_f16;
+    for (const double v : second.values()) as_bf16.push_back(bf16(static_cast<float>(v)));
+    for (const double v : third.values()) as_f16.push_back(f16(static_cast<float>(v)));
+    const std::vector<Tensor> parts = {
+        first.tensor().slice_rows(1, 66), Tensor::of(as_bf16.data(), {3, k}).slice_rows(0, 0),
+        Tensor::of(as_bf16.data(), {3, k}), Tensor::of(as_f16.data(), {61, k})};
+    const int64_t rows = 130 + zeros;
+    std::vector<float> all;
+    for (const Tensor& part : parts)
+      for (int64_t r = 0; r < part.rows(); ++r)
+        for (int64_t i = 0; i < k; ++i) all.push_back(static_cast<float>(reference::element(part, r, i)));
+    all.resize(static_cast<size_t>(rows * k));
+    const Tensor whole = Tensor::of(all.data(), {rows, k});
+    const Rows x({3, k});
+    for (const WeightFormat format :
+         {WeightFormat::f32, WeightFormat::bf16, WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
+      if (!backend_->packs_parts(format)) {
+        EXPECT_THROW(backend_->pack_parts(parts, format, rows), Error);
+        continue;
+      }
+      Rows out({3, rows});
+      backend_->matmul(out, x, backend_->pack_parts(parts, format, rows));
+      expect_close(out, reference::matmul(x, whole, {}, Epilogue::none, format, {}), 2e-5);
+      EXPECT_THROW(backend_->pack_parts(parts, format, 129), Error);
+    }
+  }
+}
+
 TEST_P(Matmul, KeepsLongSumsInFloat) {
   compare(2, 4099, 70, WeightFormat::f32, false, Epilogue::none, 2e-4);
   compare(2, 4099, 70, WeightFormat::bf16, false, Epilogue::none, 2e-4);

@@ -50,6 +50,22 @@ TEST_P(RowOperations, LayerNorm) {
   }
 }
 
+TEST_P(RowOperations, HeadNormTakesEachHeadAlone) {
+  for (const int64_t d : {1, 6, 48, 64, 128, 300}) {
+    for (const int64_t tokens : {0, 1, 5}) {
+      Rows q({tokens, 3, d}, 4);
+      Rows k({tokens, 2, d}, 8);
+      const Rows q_w({d}), k_w({d});
+      const reference::Values want_q = reference::head_norm(q, q_w, 1e-6f);
+      const reference::Values want_k = reference::head_norm(k, k_w, 1e-6f);
+      backend_->head_norm(q, k, q_w, k_w, 1e-6f);
+      expect_close(q, want_q, 2e-6);
+      expect_close(k, want_k, 2e-6);
+      EXPECT_TRUE(q.untouched() && k.untouched());
+    }
+  }
+}
+
 TEST_P(RowOperations, Rope) {
   for (const int64_t d : {2, 6, 64, 128}) {
     const std::vector<int32_t> positions = {3, 0, 18, 7, 7};

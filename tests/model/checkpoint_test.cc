@@ -10,6 +10,7 @@
 #include "model/config.h"
 #include "model/text/chat_template.h"
 #include "model/text/tokenizer.h"
+#include "model/weights/loader.h"
 #include "tests/support/temporary_directory.h"
 
 namespace uhd {
@@ -134,6 +135,52 @@ TEST(Checkpoint, ReadsShardsByTheirIndex) {
   EXPECT_THAT(failure_of(directory.path()), HasSubstr("tensor a is in another file"));
   index("7");
   EXPECT_THAT(failure_of(directory.path()), HasSubstr("weight_map"));
+}
+
+TEST(Checkpoint, WhatWasDroppedReadsAsBefore) {
+  const TemporaryDirectory directory;
+  std::vector<float> values(1 << 16);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  std::string header = R"({"all":{"dtype":"F32","shape":[256,256],"data_offsets":[0,262144]}})";
+  header.append((8 - header.size() % 8) % 8, ' ');  // so that the tensor lies aligned, and is not copied
+  const std::string data(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+  directory.write("model.safetensors", safetensors(header, data));
+  const Checkpoint checkpoint(directory.path());
+  const Tensor all = *checkpoint.find("all");
+  const std::vector<float> before = floats_of(all);
+  for (const Tensor& part : {all, all.slice_rows(3, 200), all.slice_columns(5, 40), all.slice_rows(256, 0)}) {
+    checkpoint.drop(part);
+    EXPECT_EQ(floats_of(all), before);
+  }
+  std::vector<float> own(1 << 14, 3.0f);  // not of the file: pages of this memory would come back as zeros
+  checkpoint.drop(Tensor::of(own.data(), {128, 128}));
+  EXPECT_EQ(own, std::vector<float>(1 << 14, 3.0f));
+}
+
+// An embedding table is as large as the head, and a prompt uses few of its rows.
+TEST(Loader, LeavesATableInTheFileOnTheHost) {
+  const TemporaryDirectory directory;
+  const std::string header = R"({"w":{"dtype":"F32","shape":[3,2],"data_offsets":[0,24]}})";
+  directory.write("model.safetensors",
+                  safetensors(header + std::string(8 - header.size() % 8, ' '), floats({1, 2, 3, 4, 5, 6})));
+  const auto backend = make_backend({.threads = 1});
+  DeviceTensor table;
+  {
+    const Checkpoint checkpoint(directory.path());
+    table = Loader(checkpoint, *backend, WeightFormat::f32).table({"w", 1, 2});
+    EXPECT_EQ(table.view.raw(), checkpoint.find("w")->slice_rows(1, 2).raw());
+    EXPECT_EQ(backend->allocated(), 0U);
+  }
+  EXPECT_EQ(table.view.row<float>(1)[0], 5.0f) << "the file is mapped for as long as the table is";
+}
+
+TEST(Loader, CopiesATableThatNoFileHolds) {
+  const std::vector<float> values{1, 2, 3, 4};
+  const Checkpoint checkpoint({{"w", Tensor::of(values.data(), {2, 2})}}, {});
+  const auto backend = make_backend({.threads = 1});
+  const DeviceTensor table = Loader(checkpoint, *backend, WeightFormat::f32).table({"w", 1, 1});
+  EXPECT_NE(static_cast<const void*>(table.view.raw()), &values[2]);
+  EXPECT_EQ(table.view.row<float>(0)[1], 4.0f);
 }
 
 TEST(Checkpoint, SaysThatThereAreNoWeights) {

@@ -81,6 +81,24 @@ TEST(Detokenizer, SpecialTokensAreSilent) {
   EXPECT_EQ(stream(tiny_byte_tokenizer(), {'a', 301, 'b', 9999, -1}).all, "ab");
 }
 
+TEST(Detokenizer, SpecialTokensAreShownIfAsked) {
+  Detokenizer shown(tiny_byte_tokenizer(), {}, false);
+  std::string text;
+  for (const int32_t id : {int32_t{'a'}, 301, int32_t{'b'}}) text += shown.push(id);
+  EXPECT_EQ(text + shown.flush(), "a" + tiny_byte_tokenizer()->bytes_of_token(301) + "b");
+}
+
+TEST(Detokenizer, AStopStringIsKeptIfAskedAndNamed) {
+  for (const bool keep : {false, true}) {
+    Detokenizer detokenizer(tiny_byte_tokenizer(), {"two", "END"}, true, keep);
+    std::string text;
+    for (const int32_t id : bytes_of("one END two")) text += detokenizer.push(id);
+    EXPECT_EQ(text + detokenizer.flush(), keep ? "one END" : "one ");
+    EXPECT_TRUE(detokenizer.stopped());
+    EXPECT_EQ(detokenizer.stopped_by(), "END");
+  }
+}
+
 // Byte tokens give out characters as they come. A run that turns out invalid has changed text that was given
 // out, so nothing more follows.
 TEST(Detokenizer, ByteFallbackRunsStreamUntilTheyBreak) {

@@ -2,13 +2,39 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
+
+#include "base/mapped_file.h"
+#include "model/json_file.h"
+#include "tests/support/goldens.h"
+
 namespace uhd {
 
 namespace {
 
 constexpr double kClearMargin = 0.5;
+constexpr double kAboveNoise = 1.8;
 
 }  // namespace
+
+Tolerance logits_in_bf16(const ModelCase& c) {
+  const auto path = goldens_directory() / "models" / "bf16_noise_family.json";
+  if (!is_there(path)) return kLogitsBf16;
+  const std::string name =
+      c.golden.folder.filename().string() + "/" + c.golden.name.substr(strlen("golden_"));
+  const auto noise = read_json_file(path);
+  const auto* found = noise.as_object().if_contains(name);
+  if (found == nullptr) return kLogitsBf16;
+  const auto& bf16 = found->at("bf16").as_object();
+  // Cases of pictures tell the noise of each stage; some ran the language model on features in f32.
+  const auto* whole = bf16.if_contains("logits");
+  if (whole == nullptr) whole = bf16.if_contains("logits_of_f32_features");
+  const auto& logits = whole == nullptr ? bf16 : whole->as_object();
+  const auto measured = [&](const char* key) { return logits.at(key).to_number<double>(); };
+  return {std::max(kLogitsBf16.max_abs, kAboveNoise * measured("max_abs")),
+          std::max(kLogitsBf16.relative_rms, kAboveNoise * measured("rel_rms"))};
+}
 
 std::vector<ModelCase> model_cases(const std::string& prefix) {
   std::vector<ModelCase> cases;

@@ -17,6 +17,10 @@ struct ModelCase {
   std::string name() const { return folder.filename().string() + "/" + golden.name; }
 };
 
+// Returns the tolerance of the logits in bf16: kLogitsBf16, or, where the reference's own noise in bf16 was
+// measured and is greater, as much above it as that is above the noise of the first models (a factor of 1.8).
+Tolerance logits_in_bf16(const ModelCase& c);
+
 // Returns every golden file whose name begins so, for every folder that it holds for.
 std::vector<ModelCase> model_cases(const std::string& prefix);
 

@@ -60,7 +60,7 @@ std::vector<GoldenPiece> cut_golden_images(const GoldenModel& model, const Golde
     }
     if (model.config.layout.overview_first) std::rotate(own.begin(), own.end() - 1, own.end());
     for (GoldenPiece& piece : own) {
-      if (model.config.family == Family::minicpmv_26) piece.name = std::to_string(pieces.size());
+      if (golden.json.as_object().contains("image_bounds")) piece.name = std::to_string(pieces.size());
       if (model.config.family == Family::llava_15) piece.name = "";
       pieces.push_back(std::move(piece));
     }
@@ -133,7 +133,7 @@ PieceResult run_piece(Backend& backend, WeightFormat format, const GoldenModel& 
   const PixelSlice place{0, slice.width, slice.height};
   backend.upload(pixels, Tensor::of(slice.pixels.data(), {bytes}));
   backend.patchify(rows, pixels, {&place, 1}, vision.patch, normalisation);
-  encoder->forward(features, rows, {&grid, 1}, workspace);
+  encoder->forward(features, rows, {&grid, 1}, workspace).finish();
   resampler->forward(out, features, {&grid, 1}, workspace);
   return {host_floats(backend, features), host_floats(backend, out)};
 }

@@ -50,12 +50,15 @@ class Rank {
       : prompt_(prompt),
         options_(options),
         result_(result),
-        backend_(test_backend(options.format)),
+        backend_(options.codes
+                     ? make_backend({.threads = 1, .quantize_activations = true, .compute = options.format})
+                     : test_backend(options.format)),
         staged_(backend_->host_memory()
                     ? nullptr
                     : make_staged_communicator(*backend_, std::make_unique<CountingCommunicator>(group))),
         group_(staged_ ? *staged_ : group),
-        context_(static_cast<int>(prompt.ids.size()) + options.steps + 1),
+        context_(options.context > 0 ? options.context
+                                     : static_cast<int>(prompt.ids.size()) + options.steps + 1),
         llama_(model.config, model.checkpoint, *backend_, group_, options.matrices.value_or(options.format),
                context_),
         placement_{options.page_size, (context_ + options.page_size - 1) / options.page_size},

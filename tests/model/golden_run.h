@@ -22,9 +22,11 @@ struct RunOptions {
   int ranks = 1;
   WeightFormat format = WeightFormat::f32;
   std::optional<WeightFormat> matrices = {};  // the format of the model's matrices, if they are quantized
+  bool codes = false;  // on the CPU: products with int8 matrices make codes of the activations too
   int steps = 32;
   int chunk = 100;  // the tokens of a prefill step
   int page_size = 16;
+  int context = 0;                   // 0: as long as the prompt and its answer
   int tail = 1;                      // the logits of so many last prompt positions are kept
   std::vector<int32_t> forced = {};  // these are fed instead of the chosen ids
   bool stages = false;

@@ -209,7 +209,7 @@ TEST(ImageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
                                          .steps = static_cast<int>(wanted.size()),
                                          .chunk = 512,
                                          .forced = wanted});
-    expect_first_logits(c, model, run, kLogitsBf16);
+    expect_first_logits(c, model, run, logits_in_bf16(c));
     expect_clear_ids(c, run);
   }
 }

@@ -14,7 +14,7 @@ using Format = ImageHeader::Format;
 
 const ImageLimits kLimits;
 
-std::string code_of(std::string_view bytes, const ImageLimits& limits = kLimits) {
+std::string error_code_of(std::string_view bytes, const ImageLimits& limits = kLimits) {
   try {
     decode_image(bytes, limits, false);
   } catch (const ImageError& error) {
@@ -297,11 +297,11 @@ TEST(Image, OpensPngsThatAreDamagedBehindTheirPixels) {
           << cut;
     }
     for (size_t at = kIend + 5; at <= kIend + 8; ++at)
-      EXPECT_EQ(code_of(flipped({at})), "image_invalid") << at;
+      EXPECT_EQ(error_code_of(flipped({at})), "image_invalid") << at;
     for (size_t at = kIend + 20; at < file.size() - 50; at += 7) {
-      EXPECT_EQ(code_of(flipped({at})), "image_invalid") << at;
+      EXPECT_EQ(error_code_of(flipped({at})), "image_invalid") << at;
     }
-    EXPECT_EQ(code_of(flipped({file.size() - 30})), "image_invalid");  // the checksum of IHDR
+    EXPECT_EQ(error_code_of(flipped({file.size() - 30})), "image_invalid");  // the checksum of IHDR
   }
 }
 
@@ -346,19 +346,19 @@ TEST(Image, PassesOverMetadata) {
 TEST(Image, RefusesWhatIsNotJpegPngOrWebp) {
   for (const std::string bytes :
        {"", "\xff\xd8", "GIF89a", "BM", "<svg/>", "RIFF....WAVEfmt ", "hello, world"}) {
-    EXPECT_EQ(code_of(bytes), "image_format_unsupported") << bytes;
+    EXPECT_EQ(error_code_of(bytes), "image_format_unsupported") << bytes;
   }
 }
 
 TEST(Image, RefusesWhatIsBeyondALimit) {
   const std::string file = make_png(rgb_png(test_picture(60, 20)));
-  EXPECT_EQ(code_of(file, {.max_bytes = static_cast<int64_t>(file.size()) - 1}), "image_too_large");
-  EXPECT_EQ(code_of(file, {.max_pixels = 1199}), "image_too_large");
-  EXPECT_EQ(code_of(file, {.max_side = 59}), "image_too_large");
-  EXPECT_EQ(code_of(file, {.max_aspect = 2.9}), "image_aspect");
+  EXPECT_EQ(error_code_of(file, {.max_bytes = static_cast<int64_t>(file.size()) - 1}), "image_too_large");
+  EXPECT_EQ(error_code_of(file, {.max_pixels = 1199}), "image_too_large");
+  EXPECT_EQ(error_code_of(file, {.max_side = 59}), "image_too_large");
+  EXPECT_EQ(error_code_of(file, {.max_aspect = 2.9}), "image_aspect");
   const ImageLimits exact{
       .max_bytes = static_cast<int64_t>(file.size()), .max_pixels = 1200, .max_side = 60, .max_aspect = 3};
-  EXPECT_EQ(code_of(file, exact), "");
+  EXPECT_EQ(error_code_of(file, exact), "");
 }
 
 }  // namespace

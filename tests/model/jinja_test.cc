@@ -20,7 +20,7 @@ using ::testing::HasSubstr;
 std::string render(const std::string& source, const Dict& variables = {}) {
   return JinjaTemplate(source).render(variables).text;
 }
-std::string failure_of(const std::string& source, const Dict& variables = {}) {
+std::string template_failure(const std::string& source, const Dict& variables = {}) {
   try {
     render(source, variables);
   } catch (const Error& error) {
@@ -163,20 +163,20 @@ TEST(Jinja, KnowsWhatWasTyped) {
 }
 
 TEST(Jinja, NamesTheLineOfAWrongTemplate) {
-  EXPECT_THAT(failure_of("a\n{% if x %}"), HasSubstr("endif is missing, line 2"));
-  EXPECT_THAT(failure_of("{{ 1 + }}"), HasSubstr("an expression is missing"));
-  EXPECT_THAT(failure_of("{{ x"), HasSubstr("does not end"));
-  EXPECT_THAT(failure_of("{{ 'x }}"), HasSubstr("does not end"));
-  EXPECT_THAT(failure_of("{# x"), HasSubstr("does not end"));
-  EXPECT_THAT(failure_of("{% endfor %}"), HasSubstr("not supported"));
-  EXPECT_THAT(failure_of("{% include 'x' %}"), HasSubstr("'include' is not supported"));
-  EXPECT_THAT(failure_of("{% break %}"), HasSubstr("outside of a loop"));
-  EXPECT_THAT(failure_of("{{ x | nonsense }}"), HasSubstr("'nonsense' is not supported"));
-  EXPECT_THAT(failure_of("{{ 1 is nonsense }}"), HasSubstr("'nonsense' is not supported"));
-  EXPECT_THAT(failure_of("{{ '\\ud800' }}"), HasSubstr("no character"));
-  EXPECT_THAT(failure_of("{{ x.y.z }}"), HasSubstr("undefined"));
-  EXPECT_THAT(failure_of("{{ x() }}"), HasSubstr("'x' is no function"));
-  EXPECT_THAT(failure_of("{{ raise_exception('no') }}"), HasSubstr("no"));
+  EXPECT_THAT(template_failure("a\n{% if x %}"), HasSubstr("endif is missing, line 2"));
+  EXPECT_THAT(template_failure("{{ 1 + }}"), HasSubstr("an expression is missing"));
+  EXPECT_THAT(template_failure("{{ x"), HasSubstr("does not end"));
+  EXPECT_THAT(template_failure("{{ 'x }}"), HasSubstr("does not end"));
+  EXPECT_THAT(template_failure("{# x"), HasSubstr("does not end"));
+  EXPECT_THAT(template_failure("{% endfor %}"), HasSubstr("not supported"));
+  EXPECT_THAT(template_failure("{% include 'x' %}"), HasSubstr("'include' is not supported"));
+  EXPECT_THAT(template_failure("{% break %}"), HasSubstr("outside of a loop"));
+  EXPECT_THAT(template_failure("{{ x | nonsense }}"), HasSubstr("'nonsense' is not supported"));
+  EXPECT_THAT(template_failure("{{ 1 is nonsense }}"), HasSubstr("'nonsense' is not supported"));
+  EXPECT_THAT(template_failure("{{ '\\ud800' }}"), HasSubstr("no character"));
+  EXPECT_THAT(template_failure("{{ x.y.z }}"), HasSubstr("undefined"));
+  EXPECT_THAT(template_failure("{{ x() }}"), HasSubstr("'x' is no function"));
+  EXPECT_THAT(template_failure("{{ raise_exception('no') }}"), HasSubstr("no"));
 }
 
 TEST(Jinja, ReachesNothingOfTheMachine) {
@@ -195,55 +195,57 @@ TEST(Jinja, ReachesNothingOfTheMachine) {
 
 TEST(Jinja, StopsHostileTemplates) {
   const std::string loops = "{% for a in range(99999) %}{% for b in range(99999) %}";
-  EXPECT_THAT(failure_of(loops + "{{ a }}{% endfor %}{% endfor %}"), HasSubstr("too many steps"));
-  EXPECT_THAT(failure_of("{{ range(1000000000) }}"), HasSubstr("too long"));
+  EXPECT_THAT(template_failure(loops + "{{ a }}{% endfor %}{% endfor %}"), HasSubstr("too many steps"));
+  EXPECT_THAT(template_failure("{{ range(1000000000) }}"), HasSubstr("too long"));
   EXPECT_THAT(
-      failure_of("{{ range(-9223372036854775807, 9223372036854775807, 4611686018427387904) | list }}"),
+      template_failure("{{ range(-9223372036854775807, 9223372036854775807, 4611686018427387904) | list }}"),
       ::testing::AnyOf(HasSubstr("no error"), HasSubstr("digits")));
-  EXPECT_THAT(failure_of("{{ 'a' * 1000000000 }}"), HasSubstr("too much text"));
-  EXPECT_THAT(failure_of("{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}"
-                         "{% set n.x = n.x ~ n.x %}{% endfor %}"),
+  EXPECT_THAT(template_failure("{{ 'a' * 1000000000 }}"), HasSubstr("too much text"));
+  EXPECT_THAT(template_failure("{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}"
+                               "{% set n.x = n.x ~ n.x %}{% endfor %}"),
               HasSubstr("too much text"));
-  EXPECT_THAT(failure_of("{% set n = namespace(x=[1]) %}{% for i in range(60) %}"
-                         "{% set n.x = n.x + n.x %}{% endfor %}"),
+  EXPECT_THAT(template_failure("{% set n = namespace(x=[1]) %}{% for i in range(60) %}"
+                               "{% set n.x = n.x + n.x %}{% endfor %}"),
               ::testing::AnyOf(HasSubstr("too long"), HasSubstr("too much")));
-  EXPECT_THAT(failure_of("{% set n = namespace(x='a' * 1000000) %}{% for i in range(9999) %}"
-                         "{{ n.x == n.x ~ 'b' }}{% endfor %}"),
+  EXPECT_THAT(template_failure("{% set n = namespace(x='a' * 1000000) %}{% for i in range(9999) %}"
+                               "{{ n.x == n.x ~ 'b' }}{% endfor %}"),
               HasSubstr("too much text"));
-  EXPECT_THAT(failure_of("{% set n = namespace(x=[]) %}{% for i in range(999) %}"
-                         "{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x == n.x }}{{ n.x }}"),
+  EXPECT_THAT(template_failure("{% set n = namespace(x=[]) %}{% for i in range(999) %}"
+                               "{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x == n.x }}{{ n.x }}"),
               ::testing::AnyOf(HasSubstr("too deeply"), HasSubstr("too many steps")));
-  EXPECT_THAT(failure_of("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"), HasSubstr("too deeply"));
-  EXPECT_THAT(failure_of("{{ " + std::string(100000, '(') + "1" + std::string(100000, ')') + " }}"),
+  EXPECT_THAT(template_failure("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"), HasSubstr("too deeply"));
+  EXPECT_THAT(template_failure("{{ " + std::string(100000, '(') + "1" + std::string(100000, ')') + " }}"),
               HasSubstr("too deeply"));
-  EXPECT_THAT(failure_of("{{ " + std::string(100000, '[') + std::string(100000, ']') + " }}"),
+  EXPECT_THAT(template_failure("{{ " + std::string(100000, '[') + std::string(100000, ']') + " }}"),
               HasSubstr("too deeply"));
   std::string sum = "{{ 1";
   for (int i = 0; i < 100000; ++i) sum += "+1";
-  EXPECT_THAT(failure_of(sum + " }}"), HasSubstr("too deeply"));
+  EXPECT_THAT(template_failure(sum + " }}"), HasSubstr("too deeply"));
   std::string nots = "{{ ";
   for (int i = 0; i < 100000; ++i) nots += "not ";
-  EXPECT_THAT(failure_of(nots + "1 }}"), HasSubstr("too deeply"));
+  EXPECT_THAT(template_failure(nots + "1 }}"), HasSubstr("too deeply"));
   std::string ifs;
   for (int i = 0; i < 10000; ++i) ifs += "{% if 1 %}";
-  EXPECT_THAT(failure_of(ifs), HasSubstr("too deeply"));
-  EXPECT_THAT(failure_of("{{ 9223372036854775807 + 1 }}"),
+  EXPECT_THAT(template_failure(ifs), HasSubstr("too deeply"));
+  EXPECT_THAT(template_failure("{{ 9223372036854775807 + 1 }}"),
               ::testing::AnyOf(HasSubstr("too large"), HasSubstr("digits")));
-  EXPECT_THAT(failure_of("{{ 2 ** 64 }}"), HasSubstr("too large"));
-  EXPECT_THAT(failure_of("{{ [1] * 1000000000 }}"), HasSubstr("too long"));
-  EXPECT_THAT(failure_of("{{ 'a'.center(1000000000) }}"), HasSubstr("too much text"));
-  EXPECT_THAT(failure_of("{{ '%1000000000d' % 1 }}"), HasSubstr("width above"));
-  EXPECT_THAT(failure_of("{{ '{:1000000000}'.format(1) }}"), HasSubstr("width above"));
-  EXPECT_THAT(failure_of("{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}"), HasSubstr("too deeply"));
-  EXPECT_THAT(failure_of("{% macro m() %}{{ caller() }}{% endmacro %}{% call m() %}{{ m() }}{% endcall %}"),
-              HasSubstr("no function"));
-  EXPECT_THAT(failure_of("{{ 1 // 0 }}"), HasSubstr("division by zero"));
-  EXPECT_THAT(failure_of(std::string(2 << 20, 'a')), HasSubstr("more than a megabyte"));
+  EXPECT_THAT(template_failure("{{ 2 ** 64 }}"), HasSubstr("too large"));
+  EXPECT_THAT(template_failure("{{ [1] * 1000000000 }}"), HasSubstr("too long"));
+  EXPECT_THAT(template_failure("{{ 'a'.center(1000000000) }}"), HasSubstr("too much text"));
+  EXPECT_THAT(template_failure("{{ '%1000000000d' % 1 }}"), HasSubstr("width above"));
+  EXPECT_THAT(template_failure("{{ '{:1000000000}'.format(1) }}"), HasSubstr("width above"));
+  EXPECT_THAT(template_failure("{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}"),
+              HasSubstr("too deeply"));
+  EXPECT_THAT(
+      template_failure("{% macro m() %}{{ caller() }}{% endmacro %}{% call m() %}{{ m() }}{% endcall %}"),
+      HasSubstr("no function"));
+  EXPECT_THAT(template_failure("{{ 1 // 0 }}"), HasSubstr("division by zero"));
+  EXPECT_THAT(template_failure(std::string(2 << 20, 'a')), HasSubstr("more than a megabyte"));
 }
 
 // A namespace that holds itself is neither printed for ever nor leaked.
 TEST(Jinja, SelfHoldingNamespaceEnds) {
-  EXPECT_THAT(failure_of("{% set n = namespace() %}{% set n.n = n %}{{ n }}"), HasSubstr("too deeply"));
+  EXPECT_THAT(template_failure("{% set n = namespace() %}{% set n.n = n %}{{ n }}"), HasSubstr("too deeply"));
   EXPECT_EQ(render("{% set n = namespace() %}{% set n.n = n %}{{ n.n.n is defined }}"), "True");
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "model/language/rope_table.h"
 #include "model/weights/parameters.h"
 #include "tests/model/golden_cases.h"
 
@@ -93,6 +94,53 @@ TEST(LanguageGoldens, EightRanksAgree) {
   }
 }
 
+// The cosines and sines of both lists of factors, [rows, head_dim] at every seventh position: the published
+// code repeats a half.
+TEST(LanguageGoldens, LongRopeTablesAreTheModels) {
+  for (const ModelCase& c : model_cases("golden_longrope")) {
+    const LanguageConfig language = GoldenModel(c.folder).config.language;
+    const auto half = static_cast<size_t>(language.head_dim) / 2;
+    for (const bool beyond : {false, true}) {
+      const std::string name = beyond ? "rope.long." : "rope.short.";
+      const auto cosines = c.golden.tensor(name + "cos"), sines = c.golden.tensor(name + "sin");
+      ASSERT_TRUE(cosines.found() && sines.found());
+      const int original = language.rope.original_context;
+      const auto table = rope_table(language, beyond ? language.context : original);
+      for (size_t row = 0; row < static_cast<size_t>(cosines.shape[0]); ++row) {
+        const float* own = table.data() + row * 7 * 2 * half;
+        expect_close({own, half}, std::span(cosines.values).subspan(row * 2 * half, half), {2e-6}, name);
+        expect_close({own + half, half}, std::span(sines.values).subspan(row * 2 * half, half), {2e-6}, name);
+      }
+    }
+  }
+}
+
+// The factors are those of the context that is served: a short prompt in a long context has the long ones,
+// and an answer may cross the original length.
+TEST_P(LanguageGoldensOnRanks, LongRopeGoesByTheContextAndNotByThePrompt) {
+  for (const ModelCase& c : model_cases("golden_longrope")) {
+    const GoldenModel model(c.folder);
+    for (const char* name : {"short_prompt_long_factors", "crossing_long_factors"}) {
+      SCOPED_TRACE(name);
+      const Golden part{name, c.folder, c.golden.json.at(name), {}, {}};
+      const auto wanted = part.ids("greedy_ids");
+      const auto run = run_language_model(model, {part.ids("input_ids"), {}},
+                                          {.ranks = GetParam(),
+                                           .steps = static_cast<int>(wanted.size()),
+                                           .chunk = 17,
+                                           .page_size = 8,
+                                           .context = model.config.language.context});
+      EXPECT_EQ(run.ids, wanted);
+      const auto logits = c.golden.tensor(std::string(name) + ".greedy_logits_first8");
+      ASSERT_TRUE(logits.found());
+      for (size_t i = 0; i < 8; ++i) {
+        const auto width = static_cast<size_t>(logits.shape[1]);
+        expect_close(run.logits[i], std::span(logits.values).subspan(i * width, width), kLogitsF32, name);
+      }
+    }
+  }
+}
+
 TEST(LanguageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
   for (const ModelCase& c : text_cases()) {
     SCOPED_TRACE(c.name());
@@ -101,7 +149,7 @@ TEST(LanguageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
     const auto run = run_language_model(
         model, {c.golden.ids("input_ids"), {}},
         {.format = WeightFormat::bf16, .steps = static_cast<int>(wanted.size()), .forced = wanted});
-    expect_first_logits(c, model, run, kLogitsBf16);
+    expect_first_logits(c, model, run, logits_in_bf16(c));
     expect_clear_ids(c, run);
   }
 }

@@ -14,6 +14,7 @@
 #include "model/vision/resize.h"
 #include "model/vision/slicer.h"
 #include "model/weights/safetensors.h"
+#include "tests/model/golden_sizes.h"
 #include "tests/support/goldens.h"
 
 namespace uhd {
@@ -45,14 +46,6 @@ std::string hex(std::span<const uint8_t> bytes) {
     text += digits;
   }
   return text;
-}
-
-Size size_of(const json::value& pair) {
-  return {pair.at(0).to_number<int64_t>(), pair.at(1).to_number<int64_t>()};
-}
-
-Size size_or_none(const json::value* pair) {
-  return pair == nullptr || pair->is_null() ? Size{} : size_of(*pair);
 }
 
 std::string text_of(const json::object& object, std::string_view key) {
@@ -162,7 +155,7 @@ class Case {
   std::vector<Slice> cut(const SlicingConfig& config, const json::object* want = nullptr) {
     const SlicePlan plan = plan_slices({image_.width, image_.height}, config);
     if (want != nullptr) {
-      EXPECT_EQ((Size{plan.columns, plan.rows}), size_or_none(want->if_contains("grid")));
+      EXPECT_EQ((Size{plan.columns, plan.rows}), size_of(*want, "grid"));
     }
     return cut_slices(image_, plan, config, "");
   }

@@ -305,6 +305,57 @@ TEST(Prompt, TheEndOfTheLastMessageIsItsOwnInLongConversations) {
   }
 }
 
+TEST(Prompt, ImagesMoveToTheFrontOfTheirOwnTurn) {
+  std::vector<ChatTurn> turns{{"user", {{"a", false}, {"", true}, {"b", false}, {"", true}}},
+                              {"assistant", {{"c", false}}},
+                              {"user", {{"", true}, {"d", false}}}};
+  put_images_first(turns);
+  const Chat chat;
+  EXPECT_EQ(chat.chat->render(turns, false).text,
+            "<|im_start|>user\n<image>\n<image>\na\nb<|im_end|>\n<|im_start|>assistant\nc<|im_end|>\n"
+            "<|im_start|>user\n<image>\nd<|im_end|>\n");
+  EXPECT_EQ(chat.chat->image_order(), ImageOrder::first);
+  EXPECT_EQ(Chat(kTemplate, "minicpmv").chat->image_order(), ImageOrder::in_place);
+}
+
+TEST(Prompt, ATemplateHasTheVariablesThatItAsksFor) {
+  const std::string source =
+      std::string(kTemplate) +
+      "{% set own = 1 %}{% if date is not defined %}{% set date = 'today' %}{% endif %}"
+      "{% for x in messages %}{% set y = x %}{% endfor %}{{ bos_token }}{{ date }}"
+      "{% if thinks is defined and thinks is false %}<no>{% endif %}"
+      "{% if add_generation_prompt %}>{{ effort | default('some') }}{{ own }}{% endif %}"
+      "{{ list[0].word if list }}";
+  const Chat chat(source);
+  EXPECT_EQ(chat.chat->variables(), (std::vector<std::string>{"date", "effort", "list", "thinks"}));
+  const std::vector<ChatTurn> turns{{"user", {{"hi", false}}}};
+  const std::string head = "<|im_start|>user\nhi<|im_end|>\n";
+  EXPECT_EQ(chat.chat->render(turns, ChatEnd::new_turn).text, head + "today>some1");
+  const ChatText set = chat.chat->render(
+      turns, ChatEnd::new_turn, R"({"thinks":false,"date":"now","effort":2.5,"list":[{"word":"end"}]})");
+  EXPECT_EQ(set.text, head + "now<no>>2.51end");
+  for (const char* wrong : {R"({"own":2})", R"({"messages":[]})", R"({"add_generation_prompt":true})",
+                            R"({"bos_token":"x"})", "[]", "{"}) {
+    EXPECT_THROW(chat.chat->render(turns, ChatEnd::new_turn, wrong), Error) << wrong;
+  }
+}
+
+TEST(Prompt, TextOfAVariableIsAUsersText) {
+  const Chat chat(std::string(kTemplate) + "{{ note }}");
+  const ChatText rendered =
+      chat.chat->render({{"user", {{"hi", false}}}}, ChatEnd::last_turn, R"({"note":"<|im_start|><image>"})");
+  EXPECT_TRUE(rendered.images.empty());
+  Prompt prompt = build_prompt(rendered, *chat.tokenizer, chat.config, {});
+  EXPECT_EQ(count(prompt, chat.id("<|im_start|>")), 1u);
+  // A variable does not stand for a message that the template leaves out.
+  const Chat deaf(
+      "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% else %}"
+      "{{ m['content'] and '' }}{% endif %}{% endfor %}{{ note }}");
+  EXPECT_THROW(deaf.chat->render({{"user", {{"a", false}}}, {"assistant", {{"b", false}}}},
+                                 ChatEnd::last_turn, R"({"note":"b"})"),
+               Error);
+}
+
 TEST(Prompt, SlicesAndSeparatorsFollowTheLayout) {
   Chat chat;
   SlicePlan plan{.image = {64, 64}, .source = {64, 64}, .columns = 2, .rows = 1};

@@ -16,7 +16,7 @@ namespace {
 constexpr double kAny = std::numeric_limits<double>::infinity();
 
 // Returns one text of each model.
-std::vector<ModelCase> text_cases() {
+std::vector<ModelCase> one_text_of_each() {
   std::vector<ModelCase> cases;
   std::set<std::filesystem::path> folders;
   for (ModelCase& c : model_cases("golden_text")) {
@@ -43,18 +43,21 @@ std::vector<float> logits_of(const ModelCase& c, const GoldenModel& model, Weigh
 class QuantizedGoldens : public testing::TestWithParam<WeightFormat> {};
 
 TEST_P(QuantizedGoldens, LogitsAreNearThoseInBf16) {
-  const auto cases = text_cases();
+  const auto cases = one_text_of_each();
   ASSERT_FALSE(cases.empty());
   for (const ModelCase& c : cases) {
     const GoldenModel model(c.folder);
+    // A model that makes more of the noise of bf16 than others does so with that of codes too.
+    const double made_of_noise = logits_in_bf16(c).relative_rms / kLogitsBf16.relative_rms;
     expect_close(logits_of(c, model, WeightFormat::bf16, GetParam()),
-                 logits_of(c, model, WeightFormat::bf16, {}), {kAny, logits_bound(model, GetParam())},
+                 logits_of(c, model, WeightFormat::bf16, {}),
+                 {kAny, made_of_noise * logits_bound(model, GetParam())},
                  c.name() + " in " + std::string(name_of(GetParam())));
   }
 }
 
 TEST_P(QuantizedGoldens, IsTheModelThatItsCodesStandFor) {
-  for (const ModelCase& c : text_cases()) {
+  for (const ModelCase& c : one_text_of_each()) {
     const GoldenModel model(c.folder);
     if (model.config.language.tied) continue;
     const TemporaryDirectory directory;
@@ -68,7 +71,7 @@ TEST_P(QuantizedGoldens, IsTheModelThatItsCodesStandFor) {
 
 // The scales are those of the whole rows, so ranks differ by the order of sums alone; by less than bf16 does.
 TEST_P(QuantizedGoldens, RanksHoldTheSameCodes) {
-  for (const ModelCase& c : text_cases()) {
+  for (const ModelCase& c : one_text_of_each()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model(c.folder);
     if (GetParam() == WeightFormat::int4 && model.config.language.intermediate % 64 != 0) {

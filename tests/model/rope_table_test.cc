@@ -47,6 +47,20 @@ TEST(RopeTable, DynamicChangesOnlyPastTheOriginalContext) {
   EXPECT_NEAR(sine(table, 11, 3), std::sin(11 / std::pow(base, 0.75)), 1e-6);
 }
 
+TEST(RopeTable, LongRopeChoosesItsFactorsByTheLengthOfTheTable) {
+  const LanguageConfig c = config({.kind = RopeScaling::Kind::longrope,
+                                   .factor = 4,
+                                   .original_context = 16,
+                                   .short_factors = {1, 1, 1, 2},
+                                   .long_factors = {1, 2, 4, 8}});
+  const double scaled = std::sqrt(1 + std::log(4.0) / std::log(16.0));
+  EXPECT_NEAR(sine(rope_table(c, 16), 2, 3), scaled * std::sin(2.0 / 1000 / 2), 1e-7);
+  EXPECT_NEAR(sine(rope_table(c, 17), 2, 3), scaled * std::sin(2.0 / 1000 / 8), 1e-7);
+  LanguageConfig unstretched = c;
+  unstretched.rope.factor = 1;
+  EXPECT_NEAR(sine(rope_table(unstretched, 16), 2, 0), std::sin(2.0), 1e-6);
+}
+
 TEST(RopeTable, Llama3KeepsHighFrequenciesAndStretchesLowOnes) {
   const auto plain = rope_table(config({}), 2);
   const auto table = rope_table(config({.kind = RopeScaling::Kind::llama3,

@@ -19,12 +19,11 @@ LanguageConfig config() {
   return c;
 }
 
-// Returns the choice of rank 0 for the given rows when `ranks` ranks hold a part each; padding is made
+// Runs `use` on each rank for the given rows, of which `ranks` ranks hold a part each; padding is made
 // tempting.
-std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>>& rows, TokenChoice choice,
-                                 const std::vector<SampleRow>& how) {
+using Use = std::function<void(Sampler&, Tensor logits, Workspace&)>;
+void on_shards(int ranks, const std::vector<std::vector<float>>& rows, const std::function<Use(int)>& use) {
   auto group = make_local_communicators(ranks);
-  std::vector<SampledToken> chosen;
   {
     std::vector<std::jthread> threads;
     for (int rank = 0; rank < ranks; ++rank) {
@@ -44,13 +43,24 @@ std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>
         const DeviceBuffer memory = backend->allocate(own.size() * sizeof(float));
         const Tensor logits = memory.as(DType::f32, shape);
         backend->upload(logits, Tensor::of(own.data(), shape));
-        auto tokens = sampler.sample(
-            logits, choice, rank == 0 || choice == TokenChoice::drawn ? how : std::vector<SampleRow>{},
-            workspace);
-        if (rank == 0) chosen = std::move(tokens);
+        use(rank)(sampler, logits, workspace);
       });
     }
   }
+}
+
+// Returns the choice of rank 0.
+std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>>& rows, TokenChoice choice,
+                                 const std::vector<SampleRow>& how) {
+  std::vector<SampledToken> chosen;
+  on_shards(ranks, rows, [&](int rank) -> Use {
+    return [&, rank](Sampler& sampler, Tensor logits, Workspace& workspace) {
+      auto tokens = sampler.sample(logits, choice,
+                                   rank == 0 || choice == TokenChoice::drawn ? how : std::vector<SampleRow>{},
+                                   workspace);
+      if (rank == 0) chosen = std::move(tokens);
+    };
+  });
   return chosen;
 }
 
@@ -82,6 +92,23 @@ TEST_P(SamplerOn, DrawsAsOneRankDoes) {
       EXPECT_EQ(many[i].top, one[i].top);
     }
   }
+}
+
+TEST_P(SamplerOn, ScoresAsOneRowIsScored) {
+  const std::vector<ScoreRow> asked{{2, 2}, {10, 0}, {0, 20}};
+  on_shards(GetParam(), kRows, [&](int rank) -> Use {
+    return [&, rank](Sampler& sampler, Tensor logits, Workspace& workspace) {
+      const auto scores = sampler.score(logits, rank == 0 ? asked : std::vector<ScoreRow>{}, workspace);
+      ASSERT_EQ(scores.size(), rank == 0 ? 3u : 0u);
+      for (size_t i = 0; i < scores.size(); ++i) {
+        std::vector<float> row = kRows[i];
+        const ScoredToken alone = score_row(row, asked[i]);
+        EXPECT_EQ(scores[i].logprob, alone.logprob);
+        EXPECT_EQ(scores[i].rank, alone.rank);
+        EXPECT_EQ(scores[i].top, alone.top);
+      }
+    };
+  });
 }
 
 TEST_P(SamplerOn, TheBackendDrawsWhatTheHostDraws) {

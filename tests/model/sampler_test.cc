@@ -26,6 +26,30 @@ std::vector<double> shares(SampleRow row, std::vector<float> logits = kLogits, i
   return counts;
 }
 
+// Each token against the softmax of the row, written out.
+TEST(ScoreRow, IsTheLogarithmOfTheSoftmax) {
+  double total = 0;
+  for (const float x : kLogits) total += std::exp(x);
+  const std::vector<int> ranks{4, 2, 3, 2, 5};  // two are equally likely
+  for (int32_t id = 0; id < 5; ++id) {
+    std::vector<float> logits = kLogits;
+    const ScoredToken score = score_row(logits, {id, 3});
+    const auto at = static_cast<size_t>(id);
+    EXPECT_TRUE(score.valid);
+    EXPECT_NEAR(score.logprob, std::log(std::exp(kLogits[at]) / total), 1e-6);
+    EXPECT_EQ(score.rank, ranks[at]);
+    ASSERT_EQ(score.top.size(), 3u);
+    EXPECT_EQ(score.top[0].first, 1);
+    EXPECT_EQ(score.top[1].first, 3);
+    EXPECT_EQ(score.top[2].first, 2);
+    EXPECT_NEAR(score.top[2].second, std::log(std::exp(2.0) / total), 1e-6);
+  }
+  std::vector<float> some{1, std::nanf(""), 1};
+  EXPECT_NEAR(score_row(some, {0, 0}).logprob, std::log(0.5), 1e-6);
+  std::vector<float> none(3, std::nanf(""));
+  EXPECT_FALSE(score_row(none, {0, 0}).valid);
+}
+
 TEST(SampleRow, GreedyTakesTheLowestOfEqualIds) { EXPECT_EQ(sampled({.rule = {.temperature = 0}}).id, 1); }
 
 TEST(SampleRow, FollowsTheDistribution) {
@@ -87,6 +111,35 @@ TEST(SampleRow, PenaltiesLookAtPromptAndOutput) {
   EXPECT_EQ(sampled(row, {0, 0, 2.8f, 3.0f}).id, 2);
   row.output = std::span(output).first(1);
   EXPECT_EQ(sampled(row, {0, 0, 2.8f, 3.0f}).id, 3);
+}
+
+TEST(SampleRow, OnlyAllowedTokensAreDrawn) {
+  const TokenRules some{{0, 4}, {}};
+  EXPECT_EQ(sampled({.rule = {.temperature = 0}, .tokens = &some}).id, 0);
+  const auto found = shares({.rule = {.temperature = 2}, .tokens = &some});
+  EXPECT_EQ(found[1] + found[2] + found[3], 0);
+  EXPECT_GT(found[4], 0);
+  const std::vector<int32_t> banned{0, 4};
+  EXPECT_EQ(sampled({.banned = banned, .tokens = &some}).id, 0) << "none is left: one of those allowed";
+  const TokenRules beyond{{2, 1000}, {}};
+  EXPECT_EQ(sampled({.tokens = &beyond}).id, 2);
+}
+
+TEST(SampleRow, ARunIsNeverCompleted) {
+  const TokenRules rules{{}, {{1}, {0, 2, 3}, {2000}}};
+  SampleRow row{.rule = {.temperature = 0}, .tokens = &rules};
+  EXPECT_EQ(sampled(row).id, 3) << "1 is banned, and 3 is nothing's end yet";
+  std::vector<int32_t> output{0, 2};
+  row.output = output;
+  EXPECT_EQ(sampled(row).id, 2);
+  output = {2, 0};
+  row.output = output;
+  EXPECT_EQ(sampled(row).id, 3);
+  const std::vector<int32_t> prompt{0, 2};
+  row.output = {};
+  row.prompt = prompt;
+  EXPECT_EQ(sampled(row).id, 3) << "the prompt may hold it";
+  EXPECT_EQ(row.choice(), TokenChoice::by_host);
 }
 
 TEST(SampleRow, BiasAndBansDecide) {

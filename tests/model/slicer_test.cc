@@ -88,12 +88,67 @@ TEST(Slicer, CropsTheMiddleOfTheScaledImage) {
   }
 }
 
+// A convolution over patches of 14 sees the first 28 of 33 pixels, as in the tiles of 384 of SmolVLM-2.2B.
+TEST(Slicer, LeavesOutWhatNoWholePatchOfATileCovers) {
+  SlicingConfig config{
+      .kind = Kind::tiles, .scale = 33, .patch = 14, .max_slices = 16, .prescale_longest = 99};
+  const Image image = test_picture(120, 80);
+  const auto trimmed = cut(image, config);
+  config.patch = 33;
+  const auto whole = cut(image, config);
+  ASSERT_EQ(trimmed.size(), 7u);
+  ASSERT_EQ(whole.size(), trimmed.size());
+  for (size_t i = 0; i < whole.size(); ++i) {
+    ASSERT_EQ((Size{trimmed[i].width, trimmed[i].height}), (Size{28, 28}));
+    for (size_t y = 0; y < 28; ++y) {
+      EXPECT_TRUE(std::equal(&trimmed[i].pixels[y * 28 * 3], &trimmed[i].pixels[y * 28 * 3] + size_t{28} * 3,
+                             &whole[i].pixels[y * 33 * 3]))
+          << "piece " << i << ", row " << y;
+    }
+  }
+}
+
 TEST(Slicer, MakesOnlyTheWindowOfALongImage) {
   const SlicingConfig crop{.kind = Kind::centre_crop, .scale = 336, .patch = 14};
   const SlicingConfig pad{.kind = Kind::pad_square, .scale = 336, .patch = 14};
   const Image strip = test_picture(20000, 1);  // 20000 squared, or 336 by 6.7 million, would not fit
   EXPECT_EQ(cut(strip, crop).at(0).pixels.size(), size_t{3} * 336 * 336);
   EXPECT_EQ(cut(strip, pad).at(0).pixels.size(), size_t{3} * 336 * 336);
+}
+
+// Cutting the file's bytes gives what the decoded picture gives, in every orientation and kind of file.
+TEST(Slicer, CutsEncodedImagesAsDecodedOnes) {
+  SlicingConfig prescaled = kUhd;
+  prescaled.prescale_longest = 100;
+  const SlicingConfig pad{.kind = Kind::pad_square, .scale = 56, .patch = 14};
+  const SlicingConfig crop{.kind = Kind::centre_crop, .scale = 56, .patch = 14};
+  const SlicingConfig trimmed{
+      .kind = Kind::tiles, .scale = 33, .patch = 14, .max_slices = 16, .prescale_longest = 99};
+  const SlicingConfig kinds[] = {kUhd, prescaled, pad, crop, trimmed};
+  for (const auto& [width, height] : {std::pair{170, 121}, {90, 203}, {31, 30}, {1, 20}}) {
+    const Image picture = test_picture(width, height);
+    for (int exif = 1; exif <= 8; ++exif) {
+      PngFile png{.width = width, .height = height, .rows = picture.pixels};
+      png.chunks = {{"eXIf", exif_block(exif)}};
+      PngFile interlaced = png;
+      interlaced.interlaced = true;
+      const std::string segment = std::string("Exif\0\0", 6) + exif_block(exif);
+      for (const std::string& file :
+           {make_png(png), make_png(interlaced), with_jpeg_segment(make_jpeg(picture), 0xe1, segment)}) {
+        const Image upright = decode_image(file, {}, false);
+        for (const SlicingConfig& config : kinds) {
+          const SlicePlan plan = plan_slices({upright.width, upright.height}, config);
+          const auto want = cut_slices(upright, plan, config, "salt");
+          const auto got = cut_encoded(file, {}, false, plan, config, "salt");
+          ASSERT_EQ(got.size(), want.size());
+          for (size_t i = 0; i < got.size(); ++i) {
+            EXPECT_EQ((Size{got[i].width, got[i].height}), (Size{want[i].width, want[i].height}));
+            ASSERT_EQ(got[i].fingerprint, want[i].fingerprint) << width << " " << exif << " piece " << i;
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST(Slicer, FingerprintsTellPixelsShapesAndSaltsApart) {

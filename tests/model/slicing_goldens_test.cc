@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/vision/slice_plan.h"
+#include "tests/model/golden_sizes.h"
 #include "tests/support/goldens.h"
 
 namespace uhd {
@@ -18,15 +19,6 @@ int64_t number(const json::object& row, std::string_view key) { return row.at(ke
 bool has(const json::object& row, std::string_view key) {
   const json::value* value = row.if_contains(key);
   return value != nullptr && !value->is_null();
-}
-
-Size size_of(const json::value& pair) {
-  return {pair.at(0).to_number<int64_t>(), pair.at(1).to_number<int64_t>()};
-}
-
-// null in the tables, 0 x 0 here: no slices.
-Size size_or_none(const json::object& row, std::string_view key) {
-  return has(row, key) ? size_of(row.at(key)) : Size{};
 }
 
 SlicingConfig uhd_slicing(const json::object& row) {
@@ -94,9 +86,9 @@ void expect_row(const json::object& row, const SlicingConfig& config) {
   const SlicePlan plan = plan_slices(image, config);
   EXPECT_EQ(plan.image, image);
   EXPECT_EQ(plan.overview, size_of(row.at("overview")));
-  EXPECT_EQ((Size{plan.columns, plan.rows}), size_or_none(row, "grid"));
-  EXPECT_EQ(plan.refined, size_or_none(row, "refine"));
-  EXPECT_EQ(plan.cell, size_or_none(row, "cell"));
+  EXPECT_EQ((Size{plan.columns, plan.rows}), size_of(row, "grid"));
+  EXPECT_EQ(plan.refined, size_of(row, "refine"));
+  EXPECT_EQ(plan.cell, size_of(row, "cell"));
   EXPECT_EQ(plan.source, has(row, "prescaled") ? size_of(row.at("prescaled")) : image);
   if (has(row, "n_slices")) {
     EXPECT_EQ(plan.slices(), number(row, "n_slices"));

@@ -7,6 +7,7 @@
 
 #include "cluster/host/local_communicator.h"
 #include "kernels/draw.h"
+#include "model/language/kv_cache.h"
 #include "model/language/sampler.h"
 #include "model/weights/parameters.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr StepLimits kLimits{.max_tokens = 40, .max_sequences = 5, .max_context = 96, .page_size = 16};
 
-LanguageConfig config() {
+LanguageConfig small_config() {
   LanguageConfig c;
   c.vocabulary = 50;
   c.hidden = 24;
@@ -44,6 +45,7 @@ ForwardInput step_of(const std::vector<int>& lengths, int max_pages, bool rich) 
   in.slots.assign(tokens, 0);
   in.page_table.assign(lengths.size() * static_cast<size_t>(max_pages), 0);
   if (!rich) return in;
+  for (int32_t t = 0; t < (static_cast<int32_t>(tokens) + 1) / 2; ++t) in.score_at.push_back(t);
   in.draws.assign(lengths.size() * static_cast<size_t>(kDrawWords), 0);
   in.drawn_at.assign(tokens, -1);
   in.visual_rows.assign(tokens, 0);
@@ -69,22 +71,31 @@ class Rank {
         backend_(make_backend({.threads = 1})),
         llama_(model_, zeros(language_parameters(model_)), *backend_, group, WeightFormat::f32,
                kLimits.max_context),
-        sampler_(*backend_, group, llama_.shard(), config().vocabulary, kLimits.max_sequences),
-        cache_(*backend_, config().layers, llama_.shard().kv_heads, config().head_dim, 1, kLimits.page_size,
-               DType::f32),
+        sampler_(*backend_, group, llama_.shard(), small_config().vocabulary, kLimits.max_sequences),
+        cache_(*backend_, small_config().layers, llama_.shard().kv_heads, small_config().head_dim, 1,
+               kLimits.page_size, DType::f32),
         visual_(backend_->allocate(1024)) {}
 
-  size_t counted() const { return step_bytes(config(), llama_.shard(), kLimits, DType::f32); }
+  size_t counted() const { return step_bytes(small_config(), llama_.shard(), kLimits, DType::f32); }
 
   // Returns what the step took of a workspace of so many bytes.
   size_t run(const ForwardInput& in, size_t bytes) {
     Workspace workspace(*backend_, bytes);
-    const Tensor visual = visual_.as(DType::f32, {1, config().hidden});
+    const Tensor visual = visual_.as(DType::f32, {1, small_config().hidden});
     const StepInputs inputs = llama_.upload(in, visual, sampler_.drawn(), cache_, workspace);
     const Tensor logits = workspace.take(DType::f32, {inputs.sample_at.rows(), llama_.shard().ids});
-    llama_.compute(logits, inputs, cache_, workspace);
+    const auto scored = static_cast<int64_t>(in.score_at.size());
+    Tensor rows;
+    if (scored > 0) rows = workspace.take(DType::f32, {scored, small_config().hidden});
+    llama_.compute(logits, inputs, cache_, workspace, rows);
     sampler_.choose(logits, inputs.draws, workspace);
     sampler_.fetch_logits(logits, workspace);
+    if (scored > 0) {
+      const int64_t count = std::min<int64_t>(scored, kRowsScoredAtOnce);
+      const Tensor block = workspace.take(DType::f32, {count, llama_.shard().ids});
+      llama_.score(block, rows.slice_rows(0, count));
+      sampler_.score(block, std::vector<ScoreRow>(static_cast<size_t>(count)), workspace);
+    }
     sampler_.take(std::vector<SampleRow>(in.sample_at.size()));
     return workspace.peak();
   }
@@ -92,7 +103,7 @@ class Rank {
  private:
   static ModelConfig model() {
     ModelConfig m;
-    m.language = config();
+    m.language = small_config();
     m.head = "head";
     return m;
   }
@@ -143,18 +154,37 @@ TEST(StepMemory, IsEnoughForEverySmallerStep) {
 
 // A step that decodes is padded with sequences beyond the token budget.
 TEST(StepMemory, CoversMoreSequencesThanTokens) {
-  const LanguageShard shard = shard_of(config(), 0, 1);
+  const LanguageShard shard = shard_of(small_config(), 0, 1);
   StepLimits few = kLimits;
   few.max_tokens = 2;
   StepLimits as_many = kLimits;
   as_many.max_tokens = few.max_sequences;
-  EXPECT_EQ(step_bytes(config(), shard, few, DType::f32), step_bytes(config(), shard, as_many, DType::f32));
+  EXPECT_EQ(step_bytes(small_config(), shard, few, DType::f32),
+            step_bytes(small_config(), shard, as_many, DType::f32));
+}
+
+// On the host, where memory is taken when it is touched, a sequence takes what its pages are and no more.
+TEST(KvCache, KeepsAPageOfAllLayersTogetherOnTheHost) {
+  const auto backend = make_backend({.threads = 1});
+  const size_t before = backend->allocated();
+  KvCache cache(*backend, 3, 2, 8, 5, 16, DType::bf16);
+  const size_t page = KvCache::bytes_per_page(3, 2, 8, 16, DType::bf16);
+  EXPECT_EQ(backend->allocated() - before, 5 * page);
+  const auto at = [&](Tensor t, int64_t i) { return static_cast<char*>(t.slice_rows(i, 1).raw()); };
+  char* const first = at(cache.layer(0).k, 0);
+  for (int64_t i = 0; i < 5; ++i) {
+    for (int layer = 0; layer < 3; ++layer) {
+      char* const place = first + static_cast<size_t>(i) * page + static_cast<size_t>(layer) * page / 3;
+      EXPECT_EQ(at(cache.layer(layer).k, i), place);
+      EXPECT_EQ(at(cache.layer(layer).v, i), place + page / 6);
+    }
+  }
 }
 
 TEST(StepMemory, CountsInTheTypeOfActivations) {
-  const LanguageShard shard = shard_of(config(), 0, 1);
-  const size_t wide = step_bytes(config(), shard, kLimits, DType::f32);
-  const size_t narrow = step_bytes(config(), shard, kLimits, DType::bf16);
+  const LanguageShard shard = shard_of(small_config(), 0, 1);
+  const size_t wide = step_bytes(small_config(), shard, kLimits, DType::f32);
+  const size_t narrow = step_bytes(small_config(), shard, kLimits, DType::bf16);
   EXPECT_LT(narrow, wide);
   EXPECT_GT(narrow, wide / 2);
 }

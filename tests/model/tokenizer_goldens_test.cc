@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/mapped_file.h"
+#include "model/json_file.h"
 #include "model/text/sentencepiece_tokenizer.h"
 #include "model/text/tokenizer_json.h"
 #include "tests/model/tokenizer_tables.h"
@@ -28,6 +29,14 @@ void add_llama(const fs::path& directory, Candidates& found) {
   }
 }
 
+// The tokenizer.json from which a table was made, as summary.json says: "models/X/tokenizer.json;
+// tokenizers".
+fs::path source_of(const std::string& table) {
+  const auto summary = read_json_file(goldens_directory() / "tokenizers" / "summary.json");
+  const std::string source(summary.at(table).at("source").as_string());
+  return goldens_directory() / source.substr(0, source.find(';'));
+}
+
 // `X_tokenizer.json` beside a table `X_...`; the tables `tiny_*` are of the tokenizers in models/.
 Candidates candidates_of(const std::string& table) {
   Candidates found;
@@ -41,9 +50,10 @@ Candidates candidates_of(const std::string& table) {
     const fs::path& directory = entry.path();
     const bool llama = fs::exists(directory / "tokenizer.model");
     if (llama && table.ends_with("_sp")) add_llama(directory, found);
-    if (!llama && !table.ends_with("_sp") && fs::exists(directory / "tokenizer.json")) {
-      found.push_back({directory.string(), load_tokenizer(directory), true});
-    }
+  }
+  if (!table.ends_with("_sp")) {
+    const fs::path directory = source_of(table).parent_path();
+    found.push_back({directory.string(), load_tokenizer(directory), true});
   }
   return found;
 }

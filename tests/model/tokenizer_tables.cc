@@ -8,7 +8,6 @@
 #include "tests/support/goldens.h"
 
 namespace uhd {
-namespace {
 
 std::vector<int32_t> ids_of(const boost::json::value& value) {
   return boost::json::value_to<std::vector<int32_t>>(value);
@@ -16,6 +15,8 @@ std::vector<int32_t> ids_of(const boost::json::value& value) {
 std::string text_of(const boost::json::value& row, const char* key) {
   return std::string(row.at(key).as_string());
 }
+
+namespace {
 
 void expect_row(const boost::json::value& row, const TokenizerCandidate& candidate) {
   const std::string text = text_of(row, "text");

@@ -1,6 +1,7 @@
 // Reads the tables of the goldens' tokenizers/, and checks a tokenizer against one of them.
 #pragma once
 
+#include <boost/json/value.hpp>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -16,6 +17,10 @@ struct TokenizerTable {
   bool stream = false;  // increments; else texts with ids
 };
 std::vector<TokenizerTable> tokenizer_tables();
+
+// Read a row of such tables.
+std::vector<int32_t> ids_of(const boost::json::value& value);
+std::string text_of(const boost::json::value& row, const char* key);
 
 // A candidate is a tokenizer to test; it says whether special tokens are read in texts, and whether they are
 // silent in decoded text.

@@ -83,7 +83,7 @@ std::string archive(const std::string& pickle, const ZipOptions& options = {}) {
 FileTensors read(const std::string& file) {
   return read_torch_archive(std::as_bytes(std::span(file.data(), file.size())), "model.bin");
 }
-std::string failure_of(const std::string& file) {
+std::string archive_failure(const std::string& file) {
   try {
     read(file);
   } catch (const Error& error) {
@@ -118,40 +118,40 @@ TEST(TorchArchive, NeverExecutesWhatAPickleNames) {
       "\x80\x02"
       "cposix\nsystem\nX" +
       little(4, 4) + "true\x85R.";
-  EXPECT_THAT(failure_of(archive(attack)), HasSubstr("the pickle names posix.system"));
-  EXPECT_THAT(failure_of(archive("\x80\x04\x8c\x05posix\x8c\x06system\x93.")),
+  EXPECT_THAT(archive_failure(archive(attack)), HasSubstr("the pickle names posix.system"));
+  EXPECT_THAT(archive_failure(archive("\x80\x04\x8c\x05posix\x8c\x06system\x93.")),
               HasSubstr("names posix.system"));
-  EXPECT_THAT(failure_of(archive("\x80\x02"
-                                 "cbuiltins\neval\n" +
-                                 text("1") + "\x85R.")),
+  EXPECT_THAT(archive_failure(archive("\x80\x02"
+                                      "cbuiltins\neval\n" +
+                                      text("1") + "\x85R.")),
               HasSubstr("names builtins.eval"));
-  EXPECT_THAT(failure_of(archive("(S'true'\nios\nsystem\n.")), HasSubstr("opcode"));
-  EXPECT_THAT(failure_of(archive("\x80\x02"
-                                 "ctorch\nFloatStorage\n)\x81.")),
+  EXPECT_THAT(archive_failure(archive("(S'true'\nios\nsystem\n.")), HasSubstr("opcode"));
+  EXPECT_THAT(archive_failure(archive("\x80\x02"
+                                      "ctorch\nFloatStorage\n)\x81.")),
               HasSubstr("opcode"));
-  EXPECT_THAT(failure_of(archive("\x80\x02"
-                                 "ctorch\nFloatStorage\n)R.")),
+  EXPECT_THAT(archive_failure(archive("\x80\x02"
+                                      "ctorch\nFloatStorage\n)R.")),
               HasSubstr("storage type"));
 }
 
 TEST(TorchArchive, RefusesBrokenPickles) {
-  EXPECT_THAT(failure_of(archive("")), HasSubstr("ends too early"));
-  EXPECT_THAT(failure_of(archive("\x80\x02")), HasSubstr("ends too early"));
-  EXPECT_THAT(failure_of(archive(".")), HasSubstr("empty stack"));
-  EXPECT_THAT(failure_of(archive("u.")), HasSubstr("empty stack"));
-  EXPECT_THAT(failure_of(archive("h\x05.")), HasSubstr("memo"));
-  EXPECT_THAT(failure_of(archive("X\xff\xff\xff\xff.")), HasSubstr("ends too early"));
-  EXPECT_THAT(failure_of(archive("}(K\x01u.")), HasSubstr("not a dict"));
-  EXPECT_THAT(failure_of(archive("].")), HasSubstr("not a dict of tensors"));
-  EXPECT_THAT(failure_of(archive(dict(number(7)))), HasSubstr("'w' is not a tensor"));
-  EXPECT_THAT(failure_of(archive(std::string(3'000'000, '('))), HasSubstr("too many values"));
-  EXPECT_THAT(failure_of(archive("c" + std::string(5000, 'a'))), HasSubstr("ends too early"));
+  EXPECT_THAT(archive_failure(archive("")), HasSubstr("ends too early"));
+  EXPECT_THAT(archive_failure(archive("\x80\x02")), HasSubstr("ends too early"));
+  EXPECT_THAT(archive_failure(archive(".")), HasSubstr("empty stack"));
+  EXPECT_THAT(archive_failure(archive("u.")), HasSubstr("empty stack"));
+  EXPECT_THAT(archive_failure(archive("h\x05.")), HasSubstr("memo"));
+  EXPECT_THAT(archive_failure(archive("X\xff\xff\xff\xff.")), HasSubstr("ends too early"));
+  EXPECT_THAT(archive_failure(archive("}(K\x01u.")), HasSubstr("not a dict"));
+  EXPECT_THAT(archive_failure(archive("].")), HasSubstr("not a dict of tensors"));
+  EXPECT_THAT(archive_failure(archive(dict(number(7)))), HasSubstr("'w' is not a tensor"));
+  EXPECT_THAT(archive_failure(archive(std::string(3'000'000, '('))), HasSubstr("too many values"));
+  EXPECT_THAT(archive_failure(archive("c" + std::string(5000, 'a'))), HasSubstr("ends too early"));
 }
 
 TEST(TorchArchive, RefusesTensorsOutsideTheirStorage) {
   const auto failure = [](int64_t offset, const std::string& sizes, const std::string& strides,
                           int64_t elements = 6) {
-    return failure_of(archive(dict(tensor(offset, sizes, strides, elements))));
+    return archive_failure(archive(dict(tensor(offset, sizes, strides, elements))));
   };
   EXPECT_EQ(failure(0, numbers({6}), numbers({1})), "no error");
   EXPECT_THAT(failure(1, numbers({6}), numbers({1})), HasSubstr("tensor w reaches beyond"));
@@ -168,31 +168,33 @@ TEST(TorchArchive, RefusesTensorsOutsideTheirStorage) {
 
 TEST(TorchArchive, RefusesLyingZips) {
   const std::string pickle = dict(tensor(0, numbers({6}), numbers({1})));
-  EXPECT_EQ(failure_of(archive(pickle)), "no error");
-  EXPECT_THAT(failure_of("PK"), HasSubstr("no zip archive"));
-  EXPECT_THAT(failure_of(std::string(100, 'x')), HasSubstr("no zip archive"));
-  EXPECT_THAT(failure_of(archive(pickle, {.method = 8})), HasSubstr("compressed"));
-  EXPECT_THAT(failure_of(archive(pickle, {.size_lie = 100000})), HasSubstr("points outside"));
-  EXPECT_THAT(failure_of(archive(pickle, {.size_lie = 20})), HasSubstr("model.bin"));
-  EXPECT_THAT(failure_of(archive(pickle, {.place_lie = 1u << 30})), HasSubstr("points outside"));
-  EXPECT_THAT(failure_of(archive(pickle, {.place_lie = ~uint64_t{0} - 4, .zip64 = true})),
+  EXPECT_EQ(archive_failure(archive(pickle)), "no error");
+  EXPECT_THAT(archive_failure("PK"), HasSubstr("no zip archive"));
+  EXPECT_THAT(archive_failure(std::string(100, 'x')), HasSubstr("no zip archive"));
+  EXPECT_THAT(archive_failure(archive(pickle, {.method = 8})), HasSubstr("compressed"));
+  EXPECT_THAT(archive_failure(archive(pickle, {.size_lie = 100000})), HasSubstr("points outside"));
+  EXPECT_THAT(archive_failure(archive(pickle, {.size_lie = 20})), HasSubstr("model.bin"));
+  EXPECT_THAT(archive_failure(archive(pickle, {.place_lie = 1u << 30})), HasSubstr("points outside"));
+  EXPECT_THAT(archive_failure(archive(pickle, {.place_lie = ~uint64_t{0} - 4, .zip64 = true})),
               HasSubstr("points outside"));
-  EXPECT_THAT(failure_of(archive(pickle, {.place_lie = 1})), HasSubstr("no local header"));
-  EXPECT_THAT(failure_of(zip({{"a/data.pkl", pickle}, {"a/data.pkl", pickle}})), HasSubstr("twice"));
-  EXPECT_THAT(failure_of(zip({{"a/data.pkl", pickle}})), HasSubstr("which is not there"));
-  EXPECT_THAT(failure_of(zip({{"x", "y"}})), HasSubstr("no data.pkl"));
-  EXPECT_THAT(failure_of(zip({{"a/data.pkl", pickle}, {"a/byteorder", "big"}})), HasSubstr("byte order"));
+  EXPECT_THAT(archive_failure(archive(pickle, {.place_lie = 1})), HasSubstr("no local header"));
+  EXPECT_THAT(archive_failure(zip({{"a/data.pkl", pickle}, {"a/data.pkl", pickle}})), HasSubstr("twice"));
+  EXPECT_THAT(archive_failure(zip({{"a/data.pkl", pickle}})), HasSubstr("which is not there"));
+  EXPECT_THAT(archive_failure(zip({{"x", "y"}})), HasSubstr("no data.pkl"));
+  EXPECT_THAT(archive_failure(zip({{"a/data.pkl", pickle}, {"a/byteorder", "big"}})),
+              HasSubstr("byte order"));
 }
 
 // Every prefix of a good archive, and the archive with any one byte changed, reads or fails with an Error.
 TEST(TorchArchive, SurvivesTruncationAndChangedBytes) {
   const std::string good = archive(dict(tensor(0, numbers({2, 3}), numbers({3, 1}))));
-  for (size_t size = 0; size < good.size(); ++size) EXPECT_NE(failure_of(good.substr(0, size)), "no error");
+  for (size_t size = 0; size < good.size(); ++size)
+    EXPECT_NE(archive_failure(good.substr(0, size)), "no error");
   for (size_t i = 0; i < good.size(); ++i) {
     for (const int change : {1, 0x80, 0xff}) {
       std::string bad = good;
       bad[i] = static_cast<char>(bad[i] ^ change);
-      failure_of(bad);
+      archive_failure(bad);
     }
   }
 }

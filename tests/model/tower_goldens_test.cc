@@ -5,6 +5,7 @@
 
 #include "model/config_parts.h"
 #include "model/vision/clip_encoder.h"
+#include "model/vision/pixel_shuffle.h"
 #include "model/vision/resampler.h"
 #include "model/vision/siglip_encoder.h"
 #include "model/vision/tower_memory.h"
@@ -62,7 +63,9 @@ size_t count_of(const std::string& prefix) {
 }
 
 TEST(TowerGoldens, AreFound) {
-  EXPECT_GT(count_of("golden_stages") + count_of("golden_posemb") + count_of("golden_resampler"), 0u)
+  EXPECT_GT(count_of("golden_stages") + count_of("golden_posemb") + count_of("golden_resampler") +
+                count_of("golden_connector"),
+            0u)
       << "no goldens of a tower or a compression layer under models/";
 }
 
@@ -93,7 +96,7 @@ TEST(TowerGoldens, StagesOfClip) {
         const Tensor out =
             workspace.take(backend->activation_dtype(), {grid.patches(), model.vision->hidden});
         set_floats(*backend, patches, values);
-        vit.forward(out, patches, {&grid, 1}, workspace);
+        vit.forward(out, patches, {&grid, 1}, workspace).finish();
       }
     }
   }
@@ -164,6 +167,45 @@ TEST(TowerGoldens, CompressionLayers) {
     }
   }
   EXPECT_EQ(compared > 0, count_of("golden_resampler") > 0);
+}
+
+// SmolVLM: positions of a square of patches, and the connector on a whole tile.
+TEST(TowerGoldens, ConnectorsAndTheirPositions) {
+  size_t compared = 0;
+  for (const auto& folder : golden_model_folders()) {
+    for (const Golden& golden : goldens_of(folder, "golden_connector")) {
+      const GoldenModel model(folder);
+      for (const auto& name : golden.tensor_names("posids.")) {
+        const PatchGrid grid = grid_in(name);
+        const auto ids = bucket_positions(grid, grid.rows, true);
+        expect_close(std::vector<float>(ids.begin(), ids.end()), golden.tensor(name).values, {0}, name);
+      }
+      const auto in = golden.tensor("shuffle.in"), middle = golden.tensor("shuffle.mid");
+      const auto wanted = golden.tensor("shuffle.out");
+      const int side = model.config.vision->image / model.config.vision->patch;
+      const PatchGrid grid{side, side};
+      ASSERT_EQ(in.shape[0], grid.patches());
+      std::vector<float> gathered;
+      for (const int32_t patch : shuffled_patches({&grid, 1}, model.config.resampler.shuffle)) {
+        const float* row = in.values.data() + int64_t{patch} * in.shape[1];
+        gathered.insert(gathered.end(), row, row + in.shape[1]);
+      }
+      expect_close(gathered, middle.values, {0}, "shuffle.mid");
+      for (WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+        const auto backend = test_backend(format);
+        const auto layer = make_resampler(model.config, model.checkpoint, *backend, format);
+        Workspace workspace(*backend, size_t{16} << 20);
+        const Tensor features = workspace.take(backend->activation_dtype(), in.shape);
+        const Tensor out = workspace.take(backend->activation_dtype(), wanted.shape);
+        set_floats(*backend, features, in.values);
+        layer->forward(out, features, {&grid, 1}, workspace);
+        expect_close(host_floats(*backend, out), wanted.values,
+                     format == WeightFormat::f32 ? kLayerF32 : kLayerBf16, golden.name);
+        ++compared;
+      }
+    }
+  }
+  EXPECT_EQ(compared > 0, count_of("golden_connector") > 0);
 }
 
 }  // namespace

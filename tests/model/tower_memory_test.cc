@@ -39,7 +39,7 @@ class Tower {
     const DeviceBuffer out = backend_->allocate(static_cast<size_t>(rows * config_.language.hidden) * 4);
     const Tensor grey = workspace.take(DType::u8, {pixels});
     std::fill_n(grey.data<uint8_t>(), pixels, uint8_t{128});
-    tower_->forward(out.as(DType::f32, {rows, config_.language.hidden}), grey, slices, workspace);
+    tower_->forward(out.as(DType::f32, {rows, config_.language.hidden}), grey, slices, workspace).finish();
     return workspace.peak();
   }
 

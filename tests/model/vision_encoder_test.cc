@@ -15,7 +15,7 @@ constexpr int kPatch = 2;
 class MergingTower final : public VisionTower {
  public:
   MergingTower(Backend& backend, std::vector<size_t>& passes) : backend_(backend), passes_(passes) {}
-  void forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, Workspace&) override {
+  Parts forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices, Workspace&) override {
     passes_.push_back(slices.size());
     std::vector<float> values;
     for (const PixelSlice& slice : slices) {
@@ -25,6 +25,7 @@ class MergingTower final : public VisionTower {
         values.push_back(static_cast<float>(row));
       }
     }
+    co_yield Parts::Pause{};
     backend_.upload(out, Tensor::of(values.data(), out.shape()));
   }
   void prepare(Tensor, int64_t, int, Workspace&) override {}

@@ -32,6 +32,21 @@ TEST(ApiKeys, TenantIsAPrefixOfTheHash) {
   EXPECT_NE(keys.tenant("Bearer alpha"), keys.tenant("Bearer beta"));
 }
 
+TEST(ApiKeys, AKeyMayHaveAQuota) {
+  const ApiKeys keys(file_with("keys4", "alpha quota=30\nbeta\ngamma \t quota=0.5 \r\n"));
+  const auto quota = [&](const char* key) {
+    return keys.quota(keys.tenant(std::string("Bearer ") + key).value());
+  };
+  EXPECT_EQ(quota("alpha"), 30);
+  EXPECT_EQ(quota("beta"), 0);
+  EXPECT_EQ(quota("gamma"), 0.5);
+  EXPECT_FALSE(keys.tenant("Bearer alpha quota=30"));
+  for (const char* bad : {"alpha quota=", "alpha quota=0", "alpha quota=-1", "alpha quota=inf",
+                          "alpha quota=nan", "alpha quota=1x", "alpha beta", "alpha quota=1 quota=2"}) {
+    EXPECT_THROW(ApiKeys(file_with("keys5", bad)), Error) << bad;
+  }
+}
+
 TEST(ApiKeys, AFileWithoutKeysIsAnError) {
   EXPECT_THROW(ApiKeys(file_with("keys3", "# nothing\n\n")), Error);
   EXPECT_THROW(ApiKeys(std::filesystem::path("/does/not/exist")), Error);

@@ -48,6 +48,17 @@ TEST(DataUrl, TakesImagesByTheirFirstBytes) {
   EXPECT_EQ(error_code("data:image/gif;base64,/9j/4AAQ"), "none") << "bytes count, not the claimed type";
 }
 
+TEST(DataUrl, OtherFormatsAreNamed) {
+  const auto told = [](const std::string& data) {
+    return std::get<ApiError>(decode_image_url("data:image/png;base64," + data, 1000)).message;
+  };
+  EXPECT_EQ(told("R0lGODlh"), "The image is of the format GIF; JPEG, PNG and WebP are taken.");
+  EXPECT_EQ(told("Qk0AAAAA"), "The image is of the format BMP; JPEG, PNG and WebP are taken.");
+  EXPECT_EQ(told("SUkqAAAA"), "The image is of the format TIFF; JPEG, PNG and WebP are taken.");
+  EXPECT_EQ(told("AAAAIGZ0eXBhdmlm"), "The image is of the format AVIF; JPEG, PNG and WebP are taken.");
+  EXPECT_EQ(told("PHN2Zz4="), "The image is of the format SVG; JPEG, PNG and WebP are taken.");
+  EXPECT_EQ(told("AAAA"), "The image is not a JPEG, PNG or WebP file.");
+}
 TEST(DataUrl, RefusesOtherUrlsAndOtherFiles) {
   EXPECT_EQ(error_code("https://example.org/a.png"), "invalid_image_url");
   EXPECT_EQ(error_code("file:///etc/passwd"), "invalid_image_url");

@@ -37,6 +37,7 @@ class FakeEngine final : public Engine {
     std::lock_guard lock(mutex_);
     const RequestId id = next_++;
     states_[id] = false;
+    if (request.prompt_logprobs >= 0) tell_prompt(id, text, request.prompt_logprobs, sink);
     for (int n = 0; n < request.n; ++n) {
       threads_.emplace_back([this, id, text, n, sink] {
         answer(id, text, [&](TokenEvent&& event) {
@@ -53,7 +54,8 @@ class FakeEngine final : public Engine {
   std::variant<RequestPlan, Failure> plan(const Request& request) const override {
     RequestPlan plan{.prompt_tokens = 100, .max_tokens = 20, .answers = request.n, .page_size = 64};
     plan.prompt_pages = plan.most_pages = 2;
-    for (const MessagePart& part : request.messages.back().parts) {
+    for (const MessagePart& part :
+         request.messages.empty() ? std::vector<MessagePart>() : request.messages.back().parts) {
       if (part.text == "busy")
         plan.refusal = Failure{FailureKind::busy, "queue_full", "The queue is full.", 2.5};
       if (part.text == "unplannable") return Failure{FailureKind::too_large, "image_too_large", "Too large."};
@@ -69,6 +71,7 @@ class FakeEngine final : public Engine {
       plan.images.push_back(image);
       plan.image_tokens += image.report.tokens;
     }
+    plan.prompt_ids = {104, -1, -1, 105};
     return plan;
   }
 
@@ -88,6 +91,7 @@ class FakeEngine final : public Engine {
     return {text.begin(), text.end()};
   }
   std::string detokenize(const std::vector<int32_t>& ids) const override { return {ids.begin(), ids.end()}; }
+  std::string bytes_of_token(int32_t id) const override { return {static_cast<char>(id)}; }
 
   // Waits until `count` requests have been cancelled.
   void wait_for_cancelled(int count) {
@@ -109,6 +113,19 @@ class FakeEngine final : public Engine {
   std::atomic<Readiness> readiness{Readiness::ready};
 
  private:
+  // Each byte of the prompt is a token, as likely as its place says; "?" is the likeliest everywhere.
+  static void tell_prompt(RequestId id, const std::string& text, int likely, const TokenSink& sink) {
+    for (size_t i = 0; i < text.size(); ++i) {
+      PromptToken token{.id = text[i], .bytes = {text[i]}, .scored = i > 0};
+      token.logprob = -1.5f * static_cast<float>(i);
+      token.rank = 2;
+      if (i > 0 && likely > 0) token.top = {{'?', "?", -0.25f}};
+      TokenEvent event{.request = id};
+      event.prompt.push_back(std::move(token));
+      sink(std::move(event));
+    }
+  }
+
   void answer(RequestId id, const std::string& text, const TokenSink& sink) {
     Usage usage{.prompt_tokens = 5, .image_tokens = 2};
     const auto say = [&](std::string word) {

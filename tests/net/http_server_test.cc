@@ -6,8 +6,11 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "tests/net/fake_engine.h"
 #include "tests/net/raw_client.h"
+#include "tests/net/tls_client.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
@@ -19,6 +22,13 @@ using testing::StartsWith;
 // Runs a server on a free port over a FakeEngine.
 class HttpServerTest : public testing::Test {
  protected:
+  // Adds TLS.
+  static NetOptions with_tls(const TemporaryDirectory& folder, NetOptions options) {
+    options.tls_certificate = folder.path() / "certificate.pem";
+    options.tls_key = folder.path() / "key.pem";
+    make_certificate(options.tls_certificate, options.tls_key);
+    return options;
+  }
   void start(NetOptions options = {}) {
     options.port = 0;
     server_ = std::make_unique<HttpServer>(options);
@@ -81,6 +91,128 @@ TEST_F(HttpServerTest, AThousandEventsAllArrive) {
   size_t words = 0;
   for (size_t at = 0; (at = response.body.find("word ", at)) != std::string::npos; ++at) ++words;
   EXPECT_EQ(words, 1000u);
+}
+
+TEST_F(HttpServerTest, TheHeaderOfAStreamIsSentAtOnce) {
+  start({.stream_ping_s = 0});
+  const auto c = client();
+  c->send(chat("later", R"(,"stream":true)"));
+  EXPECT_THAT(c->read_until("\r\n\r\n"), HasSubstr("text/event-stream"));
+}
+
+TEST_F(HttpServerTest, PathsAreServedUnderTheNamesThatOthersGiveThem) {
+  start();
+  EXPECT_THAT(ask(post("/chat/completions", R"({"messages":[{"role":"user","content":"hi"}]})")).body,
+              HasSubstr("Hello wörld!"));
+  EXPECT_THAT(ask(post("/completions", R"({"prompt":"hi"})")).body, HasSubstr("Hello wörld!"));
+  EXPECT_THAT(ask(get("/models")).body, HasSubstr(R"("object":"list")"));
+  EXPECT_THAT(ask(get("/models/fake")).body, HasSubstr(R"("id":"fake")"));
+  EXPECT_EQ(ask(get("/livez")).body, ask(get("/health")).body);
+  EXPECT_EQ(ask(get("/readyz")).body, ask(get("/ready")).body);
+  engine_.readiness = Readiness::stalled;
+  EXPECT_EQ(ask(get("/readyz")).status, 503);
+  EXPECT_EQ(ask(get("/livez")).status, 200);
+  EXPECT_THAT(ask(get("/version")).body, testing::MatchesRegex(R"(\{"version":"[0-9.]+"\})"));
+  EXPECT_THAT(ask(get("/openapi.json")).body, HasSubstr(R"("/v1/chat/completions")"));
+}
+
+TEST_F(HttpServerTest, AModelHasSeveralNames) {
+  engine_.info.aliases = {"other", "gpt-4o"};
+  start();
+  EXPECT_THAT(ask(get("/v1/models")).body, HasSubstr(R"("id":"gpt-4o")"));
+  EXPECT_THAT(ask(get("/v1/models/other")).body, HasSubstr(R"("id":"other")"));
+  EXPECT_EQ(ask(get("/v1/models/third")).status, 404);
+  EXPECT_THAT(ask(chat("hi", R"(,"model":"other")")).body, HasSubstr(R"("model":"other")"));
+  EXPECT_THAT(ask(chat("hi")).body, HasSubstr(R"("model":"fake")"));
+  EXPECT_EQ(ask(chat("hi", R"(,"model":"third")")).status, 404);
+}
+
+TEST_F(HttpServerTest, UnknownFieldsAreRefusedOrNamedInAHeader) {
+  start();
+  EXPECT_EQ(ask(chat("hi", R"(,"tempreature":0)")).status, 400);
+  server_.reset();
+  start({.unknown_fields = "warn"});
+  const std::string warning = "X-Uhd-Warning: 'tempreature' is ignored; did you mean 'temperature'?";
+  for (const char* stream : {"false", "true"}) {
+    const auto response = ask(chat("hi", message(R"(,"tempreature":0,"stream":)", stream)));
+    EXPECT_EQ(response.status, 200);
+    EXPECT_THAT(response.header, HasSubstr(warning));
+  }
+  for (const char* path : {"/v1/plan", "/tokenize"}) {
+    const auto response = ask(post(path, R"({"messages":[{"role":"user","content":"hi"}],"tempreature":0})"));
+    EXPECT_EQ(response.status, 200);
+    EXPECT_THAT(response.header, HasSubstr("'tempreature' is ignored"));
+  }
+  EXPECT_THAT(ask(chat("hi")).header, Not(HasSubstr("X-Uhd-Warning")));
+}
+
+TEST_F(HttpServerTest, APromptIsEchoedBeforeItsAnswerOrAlone) {
+  start();
+  EXPECT_THAT(ask(post("/v1/completions", R"({"prompt":"Say: ","echo":true})")).body,
+              HasSubstr(R"("text":"Say: Hello wörld!")"));
+  EXPECT_THAT(ask(post("/v1/completions", R"({"prompt":[72,105],"echo":true})")).body,
+              HasSubstr(R"("text":"HiHello)"));
+  const auto streamed = ask(post("/v1/completions", R"({"prompt":"Say: ","echo":true,"stream":true})"));
+  EXPECT_THAT(streamed.body, HasSubstr(R"("text":"Say: Hello")"));
+  EXPECT_THAT(streamed.body, HasSubstr(R"("text":" wörld")"));
+  engine_.forget();
+  const auto alone = ask(post("/v1/completions", R"({"prompt":["a","b"],"echo":true,"max_tokens":0,"n":2})"));
+  EXPECT_EQ(alone.status, 200);
+  EXPECT_THAT(alone.body, HasSubstr(R"("index":2,"finish_reason":"length")"));
+  EXPECT_THAT(alone.body, HasSubstr(R"("text":"b")"));
+  EXPECT_THAT(alone.body, HasSubstr(R"("prompt_tokens":200,"completion_tokens":0)"));
+  EXPECT_TRUE(engine_.seen().empty()) << "nothing is computed";
+}
+
+// The prompt's tokens go before the answer's, also where nothing is answered; a stream tells them once.
+TEST_F(HttpServerTest, AnEchoHasTheLogprobsOfItsPrompt) {
+  start();
+  const std::string prompt = R"("tokens":["a","b")", values = R"("token_logprobs":[null,-1.5E0)",
+                    tops = R"("top_logprobs":[null,{"?":-2.5E-1,"b":-1.5E0})";
+  const auto whole = ask(post("/v1/completions", R"({"prompt":"ab","echo":true,"logprobs":1})")).body;
+  for (const std::string& part : {prompt + R"(,"Hello",)", values + ",-5E-1,", tops + R"(,{"Hello":-5E-1,)",
+                                  std::string(R"("text_offset":[0,1,2,7,)")}) {
+    EXPECT_THAT(whole, HasSubstr(part));
+  }
+  const auto streamed =
+      ask(post("/v1/completions", R"({"prompt":"ab","echo":true,"logprobs":1,"stream":true})")).body;
+  EXPECT_THAT(streamed, HasSubstr(prompt + R"(,"Hello"])"));
+  EXPECT_EQ(streamed.find(prompt), streamed.rfind(prompt));
+  engine_.forget();
+  const auto alone =
+      ask(post("/v1/completions",
+               R"({"prompt":["ab","c"],"echo":true,"logprobs":0,"max_tokens":0,"prompt_logprobs":1})"));
+  EXPECT_THAT(alone.body, HasSubstr(R"("top_logprobs":[null,{"b":-1.5E0})")) << "of an echo as many as asked";
+  ASSERT_EQ(engine_.seen().size(), 2u);
+  EXPECT_TRUE(engine_.seen()[0].stop.prompt_only);
+  EXPECT_EQ(engine_.seen()[0].prompt_logprobs, 1);
+}
+
+TEST_F(HttpServerTest, LogprobsOfThePromptComeInTheFormOfVllm) {
+  start();
+  const std::string places =
+      R"("prompt_logprobs":[null,{"105":{"logprob":-1.5E0,"rank":2,"decoded_token":"i"},)"
+      R"("63":{"logprob":-2.5E-1,"rank":1,"decoded_token":"?"}}])";
+  const auto chat = ask(this->chat("hi", R"(,"prompt_logprobs":1)")).body;
+  EXPECT_THAT(chat, HasSubstr(places));
+  EXPECT_THAT(chat, HasSubstr(R"("content":"Hello wörld!")"));
+  EXPECT_THAT(chat, HasSubstr(R"("logprobs":null)"));
+  const auto completion = ask(post("/v1/completions", R"({"prompt":"hi","prompt_logprobs":1})")).body;
+  EXPECT_THAT(completion, HasSubstr(places + R"(,"text":"Hello)")) << "in the choice";
+  EXPECT_THAT(ask(this->chat("hi")).body, Not(HasSubstr("prompt_logprobs")));
+}
+
+TEST_F(HttpServerTest, AConversationIsTokenisedAsItWouldRun) {
+  start();
+  const auto response = ask(post("/tokenize", R"({"messages":[{"role":"user","content":[
+      {"type":"image_size","width":9,"height":9},{"type":"text","text":"hi"}]}],"return_token_strs":true})"));
+  EXPECT_EQ(response.status, 200);
+  EXPECT_THAT(response.body, HasSubstr(R"("count":4)"));
+  EXPECT_THAT(response.body, HasSubstr(R"("tokens":[104,-1,-1,105])"));
+  EXPECT_THAT(response.body, HasSubstr(R"("token_strs":["h","","","i"])"));
+  EXPECT_EQ(ask(post("/tokenize", R"({"messages":[{"role":"user","content":"unplannable"}]})")).status, 413);
+  EXPECT_THAT(ask(post("/tokenize", R"({"prompt":"hi"})")).body, HasSubstr(R"("tokens":[104,105])"));
+  EXPECT_EQ(ask(post("/tokenize", R"({"prompt":"hi","messages":[]})")).status, 400);
 }
 
 TEST_F(HttpServerTest, SeveralChoicesOfSeveralPrompts) {
@@ -170,6 +302,18 @@ TEST_F(HttpServerTest, GivesBackOrMakesTheRequestId) {
   EXPECT_TRUE(engine_.seen().back().deadline.has_value());
 }
 
+TEST_F(HttpServerTest, TheSoonerDeadlineHolds) {
+  start({.request_timeout_s = 100});
+  const auto seconds_left = [&](const std::string& more) {
+    ask(post("/v1/completions", R"({"prompt":"hi")" + more + "}"));
+    return seconds(engine_.seen().back().deadline.value() - Clock::now());
+  };
+  EXPECT_NEAR(seconds_left(""), 100, 20);
+  EXPECT_NEAR(seconds_left(R"(,"timeout":30)"), 30, 20);
+  EXPECT_NEAR(seconds_left(R"(,"timeout":5000)"), 100, 20);
+  EXPECT_THAT(ask(post("/v1/completions", R"({"prompt":"hi","timeout":0})")).body, HasSubstr("timeout"));
+}
+
 TEST_F(HttpServerTest, BadRequestsLeaveTheConnectionUsable) {
   start();
   const auto c = client();
@@ -189,7 +333,10 @@ TEST_F(HttpServerTest, EngineRefusalsKeepTheirStatus) {
   EXPECT_EQ(busy.status, 429);
   EXPECT_THAT(busy.header, HasSubstr("Retry-After: 3"));
   EXPECT_EQ(ask(chat("fail")).status, 400);
-  EXPECT_EQ(ask(chat("fail", R"(,"stream":true)")).status, 400) << "nothing was streamed yet";
+  const auto failed = ask(chat("fail", R"(,"stream":true)"));
+  EXPECT_EQ(failed.status, 200) << "the header of a stream is sent at once";
+  EXPECT_THAT(failed.body, HasSubstr(R"("message":"The image is broken.")"));
+  EXPECT_TRUE(failed.body.ends_with("data: [DONE]\n\n"));
   const auto late = ask(chat("late", R"(,"stream":true)"));
   EXPECT_EQ(late.status, 200);
   EXPECT_THAT(late.body, HasSubstr(R"("message":"A rank is gone.")"));
@@ -258,12 +405,13 @@ TEST_F(HttpServerTest, OneClientHasALimitOfRunningRequests) {
   EXPECT_EQ(ask(chat("hi")).status, 200);
 }
 
-TEST_F(HttpServerTest, KeysGuardEveryRouteButHealth) {
+TEST_F(HttpServerTest, KeysGuardEveryRouteButProbes) {
   const std::string file = std::string(testing::TempDir()) + "/server_keys";
-  std::ofstream(file) << "secret-one\n";
+  std::ofstream(file) << "secret-one\nsecret-two quota=2.5\n";
   start({.api_keys_file = file});
-  EXPECT_EQ(ask(get("/health")).status, 200);
-  for (const char* path : {"/ready", "/metrics", "/v1/models", "/nothing"})
+  for (const char* path : {"/health", "/livez", "/ready", "/readyz"})
+    EXPECT_EQ(ask(get(path)).status, 200) << path;
+  for (const char* path : {"/metrics", "/v1/models", "/models", "/version", "/openapi.json", "/nothing"})
     EXPECT_EQ(ask(get(path)).status, 401) << path;
   EXPECT_EQ(ask(chat("hi")).status, 401);
   EXPECT_EQ(ask(post("/v1/plan", "{}")).status, 401);
@@ -272,6 +420,66 @@ TEST_F(HttpServerTest, KeysGuardEveryRouteButHealth) {
   EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":"hi"})", "Authorization: Bearer secret-one\r\n")).status,
             200);
   EXPECT_EQ(engine_.seen().back().tenant.size(), 16u);
+  EXPECT_EQ(engine_.seen().back().quota, 0);
+  EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":"hi"})", "Authorization: Bearer secret-two\r\n")).status,
+            200);
+  EXPECT_EQ(engine_.seen().back().quota, 2.5);
+}
+
+TEST_F(HttpServerTest, EveryRequestHasOneLineInTheLog) {
+  const std::string file = std::string(testing::TempDir()) + "/logged_keys";
+  std::ofstream(file) << "secret-one\n";
+  start({.api_keys_file = file, .max_body_bytes = 4000});
+  const std::string key = "Authorization: Bearer secret-one\r\n";
+  const auto posted = [&](const std::string& id, const std::string& text, const std::string& fields = "") {
+    const std::string body = R"({"messages":[{"role":"user","content":")" + text + "\"}]" + fields + "}";
+    return ask(post("/v1/chat/completions", body, key + "X-Request-Id: " + id + "\r\n"));
+  };
+  testing::internal::CaptureStderr();
+  posted("good", "hi");
+  posted("streamed", "hi", R"(,"stream":true)");
+  posted("failed", "late", R"(,"stream":true)");
+  posted("wrong", "hi", R"(,"temperature":9)");
+  posted("busy", "busy");
+  posted("large", std::string(5000, 'x'));
+  ask(get("/health"));
+  ask(get("/v1/models", "X-Request-Id: keyless\r\n"));
+  ask(get("/nothing", key + "X-Request-Id: lost\r\n"));
+  ask("nonsense\r\n\r\n");
+  const auto leaver = client();
+  leaver->send(post("/v1/chat/completions",
+                    R"({"messages":[{"role":"user","content":"wait"}],"stream":true})",
+                    key + "X-Request-Id: left\r\n"));
+  leaver->read_until("First");
+  leaver->leave();
+  engine_.wait_for_cancelled(1);
+  wait_until([&] { return server_->idle(); });
+  flush_log();
+  const std::string log = testing::internal::GetCapturedStderr();
+  const auto line_of = [&](const std::string& words) {
+    const size_t at = log.find(words);
+    EXPECT_NE(at, std::string::npos) << words << " in\n" << log;
+    if (at == std::string::npos) return std::string();
+    EXPECT_EQ(log.find(words, at + 1), std::string::npos) << "one line for " << words;
+    return log.substr(at, log.find('\n', at) - at);
+  };
+  const std::string good = line_of("answered id=good ");
+  EXPECT_THAT(good,
+              HasSubstr("method=POST path=/v1/chat/completions status=200 code= client=127.0.0.1 key="));
+  EXPECT_THAT(good, HasSubstr(" images=1 slices=6 prompt=5 tokens=3 "));
+  EXPECT_THAT(good, HasSubstr(" ttft=0.25 "));
+  EXPECT_THAT(good, testing::ContainsRegex(" key=[0-9a-f]{8} bytes=[1-9][0-9]+ seconds=[0-9]"));
+  EXPECT_THAT(line_of("answered id=streamed "), HasSubstr(" status=200 code= "));
+  EXPECT_THAT(line_of("answered id=failed "), HasSubstr(" status=200 code=lost "));
+  EXPECT_THAT(line_of("answered id=wrong "), HasSubstr(" status=400 code=invalid_value "));
+  EXPECT_THAT(line_of("answered id=busy "), HasSubstr(" status=429 code=queue_full "));
+  EXPECT_THAT(line_of("answered id=large "), HasSubstr(" status=413 "));
+  EXPECT_THAT(line_of("answered id=keyless "), HasSubstr(" status=401 code=invalid_api_key "));
+  EXPECT_THAT(line_of("answered id=lost "), HasSubstr(" status=404 code=not_found "));
+  EXPECT_THAT(line_of("answered id=left "), HasSubstr(" status=499 code=client_left "));
+  EXPECT_THAT(log, HasSubstr(" status=400 code=bad_http "));
+  EXPECT_THAT(log, Not(HasSubstr("/health"))) << "those that only look are told if they fail";
+  EXPECT_THAT(log, Not(HasSubstr("secret")));
 }
 
 TEST_F(HttpServerTest, RefusesLargeHeadersAndBodies) {
@@ -290,6 +498,14 @@ TEST_F(HttpServerTest, AnswersALargeRefusedBodyBeforeTheClientHasSentIt) {
   const auto c = client();
   c->send(post("/v1/completions", std::string(8 << 20, ' ')));
   EXPECT_EQ(c->read_response().status, 413);
+}
+
+TEST_F(HttpServerTest, AnswersALargeRefusedBodyOverTlsToo) {
+  const TemporaryDirectory folder;
+  start(with_tls(folder, {.max_body_bytes = 1000}));
+  TlsClient c(server_->port());
+  EXPECT_TRUE(c.send(post("/v1/completions", std::string(32 << 20, ' '))));
+  EXPECT_THAT(c.read_all(), StartsWith("HTTP/1.1 413 "));
 }
 
 TEST_F(HttpServerTest, BodiesAreCountedAsTheyCome) {
@@ -400,6 +616,15 @@ TEST_F(HttpServerTest, RunningRequestsKeepTheirConnections) {
   EXPECT_EQ(client()->read_response().status, 503);
   first->leave();
   wait_until([&] { return ask(get("/health")).status == 200; });
+}
+
+TEST_F(HttpServerTest, ANewcomerWithoutAPlaceGetsNoPlainHttpWhereTlsIsSpoken) {
+  const TemporaryDirectory folder;
+  start(with_tls(folder, {.max_connections = 1}));
+  TlsClient first(server_->port());
+  first.send(chat("wait", R"(,"stream":true)"));
+  wait_until([&] { return !engine_.seen().empty(); });
+  EXPECT_EQ(client()->read_all(), "");
 }
 
 TEST_F(HttpServerTest, AHalfClosedClientGetsItsAnswer) {
@@ -548,6 +773,55 @@ TEST_F(HttpServerTest, StopCancelsWhatRuns) {
   server_->stop();
   engine_.wait_for_cancelled(1);
   running->read_all();
+}
+
+TEST_F(HttpServerTest, AnswersWhileTheModelLoads) {
+  server_ = std::make_unique<HttpServer>(NetOptions{.port = 0});
+  server_->open([] { return std::string("half \"of\" it"); });
+  const auto c = client();
+  const auto ask_again = [&](const std::string& request) {
+    c->send(request);
+    return c->read_response();
+  };
+  EXPECT_EQ(ask_again(get("/health")).status, 200);
+  EXPECT_EQ(ask_again(get("/version")).status, 200);
+  EXPECT_EQ(ask_again(get("/nothing")).status, 404);
+  const auto ready = ask_again(get("/ready"));
+  EXPECT_EQ(ready.status, 503);
+  EXPECT_EQ(ready.body, R"({"status":"starting","loading":"half \"of\" it"})");
+  for (const std::string& request :
+       {chat("hi"), get("/v1/models"), get("/metrics"), post("/tokenize", "{}")}) {
+    const auto response = ask_again(request);
+    EXPECT_EQ(response.status, 503);
+    EXPECT_THAT(response.header, HasSubstr("Retry-After: "));
+    EXPECT_THAT(response.body, HasSubstr("\"code\":\"loading\""));
+  }
+  server_->start(engine_);
+  EXPECT_EQ(ask_again(chat("hi")).status, 200) << "on the same connection";
+  EXPECT_EQ(ask_again(get("/ready")).status, 200);
+}
+
+TEST_F(HttpServerTest, MayEndWhileTheModelLoads) {
+  server_ = std::make_unique<HttpServer>(NetOptions{.port = 0});
+  server_->open([] { return std::string("it"); });
+  const auto c = client();
+  c->send(get("/health"));
+  EXPECT_EQ(c->read_response().status, 200);
+  server_.reset();  // the load has failed
+  EXPECT_EQ(c->read_all(), "");
+}
+
+TEST_F(HttpServerTest, ServesResponses) {
+  start();
+  const auto whole = ask(post("/v1/responses", R"({"input":"hi"})"));
+  EXPECT_EQ(whole.status, 200);
+  EXPECT_THAT(whole.body, HasSubstr(R"("text":"Hello wörld!")"));
+  const auto stream = ask(post("/v1/responses", R"({"input":"hi","stream":true})"));
+  EXPECT_THAT(stream.body, StartsWith("event: response.created\ndata: {"));
+  EXPECT_THAT(stream.body, HasSubstr("event: response.completed\ndata: {"));
+  const auto late = ask(post("/v1/responses", R"({"input":"late","stream":true})"));
+  EXPECT_THAT(late.body, HasSubstr("event: response.failed\ndata: {"));
+  EXPECT_EQ(ask(post("/v1/responses", R"({"input":"fail"})")).status, 400) << "as a chat";
 }
 
 TEST_F(HttpServerTest, ABusyPortIsAClearError) {

@@ -48,10 +48,13 @@ TEST(OpenAiRequest, TakesEveryField) {
          "frequency_penalty":2,"seed":-5,"stop":["a","b"],"stop_token_ids":[3],"logprobs":true,"top_logprobs":4,
          "logit_bias":{"7":-100,"8":1.5},"n":3,"stream":true,"stream_options":{"include_usage":true},
          "priority":-3,"ignore_eos":true,"min_tokens":2,"max_tokens":9,"max_completion_tokens":10,"user":"u",
-         "response_format":{"type":"text"},"tools":[],"unknown":{"x":[1]},"top_a":null)")));
+         "response_format":{"type":"text"},"tools":[],"unknown":null,
+         "include_stop_str_in_output":true,"skip_special_tokens":false,"allowed_token_ids":[4,3],"bad_words":["x"],
+         "truncate_prompt_tokens":7,"timeline":true)")));
   ASSERT_EQ(call.requests.size(), 1u);
   const Request& r = call.requests[0];
   EXPECT_EQ(r.n, 3);
+  EXPECT_TRUE(r.timeline);
   EXPECT_FLOAT_EQ(r.sampling.temperature, 1.5f);
   EXPECT_FLOAT_EQ(r.sampling.top_p, 0.5f);
   EXPECT_EQ(r.sampling.top_k, 40);
@@ -67,6 +70,11 @@ TEST(OpenAiRequest, TakesEveryField) {
   EXPECT_EQ(r.stop.max_tokens, 10);
   EXPECT_EQ(r.stop.min_tokens, 2);
   EXPECT_TRUE(r.stop.ignore_eos);
+  EXPECT_TRUE(r.stop.keep_stop);
+  EXPECT_FALSE(r.stop.skip_special);
+  EXPECT_EQ(r.sampling.allowed_ids, (std::vector<int32_t>{4, 3}));
+  EXPECT_EQ(r.sampling.bad_words, std::vector<std::string>{"x"});
+  EXPECT_EQ(r.truncate_prompt, 7);
   EXPECT_EQ(r.priority, -3);
   EXPECT_TRUE(call.stream);
   EXPECT_TRUE(call.include_usage);
@@ -191,7 +199,9 @@ std::vector<BadCase> bad_cases() {
       {"NoRole", R"({"messages":[{"content":"x"}]})", "messages[0].role"},
       {"RoleNumber", R"({"messages":[{"role":1,"content":"x"}]})", "messages[0].role"},
       {"RoleUnknown", R"({"messages":[{"role":"root","content":"x"}]})", "messages[0].role"},
-      {"RoleTool", R"({"messages":[{"role":"tool","content":"x"}]})", "messages[0].role"},
+      {"RoleTool", R"({"messages":[{"role":"tool","content":"x"}]})", "messages[0].tool_call_id"},
+      {"RoleToolUnknown", R"({"messages":[{"role":"tool","content":"x","tool_call_id":"c"}]})",
+       "messages[0].tool_call_id"},
       {"NoContent", R"({"messages":[{"role":"user"}]})", "messages[0].content"},
       {"ContentNumber", R"({"messages":[{"role":"user","content":5}]})", "messages[0].content"},
       {"PartText", user_part(R"("x")"), "messages[0].content[0]"},
@@ -232,14 +242,15 @@ std::vector<BadCase> bad_cases() {
       {"ContinueAndNewTurn", with(R"("continue_final_message":true,"add_generation_prompt":true)"),
        "continue_final_message"},
       {"StreamOptionsAlone", with(R"("stream_options":{"include_usage":true})"), "stream_options"},
+      {"ContinuousUsageAlone", with(R"("stream_options":{"continuous_usage_stats":true})"), "stream_options"},
       {"StreamOptionsText", with(R"("stream":true,"stream_options":"x")"), "stream_options"},
       {"IncludeUsageText", with(R"("stream":true,"stream_options":{"include_usage":1})"),
        "stream_options.include_usage"},
       {"MinAboveMax", with(R"("min_tokens":5,"max_tokens":4)"), "min_tokens"},
       {"UserNumber", with(R"("user":1)"), "user"},
-      {"Tools", with(R"("tools":[{}])"), "tools"},
+      {"Tools", with(R"("tools":[{}])"), "tools[0].function"},
       {"Functions", with(R"("functions":[{}])"), "functions"},
-      {"ResponseFormat", with(R"("response_format":{"type":"json_object"})"), "response_format"},
+      {"ResponseFormat", with(R"("response_format":{"type":"xml"})"), "response_format.type"},
       {"ResponseFormatText", with(R"("response_format":"json")"), "response_format"},
       {"PromptMissing", "{}", "prompt", Endpoint::completions},
       {"PromptNumber", R"({"prompt":1})", "prompt", Endpoint::completions},
@@ -249,7 +260,18 @@ std::vector<BadCase> bad_cases() {
       {"PromptLargeId", R"({"prompt":[1000]})", "prompt[0]", Endpoint::completions},
       {"PromptEmptyIds", R"({"prompt":[[1],[]]})", "prompt[1]", Endpoint::completions},
       {"PromptTooMany", R"({"prompt":["a","b","c"],"n":2})", "prompt", Endpoint::completions},
-      {"Echo", R"({"prompt":"a","echo":true})", "echo", Endpoint::completions},
+      {"PromptLogprobsStream", with(R"("prompt_logprobs":1,"stream":true)"), "prompt_logprobs"},
+      {"PromptLogprobsMany", with(R"("prompt_logprobs":21)"), "prompt_logprobs"},
+      {"PromptLogprobsAll", with(R"("prompt_logprobs":-1)"), "prompt_logprobs"},
+      {"EchoMinTokens", R"({"prompt":"a","echo":true,"max_tokens":0,"min_tokens":1})", "min_tokens",
+       Endpoint::completions},
+      {"EchoTruncated", R"({"prompt":"a","echo":true,"truncate_prompt_tokens":1})", "truncate_prompt_tokens",
+       Endpoint::completions},
+      {"NoTokens", R"({"prompt":"a","max_tokens":0})", "max_tokens", Endpoint::completions},
+      {"TruncatedToNothing", with(R"("truncate_prompt_tokens":0)"), "truncate_prompt_tokens"},
+      {"NoTokenAllowed", with(R"("allowed_token_ids":[])"), "allowed_token_ids"},
+      {"AllowedBeyond", with(R"("allowed_token_ids":[5,1000])"), "allowed_token_ids[1]"},
+      {"BadWordEmpty", with(R"("bad_words":["a",""])"), "bad_words[1]"},
       {"Suffix", R"({"prompt":"a","suffix":"b"})", "suffix", Endpoint::completions},
       {"BestOf", R"({"prompt":"a","best_of":2})", "best_of", Endpoint::completions},
       {"LegacyLogprobs", R"({"prompt":"a","logprobs":21})", "logprobs", Endpoint::completions},
@@ -278,7 +300,7 @@ std::vector<BadCase> bad_cases() {
        {"SizeOfAssistant",
         R"({"messages":[{"role":"assistant","content":[{"type":"image_size","width":9,"height":9}]}]})",
         part + "type", Endpoint::plan},
-       {"PlanPrompt", R"({"prompt":"a"})", "messages", Endpoint::plan}});
+       {"PlanPrompt", R"({"prompt":"a"})", "prompt", Endpoint::plan}});
   const std::vector<std::string> no_count{
       "0", "-1", "1.5", "2147483648", "1e300", "99999999999999999999999", "\"9\"", "true", "[]", "{}"};
   for (size_t i = 0; i < no_count.size(); ++i) {
@@ -343,12 +365,12 @@ TEST(OpenAiRequest, TooManyImagesAreRefused) {
 }
 
 TEST(OpenAiRequest, DetokenizeChecksItsIds) {
-  EXPECT_EQ(std::get<std::vector<int32_t>>(parse_detokenize(R"({"tokens":[1,2]})", kModel, kLimits)).size(),
+  EXPECT_EQ(std::get<DetokenizeCall>(parse_detokenize(R"({"tokens":[1,2]})", kModel, kLimits)).ids.size(),
             2u);
   EXPECT_EQ(std::get<ApiError>(parse_detokenize(R"({"tokens":[1,2000]})", kModel, kLimits)).param,
             "tokens[1]");
   EXPECT_EQ(std::get<ApiError>(parse_detokenize("{}", kModel, kLimits)).param, "tokens");
-  EXPECT_EQ(std::get<ApiError>(parse_tokenize(R"({"prompt":5})", kLimits)).param, "prompt");
+  EXPECT_EQ(std::get<ApiError>(parse_tokenize(R"({"prompt":5})", kModel, kLimits)).param, "prompt");
 }
 
 TEST(OpenAiRequest, HistoryIsTakenAsClientsSendItBack) {
@@ -446,8 +468,8 @@ TEST(OpenAiRequest, WhatCannotFitIsRefusedByItsSize) {
 
 TEST(OpenAiRequest, LimitsOfTokenizeAreNamed) {
   const NetOptions limits{.max_tokenize_bytes = 3, .max_detokenize_ids = 2};
-  EXPECT_TRUE(std::holds_alternative<TokenizeCall>(parse_tokenize(R"({"prompt":"abc"})", limits)));
-  const ApiError text = std::get<ApiError>(parse_tokenize(R"({"prompt":"abcd"})", limits));
+  EXPECT_TRUE(std::holds_alternative<TokenizeCall>(parse_tokenize(R"({"prompt":"abc"})", kModel, limits)));
+  const ApiError text = std::get<ApiError>(parse_tokenize(R"({"prompt":"abcd"})", kModel, limits));
   EXPECT_EQ(text.status, 413);
   EXPECT_NE(text.message.find("net.max_tokenize_bytes"), std::string::npos);
   const ApiError ids = std::get<ApiError>(parse_detokenize(R"({"tokens":[1,2,3]})", kModel, limits));
@@ -465,9 +487,11 @@ TEST(OpenAiRequest, PartsAndValuesHaveLimits) {
   EXPECT_EQ(bad(asked(part + "," + part + "," + part)).code, "too_many_parts");
   std::string zeros = "0";
   for (int i = 0; i < 60; ++i) zeros += ",0";
-  EXPECT_EQ(bad(parse_call(Endpoint::chat, with(message("\"x\":[", zeros, "]")), kModel, limits)).code,
-            "too_many_values");
-  good(parse_call(Endpoint::chat, with(R"("x":")" + std::string(100, ',') + R"([[[\"[[[")"), kModel, limits));
+  EXPECT_EQ(
+      bad(parse_call(Endpoint::chat, with(message("\"stop_token_ids\":[", zeros, "]")), kModel, limits)).code,
+      "too_many_values");
+  good(parse_call(Endpoint::chat, with(R"("user":")" + std::string(100, ',') + R"([[[\"[[[")"), kModel,
+                  limits));
 }
 
 TEST(OpenAiRequest, ErrorsSayWhatIsWrongWithTheJson) {

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <limits>
+#include <memory>
 
 #include "net/openai.h"
 
@@ -18,7 +20,7 @@ Call call_of(Endpoint endpoint, size_t choices, bool stream) {
   call.requests.resize(1);
   return call;
 }
-TokenEvent word(std::string text) { return {.text = std::move(text)}; }
+TokenEvent word(std::string text) { return {.text = std::move(text), .ids = {7}}; }
 TokenEvent last(FinishReason finish) {
   Usage usage{.prompt_tokens = 7, .completion_tokens = 3, .image_tokens = 4, .cached_tokens = 1};
   usage.images.push_back({672, 1008, 2, 3, 6, 448, 1, ImageDetail::low, 9});
@@ -65,6 +67,49 @@ TEST(ReplyWriter, GathersOneBody) {
   EXPECT_EQ(body.at("uhd").at("times").at("ttft"), 0.5);
 }
 
+TokenEvent span_event(Stage stage, int image, int slice) {
+  TimelineSpan span{.stage = stage, .begin = 0.25, .end = 0.5, .image = image, .slice = slice};
+  if (stage == Stage::encode) span.encoder = 2;
+  return {.span = span};
+}
+
+TEST(ReplyWriter, StreamsATimelineInChunksWithoutChoices) {
+  Call call = call_of(Endpoint::chat, 1, true);
+  call.requests[0].timeline = true;
+  ReplyWriter writer(call, "id1", 5);
+  const auto frames = frames_of(writer.take(0, span_event(Stage::encode, 0, 3)), false);
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(frames[0],
+            json::parse(R"({"id": "id1", "object": "chat.completion.chunk", "created": 5, "model": "fake",
+      "system_fingerprint": "", "choices": [], "usage": null, "uhd": {"timeline": [
+      {"stage": "encode", "begin": 0.25, "end": 0.5, "image": 0, "slice": 3, "encoder": 2}]}})"));
+  EXPECT_TRUE(writer.begun());
+  const auto words = frames_of(writer.take(0, word("Hello")), false);
+  EXPECT_EQ(words.at(0).at("choices").at(0).at("delta").at("role"), "assistant");
+  const auto end = frames_of(writer.take(0, last(FinishReason::stop)), true);
+  EXPECT_FALSE(end.back().at("uhd").as_object().contains("timeline")) << "it was streamed";
+  EXPECT_EQ(writer.take(0, span_event(Stage::cut, 0, -1)), "") << "nothing follows the end";
+}
+
+TEST(ReplyWriter, AWholeAnswerHoldsItsTimeline) {
+  for (const bool asked : {true, false}) {
+    Call call = call_of(Endpoint::chat, 2, false);
+    call.requests[0].timeline = asked;
+    ReplyWriter writer(call, "id1", 5);
+    if (asked) writer.take(0, span_event(Stage::cut, 1, -1));
+    writer.take(0, last(FinishReason::stop));
+    // The timeline is of the request, which goes on with its other answer.
+    if (asked) writer.take(0, span_event(Stage::cached, 1, 4));
+    writer.take(1, last(FinishReason::stop));
+    const json::object body = json::parse(writer.body()).at("uhd").as_object();
+    ASSERT_EQ(body.contains("timeline"), asked);
+    if (!asked) continue;
+    EXPECT_EQ(body.at("timeline"), json::parse(R"([
+        {"stage": "cut", "begin": 0.25, "end": 0.5, "image": 1},
+        {"stage": "cached", "begin": 0.25, "end": 0.5, "image": 1, "slice": 4}])"));
+  }
+}
+
 TEST(PlanJson, HoldsAnAnswersFieldsAndTheRefusal) {
   RequestPlan plan{.prompt_tokens = 470,
                    .image_tokens = 454,
@@ -72,7 +117,9 @@ TEST(PlanJson, HoldsAnAnswersFieldsAndTheRefusal) {
                    .answers = 2,
                    .page_size = 64,
                    .prompt_pages = 8,
-                   .most_pages = 9};
+                   .most_pages = 9,
+                   .predicted = StageSeconds{0.5, 0.25, 2},
+                   .queued_seconds = 4};
   const ImageReport report{672, 1008, 2, 3, 6, 454, 0, ImageDetail::automatic, 7};
   plan.images.push_back({report, 0.5, 0.25, {336, 322, 552, 64}, {280, 406, 580, 65}, 449});
   const ModelInfo model{"fake", "llava-uhd-v1", true, 2048, 1000};
@@ -85,15 +132,112 @@ TEST(PlanJson, HoldsAnAnswersFieldsAndTheRefusal) {
                   "overview": {"width": 280, "height": 406, "patches": 580, "tokens": 65}}],
       "prompt_tokens": 470, "image_tokens": 454, "max_tokens": 30, "n": 2,
       "kv_pages": {"page_size": 64, "prompt": 8, "with_answer": 9},
-      "flops": {"encode": 3e12, "prefill": 4e12}, "admission": {"admitted": true}})");
+      "flops": {"encode": 3e12, "prefill": 4e12},
+      "predicted_seconds": {"encode": 0.5, "prefill": 0.25, "decode": 2.0, "queued": 4.0}, "admission": {"admitted": true}})");
   EXPECT_EQ(body, expected);
   plan.images[0].report.slices = 0;
+  plan.predicted.reset();
   const json::value refused =
       json::parse(plan_json(plan, model, std::nullopt, ApiError{429, "It is full.", "", "queue_full", 2}));
   EXPECT_TRUE(refused.at("flops").is_null());
+  EXPECT_TRUE(refused.at("predicted_seconds").is_null());
   EXPECT_TRUE(refused.at("images").at(0).at("slice").is_null());
   EXPECT_EQ(refused.at("admission"), json::parse(R"({"admitted": false, "status": 429, "error":
       {"message": "It is full.", "type": "rate_limit_error", "param": null, "code": "queue_full"}})"));
+}
+
+TEST(ReplyWriter, KeepsTheMemoryOfAPromptUntilItIsWritten) {
+  Call call = call_of(Endpoint::completions, 1, false);
+  call.prompt_logprobs = 0;
+  auto memory = std::make_shared<int>();
+  const std::weak_ptr<int> counted = memory;
+  {
+    ReplyWriter writer(call, "id1", 5);
+    TokenEvent event;
+    event.prompt.push_back({.id = 3, .bytes = "a"});
+    event.memory = std::move(memory);
+    writer.take(0, std::move(event));
+    writer.take(0, last(FinishReason::length));
+    EXPECT_FALSE(counted.expired());
+  }
+  EXPECT_TRUE(counted.expired());
+}
+
+TEST(ReplyWriter, TellsWhatStoppedAnAnswerAndWhichServerGaveIt) {
+  const std::pair<StopReason, json::value> reasons[] = {
+      {StopReason(), nullptr}, {StopReason(42), 42}, {StopReason("END"), "END"}};
+  for (const auto& [reason, wanted] : reasons) {
+    for (const bool stream : {false, true}) {
+      Call call = call_of(Endpoint::chat, 1, stream);
+      call.fingerprint = "fp_1";
+      ReplyWriter writer(call, "id1", 5);
+      TokenEvent end = last(FinishReason::stop);
+      end.stop_reason = reason;
+      const std::string frames = writer.take(0, std::move(end));
+      const json::value body = stream ? frames_of(frames, true).at(1) : json::parse(writer.body());
+      EXPECT_EQ(body.at("choices").at(0).at("stop_reason"), wanted);
+      EXPECT_EQ(body.at("system_fingerprint"), "fp_1");
+    }
+  }
+}
+
+TEST(ReplyWriter, EveryChunkHasTheUsageSoFarIfAsked) {
+  Call call = call_of(Endpoint::completions, 2, true);
+  call.include_usage = false;
+  call.usage_in_chunks = true;
+  ReplyWriter writer(call, "id1", 5);
+  writer.accepted(0, 70, 40);
+  for (const int tokens : {1, 2}) {
+    const auto frames = frames_of(writer.take(1, word("a")), false);
+    EXPECT_EQ(frames.at(0).at("usage").at("prompt_tokens"), 70);
+    EXPECT_EQ(frames.at(0).at("usage").at("completion_tokens"), tokens);
+    EXPECT_EQ(frames.at(0).at("usage").at("prompt_tokens_details").at("image_tokens"), 40);
+  }
+  EXPECT_EQ(frames_of(writer.take(0, word("b")), false).at(0).at("usage").at("completion_tokens"), 1);
+  EXPECT_EQ(writer.usage().completion_tokens, 3) << "so far";
+  EXPECT_EQ(writer.usage().prompt_tokens, 70);
+}
+
+TEST(ReplyWriter, AnEchoComesOnceBeforeTheText) {
+  for (const bool stream : {false, true}) {
+    ReplyWriter writer(call_of(Endpoint::completions, 2, stream), "id1", 5);
+    writer.echo(0, "Sag \xc3\xa4: ");
+    std::string first = writer.take(1, word("one"));
+    std::string second = writer.take(1, word("two"));
+    writer.take(0, word("other"));
+    writer.take(0, last(FinishReason::stop));
+    writer.take(1, last(FinishReason::stop));
+    if (stream) {
+      EXPECT_EQ(frames_of(first, false).at(0).at("choices").at(0).at("text"), "Sag \xc3\xa4: one");
+      EXPECT_EQ(frames_of(second, false).at(0).at("choices").at(0).at("text"), "two");
+    } else {
+      const json::value body = json::parse(writer.body());
+      EXPECT_EQ(body.at("choices").at(1).at("text"), "Sag \xc3\xa4: onetwo");
+      EXPECT_EQ(body.at("choices").at(0).at("text"), "Sag \xc3\xa4: other");
+    }
+  }
+}
+
+// The token that every text begins with takes no room in it, nor does the space that a tokenizer adds.
+TEST(ReplyWriter, OffsetsOfAnEchoArePlacesOfItsText) {
+  Call call = call_of(Endpoint::completions, 1, false);
+  call.logprobs = call.echo = true;
+  ReplyWriter writer(call, "id1", 5);
+  writer.echo(0, "D\xc3\xbc da");
+  TokenEvent event;
+  for (const char* bytes : {"<s>", " D", "\xc3", "\xbc", " ", "", "da"}) {
+    event.prompt.push_back(
+        {.bytes = bytes, .scored = true, .logprob = -std::numeric_limits<float>::infinity()});
+  }
+  event.prompt.front().scored = false;
+  EXPECT_EQ(writer.take(0, std::move(event)), "");
+  writer.take(0, last(FinishReason::length));
+  const json::value logprobs = json::parse(writer.body()).at("choices").at(0).at("logprobs");
+  EXPECT_EQ(json::serialize(logprobs.at("text_offset")), "[0,0,1,1,2,3,3]");
+  EXPECT_EQ(logprobs.at("tokens").at(0), "<s>");
+  EXPECT_EQ(logprobs.at("tokens").at(2), "\xef\xbf\xbd") << "a part of a character";
+  EXPECT_TRUE(logprobs.at("token_logprobs").at(0).is_null());
+  EXPECT_EQ(logprobs.at("token_logprobs").at(1), -9999.0) << "JSON has no infinity";
 }
 
 TEST(ReplyWriter, StreamsChatChunksThenUsageThenDone) {

@@ -26,7 +26,8 @@ class RawClient {
   };
   Response read_response();
   void end_sending();  // the other side sees the end, and may still answer
-  void leave();        // closes, like a client that loses interest
+  int descriptor() const { return socket_; }
+  void leave();  // closes, like a client that loses interest
 
  private:
   bool fill();

@@ -10,13 +10,13 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
-#include "bench/geometries.h"
 #include "cluster/host/local_communicator.h"
 #include "engine/launch/llm_rank.h"
 #include "model/language/kv_cache.h"
 #include "model/language/step_memory.h"
 #include "model/weights/parameters.h"
 #include "model/weights/shard.h"
+#include "plan/geometries.h"
 #include "plan/step_cost.h"
 
 namespace uhd {
@@ -252,7 +252,7 @@ TEST(DeploymentPlan, TheLeastTimeToTheFirstTokenIsNeverBelowItsParts) {
   PlanQuestion question;
   const RankPlan own = plan_of(model, h100, 2, question);
   const StepCost encoding =
-      vision_cost(kTower, kResampler, k13b.hidden, request_shape(model, question).patches);
+      vision_cost(kTower, kResampler, k13b.hidden, request_shape(model, question).grids);
   EXPECT_EQ(own.encode_s, roof_seconds(encoding, h100));
   EXPECT_EQ(own.first_token_s, own.encode_s + own.prefill_s);
   question.separate_encoders = true;
@@ -260,7 +260,7 @@ TEST(DeploymentPlan, TheLeastTimeToTheFirstTokenIsNeverBelowItsParts) {
   EXPECT_LT(separate.first_token_s, own.first_token_s);
   EXPECT_GE(separate.first_token_s, separate.prefill_s);
   // A first slice that takes as long as all of the rest: on slow devices for a short prompt.
-  const int slice = 576;
+  const PatchGrid slice{24, 24};
   const double first = roof_seconds(vision_cost(kTower, kResampler, k13b.hidden, {&slice, 1}), h100);
   EXPECT_GE(separate.first_token_s, first);
 }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "bench/geometries.h"
+#include "plan/geometries.h"
 #include "plan/step_cost.h"
 
 namespace uhd {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "bench/geometries.h"
+#include "plan/geometries.h"
 #include "plan/step_cost.h"
 
 namespace uhd {
@@ -26,7 +26,7 @@ TEST(RequestCost, IsThatOfEveryPieceAndOfThePromptInOneStep) {
   model.vision = kTower;
   model.resampler = kResampler;
   const RequestCost cost = request_cost(model, plan_of(2, 2));
-  const std::vector<int> patches{552, 552, 580, 552, 552, 580};
+  const std::vector<PatchGrid> patches{{23, 24}, {23, 24}, {29, 20}, {23, 24}, {23, 24}, {29, 20}};
   EXPECT_EQ(cost.encode_flops, vision_cost(kTower, kResampler, k7b.hidden, patches).total().flops);
   const AttentionSpan prompt{600, 600};
   EXPECT_EQ(cost.prefill_flops, language_step_cost(k7b, {&prompt, 1}, 1, 1).total().flops);

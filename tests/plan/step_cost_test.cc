@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "bench/geometries.h"
+#include "plan/geometries.h"
 
 namespace uhd {
 namespace {
@@ -70,7 +70,7 @@ TEST(StepCost, OfTheTowerFollowsItsSlices) {
   const VisionConfig tower{.layers = 23, .hidden = 1024, .heads = 16, .intermediate = 4096};
   const ResamplerConfig resampler{
       .kind = ResamplerKind::perceiver, .queries = 64, .width = 4096, .heads = 32};
-  const std::vector<int> one(1, 576), seven(7, 576);
+  const std::vector<PatchGrid> one(1, {24, 24}), seven(7, {24, 24});
   const Cost a = vision_cost(tower, resampler, 4096, one).total();
   const Cost b = vision_cost(tower, resampler, 4096, seven).total();
   EXPECT_NEAR(b.flops / a.flops, 7, 1e-9);
@@ -80,6 +80,10 @@ TEST(StepCost, OfTheTowerFollowsItsSlices) {
   EXPECT_GT(a.flops, 23 * 2 * 577 * 12 * 1024.0 * 1024);
   const ResamplerConfig spatial{.kind = ResamplerKind::spatial, .queries = 144, .width = 4096, .heads = 32};
   EXPECT_GT(vision_cost(tower, spatial, 4096, seven).total().launches, b.launches) << "slice by slice";
+  const std::vector<PatchGrid> wide(1, {18, 32});
+  EXPECT_NE(vision_cost(tower, spatial, 4096, wide).total().flops,
+            vision_cost(tower, spatial, 4096, one).total().flops)
+      << "windows of other shapes have other numbers of samples";
 }
 
 TEST(StepCost, RoofAddsKernelsAndAllReduces) {

@@ -155,6 +155,20 @@ Values layer_norm(Tensor x, Tensor w, Tensor b, double eps) {
   return out;
 }
 
+Values head_norm(Tensor x, Tensor w, double eps) {
+  Values out;
+  const int64_t d = x.dim(2);
+  for (int64_t t = 0; t < x.rows(); ++t) {
+    for (int64_t h = 0; h < x.dim(1); ++h) {
+      double squares = 0;
+      for (int64_t i = 0; i < d; ++i) squares += std::pow(element(x, t, h * d + i), 2);
+      for (int64_t i = 0; i < d; ++i)
+        out.push_back(element(x, t, h * d + i) / std::sqrt(squares / d + eps) * element(w, 0, i));
+    }
+  }
+  return out;
+}
+
 Values rope(Tensor x, std::span<const int32_t> positions, Tensor table) {
   Values out;
   const int64_t half = x.dim(2) / 2;

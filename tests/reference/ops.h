@@ -24,6 +24,8 @@ Values matmul(Tensor x, Tensor w, Tensor bias, Epilogue epilogue, WeightFormat f
 Values embed(Tensor table, std::span<const int32_t> ids, int64_t first_id);
 Values rms_norm(Tensor x, Tensor w, double eps);
 Values layer_norm(Tensor x, Tensor w, Tensor b, double eps);
+// Norms each head of x [T,heads,D] with the same w [D].
+Values head_norm(Tensor x, Tensor w, double eps);
 Values rope(Tensor x, std::span<const int32_t> positions, Tensor table);
 Values silu_mul(Tensor gate_up);
 Values add(Tensor a, Tensor b);

@@ -55,6 +55,8 @@ TEST(Policy, TheYoungestThatWaitsGivesAPageFirst) {
   EXPECT_EQ(spare_pages(waiting, bare, pool), 2);
   EXPECT_EQ(spare_pages(waiting, young, pool), 1) << "its own are no gain";
   bare.pages.push_back(old.pages[0].share());
+  EXPECT_EQ(spare_pages(waiting, young, pool), 1) << "both of its holders wait";
+  const PageRef runs = old.pages[0].share();
   EXPECT_EQ(spare_pages(waiting, young, pool), 0) << "one holder's page stays with the other";
 }
 

@@ -31,6 +31,8 @@ class RandomRun {
 
   int shared() const { return shared_; }
   int copied() const { return copied_; }
+  int steps() const { return steps_; }
+  int scored() const { return scored_; }
 
   void run() {
     int to_arrive = pick(1, 20);
@@ -61,6 +63,7 @@ class RandomRun {
     int length = 0;                     // tokens that are known or drawn by steps under way
     int known = 0;
     int max_length = 0;
+    int unscored = kNothingToScore;  // the first row that was not scored
     uint64_t arrival = 0;
   };
   static bool HasFailure() { return ::testing::Test::HasFailure(); }
@@ -83,6 +86,8 @@ class RandomRun {
       draw_prompt(spec, live);
     }
     spec.max_tokens = pick(1, 20);
+    spec.scores = chance(0.2);
+    live.unscored = spec.scores ? 0 : kNothingToScore;
     spec.client = std::to_string(pick(1, 3));
     if (chance(0.3)) spec.priority = pick(-2, 2);
     const int length = static_cast<int>(spec.prompt.size());
@@ -130,6 +135,7 @@ class RandomRun {
     for (auto at = live_.begin(); at != live_.end();) {
       auto& [id, live] = *at;
       advance_slices(live);
+      if (chance(0.1)) expect_adopted(id);
       if (chance(0.005)) {
         scheduler_->finish(id);
         at = forget(at);
@@ -138,6 +144,14 @@ class RandomRun {
       }
     }
     scheduler_->check_integrity();
+  }
+
+  // Between steps, anybody may ask how much of a sequence is there.
+  void expect_adopted(SequenceId id) {
+    const int before = scheduler_->find(id)->computed;
+    const int covered = scheduler_->adopt(id);
+    EXPECT_EQ(covered, scheduler_->find(id)->computed);
+    EXPECT_GE(covered, before);
   }
 
   // A request that shares its slices sees to them from now on.
@@ -153,13 +167,18 @@ class RandomRun {
   }
 
   void step() {
+    ++steps_;
+    const int rows = pick(1, options_.token_budget);
+    scheduler_->set_step_rows(rows);
     Batch batch = scheduler_->next(now_);
     for (SequenceId id : batch.expired) forget(live_.find(id));
     for (SequenceId id : batch.preempted) {
       // One that has ended may still hold pages, for its last step.
       if (live_.contains(id)) live_.at(id).written = 0;
     }
-    EXPECT_LE(batch.tokens, options_.token_budget);
+    const auto decoding = std::ranges::count_if(batch.items, [](const BatchItem& i) { return i.decodes(); });
+    EXPECT_LE(batch.rows(), std::max<int64_t>(rows + 1, decoding)) << "a scored row may be one too many";
+    EXPECT_LE(batch.tokens, std::max<int64_t>(rows, decoding));
     EXPECT_LE(scheduler_->running(), options_.max_running);
     expect_decoding_first(batch);
     expect_no_idle_places(batch);
@@ -251,8 +270,10 @@ class RandomRun {
 
   bool waits_for_twin(const Sequence& s) const {
     const auto twin = live_.find(s.after);
-    if (twin == live_.end() || !s.cache_root || s.preemptions > 0) return false;
+    if (twin == live_.end()) return false;
     const Sequence& first = *scheduler_->find(s.after);
+    if (first.scores()) return true;
+    if (!s.cache_root || s.preemptions > 0) return false;
     return static_cast<int>(first.tokens.size()) == first.prompt_length;
   }
 
@@ -311,7 +332,21 @@ class RandomRun {
     }
     for (int p = item.first; p < item.first + item.count; ++p) cell(s, p) = content(s, p);
     live.written += item.count;
+    score(item, live);
     if (item.samples) ++live.length;
+  }
+
+  // Every row of the prompt but its last is scored, once and in order.
+  void score(const BatchItem& item, Live& live) {
+    const int end = std::min(item.first + item.count, item.sequence->prompt_length - 1);
+    if (live.unscored >= end) {
+      ASSERT_EQ(item.scores_from, item.scores_end);
+      return;
+    }
+    ASSERT_EQ(item.scores_from, live.unscored);
+    ASSERT_EQ(item.scores_end, end);
+    live.unscored = end;
+    ++scored_;
   }
 
   std::mt19937_64 random_;
@@ -325,21 +360,33 @@ class RandomRun {
   uint64_t arrivals_ = 0;
   int shared_ = 0;
   int copied_ = 0;
+  int steps_ = 0;
+  int scored_ = 0;
 };
+
+#if defined(UHD_SANITIZED)
+constexpr uint64_t kRuns = 3000;  // each takes ten times as long here
+#else
+constexpr uint64_t kRuns = 11000;  // of some 50 steps: together with the overlapped ones a million
+#endif
 
 class RandomSchedule : public ::testing::TestWithParam<bool> {};
 
 TEST_P(RandomSchedule, KeepsItsInvariantsAndEndsEveryRequest) {
-  int shared = 0, copied = 0;
-  for (uint64_t seed = 0; seed < 4000 && !HasFailure(); ++seed) {
+  int shared = 0, copied = 0, steps = 0, scored = 0;
+  for (uint64_t seed = 0; seed < kRuns && !HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     RandomRun one(seed, GetParam());
     one.run();
     shared += one.shared();
     copied += one.copied();
+    steps += one.steps();
+    scored += one.scored();
   }
   EXPECT_GT(shared, 1000) << "tokens that one computed for another";
   EXPECT_GT(copied, 100) << "pages that one had begun";
+  EXPECT_GT(scored, 1000) << "chunks of prompts";
+  EXPECT_GT(steps, 46 * static_cast<int>(kRuns));
 }
 
 INSTANTIATE_TEST_SUITE_P(Steps, RandomSchedule, ::testing::Bool(),

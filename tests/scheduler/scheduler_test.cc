@@ -316,6 +316,16 @@ TEST(Scheduler, AShortPromptOfAnotherClientIsInTheNextStep) {
   EXPECT_EQ(rows["posters"], 98) << "the rest of the step is not wasted";
 }
 
+TEST(Scheduler, AStepHasNoMoreRowsThanItIsGiven) {
+  Scheduler scheduler(roomy(128));
+  scheduler.add(spec_of("poster", 1, 300));
+  scheduler.set_step_rows(50);
+  EXPECT_EQ(rows_of_a_step(scheduler)["poster"], 50);
+  scheduler.set_step_rows(1000);
+  EXPECT_EQ(rows_of_a_step(scheduler)["poster"], 128) << "the budget is the most";
+  EXPECT_THROW(scheduler.set_step_rows(0), Error);
+}
+
 TEST(Scheduler, ClientsShareRowsWhateverTheyHaveQueued) {
   Scheduler scheduler(roomy(100));
   for (SequenceId id = 1; id <= 20; ++id) scheduler.add(spec_of("many", id, 90));
@@ -482,6 +492,54 @@ TEST(Scheduler, TheAnswersOfOnePromptWaitForTheFirst) {
   EXPECT_NE(batch.copies[0].to, batch.copies[1].to);
   EXPECT_EQ(scheduler.find(3)->cached, 19);
   run(scheduler, batch);
+}
+
+// A scored row takes two of the step's; visual tokens are not scored, and the last row is the answer's.
+TEST(Scheduler, ScoresThePromptInSmallerChunks) {
+  Scheduler scheduler(small(20));
+  SequenceSpec s = spec(1, 20);
+  s.scores = true;
+  s.prompt[3] = s.prompt[4] = -1;
+  scheduler.add(std::move(s));
+  std::vector<int> ends, rows;
+  while (scheduler.find(1)->generated() == 0) {
+    const Batch batch = scheduler.next(kNow);
+    ends.push_back(batch.items[0].scores_end);
+    rows.push_back(batch.rows());
+    EXPECT_EQ(batch.items[0].scores(2), false);
+    EXPECT_EQ(batch.items[0].scores(4), batch.items[0].first == 0);
+    run(scheduler, batch);
+  }
+  EXPECT_THAT(ends, ElementsAre(9, 17, 19));
+  EXPECT_THAT(rows, ElementsAre(16, 16, 5));
+}
+
+// Its pages serve others all the same, and its twin answers behind its scores.
+TEST(Scheduler, WhatIsScoredIsComputedAndNotTakenFromOthers) {
+  Scheduler scheduler(small(20));
+  const auto ask = [&](SequenceId id, bool scores, SequenceId after = 0) {
+    SequenceSpec s = spec(id, 12);
+    s.cache_root = Fingerprint{1, 1};
+    s.scores = scores;
+    s.after = after;
+    scheduler.add(std::move(s));
+  };
+  ask(1, false);
+  run(scheduler, scheduler.next(kNow));
+  scheduler.finish(1);
+  ask(2, true);
+  ask(3, false, 2);
+  int computed = 0;
+  while (scheduler.find(2)->generated() == 0) {
+    const Batch batch = scheduler.next(kNow);
+    ASSERT_EQ(batch.items.size(), 1u) << "the other waits";
+    computed += batch.items[0].count;
+    run(scheduler, batch);
+  }
+  EXPECT_EQ(computed, 12);
+  EXPECT_EQ(scheduler.find(2)->cached, 0);
+  run(scheduler, scheduler.next(kNow));
+  EXPECT_EQ(scheduler.find(3)->cached, 11);
 }
 
 TEST(Scheduler, NamesAVisualTokenByWhatIsSeen) {

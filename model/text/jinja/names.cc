@@ -17,6 +17,26 @@ void for_each_child(const Node& node, Visit visit) {
   for (const auto& [name, value] : node.keywords) visit(*value);
 }
 
+struct NameUse {
+  std::set<std::string, std::less<>> read, set, asked;
+
+  void collect(const Node& node) {
+    if (node.kind == Kind::name) read.insert(node.text);
+    const bool names_variables = node.kind == Kind::macro || node.kind == Kind::with;
+    if (names_variables) set.insert(node.names.begin(), node.names.end());
+    if (node.kind == Kind::macro) set.insert(node.text);
+    if (node.target) collect_targets(*node.target);
+    const bool asks = (node.kind == Kind::test && (node.text == "defined" || node.text == "undefined")) ||
+                      (node.kind == Kind::filter && (node.text == "default" || node.text == "d"));
+    if (asks && node.children[0]->kind == Kind::name) asked.insert(node.children[0]->text);
+    for_each_child(node, [&](const Node& child) { collect(child); });
+  }
+  void collect_targets(const Node& target) {
+    if (target.kind == Kind::name) set.insert(target.text);
+    for (const NodePtr& child : target.children) collect_targets(*child);
+  }
+};
+
 class NameCheck {
  public:
   void run(const Node& root) {
@@ -88,6 +108,14 @@ class NameCheck {
 }  // namespace
 
 void check_names(const Node& root) { NameCheck().run(root); }
+
+std::set<std::string, std::less<>> free_names(const Node& root) {
+  NameUse use;
+  use.collect(root);
+  for (const std::string& name : use.set) use.read.erase(name);
+  use.read.insert(use.asked.begin(), use.asked.end());
+  return use.read;
+}
 
 bool reads_name(const Node& node, std::string_view name) {
   if (node.kind == Kind::name && node.text == name) return true;

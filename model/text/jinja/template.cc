@@ -446,6 +446,8 @@ JinjaTemplate::~JinjaTemplate() = default;
 JinjaTemplate::JinjaTemplate(JinjaTemplate&&) noexcept = default;
 JinjaTemplate& JinjaTemplate::operator=(JinjaTemplate&&) noexcept = default;
 
+std::set<std::string, std::less<>> JinjaTemplate::free_names() const { return jinja::free_names(*root_); }
+
 MarkedText JinjaTemplate::render(const jinja::Dict& variables) const {
   return jinja::Evaluator(variables).run(*root_);
 }

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <string>
 #include <string_view>
 
 #include "model/text/jinja/value.h"
@@ -20,6 +22,8 @@ class JinjaTemplate {
   JinjaTemplate(JinjaTemplate&&) noexcept;
   JinjaTemplate& operator=(JinjaTemplate&&) noexcept;
 
+  // Returns the variables that it expects from outside, by name.
+  std::set<std::string, std::less<>> free_names() const;
   MarkedText render(const jinja::Dict& variables) const;
 
  private:

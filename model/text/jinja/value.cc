@@ -12,7 +12,7 @@
 namespace uhd::jinja {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr int kDeepestValue = 64;
 
 // The shortest digits that give the number back, and the place of the decimal point before them.
 std::pair<std::string, int> shortest_digits(double value) {
@@ -99,7 +99,7 @@ void append_dict(const Dict& dict, MarkedText& out, Budget& budget, int depth) {
 
 void append_text(const Value& value, bool repr, MarkedText& out, Budget& budget, int depth) {
   budget.step();
-  if (depth > kMaxDepth) fail("a value is nested too deeply");
+  if (depth > kDeepestValue) fail("a value is nested too deeply");
   switch (value.type) {
     case Type::undefined:
       return repr ? out.append("Undefined") : void();
@@ -278,7 +278,7 @@ bool truth(const Value& value) {
 
 bool equal(const Value& a, const Value& b, Budget& budget, int depth) {
   budget.step();
-  if (depth > kMaxDepth) fail("a value is nested too deeply");
+  if (depth > kDeepestValue) fail("a value is nested too deeply");
   if (a.is_number() && b.is_number()) {
     return a.is(Type::real) || b.is(Type::real) ? a.number() == b.number() : a.integer == b.integer;
   }
@@ -314,7 +314,7 @@ bool equal(const Value& a, const Value& b, Budget& budget, int depth) {
 
 int compare(const Value& a, const Value& b, Budget& budget, int depth) {
   budget.step();
-  if (depth > kMaxDepth) fail("a value is nested too deeply");
+  if (depth > kDeepestValue) fail("a value is nested too deeply");
   if (a.is_whole() && b.is_whole()) return a.integer < b.integer ? -1 : a.integer > b.integer ? 1 : 0;
   if (a.is_number() && b.is_number()) {
     return a.number() < b.number() ? -1 : a.number() > b.number() ? 1 : 0;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <set>
 
 #include "tests/cluster/mpi/world.h"
 
@@ -99,6 +100,18 @@ TEST(World, PlansReachEveryFollowerInOrder) {
     }
   }
   tp->barrier();
+  if (plans->rank() > 0) plans->report({.number = 9, .reached = 1, .begun = 2, .ended = 3 + plans->rank()});
+  std::set<int> reported;
+  const TimePoint until = Clock::now() + kLong;
+  while (plans->rank() == 0 && static_cast<int>(reported.size()) + 1 < plans->size() &&
+         Clock::now() < until) {
+    for (const StepReport& report : plans->reports()) {
+      EXPECT_EQ(report.number, 9u);
+      EXPECT_EQ(report.ended, 3 + report.rank);
+      reported.insert(report.rank);
+    }
+  }
+  EXPECT_TRUE(plans->rank() > 0 || static_cast<int>(reported.size()) + 1 == plans->size());
   if (plans->rank() > 0) {
     EXPECT_EQ(plans->receive(Duration::zero()), std::nullopt);
   }

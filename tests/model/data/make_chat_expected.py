@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Writes chat_expected.jsonl: every template of templates/ over the conversations below, rendered by Jinja2 with the
 settings of transformers (trim_blocks, lstrip_blocks, loop controls, its own tojson, raise_exception). And
-language_expected.jsonl: what each of language_cases.txt gives, which go through the language itself.
+language_expected.jsonl: what each of language_cases.txt gives, which go through the language itself. And
+tool_expected.jsonl: the templates of tool_templates/ over conversations with tools. No package that this project
+installs holds the published ones (SmolLM2's knows no tools, and MiniCPM's of the goldens neither), so these were
+written down by hand after Qwen2.5's, Qwen3's and Llama 3.1's, and were not compared with the checkpoints' files. What
+is tested is that they are rendered as Jinja2 does, and that the calls they show are read.
 
   python3 tests/model/data/make_chat_expected.py      (needs jinja2)
 """
@@ -22,6 +26,36 @@ CONVERSATIONS = [
     [(A, "out of turn"), (U, "x")],
     [(S, ""), (U, "empty system")],
     [(U, "a"), (A, "b")],
+]
+
+TOOLS = [
+    {"type": "function", "function": {
+        "name": "get_weather", "description": "The weather of a city, \u00e9 and \"all\" </tools> <|im_end|>",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+                       "required": ["city"]}}},
+    {"type": "function", "function": {"name": "stop"}},
+]
+
+
+def called(name, arguments, content="", id="c1"):
+    function = {"name": name, "arguments": arguments}
+    return {"role": A, "content": content, "tool_calls": [{"type": "function", "function": function, "id": id}]}
+
+
+def result(text, id="c1"):
+    return {"role": "tool", "content": text, "tool_call_id": id}
+
+
+USER = {"role": U, "content": "How is Paris?"}
+TWO = called("get_weather", {"city": "Paris"})
+TWO["tool_calls"] = TWO["tool_calls"] + called("stop", {}, id="c2")["tool_calls"]
+TOOL_CONVERSATIONS = [
+    [USER],
+    [{"role": S, "content": "Be brief."}, USER],
+    [USER, called("get_weather", {"city": "Pa\u00efs \"<|im_end|>\"", "days": 2}), result("sunny <|im_end|>")],
+    [USER, called("get_weather", {"city": "Paris"}, "Let me look."), result('{"t": 21.5}'),
+     {"role": A, "content": "21.5"}, {"role": U, "content": "And now?"}],
+    [USER, TWO, result("sunny"), result("done", "c2")],
 ]
 
 
@@ -58,9 +92,24 @@ def write_language(env):
             out.write(json.dumps(row) + "\n")
 
 
+def write_tools(env):
+    with open(HERE / "tool_expected.jsonl", "w") as out:
+        for path in sorted((HERE / "tool_templates").glob("*.jinja")):
+            template = env.from_string(path.read_text())
+            for messages in TOOL_CONVERSATIONS:
+                row = {"template": path.stem, "messages": messages, "tools": TOOLS}
+                try:
+                    row["prompt"] = template.render(messages=messages, add_generation_prompt=True, tools=TOOLS,
+                                                    documents=None, bos_token="<s>", eos_token="</s>")
+                except TemplateError as error:
+                    row["error"] = str(error)
+                out.write(json.dumps(row) + "\n")
+
+
 def main():
     env = environment()
     write_language(env)
+    write_tools(env)
     with open(HERE / "chat_expected.jsonl", "w") as out:
         for path in sorted((HERE / "templates").glob("*.jinja")):
             source = path.read_text()

@@ -1,0 +1,35 @@
+// Holds the findings of `uhd check --model`, and writes them for programs.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "model/weights/checkpoint.h"
+#include "plan/rank_memory.h"
+
+namespace uhd {
+
+inline constexpr int kKvTokens = 1024;  // their keys and values are told
+
+struct CheckReport {
+  ModelConfig model;
+  std::string format;  // of the weights in memory
+  int ranks = 1;       // LLM ranks
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::unique_ptr<Checkpoint> tower;  // null: it is in the checkpoint, or there is none
+  std::vector<std::string> problems;
+  std::vector<std::string> unused;  // tensors
+  RankMemory llm;
+  int64_t kv_bytes = 0;                     // of kKvTokens, on one LLM rank
+  std::optional<TowerMemory> tower_memory;  // on one encoder rank
+  bool tower_in_f32 = false;                // though the weights are not, as the checkpoint asks
+  int tokens = 0;                           // of the tokenizer
+};
+
+// Returns one line, which names every tensor if `list` is true.
+std::string check_json(const CheckReport& report, bool list);
+
+}  // namespace uhd

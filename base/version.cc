@@ -1,0 +1,7 @@
+#include "base/version.h"
+
+namespace uhd {
+
+std::string_view version() { return UHD_VERSION; }
+
+}  // namespace uhd

@@ -1,0 +1,76 @@
+// The grammars of answers: compiled once for each client's grammar, and kept while there is room.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "base/clock.h"
+#include "engine/request.h"
+#include "model/text/tokenizer.h"
+
+namespace uhd {
+
+// Returns the tokens of which answers that follow a grammar are made: all but the special ones. `vocabulary`
+// is the model's, which may have more ids than the tokenizer.
+GrammarVocabulary grammar_vocabulary(const Tokenizer& tokenizer, int vocabulary,
+                                     const std::vector<int32_t>& end_ids);
+
+struct GrammarLimits {
+  double seconds = 5;                       // of one core, to compile one
+  int64_t cache_bytes = int64_t{64} << 20;  // of compiled ones that no answer uses now
+};
+
+// Thread-safe. The plugin is loaded for the first grammar that comes.
+class Grammars {
+ public:
+  using MakeCompiler = std::function<std::unique_ptr<GrammarCompiler>(GrammarVocabulary)>;
+  Grammars(std::shared_ptr<const Tokenizer> tokenizer, int vocabulary, std::vector<int32_t> end_ids,
+           GrammarLimits limits, MakeCompiler make = make_grammar_compiler);
+
+  // Returns the compiled grammar, on the calling thread, which it may hold for some seconds. Grammars are
+  // compiled one at a time, so that hostile ones hold neither more than one core nor every thread that reads
+  // requests. A salt does not find what is kept for another: times would tell what others ask. Ones that were
+  // refused of late are refused again without being compiled.
+  std::variant<std::shared_ptr<const Grammar>, Failure> compile(const GrammarSpec& spec,
+                                                                const std::string& salt);
+
+ private:
+  struct Kept {
+    GrammarSpec spec;
+    std::string salt;
+    std::shared_ptr<const Grammar> grammar;
+  };
+  struct Refused {
+    GrammarSpec spec;
+    std::string salt;
+    Failure failure;
+  };
+  using Result = std::variant<std::shared_ptr<const Grammar>, Failure>;
+  Result compile_now(const GrammarSpec& spec);
+  // These need the lock.
+  std::optional<Result> find(const GrammarSpec& spec, const std::string& salt);
+  void keep(Kept kept);
+  void keep_refused(Refused refused);
+
+  const std::shared_ptr<const Tokenizer> tokenizer_;
+  const int vocabulary_;
+  const std::vector<int32_t> end_ids_;
+  const GrammarLimits limits_;
+  const MakeCompiler make_;
+  std::unique_ptr<GrammarCompiler> compiler_;  // null until the first grammar; who compiles uses it
+  std::mutex mutex_;                           // guards what follows
+  std::condition_variable idle_;
+  bool compiling_ = false;
+  TimePoint begun_{};     // of what is being compiled
+  std::list<Kept> kept_;  // the last used goes first
+  int64_t bytes_ = 0;
+  std::list<Refused> refused_;  // the last goes first
+};
+
+}  // namespace uhd

@@ -1,0 +1,25 @@
+// Reads images of file:// URLs below one directory, which the server's owner has named.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "net/api_error.h"
+
+namespace uhd {
+
+bool is_file_url(std::string_view url);
+
+// Takes room for so many bytes that will be read; false: there is none now.
+using TakeBytes = std::function<bool(int64_t bytes)>;
+
+// Returns the bytes of the file if it lies below `directory` and begins as an image does. The kernel resolves
+// the path and leaves the directory on no way, neither by ".." nor by a link (openat2, RESOLVE_BENEATH). All
+// that is not found there gets one answer, so that nobody learns what lies elsewhere. The error has no param.
+std::variant<std::string, ApiError> read_image_file(std::string_view url, const std::string& directory,
+                                                    int64_t max_bytes, const TakeBytes& take = {});
+
+}  // namespace uhd

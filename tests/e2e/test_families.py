@@ -1,0 +1,74 @@
+"""The newer members of the family over HTTP: the reference's own tokens, from the picture and the question alone."""
+
+import json
+import shutil
+import struct
+
+import httpx
+import pytest
+
+from helpers import image_part
+from server import COMMON, LIMIT_S, MPIRUN, ROOT, TP2_ENC2, Server
+
+MODELS = ROOT / "tests/goldens/models"
+LEFT_ASIDE = ["apm.conv1.weight", "audio_projection_layer.linear1.weight", "tts.emb_text.weight"]
+
+
+def omni_26(folder):
+    """Writes MiniCPM-o 2.6: MiniCPM-V 2.6 under its names, beside tensors of audio and speech that nobody reads."""
+    shutil.copytree(MODELS / "minicpmv26-tiny", folder, copy_function=shutil.copyfile)
+    config = json.loads((folder / "config.json").read_text())
+    config.update(architectures=["MiniCPMO"], model_type="minicpmo", version="2.6", init_audio=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    index["weight_map"].update({name: "audio.safetensors" for name in LEFT_ASIDE})
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    header = json.dumps({name: {"dtype": "BF16", "shape": [2], "data_offsets": [4 * i, 4 * i + 4]} for i, name in enumerate(LEFT_ASIDE)}).encode()
+    header += b" " * (-len(header) % 8)
+    (folder / "audio.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4 * len(LEFT_ASIDE)))
+    return folder
+
+
+def golden_of(folder, name):
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def answer_of(server, path, golden, question):
+    """Asks for the golden's tokens, and returns their text and the response."""
+    body = {**question, "temperature": 0, "max_tokens": len(golden["greedy_ids"]), "ignore_eos": True}
+    answer = httpx.post(server.url + path, json=body, timeout=LIMIT_S).json()
+    assert "choices" in answer, answer
+    return answer
+
+
+def check_picture(server, model, goldens):
+    golden = golden_of(goldens, "golden_image_single")
+    parts = [image_part((goldens / image).read_bytes()) for image in golden["images"]]
+    parts.append({"type": "text", "text": golden["question"]})
+    question = {"messages": [{"role": "user", "content": parts}], "logprobs": True}
+    if "enable_thinking" in (model / "tokenizer_config.json").read_text():
+        question["chat_template_kwargs"] = {"enable_thinking": False}
+    answer = answer_of(server, "/chat/completions", golden, question)
+    tokens = answer["choices"][0]["logprobs"]["content"]
+    assert b"".join(bytes(token["bytes"]) for token in tokens).decode(errors="replace") == golden["greedy_text"]
+    assert answer["usage"]["prompt_tokens"] == golden["embeds_len"]
+
+
+# Beside each model, whose goldens these are: a model under another's names has the same answers.
+@pytest.mark.parametrize("model, goldens", [
+    ("minicpmv45-tiny", "minicpmv45-tiny"), ("minicpmv45-omni", "minicpmv45-tiny"), ("minicpmv40-tiny", "minicpmv40-tiny"),
+    ("minicpmo26", "minicpmv26-tiny"), ("smolvlm-tiny", "smolvlm-tiny"), ("smolvlm22-tiny", "smolvlm22-tiny"), ("smolvlm8b-tiny", "smolvlm8b-tiny")])
+def test_families_answer_as_their_references(model, goldens, tmp_path):
+    folder = omni_26(tmp_path / model) if model == "minicpmo26" else MODELS / model
+    launcher, ranks = (MPIRUN, TP2_ENC2) if model == "smolvlm22-tiny" else ([], [])
+    with Server(f"family-{model}", launcher, [*ranks, *COMMON, f"--model.path={folder}"]) as server:
+        check_picture(server, folder, MODELS / goldens)
+
+
+@pytest.mark.parametrize("model", ["qwen3-tiny", "qwen3tied-tiny"])
+def test_qwen3_answers_as_its_reference(model):
+    golden = golden_of(MODELS / model, "golden_text")
+    with Server(f"family-{model}", [], [*COMMON, f"--model.path={MODELS / model}"]) as server:
+        answer = answer_of(server, "/completions", golden, {"prompt": golden["input_ids"]})
+    assert answer["choices"][0]["text"] == golden["greedy_text"]
+    assert answer["usage"]["prompt_tokens"] == len(golden["input_ids"])

@@ -1,0 +1,116 @@
+// Tests what the engine refuses before it is paid, and that a request that is cancelled leaves nothing
+// behind.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/engine/engine_fixture.h"
+
+namespace uhd {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A prompt that no other begins like.
+Request long_question(int number) {
+  Request request;
+  std::string text = std::to_string(number);
+  for (int i = 0; i < 60; ++i) text += " What is that?";
+  request.messages.push_back({.role = "user", .parts = {{.text = text}}});
+  request.sampling.temperature = 0;
+  request.stop.max_tokens = 2;
+  return request;
+}
+
+TEST(Refusals, AKeyBeyondItsQuotaIsToldWhenToComeBack) {
+  const auto engine = make_engine(tiny_options(golden_case("uhd-v1-tiny/golden_text").model), ranks(1, 0));
+  Request request = long_question(1);
+  request.tenant = "0123456789abcdef";
+  request.quota = 1e-4;
+  EXPECT_EQ(submit(*engine, request).answer->wait().finish, FinishReason::length)
+      << "nothing is predicted before something was measured";
+  const auto told = [&](const std::string& text) {
+    return engine->metrics_text().find(text) != std::string::npos;
+  };
+  while (!told("key=\"01234567\""))
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // it is counted
+  const Submitted second = submit(*engine, request);
+  EXPECT_EQ(second.refused.code, "quota_exceeded") << "but what it cost is owed";
+  EXPECT_EQ(second.refused.kind, FailureKind::busy);
+  EXPECT_GE(second.refused.retry_after_s, 1);
+  EXPECT_THAT(second.refused.message, HasSubstr("it would be taken in"));
+  const auto plan = engine->plan(request);
+  ASSERT_TRUE(std::holds_alternative<RequestPlan>(plan));
+  ASSERT_TRUE(std::get<RequestPlan>(plan).refusal);
+  EXPECT_EQ(std::get<RequestPlan>(plan).refusal->code, "quota_exceeded");
+  request.tenant = "fedcba9876543210";
+  request.quota = 600;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(submit(*engine, request).answer->wait().finish, FinishReason::length);
+  EXPECT_TRUE(told("key=\"01234567\"")) << "the key's first digits alone";
+  EXPECT_FALSE(told("0123456789"));
+  EXPECT_TRUE(told("code=\"quota_exceeded\"} 1"));
+}
+
+TEST(Refusals, ATimeThatCannotBeKeptIsRefusedAtOnceAndSaysWhatItWouldTake) {
+  const auto engine = make_engine(tiny_options(golden_case("uhd-v1-tiny/golden_text").model), ranks(1, 0));
+  const Submitted first = submit(*engine, long_question(0));
+  first.answer->wait();
+  const double takes = first.answer->usage.times.prefill;
+  ASSERT_GT(takes, 0);
+  // On a busy machine the time may be over before anybody looks.
+  bool refused = false;
+  for (int number = 1; number < 100 && !refused; ++number) {
+    Request request = long_question(number);
+    request.deadline = Clock::now() + from_seconds(takes / 8);
+    const Submitted late = submit(*engine, request);
+    late.answer->wait();
+    ASSERT_EQ(late.answer->finish, FinishReason::error);
+    refused = late.answer->failure.code == "deadline_unreachable";
+    if (!refused) {
+      EXPECT_EQ(late.answer->failure.code, "deadline_exceeded");
+    } else {
+      EXPECT_THAT(late.answer->failure.message, HasSubstr("would take about"));
+      EXPECT_EQ(late.answer->usage.completion_tokens, 0);
+    }
+  }
+  EXPECT_TRUE(refused);
+  Request request = long_question(0);
+  request.deadline = Clock::now() + from_seconds(60);
+  EXPECT_EQ(submit(*engine, request).answer->wait().finish, FinishReason::length);
+}
+
+TEST(Refusals, ACancelledRequestLeavesNothingBehindWhateverItsStage) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  EngineOptions options = tiny_options(c.model);
+  options.visual_cache_bytes = 0;  // room for one picture
+  options.prefix_cache = false;
+  options.tpot_target_ms = 1e-3;  // passes of the tower stop after each part
+  const auto engine = make_engine(options, ranks(1, 0));
+  Request request = c.request;
+  request.stop.max_tokens = 200;
+  request.stop.ignore_eos = true;
+  const auto expect_nothing_left = [&](const std::string& stage) {
+    EXPECT_TRUE(becomes_idle(*engine)) << stage;
+    EXPECT_EQ(engine->stats().free_pages, engine->stats().total_pages) << stage;
+    EXPECT_EQ(engine->stats().running, 0) << stage;
+    EXPECT_EQ(metric(*engine, "uhd_slices_queued"), 0) << stage;
+  };
+  for (int ms = 0; ms < 30; ms += 3) {
+    std::vector<Submitted> several;
+    for (int i = 0; i < 3; ++i) several.push_back(submit(*engine, request));
+    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+    for (const Submitted& s : several) engine->cancel(s.id);
+    for (const Submitted& s : several) EXPECT_EQ(s.answer->wait().finish, FinishReason::cancelled);
+    expect_nothing_left(std::to_string(ms));
+  }
+  const Submitted decoding = submit(*engine, request);
+  decoding.answer->wait_for_tokens(3);
+  engine->cancel(decoding.id);
+  EXPECT_EQ(decoding.answer->wait().finish, FinishReason::cancelled);
+  expect_nothing_left("decoding");
+  EXPECT_EQ(submit(*engine, c.request).answer->wait().ids, c.ids) << "all rows of the store are there";
+}
+
+}  // namespace
+}  // namespace uhd

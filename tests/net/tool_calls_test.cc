@@ -1,0 +1,140 @@
+// Calls of tools in the text of answers, whole and in pieces of every size.
+#include "net/tool_calls.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace uhd {
+namespace {
+
+using ::testing::ElementsAre;
+
+struct Heard {
+  std::string text;
+  std::vector<std::string> calls;  // name(arguments)
+};
+
+// Feeds an answer in pieces of so many bytes.
+Heard heard(ToolForm form, std::string_view answer, size_t piece, bool parallel = true) {
+  ToolSplitter splitter(form, parallel);
+  Heard out;
+  for (size_t at = 0; at <= answer.size(); at += piece) {
+    const bool last = at + piece > answer.size();
+    const auto parts = splitter.take(answer.substr(at, piece), last);
+    out.text += parts.text();
+    for (const ToolPiece& p : parts.pieces()) {
+      EXPECT_EQ(p.begins, !p.name.empty());
+      if (p.begins) {
+        EXPECT_EQ(p.call, out.calls.size()) << "a call begins once, in order";
+        out.calls.push_back(p.name + '(');
+      }
+      EXPECT_LT(p.call, out.calls.size());
+      if (p.call < out.calls.size()) out.calls[p.call] += p.arguments;
+    }
+  }
+  for (std::string& call : out.calls) call += ')';
+  return out;
+}
+
+void expect_all(ToolForm form, std::string_view answer, const std::string& text,
+                const std::vector<std::string>& calls) {
+  for (size_t piece = 1; piece <= answer.size() + 1; ++piece) {
+    const Heard got = heard(form, answer, piece);
+    ASSERT_EQ(got.text, text) << answer << " in pieces of " << piece;
+    ASSERT_EQ(got.calls, calls) << answer << " in pieces of " << piece;
+  }
+}
+
+TEST(ToolCalls, Hermes) {
+  // Qwen2.5 and Qwen3 write them so.
+  expect_all(ToolForm::hermes,
+             "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\", \"days\": [1, "
+             "2]}}\n</tool_call>",
+             "", {R"(get_weather({"city": "Paris", "days": [1, 2]}))"});
+  expect_all(ToolForm::hermes,
+             "Let me look.\n\n<tool_call>\n{\"name\": \"a\", \"arguments\": {}}\n</tool_call>\n"
+             "<tool_call>\n{\"name\": \"b\", \"arguments\": {\"x\": \"}</tool_call>\\\"{\"}}\n</tool_call>\n",
+             "Let me look.", {"a({})", R"(b({"x": "}</tool_call>\"{"}))"});
+}
+
+TEST(ToolCalls, TextStaysText) {
+  for (const char* text :
+       {"plain", "a < b and <tool> and <tool_cal", "  spaces  \n", "", "{\"name\": \"f\"}"}) {
+    expect_all(ToolForm::hermes, text, text, {});
+  }
+  for (const char* text :
+       {"plain {\"name\": \"f\", \"parameters\": {}}", " {\"answer\": 42}", "{", "{}", "  \n"}) {
+    const Heard got = heard(ToolForm::llama3, text, 1000);
+    EXPECT_EQ(got.text, std::string(text).substr(std::string(text).find_first_not_of(' ') == 1 ? 1 : 0));
+    EXPECT_TRUE(got.calls.empty());
+  }
+  expect_all(ToolForm::none, "<tool_call>{}</tool_call>", "<tool_call>{}</tool_call>", {});
+}
+
+TEST(ToolCalls, Llama3) {
+  expect_all(ToolForm::llama3, R"({"name": "get_weather", "parameters": {"city": "Paris"}})", "",
+             {R"(get_weather({"city": "Paris"}))"});
+  expect_all(ToolForm::llama3, R"( {"name":"a","parameters":{}}; {"name":"b","parameters":{"c":{}}})", "",
+             {"a({})", R"(b({"c":{}}))"});
+}
+
+TEST(ToolCalls, OtherOrdersAndBrokenOnes) {
+  expect_all(ToolForm::hermes, "<tool_call>{\"arguments\": {\"a\":1}, \"name\": \"f\"}</tool_call>", "",
+             {R"(f({"a":1}))"});
+  expect_all(ToolForm::hermes, "<tool_call>{\"name\": \"f\", \"arguments\": \"{}\"}</tool_call>", "",
+             {"f({})"});
+  expect_all(ToolForm::hermes, "<tool_call>{\"name\": \"f\"}</tool_call>", "", {"f({})"});
+  expect_all(ToolForm::hermes, "<tool_call>nonsense</tool_call> and on",
+             "<tool_call>nonsense</tool_call> and on", {});
+  expect_all(ToolForm::hermes, "<tool_call>{\"name\": ", "<tool_call>{\"name\": ", {});
+  // Cut by max_tokens: what is there was given on.
+  expect_all(ToolForm::hermes, "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": [1,", "",
+             {R"(f({"a": [1,))"});
+}
+
+TEST(ToolCalls, ACallWithoutANameIsText) {
+  for (const char* text : {R"(<tool_call>{"name": "", "arguments": {}}</tool_call>)",
+                           R"(<tool_call>{"arguments": {}, "name": ""}</tool_call>)"}) {
+    expect_all(ToolForm::hermes, text, text, {});
+  }
+  expect_all(ToolForm::llama3, R"({"name": "", "parameters": {}})", R"({"name": "", "parameters": {}})", {});
+}
+
+TEST(ToolCalls, LlamaMayTellTheTypeFirst) {
+  expect_all(ToolForm::llama3, R"({"type": "function", "name": "f", "parameters": {"a": 1}})", "",
+             {R"(f({"a": 1}))"});
+  const std::string other = R"({"type": "text", "name": "f", )";
+  expect_all(ToolForm::llama3, other, other, {});
+}
+
+TEST(ToolCalls, WhatFollowsACallWithoutAnEndIsText) {
+  const std::string call = R"(<tool_call>{"name": "f", "arguments": {}})";
+  expect_all(ToolForm::hermes, call + "\nThat is all.", "That is all.", {"f({})"});
+  expect_all(ToolForm::hermes, call + call + "</tool_call>", "", {"f({})", "f({})"});
+  expect_all(ToolForm::hermes, call + "</tool_", "", {"f({})"});
+  expect_all(ToolForm::hermes, R"(<tool_call>{"name": "f", "arguments": {}, "id": {"a": 1}}</tool_call>on)",
+             "on", {"f({})"});
+  expect_all(ToolForm::llama3, R"({"name": "f", "parameters": {}} That is all.)", "That is all.", {"f({})"});
+}
+
+TEST(ToolCalls, TextAndCallsKeepTheirOrder) {
+  ToolSplitter splitter(ToolForm::hermes, true);
+  const auto parts =
+      splitter.take(R"(a<tool_call>{"name": "f", "arguments": {}}</tool_call>b<tool_call>nonsense)", true);
+  ASSERT_EQ(parts.list.size(), 4u);
+  EXPECT_EQ(std::get<std::string>(parts.list[0]), "a");
+  EXPECT_EQ(std::get<ToolPiece>(parts.list[1]).name, "f");
+  EXPECT_EQ(std::get<ToolPiece>(parts.list[2]).arguments, "{}");
+  EXPECT_EQ(std::get<std::string>(parts.list[3]), "b<tool_call>nonsense");
+}
+
+TEST(ToolCalls, OneOnlyIfAskedFor) {
+  const std::string two =
+      "<tool_call>{\"name\": \"a\", \"arguments\": {}}</tool_call><tool_call>{\"name\": \"b\", "
+      "\"arguments\": {}}</tool_call>";
+  EXPECT_THAT(heard(ToolForm::hermes, two, 3, false).calls, ElementsAre("a({})"));
+  EXPECT_THAT(heard(ToolForm::hermes, two, 3, true).calls, ElementsAre("a({})", "b({})"));
+}
+
+}  // namespace
+}  // namespace uhd

@@ -1,0 +1,204 @@
+// Tools of a call: what the template is shown, what the answer must be, and how calls are answered.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+
+#include "base/error.h"
+#include "net/openai.h"
+
+namespace uhd {
+namespace {
+
+namespace json = boost::json;
+using ::testing::HasSubstr;
+
+ModelInfo model_of(ToolForm form) {
+  ModelInfo model{"fake", "text", false, 2048, 1000};
+  model.max_text_bytes = 2500;
+  model.tools = form;
+  return model;
+}
+
+constexpr const char* kTools =
+    R"("tools":[{"type":"function","function":{"name":"get_weather","description":"d","parameters":{"type":"object","properties":{"city":{"type":"string"}}}}},{"type":"function","function":{"name":"stop"}}])";
+constexpr const char* kMessages = R"("messages":[{"role":"user","content":"hi"}])";
+
+std::variant<Call, ApiError> parse(const std::string& fields, ToolForm form = ToolForm::hermes) {
+  return parse_call(Endpoint::chat, '{' + fields + '}', model_of(form), {});
+}
+Call good(const std::string& fields, ToolForm form = ToolForm::hermes) {
+  auto parsed = parse(fields, form);
+  if (const auto* error = std::get_if<ApiError>(&parsed)) throw Error(error->param + ": " + error->message);
+  return std::get<Call>(std::move(parsed));
+}
+std::string with_tools(const std::string& more) { return message(kMessages, ',', kTools, more); }
+
+TEST(Tools, AreShownToTheTemplate) {
+  const Call call = good(with_tools(""));
+  EXPECT_EQ(call.tools, ToolForm::hermes);
+  EXPECT_TRUE(call.parallel_calls);
+  EXPECT_FALSE(call.requests[0].sampling.grammar);
+  EXPECT_EQ(json::parse(call.requests[0].tools).as_array().size(), 2u);
+  EXPECT_FALSE(good(with_tools(R"(,"parallel_tool_calls":false)")).parallel_calls);
+}
+
+TEST(Tools, NoneLeavesThemOut) {
+  for (const std::string& fields :
+       {with_tools(R"(,"tool_choice":"none")"), message(kMessages, R"(,"tools":[])"),
+        message(kMessages, R"(,"tool_choice":"auto")")}) {
+    const Call call = good(fields);
+    EXPECT_EQ(call.requests[0].tools, "") << fields;
+    EXPECT_EQ(call.tools, ToolForm::none);
+  }
+}
+
+TEST(Tools, RequiredAndNamedOnesAreHeldByAGrammar) {
+  const auto format = [](const std::string& choice, ToolForm form) {
+    const Call call = good(with_tools(message(",\"tool_choice\":", choice)), form);
+    EXPECT_EQ(call.requests[0].sampling.grammar->kind, GrammarKind::structural_tag);
+    return json::parse(call.requests[0].sampling.grammar->text).at("format");
+  };
+  const json::value all = format(R"("required")", ToolForm::hermes);
+  EXPECT_EQ(all.at("tags").as_array().size(), 2u);
+  EXPECT_EQ(all.at("tags").as_array()[0].at("begin").as_string(),
+            "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": ");
+  EXPECT_FALSE(all.at("stop_after_first").as_bool());
+  const json::value one = format(R"({"type":"function","function":{"name":"stop"}})", ToolForm::llama3);
+  EXPECT_EQ(one.at("tags").as_array().size(), 1u);
+  EXPECT_EQ(one.at("tags").as_array()[0].at("begin").as_string(), "{\"name\": \"stop\", \"parameters\": ");
+  EXPECT_TRUE(one.at("stop_after_first").as_bool());
+}
+
+TEST(Tools, AHistoryOfCallsIsRead) {
+  const Call call = good(message(
+      R"("messages":[{"role":"user","content":"hi"},{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"Paris\"}"}}]},{"role":"tool","tool_call_id":"c1","content":"sunny"}],)",
+      kTools));
+  const std::vector<Message>& messages = call.requests[0].messages;
+  ASSERT_EQ(messages.size(), 3u);
+  EXPECT_EQ(
+      messages[1].tool_calls,
+      R"([{"type":"function","function":{"name":"get_weather","arguments":{"city":"Paris"}},"id":"c1"}])");
+  EXPECT_EQ(messages[2].role, "tool");
+  EXPECT_EQ(messages[2].tool_call_id, "c1");
+  EXPECT_EQ(messages[2].parts[0].text, "sunny");
+}
+
+TEST(Tools, WrongOnesAreNamed) {
+  const auto of_call = [](const std::string& call) {
+    return message(R"("messages":[{"role":"assistant","tool_calls":[)", call, "]}]");
+  };
+  const struct {
+    std::string fields;
+    const char* param;
+  } cases[] = {
+      {message(kMessages, R"(,"tools":[{"type":"retrieval","function":{"name":"f"}}])"), "tools[0].type"},
+      {message(kMessages, R"(,"tools":[{"function":{"name":"a b"}}])"), "tools[0].function.name"},
+      {message(kMessages, R"(,"tools":[{"function":{"name":"f","parameters":"{}"}}])"),
+       "tools[0].function.parameters"},
+      {message(kMessages, R"(,"tool_choice":"required")"), "tool_choice"},
+      {with_tools(R"(,"tool_choice":"sometimes")"), "tool_choice"},
+      {with_tools(R"(,"tool_choice":{"type":"function","function":{"name":"other"}})"),
+       "tool_choice.function.name"},
+      {with_tools(R"(,"response_format":{"type":"json_object"})"), "tools"},
+      {message(kMessages,
+               R"(,"tools":[{"function":{"name":"f","parameters":{"not":{}}}}],"tool_choice":"required")"),
+       "tools[0].function.parameters.not"},
+      {of_call(R"({"function":{"name":"f","arguments":"[]"}})"),
+       "messages[0].tool_calls[0].function.arguments"},
+      {of_call(R"({"function":{"name":"f","arguments":"{"}})"),
+       "messages[0].tool_calls[0].function.arguments"},
+      {of_call(R"({"type":"custom","function":{"name":"f"}})"), "messages[0].tool_calls[0].type"},
+      {R"("messages":[{"role":"user","content":"a","tool_calls":[{"function":{"name":"f"}}]}])",
+       "messages[0].tool_calls"},
+      {R"("messages":[{"role":"user","content":"a","tool_call_id":"c"}])", "messages[0].tool_call_id"},
+      {R"("messages":[{"role":"tool","content":"a"}])", "messages[0].tool_call_id"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.fields);
+    const auto parsed = parse(c.fields);
+    ASSERT_TRUE(std::holds_alternative<ApiError>(parsed));
+    EXPECT_EQ(std::get<ApiError>(parsed).param, c.param) << std::get<ApiError>(parsed).message;
+  }
+}
+
+TEST(Tools, AModelWithoutThemRefusesByName) {
+  const auto parsed = parse(with_tools(""), ToolForm::none);
+  EXPECT_EQ(std::get<ApiError>(parsed).code, "unsupported_parameter");
+  EXPECT_EQ(std::get<ApiError>(parsed).param, "tools");
+}
+
+TEST(Tools, JsonInTextsHasTheLimitsOfABody) {
+  const auto history = [](const std::string& arguments, int calls) {
+    std::string list;
+    for (int i = 0; i < calls; ++i) {
+      list += message(i > 0 ? "," : "", R"({"function":{"name":"f","arguments":")", arguments, "\"}}");
+    }
+    return message(R"({"messages":[{"role":"assistant","tool_calls":[)", list, "]}]}");
+  };
+  NetOptions few;
+  few.max_json_values = 60;
+  const auto code = [&](const std::string& body, const NetOptions& limits) {
+    const auto parsed = parse_call(Endpoint::chat, body, model_of(ToolForm::hermes), limits);
+    return std::holds_alternative<Call>(parsed) ? std::string() : std::get<ApiError>(parsed).code;
+  };
+  const std::string ten = R"({\"a\":[1,1,1,1,1,1,1]})";
+  EXPECT_EQ(code(history(ten, 3), few), "");
+  EXPECT_EQ(code(history(ten, 7), few), "too_many_values") << "all texts of a call count";
+  const auto deep = [](int depth) {
+    return R"({\"a\":)" + std::string(static_cast<size_t>(depth), '[') +
+           std::string(static_cast<size_t>(depth), ']') + '}';
+  };
+  EXPECT_EQ(code(history(deep(20), 1), {}), "");
+  EXPECT_EQ(code(history(deep(26), 1), {}), "invalid_value");
+  EXPECT_EQ(code(history(R"({\"a\":\")" + std::string(3000, 'x') + R"(\"})", 1), {}),
+            "context_length_exceeded");
+}
+
+TokenEvent text_event(const std::string& text, FinishReason finish = FinishReason::none) {
+  TokenEvent event;
+  event.text = text;
+  event.ids = {1};
+  event.finish = finish;
+  if (finish != FinishReason::none) event.usage = Usage{};
+  return event;
+}
+
+const std::vector<std::string> kAnswer = {"Wait.\n<tool", "_call>\n{\"name\": \"get_weather\", \"argu",
+                                          "ments\": {\"city\": ", "\"Paris\"}}\n</tool_call>"};
+
+TEST(Tools, AnAnswerHoldsItsCalls) {
+  ReplyWriter writer(good(with_tools("")), "chatcmpl-7", 1);
+  for (size_t i = 0; i < kAnswer.size(); ++i) {
+    writer.take(0, text_event(kAnswer[i], i + 1 == kAnswer.size() ? FinishReason::stop : FinishReason::none));
+  }
+  const json::value choice = json::parse(writer.body()).at("choices").as_array()[0];
+  EXPECT_EQ(choice.at("finish_reason").as_string(), "tool_calls");
+  EXPECT_EQ(choice.at("message").at("content").as_string(), "Wait.");
+  const json::value call = choice.at("message").at("tool_calls").as_array().at(0);
+  EXPECT_EQ(
+      json::serialize(call),
+      R"({"id":"call_chatcmpl-7_0_0","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"Paris\"}"}})");
+}
+
+TEST(Tools, AStreamHoldsItsCallsInPieces) {
+  ReplyWriter writer(good(with_tools(R"(,"stream":true)")), "chatcmpl-7", 1);
+  std::string frames;
+  for (size_t i = 0; i < kAnswer.size(); ++i) {
+    frames += writer.take(
+        0, text_event(kAnswer[i], i + 1 == kAnswer.size() ? FinishReason::stop : FinishReason::none));
+  }
+  EXPECT_THAT(
+      frames,
+      HasSubstr(
+          R"("delta":{"tool_calls":[{"index":0,"id":"call_chatcmpl-7_0_0","type":"function","function":{"arguments":"","name":"get_weather"}}]})"));
+  EXPECT_THAT(frames,
+              HasSubstr(R"("delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"city\": "}}]})"));
+  EXPECT_THAT(frames,
+              HasSubstr(R"("delta":{"tool_calls":[{"index":0,"function":{"arguments":"\"Paris\"}"}}]})"));
+  EXPECT_THAT(frames, HasSubstr(R"("finish_reason":"tool_calls")"));
+  EXPECT_EQ(frames.find("<tool_call>"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace uhd
