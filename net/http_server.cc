@@ -6,6 +6,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
@@ -324,6 +325,9 @@ bool HttpServer::idle() const { return impl_->context == nullptr || impl_->conte
 
 void HttpServer::stop() {
   if (impl_->threads.empty()) return;
+  // What is posted below must run even if the last session ends meanwhile: left in the io_context, it would
+  // hold a session, which holds the io_context.
+  auto posting = asio::make_work_guard(*impl_->io);
   {
     std::lock_guard lock(impl_->mutex);
     impl_->stopping.request_stop();
@@ -335,6 +339,7 @@ void HttpServer::stop() {
     asio::post(local->get_executor(), [&local] { local->close(); });
   }
   impl_->for_each_session(&HttpSession::close);
+  posting.reset();
   for (std::thread& thread : impl_->threads) thread.join();  // run() returns when every session has ended
   impl_->threads.clear();
   impl_->small_intake->join();

@@ -131,6 +131,7 @@ TEST_F(BatchFile, WhatWasCutOffGoesAndTheRestStays) {
   }
 }
 
+#if !defined(UHD_SANITIZED)  // UBSan opens a pipe to learn whether it may look at an object
 TEST_F(BatchFile, AFileThatCannotBeReadStaysAsItIs) {
   const std::string answer = batch_answer_line("a", {200, "r", "{}"});
   const std::string path = file("out", answer);
@@ -142,6 +143,7 @@ TEST_F(BatchFile, AFileThatCannotBeReadStaysAsItIs) {
   }
   EXPECT_EQ(content(path), answer);
 }
+#endif
 
 TEST_F(BatchFile, ALineThatDoesNotFitLeavesNothingAndNoneFollows) {
   const std::string first = batch_answer_line("a", {200, "r", "{}"}), second = batch_answer_line("b", {});
