@@ -12,19 +12,34 @@ class Fields {
  public:
   explicit Fields(std::string_view bytes) : rest_(bytes) {}
 
-  // Returns false at the end, and if the bytes are no message.
+  // Returns false at the end, and where the bytes are no message.
   bool next() {
+    if (rest_.empty()) return false;
+    broken_ = !read();
+    return !broken_;
+  }
+  bool broken() const { return broken_; }
+  // A field that is written as another type than its own is an unknown field.
+  bool is_value(uint64_t number) const { return key_ == (number << 3 | kVarint); }
+  bool is_bytes(uint64_t number) const { return key_ == (number << 3 | kBytes); }
+  uint64_t value() const { return value_; }
+  std::string_view bytes() const { return bytes_; }
+
+ private:
+  static constexpr uint64_t kVarint = 0, kBytes = 2;
+
+  bool read() {
     const auto key = varint();
     if (!key) return false;
-    number_ = *key >> 3;
+    key_ = *key;
     value_ = 0;
     bytes_ = {};
-    switch (*key & 7) {
-      case 0:
+    switch (key_ & 7) {
+      case kVarint:
         return take_varint();
       case 1:
         return skip(8);
-      case 2: {
+      case kBytes: {
         const auto size = varint();
         if (!size || *size > rest_.size()) return false;
         bytes_ = rest_.substr(0, *size);
@@ -36,11 +51,6 @@ class Fields {
         return false;
     }
   }
-  uint64_t number() const { return number_; }
-  uint64_t value() const { return value_; }
-  std::string_view bytes() const { return bytes_; }
-
- private:
   bool take_varint() {
     const auto value = varint();
     value_ = value.value_or(0);
@@ -63,9 +73,10 @@ class Fields {
   }
 
   std::string_view rest_;
-  uint64_t number_ = 0;
+  uint64_t key_ = 0;  // the field's number and type
   uint64_t value_ = 0;
   std::string_view bytes_;
+  bool broken_ = false;
 };
 
 }  // namespace
@@ -74,16 +85,23 @@ SentencePieceRules read_sentencepiece_rules(std::string_view model) {
   constexpr uint64_t kTrainer = 2, kNormalizer = 3, kModelType = 3, kBpe = 2, kSuffix = 24;
   constexpr uint64_t kCharacterMap = 2, kRemoveSpaces = 4, kEscapeSpaces = 5;
   SentencePieceRules rules;
-  for (Fields fields(model); fields.next();) {
-    for (Fields inner(fields.bytes()); inner.next();) {
-      if (fields.number() == kTrainer && inner.number() == kModelType) rules.bpe = inner.value() == kBpe;
-      if (fields.number() == kTrainer && inner.number() == kSuffix) rules.suffix = inner.value() != 0;
-      if (fields.number() != kNormalizer) continue;
-      if (inner.number() == kCharacterMap) rules.maps = !inner.bytes().empty();
-      if (inner.number() == kRemoveSpaces) rules.joins_spaces = inner.value() != 0;
-      if (inner.number() == kEscapeSpaces) rules.escapes_spaces = inner.value() != 0;
+  Fields fields(model);
+  while (fields.next()) {
+    if (!fields.is_bytes(kTrainer) && !fields.is_bytes(kNormalizer)) continue;
+    Fields inner(fields.bytes());
+    while (inner.next()) {
+      if (fields.is_bytes(kTrainer)) {
+        if (inner.is_value(kModelType)) rules.bpe = inner.value() == kBpe;
+        if (inner.is_value(kSuffix)) rules.suffix = inner.value() != 0;
+      } else {
+        if (inner.is_bytes(kCharacterMap)) rules.maps = !inner.bytes().empty();
+        if (inner.is_value(kRemoveSpaces)) rules.joins_spaces = inner.value() != 0;
+        if (inner.is_value(kEscapeSpaces)) rules.escapes_spaces = inner.value() != 0;
+      }
     }
+    if (inner.broken()) return {};
   }
+  if (fields.broken()) return {};
   return rules;
 }
 

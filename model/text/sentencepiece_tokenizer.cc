@@ -23,6 +23,15 @@ constexpr size_t kMaxModelBytes = size_t{64} << 20;
 // normalizer_spec { add_dummy_prefix: false } as a protobuf: appended to a model, it is merged into it.
 constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
 
+// The library throws where its tree of pieces cannot be made, as for a piece with a null byte.
+bool is_loaded(sentencepiece::SentencePieceProcessor& processor, const std::string& model) {
+  try {
+    return processor.LoadFromSerializedProto(model).ok();
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   SentencePieceTokenizer(std::string model, const SentencePieceOptions& options, std::deque<AddedToken> added,
@@ -32,7 +41,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     if (!options_.legacy) model += kNoDummyPrefix;
     const SentencePieceRules rules = read_sentencepiece_rules(model);
     by_parts_ = rules.is_plain_bpe();
-    require(processor_.LoadFromSerializedProto(model).ok() && processor_.GetPieceSize() > 0, name,
+    require(is_loaded(processor_, model) && processor_.GetPieceSize() > 0, name,
             " is not a SentencePiece model");
     read_pieces();
     const bool has_bytes = processor_.IsByte(processor_.PieceToId("<0x00>"));

@@ -13,6 +13,9 @@ namespace {
 
 constexpr size_t kMaxPickleBytes = size_t{16} << 20;
 constexpr size_t kMaxNodes = 2'000'000;
+// A pickle may name one text or tensor many times, by a few bytes each; here each is a copy.
+constexpr size_t kMaxTensors = 100'000;
+constexpr size_t kMaxNameBytes = 1024;
 
 enum class Kind : uint8_t {
   none,
@@ -67,11 +70,13 @@ class Interpreter {
     }
     const Node* root = pop();
     expect(root->kind == Kind::dict, "the outermost value is not a dict of tensors");
+    expect(root->items.size() <= 2 * kMaxTensors, "too many tensors");
     std::vector<PickledTensor> result;
     for (size_t i = 0; i < root->items.size(); i += 2) {
       const Node* key = root->items[i];
       const Node* value = root->items[i + 1];
-      expect(key->kind == Kind::text, "a key of the outermost dict is not text");
+      expect(key->kind == Kind::text && key->text.size() <= kMaxNameBytes,
+             "a key of the outermost dict is not a short text");
       require(value->kind == Kind::tensor, where_, ": the value of '", key->text, "' is not a tensor");
       result.push_back(*value->tensor);
       result.back().name = key->text;
@@ -233,7 +238,8 @@ class Interpreter {
     const Node* id = pop();
     expect(id->kind == Kind::tuple && id->items.size() == 5 && id->items[0]->kind == Kind::text &&
                id->items[0]->text == "storage" && id->items[1]->kind == Kind::global &&
-               id->items[2]->kind == Kind::text && id->items[4]->kind == Kind::integer,
+               id->items[2]->kind == Kind::text && id->items[2]->text.size() <= kMaxNameBytes &&
+               id->items[4]->kind == Kind::integer,
            "a persistent id that is not a storage");
     const auto dtype = storage_dtype(id->items[1]->text);
     expect(dtype.has_value(), "a storage of unknown type");
@@ -266,6 +272,7 @@ class Interpreter {
     expect(
         arguments.size() >= 4 && arguments[0]->kind == Kind::storage && arguments[1]->kind == Kind::integer,
         "a tensor without storage and offset");
+    expect(tensors_.size() < kMaxTensors, "too many tensors");
     const Node* storage = arguments[0];
     tensors_.push_back({.name = "",
                         .storage = std::string(storage->text),
@@ -274,6 +281,7 @@ class Interpreter {
                         .offset = arguments[1]->integer,
                         .sizes = integers(arguments[2]),
                         .strides = integers(arguments[3])});
+    expect(tensors_.back().sizes.size() == tensors_.back().strides.size(), "not as many strides as sizes");
     push(Kind::tensor)->tensor = &tensors_.back();
   }
 

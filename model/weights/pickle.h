@@ -12,8 +12,8 @@
 
 namespace uhd {
 
-// A PickledTensor says how one tensor of the pickle lies in a storage. Sizes and strides count elements and
-// are as the file gives them: they are not yet checked against the storage.
+// A PickledTensor says how one tensor of the pickle lies in a storage. Sizes and strides, of which there are
+// equally many, count elements and are as the file gives them: they are not yet checked against the storage.
 struct PickledTensor {
   std::string name;
   std::string storage;  // key: the bytes are zip entry data/<key>

@@ -81,7 +81,6 @@ FileTensors read_torch_archive(std::span<const std::byte> file, const std::strin
     require(tensor.storage_elements == elements && storage->second.size() % element == 0, where,
             ": its storage has ", storage->second.size(), " bytes, not ", tensor.storage_elements,
             " elements");
-    require(tensor.sizes.size() == tensor.strides.size(), where, " has not as many strides as sizes");
     const Shape shape = checked_shape(tensor.sizes, tensor.dtype, where);
     const int64_t extent = extent_of(tensor, where);
     require(tensor.offset >= 0 && tensor.offset <= elements && extent <= elements - tensor.offset, where,

@@ -239,6 +239,10 @@ TEST(SentencePieceRules, TellModelsThatKeepTexts) {
   EXPECT_FALSE(read_sentencepiece_rules("\x1a\x05\x12\x01m\x20\x00"sv).keeps_text()) << "has a map";
   for (const std::string_view broken : {"\x1a"sv, "\x1a\xff"sv, "\x1a\x02\x20"sv, "\xff\xff\xff"sv, "\x1b"sv})
     EXPECT_FALSE(read_sentencepiece_rules(broken).keeps_text());
+  // A field of another type than its own is none; what follows a group is not read, so nothing is known then.
+  EXPECT_FALSE(read_sentencepiece_rules("\x1a\x02\x22\x00"sv).keeps_text());
+  EXPECT_FALSE(read_sentencepiece_rules("\x1a\x07\x12\x01m\x10\x00\x20\x00"sv).keeps_text());
+  EXPECT_FALSE(read_sentencepiece_rules("\x1a\x02\x20\x00\x33\x34"sv).keeps_text());
 }
 
 }  // namespace

@@ -112,6 +112,22 @@ TEST(TorchArchive, ReadsZip64) {
   EXPECT_EQ(read64.tensors.at("w").elements(), 6);
 }
 
+// A few bytes name again what stands in the pickle once, and each time would be a copy of it.
+TEST(TorchArchive, WhatIsNamedOftenStaysSmall) {
+  const std::string one = tensor(0, numbers({6}), numbers({1})) + "q\1";
+  const auto named = [&](size_t bytes, int times) {
+    std::string entries = text(std::string(bytes, 'n')) + "q\2" + one;
+    for (int i = 1; i < times; ++i) entries += "h\2h\1";
+    return archive_failure(archive("\x80\x02}(" + entries + "u."));
+  };
+  EXPECT_EQ(named(1024, 2), "no error");
+  EXPECT_THAT(named(1025, 2), HasSubstr("not a short text"));
+  EXPECT_THAT(named(1, 100'001), HasSubstr("too many tensors"));
+  std::string rebuilt = tensor(0, numbers({6}), numbers({1}));
+  rebuilt = rebuilt.replace(rebuilt.find(text("0")), text("0").size(), text(std::string(1025, '0')));
+  EXPECT_THAT(archive_failure(archive(dict(rebuilt))), HasSubstr("is not a storage"));
+}
+
 // `pickle.dumps` returns this for an object whose __reduce__ returns (os.system, ("...",)).
 TEST(TorchArchive, NeverExecutesWhatAPickleNames) {
   const std::string attack =
