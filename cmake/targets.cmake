@@ -48,6 +48,13 @@ endfunction()
 set(uhd_light_tests "^tests/(app|base|cluster|configs|engine|fuzz|model|net|plan)$")
 set(uhd_light_folders "^(app|cluster|configs|engine|net|plan)$")
 
+# Folders of parsers and what they stand on: with AddressSanitizer they are built for libFuzzer too, which follows where
+# an input leads. The sanitizer's own programs run with that a little slower, and nothing is compiled twice.
+set(uhd_fuzzed_folders "^(base|cluster|configs|model|net|tests/fuzz)$")
+if(UHD_SANITIZE MATCHES address AND CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  set(uhd_has_fuzzer ON)
+endif()
+
 # Folders whose files use the same names for different things, and gain little: a program there is of one or two files.
 set(uhd_single_folders "^(emulation|tests/cuda)$")
 
@@ -67,6 +74,9 @@ function(uhd_options target)
     target_compile_definitions(${target} PRIVATE UHD_SANITIZED)
     if(UHD_SANITIZE MATCHES address)
       target_compile_definitions(${target} PRIVATE UHD_ADDRESS_SANITIZED)
+    endif()
+    if(uhd_has_fuzzer AND folder MATCHES ${uhd_fuzzed_folders})
+      target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
     endif()
     if(folder MATCHES ${uhd_light_folders} OR folder MATCHES ${uhd_light_tests})
       target_compile_options(${target} PRIVATE -O0)
