@@ -11,6 +11,7 @@ from server import STATE, url_of
 
 ROOT_URL = url_of(NAME).removesuffix("v1")
 ANSWERED_MS = 60_000
+expect.set_options(timeout=30_000)  # other tests may have the cores
 
 
 @pytest.fixture
