@@ -201,4 +201,11 @@ double paged_error(const PagedCase& c, const PagedForm& form) {
   return worst;
 }
 
+double planned_error(PagedCase c, PlannedForm form) {
+  c.out_gap = 0;
+  return paged_error(
+      c, [=](cudaStream_t stream, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans, float scale,
+             float* plan) { form(stream, out, q, pages, spans, scale, true, plan); });
+}
+
 }  // namespace uhd::cuda
