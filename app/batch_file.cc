@@ -10,6 +10,7 @@
 #include <boost/json/value.hpp>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -51,6 +52,13 @@ bool begins_an_answer(std::string_view rest) {
   return rest.substr(0, common) == kAnswerBegins.substr(0, common);
 }
 
+// Devices and pipes may never end.
+void require_file(const std::string& path) {
+  std::error_code unknown;
+  const auto status = std::filesystem::status(path, unknown);
+  require(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), path, ": is no file");
+}
+
 }  // namespace
 
 BatchRequest parse_batch_line(std::string_view line) {
@@ -66,6 +74,9 @@ BatchRequest parse_batch_line(std::string_view line) {
   require(body != nullptr && body->is_object(), "'body' must be an object");
   check_body(body->get_object());
   request.body = json::serialize(*body);
+  boost::system::error_code wrong;
+  json::parse(request.body, wrong);
+  require(!wrong, "'body' has a number that is too large");  // it became an infinity, which JSON lacks
   return request;
 }
 
@@ -83,6 +94,7 @@ std::string batch_answer_line(const std::string& custom_id, const BatchAnswer& a
 }
 
 BatchInput::BatchInput(const std::string& path) : path_(path), file_(path, std::ios::binary) {
+  require_file(path);
   require(file_.good(), path, ": cannot be read");
   std::set<std::string> seen;
   std::string line;
@@ -123,6 +135,7 @@ BatchRequest BatchInput::read(size_t index) {
 BatchOutput::BatchOutput(const std::string& path)
     : path_(path), file_(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
   require(file_ >= 0, path, ": cannot be written: ", std::strerror(errno));
+  require_file(path);
   require(flock(file_, LOCK_EX | LOCK_NB) == 0, path, ": another run writes to it");
   std::ifstream answers(path, std::ios::binary);
   require(answers.is_open(), path, ": cannot be read: ", std::strerror(errno));

@@ -20,7 +20,8 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  // Until one of these is called, a signal ends the process at once, but for a SIGHUP that was sent.
+  // Until one of these is called, a signal ends the process at once, with status 0, but for a SIGHUP that was
+  // sent.
   void count();   // counts signals from now on, for wait()
   void ignore();  // for a rank that ends when its leader does
   // Calls this at each SIGHUP from now on, on a thread of its own, and at once if one came before. The

@@ -1,5 +1,6 @@
 #include "net/api_keys.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -10,6 +11,8 @@
 
 namespace uhd {
 namespace {
+
+constexpr size_t kMaxKeyBytes = 1024;
 
 std::string hex_prefix(const std::array<uint8_t, 32>& digest) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -39,8 +42,13 @@ ApiKeys::ApiKeys(const std::filesystem::path& file) {
 void ApiKeys::add(std::string_view line) {
   constexpr std::string_view kQuota = "quota=";
   const size_t space = line.find_first_of(" \t");
-  const auto digest = sha256(bytes_of(line.substr(0, space)));
+  const std::string_view key = line.substr(0, space);
+  const auto digest = sha256(bytes_of(key));
   digests_.push_back(digest);
+  const bool sent = std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+  require(sent && key.size() <= kMaxKeyBytes, "key ", digests_.size(),
+          " of the API key file can be sent by no client: a key is at most ", kMaxKeyBytes,
+          " letters, digits and signs of ASCII");
   if (space == std::string_view::npos) return;
   const std::string_view word = trim_ascii(line.substr(space));
   double quota = 0;

@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "net/http_session.h"
+#include "net/remote_url.h"
 #include "net/tls.h"
 #include "net/unix_socket.h"
 
@@ -251,6 +252,7 @@ void HttpServer::Impl::for_each_session(void (HttpSession::*call)()) {
 }
 
 HttpServer::HttpServer(const NetOptions& options) : impl_(std::make_unique<Impl>(options)) {
+  check_image_hosts(options.image_hosts);
   impl_->listen();
 }
 

@@ -1,5 +1,9 @@
 #include "net/json_body.h"
 
+#include <cmath>
+#include <set>
+#include <vector>
+
 #include "base/error.h"
 #include "base/utf8.h"
 #include "net/api_error.h"
@@ -54,6 +58,58 @@ std::string reason(json::error_code failed, std::string_view body, size_t at) {
   return at < body.size() ? message("unexpected '", quoted(body.substr(at), 12), "'") : "it ends too early";
 }
 
+// Counts what a parsed text holds, and looks for numbers that a double cannot hold.
+struct Contents {
+  explicit Contents(const json::value& value) { add(value); }
+  void add(const json::value& value) {
+    if (const double* number = value.if_double()) infinite |= !std::isfinite(*number);
+    if (const json::array* items = value.if_array()) {
+      for (const json::value& item : *items) add(item);
+    }
+    if (const json::object* object = value.if_object()) {
+      members += static_cast<int64_t>(object->size());
+      for (const auto& member : *object) add(member.value());
+    }
+  }
+  int64_t members = 0;
+  bool infinite = false;
+};
+
+// Returns the number of names that a JSON text gives to members. With `twice`, it stops at the first name
+// that an object has had before, as the text writes it, and stores that.
+int64_t count_members(std::string_view text, std::string* twice = nullptr) {
+  int64_t count = 0;
+  std::vector<std::set<std::string_view>> names;
+  for (size_t at = 0; at < text.size();) {
+    const char c = text[at];
+    if (c != '"') {
+      ++at;
+      if (twice != nullptr && (c == '{' || c == '[')) names.emplace_back();
+      if (twice != nullptr && (c == '}' || c == ']')) names.pop_back();
+      continue;
+    }
+    const size_t end = end_of_string(text, at);
+    const std::string_view name = text.substr(at, end - at);
+    at = std::min(text.find_first_not_of(" \t\r\n", end), text.size());
+    if (at == text.size() || text[at] != ':') continue;
+    ++count;
+    if (twice == nullptr || names.back().insert(name).second) continue;
+    *twice = name;
+    return count;
+  }
+  return count;
+}
+
+// A filter in front of this server may read the first of two members with one name, and JSON has no infinity.
+void check_contents(const json::value& value, std::string_view body) {
+  const Contents contents(value);
+  if (contents.infinite) refuse("The body is not valid JSON: a number is too large.");
+  if (contents.members == count_members(body)) return;
+  std::string twice = "one, written in two ways,";
+  count_members(body, &twice);
+  refuse(message("An object of the body has two members of one name: ", quoted(twice, 64), "."));
+}
+
 [[noreturn]] void refuse_at(json::error_code failed, std::string_view body, size_t at) {
   refuse(message("The body is not valid JSON: at byte ", at, ": ", reason(failed, body, at), "."));
 }
@@ -80,7 +136,7 @@ std::optional<json::object> parse_json_text(std::string_view text) {
   rules.max_depth = kMaxDepth - kDepthAround;
   json::error_code failed;
   json::value value = json::parse(text, failed, {}, rules);
-  if (failed || !value.is_object()) return std::nullopt;
+  if (failed || !value.is_object() || Contents(value).infinite) return std::nullopt;
   return std::move(value.get_object());
 }
 
@@ -107,6 +163,7 @@ json::object parse_json_body(std::string_view body, int max_values) {
   if (rest != std::string_view::npos) refuse_at(json::error::extra_data, body, rest);
   json::value value = parser.release();
   if (!value.is_object()) refuse("The body must be a JSON object.");
+  check_contents(value, body);
   return std::move(value.get_object());
 }
 

@@ -33,7 +33,7 @@ ApiError not_fetched() {
           "image_fetch_failed"};
 }
 ApiError no_room() {
-  return {503, "The server holds too many large requests at the moment.", "", "overloaded", 1};
+  return {503, "As many images as may be fetched at once are being fetched.", "", "overloaded", 1};
 }
 
 // One of the fetches that may run at once. A resolver that nobody waits for any more keeps its place.

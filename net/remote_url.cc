@@ -60,6 +60,17 @@ std::optional<RemoteUrl> parse_remote_url(std::string_view text) {
   return out;
 }
 
+void check_image_hosts(std::string_view hosts) {
+  while (!hosts.empty()) {
+    const size_t comma = std::min(hosts.find(','), hosts.size());
+    const std::string_view host = trim_ascii(hosts.substr(0, comma));
+    const auto url = parse_remote_url(message("https://", host));
+    require(host.empty() || (url && url->target == "/" && url->authority == lower_ascii(host)),
+            "net.image_hosts: '", host, "' is not the name of a host, or one with a port behind a colon");
+    hosts.remove_prefix(std::min(comma + 1, hosts.size()));
+  }
+}
+
 bool is_allowed_host(const RemoteUrl& url, std::string_view hosts) {
   const bool own_port = url.port == (url.tls ? "443" : "80");
   const std::string bare = url.host.find(':') == std::string::npos ? url.host : message("[", url.host, "]");

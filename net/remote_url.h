@@ -29,4 +29,7 @@ std::optional<RemoteUrl> parse_remote_url(std::string_view url);
 // with a port behind a colon for that one. Names are compared whole.
 bool is_allowed_host(const RemoteUrl& url, std::string_view hosts);
 
+// Throws an Error that names what is no host, and so would never match.
+void check_image_hosts(std::string_view hosts);
+
 }  // namespace uhd

@@ -85,6 +85,11 @@ TEST_F(BatchFile, AnythingElseIsRefusedByName) {
               HasSubstr("url"));
 }
 
+TEST_F(BatchFile, WhatMayNeverEndIsNoFile) {
+  EXPECT_THROW(BatchOutput{"/dev/full"}, Error);
+  EXPECT_THROW(BatchInput{"/dev/zero"}, Error);
+}
+
 TEST_F(BatchFile, RequestsAreReadAgainInAnyOrder) {
   const std::string path =
       file("in", line_of("a") + "\n\n" + line_of("b", R"({"n":2})") + "\r\n" + line_of("c"));

@@ -36,8 +36,9 @@ TEST(StopSignalsTest, OtherSignalsEndTheProcessUntilTheyAreCounted) {
     StopSignals signals;
     kill(getpid(), SIGTERM);
     std::this_thread::sleep_for(std::chrono::minutes(1));
+    _exit(1);
   };
-  EXPECT_EXIT(early(), testing::ExitedWithCode(128 + SIGTERM), "");
+  EXPECT_EXIT(early(), testing::ExitedWithCode(0), "");
   const auto late = [] {
     StopSignals signals;
     signals.count();

@@ -26,6 +26,13 @@ TEST(ApiKeys, KnowsTheKeysOfItsFileOnly) {
   }
 }
 
+TEST(ApiKeys, RefusesAKeyThatNoClientCanSend) {
+  for (const std::string& key : {std::string("\0\1", 2), std::string("a\x7f"), std::string(1025, 'k')}) {
+    EXPECT_THROW(ApiKeys(file_with("unsent", "alpha\n" + key + "\n")), Error) << key.size();
+  }
+  EXPECT_EQ(ApiKeys(file_with("longest", std::string(1024, 'k'))).quota("none"), 0);
+}
+
 TEST(ApiKeys, TenantIsAPrefixOfTheHash) {
   const ApiKeys keys(file_with("keys2", "alpha\nbeta\n"));
   EXPECT_EQ(keys.tenant("Bearer alpha"), "8ed3f6ad685b959e") << "first bytes of sha256(\"alpha\")";

@@ -18,7 +18,7 @@ std::variant<Call, ApiError> completions(const std::string& body) {
   return parse_call(Endpoint::completions, body, kModel, kLimits);
 }
 std::string with(const std::string& fields) {
-  return R"({"model":"fake","messages":[{"role":"user","content":"hi"}],)" + fields + "}";
+  return R"({"messages":[{"role":"user","content":"hi"}],)" + fields + "}";
 }
 Call good(const std::variant<Call, ApiError>& result) {
   if (const auto* error = std::get_if<ApiError>(&result)) ADD_FAILURE() << error->message;
@@ -492,6 +492,16 @@ TEST(OpenAiRequest, PartsAndValuesHaveLimits) {
       "too_many_values");
   good(parse_call(Endpoint::chat, with(R"("user":")" + std::string(100, ',') + R"([[[\"[[[")"), kModel,
                   limits));
+}
+
+TEST(OpenAiRequest, NamesStandOnceAndNumbersAreFinite) {
+  const auto refused = [](const std::string& fields) { return bad(chat(with(fields))); };
+  EXPECT_EQ(refused(R"("max_tokens":1,"max_tokens":5)").code, "invalid_json");
+  EXPECT_NE(refused(R"("seed":1, "seed" : 5)").message.find("\"seed\""), std::string::npos);
+  EXPECT_EQ(refused(R"("metadata":{"a":"1","a":"2"})").code, "invalid_json");
+  EXPECT_EQ(refused(R"("seed":1,"s\u0065ed":5)").code, "invalid_json") << "a name may be written in two ways";
+  EXPECT_EQ(refused(R"("metadata":{"a":1e999})").code, "invalid_json");
+  good(chat(with(R"("metadata":{"a":"a","b":":\"a\":","c":"{\"c\":1,\"c\":2}"},"user":"metadata")")));
 }
 
 TEST(OpenAiRequest, ErrorsSayWhatIsWrongWithTheJson) {

@@ -455,6 +455,14 @@ TEST(RemoteUrl, HostsAreComparedWholeAndWithTheirPort) {
   EXPECT_FALSE(allowed("http://a.org/", ""));
 }
 
+TEST(RemoteUrl, AListOfHostsHoldsHostsAlone) {
+  check_image_hosts("");
+  check_image_hosts(" images.example , IMAGES.example:8080,10.0.0.1,[::1]:443,");
+  for (const char* wrong : {"*", "http://x", "a b", "x/y", "x:", "a,*.b", "x:99999", "u@x"}) {
+    EXPECT_THROW(check_image_hosts(wrong), Error) << wrong;
+  }
+}
+
 TEST(PublicAddress, IsNoneOfASpecialUse) {
   const auto is_public = [](const char* text) {
     sockaddr_in v4{};

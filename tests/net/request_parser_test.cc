@@ -36,5 +36,15 @@ TEST(RequestParser, ALargeBodyOfChunksIsTaken) {
   EXPECT_EQ(parser.body_bytes(), 100 * 0x1000);
 }
 
+TEST(RequestParser, WhatIsJudgedStandsOnce) {
+  for (const std::string& name : {std::string("Host"), std::string("Origin"), std::string("Authorization")}) {
+    RequestParser parser(2000, 1 << 20);
+    parser.put_header("GET / HTTP/1.1\r\n" + name + ": a\r\nAccept: b\r\n" + name + ": c\r\n\r\n");
+    ASSERT_TRUE(parser.error()) << name;
+    EXPECT_EQ(parser.error()->status, 400);
+    EXPECT_NE(parser.error()->message.find(name), std::string::npos) << parser.error()->message;
+  }
+}
+
 }  // namespace
 }  // namespace uhd
