@@ -29,7 +29,7 @@ namespace uhd {
 namespace {
 
 struct BatchOptions {
-  std::string input, output, model, key;
+  std::string input, output, key;
   std::vector<std::string> urls;
   int concurrency = 0;  // of each server; 0: what suits it
   int retries = 4;
@@ -290,8 +290,7 @@ void add_batch_command(CLI::App& app) {
       ->add_option("-o,--out", options->output,
                    "File for the answers; requests that have one in it already are left out")
       ->required();
-  command->add_option("-m,--model", options->model,
-                      "Checkpoint directory: an engine of this process answers");
+  settings->add_model_to(*command, "Checkpoint directory: an engine of this process answers");
   command->add_option("--url", options->urls, "A server answers; may be given several times")
       ->take_all()
       ->allow_extra_args(false);
@@ -317,13 +316,7 @@ void add_batch_command(CLI::App& app) {
       "  uhd batch requests.jsonl --out answers.jsonl --model models/nano-uhd\n"
       "  uhd batch requests.jsonl --out answers.jsonl --url http://127.0.0.1:8080/v1 --concurrency 32");
   command->callback([command, settings, options] {
-    ServerConfig config = settings->read(*command);
-    if (!options->model.empty()) config.engine.model_path = options->model;
-    if (settings->print) {
-      std::fputs(print_config(config).c_str(), stdout);
-      return;
-    }
-    run_batch(config, *options);
+    settings->run(*command, [&](const ServerConfig& config) { run_batch(config, *options); });
   });
 }
 

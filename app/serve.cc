@@ -141,14 +141,7 @@ void add_serve_command(CLI::App& app) {
       "  uhd serve --encoders.count=2 --print-config\n"
       "SIGTERM or one SIGINT lets running requests finish; a second one stops at once. SIGHUP reads API keys "
       "and the certificate again.");
-  command->callback([command, settings] {
-    const ServerConfig config = settings->read(*command);
-    if (settings->print) {
-      std::fputs(print_config(config).c_str(), stdout);
-      return;
-    }
-    serve(config);
-  });
+  command->callback([command, settings] { settings->run(*command, serve); });
 }
 
 }  // namespace uhd
