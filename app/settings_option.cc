@@ -54,7 +54,8 @@ void SettingsOption::add_model_to(CLI::App& command, const std::string& help) {
 
 void SettingsOption::add_to(CLI::App& command) {
   command.add_option("--config", file_, "YAML file with settings");
-  command.add_flag("--print-config", print_, "Print the resulting settings, and stop");
+  command.add_flag("--print-config", print_,
+                   "Print the resulting settings, with --json as one JSON object, and stop");
   ServerConfig defaults;
   for (const Setting& setting : settings_of(defaults)) add_option(command, setting);
 }
@@ -65,7 +66,8 @@ void SettingsOption::run(const CLI::App& command,
   init_log(level_of(config.log.level), "uhd");
   set_log_format(config.log.format == "json" ? LogFormat::json : LogFormat::text);
   if (!print_) return work(config);
-  std::fputs(print_config(config).c_str(), stdout);
+  const bool as_json = command.get_option("--json")->count() > 0;
+  std::fputs((as_json ? config_json(config) + '\n' : print_config(config)).c_str(), stdout);
 }
 
 ServerConfig SettingsOption::read(const CLI::App& command) const {
