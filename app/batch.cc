@@ -1,5 +1,4 @@
 // uhd batch answers a file of requests, by an engine of its own, by servers, or by both at once.
-#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -29,7 +28,7 @@ namespace uhd {
 namespace {
 
 struct BatchOptions {
-  std::string input, output, model, key;
+  std::string input, output, key;
   std::vector<std::string> urls;
   int concurrency = 0;  // of each server; 0: what suits it
   int retries = 4;
@@ -145,7 +144,8 @@ class BatchRun {
       : input_(input),
         output_(output),
         options_(options),
-        progress_(input.size(), isatty(STDERR_FILENO) == 1, now()) {}
+        written_over_(shows_status()),
+        progress_(static_cast<int64_t>(input.size()), written_over_, now()) {}
 
   BatchCounts run(const std::vector<std::unique_ptr<Answerer>>& answerers) {
     {
@@ -159,14 +159,19 @@ class BatchRun {
     }
     if (failure_) throw Error(*failure_);
     counts_.unanswered = input_.size() - counts_.succeeded - counts_.failed;
-    print_error_text(progress_.end(now()));
+    status_.show("");
+    print_error(progress_.end(now()));
     return counts_;
   }
   const std::string& reason() const { return reason_; }
 
  private:
   static double now() { return seconds(Clock::now().time_since_epoch()); }
-  static void print_error_text(const std::string& text) { std::fputs(text.c_str(), stderr); }
+
+  void tell(const std::optional<std::string>& line) {
+    if (!line) return;
+    written_over_ ? status_.show(*line) : print_error(*line);
+  }
 
   void work(Answerer& answerer) {
     try {
@@ -208,20 +213,22 @@ class BatchRun {
     output_.append(line);
     const bool well = got.status == 200;
     ++(well ? counts_.succeeded : counts_.failed);
-    print_error_text(progress_.ended(well, now()));
+    tell(progress_.ended(well, now()));
   }
 
   void give_up(const HttpAnswer& got) {
     const std::lock_guard lock(mutex_);
     reason_ = got.status == 0 ? got.failure : message("status ", got.status);
-    if (!got.unreachable) print_error_text(progress_.ended(false, now()));
+    if (!got.unreachable) tell(progress_.ended(false, now()));
   }
 
   BatchInput& input_;
   BatchOutput& output_;
   const BatchOptions& options_;
   std::mutex mutex_;  // of all below, the input and the output
+  const bool written_over_;
   BatchProgress progress_;
+  StatusLine status_;
   BatchCounts counts_;
   size_t next_ = 0;
   std::string reason_;  // that the last request was given up for
@@ -290,8 +297,7 @@ void add_batch_command(CLI::App& app) {
       ->add_option("-o,--out", options->output,
                    "File for the answers; requests that have one in it already are left out")
       ->required();
-  command->add_option("-m,--model", options->model,
-                      "Checkpoint directory: an engine of this process answers");
+  settings->add_model_to(*command, "Checkpoint directory: an engine of this process answers");
   command->add_option("--url", options->urls, "A server answers; may be given several times")
       ->take_all()
       ->allow_extra_args(false);
@@ -317,13 +323,7 @@ void add_batch_command(CLI::App& app) {
       "  uhd batch requests.jsonl --out answers.jsonl --model models/nano-uhd\n"
       "  uhd batch requests.jsonl --out answers.jsonl --url http://127.0.0.1:8080/v1 --concurrency 32");
   command->callback([command, settings, options] {
-    ServerConfig config = settings->read(*command);
-    if (!options->model.empty()) config.engine.model_path = options->model;
-    if (settings->print) {
-      std::fputs(print_config(config).c_str(), stdout);
-      return;
-    }
-    run_batch(config, *options);
+    settings->run(*command, [&](const ServerConfig& config) { run_batch(config, *options); });
   });
 }
 

@@ -2,13 +2,12 @@
 // how far a roof made of both is from other products.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <memory>
-#include <sstream>
 #include <thread>
 
+#include "app/calibration_report.h"
 #include "app/commands.h"
 #include "app/load_pictures.h"
 #include "base/clock.h"
@@ -22,10 +21,13 @@
 namespace uhd {
 namespace {
 
+constexpr int64_t kSide = 4096;  // of the products' weights
+
 struct CalibrateOptions {
   std::string name, out;
   BackendOptions backend;
   double budget_s = 2;  // of each measurement
+  bool json = false;
 };
 
 // Returns the seconds of one call: the fifth percentile of as many as fit the budget, so that what other
@@ -43,16 +45,9 @@ double least_seconds(double budget_s, const std::function<void()>& call) {
   return samples[samples.size() / 20];
 }
 
-struct Product {
-  int64_t rows;
-  double measured_s = 0;
-  double expected_s = 0;
-  double residual() const { return measured_s / expected_s - 1; }
-};
-
 // Products of rows with weights of 4096 x 4096, of which there are more than a cache holds.
-std::vector<Product> measure_products(Backend& backend, double budget_s) {
-  constexpr int64_t kSide = 4096, kMost = 512;
+std::vector<MeasuredProduct> measure_products(Backend& backend, double budget_s) {
+  constexpr int64_t kMost = 512;
   constexpr size_t kWeights = 6;
   std::vector<uint16_t> host(static_cast<size_t>(kSide) * kSide);
   for (size_t i = 0; i < host.size(); ++i)
@@ -64,7 +59,7 @@ std::vector<Product> measure_products(Backend& backend, double budget_s) {
   const DeviceBuffer in = backend.allocate(bytes), out = backend.allocate(bytes);
   std::fill_n(static_cast<std::byte*>(in.as(DType::u8, {static_cast<int64_t>(bytes)}).raw()), bytes,
               std::byte{0});
-  std::vector<Product> products;
+  std::vector<MeasuredProduct> products;
   size_t next = 0;
   for (const int64_t rows : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512}) {
     const Tensor x = in.as(backend.activation_dtype(), {rows, kSide});
@@ -92,52 +87,52 @@ double measure_sums(double budget_s) {
   return kSums * kFloats * 4.0 / t;  // 2 (n − 1) / n of the bytes, of which n = 2
 }
 
-void run_calibrate(const CalibrateOptions& options) {
-  const bool plain = std::all_of(options.name.begin(), options.name.end(), [](unsigned char c) {
+void require_plain_name(const std::string& name) {
+  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
   });
-  require(plain && !options.name.empty() && options.name.size() <= 64,
+  require(plain && !name.empty() && name.size() <= 64,
           "--name must be 1 to 64 printable ASCII characters without quotes and backslashes");
+}
+
+Calibration calibrate(const CalibrateOptions& options) {
   const auto backend = make_backend(options.backend);
-  std::vector<Product> products = measure_products(*backend, options.budget_s);
-  const double weights = 2.0 * 4096 * 4096;
-  const auto cost = [](int64_t rows) { return matmul_cost(static_cast<double>(rows), 4096, 4096, 2, 4); };
-  DeviceRoof machine{.name = options.name.c_str()};
-  machine.memory_speed = weights / products.front().measured_s;
-  machine.bf16_flops = cost(products.back().rows).flops / products.back().measured_s;
-  double worst = 0;
-  for (Product& product : products) {
-    product.expected_s = roof_seconds(cost(product.rows), machine);
-    worst = std::max(worst, std::abs(product.residual()));
-  }
+  Calibration found{.backend = backend->description(),
+                    .products = measure_products(*backend, options.budget_s)};
+  const auto cost = [](int64_t rows) { return matmul_cost(static_cast<double>(rows), kSide, kSide, 2, 4); };
+  DeviceRoof roof{};
+  roof.memory_speed = 2.0 * kSide * kSide / found.products.front().measured_s;
+  roof.bf16_flops = cost(found.products.back().rows).flops / found.products.back().measured_s;
+  for (MeasuredProduct& product : found.products) product.expected_s = roof_seconds(cost(product.rows), roof);
   const std::string picture = encode_png(draw_picture({"photo", 2000, 1500, 1}));
-  const double decode = least_seconds(options.budget_s, [&] { decode_image(picture, {}, false); });
-  std::ostringstream yaml;
-  yaml.precision(4);
-  yaml << "# Measured by `uhd calibrate` on " << backend->description()
-       << ".\n# `uhd plan --machine` with this file tells expected times, and not what no device can beat.\n"
-       << "name: \"" << options.name << "\"\nmeasured: true\n"
-       << "bf16_tflops: " << machine.bf16_flops / 1e12 << "  # products of 512 rows\n"
-       << "memory_gb_s: " << machine.memory_speed / 1e9 << "  # of weights, in products of one row\n"
-       << "memory_gb: " << static_cast<double>(available_memory()) / 1e9 << "  # that could be taken then\n"
-       << "link_gb_s: " << measure_sums(options.budget_s) / 1e9 << "  # sums of two ranks, as threads\n"
-       << "multiprocessors: " << std::max(1u, std::thread::hardware_concurrency()) << "  # threads\n"
-       << "# A picture of 3 megapixels as PNG is decoded in " << decode * 1e3 << " ms by one thread.\n"
-       << "# Products of 4096x4096, measured and by the larger of both rates; residuals up to "
-       << std::lround(100 * worst) << " %:\n";
-  for (const Product& p : products) {
-    yaml << "#   " << p.rows << " rows: " << p.measured_s * 1e3 << " ms, " << p.expected_s * 1e3 << " ms, "
-         << std::lround(100 * p.residual()) << " %\n";
-  }
-  if (options.out.empty()) {
-    std::fputs(yaml.str().c_str(), stdout);
-    return;
-  }
-  std::ofstream file(options.out, std::ios::binary);
-  file << yaml.str();
+  found.decode_s = least_seconds(options.budget_s, [&] { decode_image(picture, {}, false); });
+  found.machine = {.name = options.name,
+                   .bf16_tflops = roof.bf16_flops / 1e12,
+                   .memory_gb_s = roof.memory_speed / 1e9,
+                   .memory_gb = static_cast<double>(available_memory()) / 1e9,
+                   .link_gb_s = measure_sums(options.budget_s) / 1e9,
+                   .multiprocessors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())),
+                   .measured = true};
+  return found;
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
   file.close();
-  require(file.good(), options.out, ": cannot be written");
-  std::printf("%s\n", options.out.c_str());
+  require(file.good(), path, ": cannot be written");
+}
+
+void run_calibrate(const CalibrateOptions& options) {
+  require_plain_name(options.name);
+  const Calibration found = calibrate(options);
+  std::string printed = calibration_yaml(found);
+  if (!options.out.empty()) {
+    write_file(options.out, printed);
+    printed = options.out + '\n';
+  }
+  if (options.json) printed = calibration_json(found) + '\n';
+  std::fputs(printed.c_str(), stdout);
 }
 
 }  // namespace
@@ -153,6 +148,7 @@ void add_calibrate_command(CLI::App& app) {
       ->check(CLI::Range(0, 4096));
   command->add_option("--budget", options->budget_s, "Seconds of each measurement (2)")
       ->check(CLI::Range(0.01, 60.0));
+  command->add_flag("--json", options->json, "Print one JSON object; the file of --out stays YAML");
   command->footer(
       "\nNothing else should run meanwhile.\nExamples:\n"
       "  uhd calibrate --name \"EPYC 9355, 2 cores\" --out configs/machines/epyc.yaml\n"

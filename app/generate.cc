@@ -21,7 +21,6 @@ namespace uhd {
 namespace {
 
 struct Question {
-  std::string model;
   std::vector<std::string> images;
   std::string text;
   std::string system;
@@ -119,7 +118,7 @@ void add_generate_command(CLI::App& app) {
   auto settings = std::make_shared<SettingsOption>();
   auto question = std::make_shared<Question>();
   command->add_option("question", question->text, "The question")->required();
-  command->add_option("-m,--model", question->model, "Checkpoint directory");
+  settings->add_model_to(*command, "Checkpoint directory");
   command
       ->add_option("-i,--image", question->images,
                    "Image file: JPEG, PNG or WebP; may be given several times")
@@ -145,13 +144,7 @@ void add_generate_command(CLI::App& app) {
       "  uhd generate --model models/smollm2 --temperature 0.8 --seed 7 \"Tell me a story.\"\n"
       "  uhd generate --model models/nano-uhd --llm.tensor_parallel=2 --raw \"1 2 3\"");
   command->callback([command, settings, question] {
-    ServerConfig config = settings->read(*command);
-    if (!question->model.empty()) config.engine.model_path = question->model;
-    if (settings->print) {
-      std::fputs(print_config(config).c_str(), stdout);
-      return;
-    }
-    generate(config, *question);
+    settings->run(*command, [&](const ServerConfig& config) { generate(config, *question); });
   });
 }
 

@@ -23,6 +23,8 @@ namespace {
 
 constexpr Duration kGlance = std::chrono::milliseconds(50);
 
+const std::string kJsonHelp = "With --print-config: print one JSON object";
+
 // First signal: no new requests, running ones finish within the limit. Second: now.
 void wait_for_end(const NetOptions& net, StopSignals& signals, HttpServer& server, Engine& engine) {
   while (signals.wait(0, std::chrono::hours(1)) == 0) {
@@ -128,7 +130,9 @@ void serve(const ServerConfig& config) {
 void add_serve_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("serve", "Serve a model over HTTP with OpenAI's API");
   auto settings = std::make_shared<SettingsOption>();
+  CLI::Option* json = command->add_flag("--json", kJsonHelp);
   settings->add_to(*command);
+  json->needs("--print-config");
   command->footer(
       "Settings may also stand in the file, as section: {key: value}, or in the environment, as "
       "UHD_SECTION_KEY=value.\nThe command line comes before the environment, and that before the file.\n"
@@ -138,17 +142,10 @@ void add_serve_command(CLI::App& app) {
       "  mpirun --enable-recovery --bind-to none --oversubscribe -n 4 uhd serve --config "
       "configs/tp2-enc2.yaml\n"
       "  uhd serve --net.host=0.0.0.0 --net.api_keys_file=/etc/uhd/api_keys\n"
-      "  uhd serve --encoders.count=2 --print-config\n"
+      "  uhd serve --encoders.count=2 --print-config --json\n"
       "SIGTERM or one SIGINT lets running requests finish; a second one stops at once. SIGHUP reads API keys "
       "and the certificate again.");
-  command->callback([command, settings] {
-    const ServerConfig config = settings->read(*command);
-    if (settings->print) {
-      std::fputs(print_config(config).c_str(), stdout);
-      return;
-    }
-    serve(config);
-  });
+  command->callback([command, settings] { settings->run(*command, serve); });
 }
 
 }  // namespace uhd

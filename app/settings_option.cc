@@ -1,6 +1,8 @@
 #include "app/settings_option.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <optional>
 
 #include "app/usage_error.h"
 #include "base/log.h"
@@ -46,24 +48,38 @@ SettingValues given_in(const CLI::App& command) {
 
 }  // namespace
 
+void SettingsOption::add_model_to(CLI::App& command, const std::string& help) {
+  command.add_option("-m,--model", model_, help);
+}
+
 void SettingsOption::add_to(CLI::App& command) {
-  command.add_option("--config", file, "YAML file with settings");
-  command.add_flag("--print-config", print, "Print the resulting settings, and stop");
+  command.add_option("--config", file_, "YAML file with settings");
+  command.add_flag("--print-config", print_,
+                   "Print the resulting settings, with --json as one JSON object, and stop");
   ServerConfig defaults;
   for (const Setting& setting : settings_of(defaults)) add_option(command, setting);
 }
 
+void SettingsOption::run(const CLI::App& command,
+                         const std::function<void(const ServerConfig&)>& work) const {
+  const ServerConfig config = read(command);
+  init_log(level_of(config.log.level), "uhd");
+  set_log_format(config.log.format == "json" ? LogFormat::json : LogFormat::text);
+  if (!print_) return work(config);
+  const bool as_json = command.get_option("--json")->count() > 0;
+  std::fputs((as_json ? config_json(config) + '\n' : print_config(config)).c_str(), stdout);
+}
+
 ServerConfig SettingsOption::read(const CLI::App& command) const {
   std::optional<std::filesystem::path> chosen;
-  if (!file.empty()) chosen = file;
+  if (!file_.empty()) chosen = file_;
   ServerConfig config;
   try {
     config = load_config(chosen, given_in(command));
   } catch (const Error& error) {
     throw UsageError(error.what());
   }
-  init_log(level_of(config.log.level), "uhd");
-  set_log_format(config.log.format == "json" ? LogFormat::json : LogFormat::text);
+  if (!model_.empty()) config.engine.model_path = model_;
   return config;
 }
 

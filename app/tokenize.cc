@@ -22,7 +22,7 @@ namespace {
 namespace json = boost::json;
 
 struct TokenizeOptions {
-  std::string text, model, system, messages;
+  std::string text, system, messages;
   std::vector<std::string> images;
   bool chat = false;
   bool json = false;
@@ -144,7 +144,7 @@ void add_tokenize_command(CLI::App& app) {
   auto settings = std::make_shared<SettingsOption>();
   auto options = std::make_shared<TokenizeOptions>();
   CLI::Option* text = command->add_option("text", options->text, "The text, or the user's message");
-  command->add_option("-m,--model", options->model, "Checkpoint directory; its weights are not read");
+  settings->add_model_to(*command, "Checkpoint directory; its weights are not read");
   CLI::Option* images =
       command
           ->add_option("-i,--image", options->images,
@@ -170,13 +170,7 @@ void add_tokenize_command(CLI::App& app) {
       "  uhd tokenize --model models/nano-uhd --image page.png \"What is the number?\" --json\n"
       "  uhd tokenize --model models/nano-uhd --messages request.json");
   command->callback([command, settings, options] {
-    ServerConfig config = settings->read(*command);
-    if (!options->model.empty()) config.engine.model_path = options->model;
-    if (settings->print) {
-      std::fputs(print_config(config).c_str(), stdout);
-      return;
-    }
-    run_tokenize(config, *options);
+    settings->run(*command, [&](const ServerConfig& config) { run_tokenize(config, *options); });
   });
 }
 

@@ -17,6 +17,8 @@ namespace {
 constexpr size_t kMostBytes = size_t{1} << 20;
 constexpr size_t kMostLines = size_t{1} << 14;
 
+constexpr const char* kBlankLine = "\r\x1b[K";  // for a terminal
+
 }  // namespace
 
 // Signals are for the threads that wait for them, and a pipe without a reader is no reason to end.
@@ -42,30 +44,44 @@ void LineWriter::write(std::string line) {
   changed_.notify_all();
 }
 
+void LineWriter::show_status(std::string text) {
+  {
+    const std::lock_guard lock(mutex_);
+    status_ = std::move(text);
+  }
+  changed_.notify_all();
+}
+
 void LineWriter::flush(Duration limit) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, limit, [&] { return lines_.empty() && !writing_; });
+  changed_.wait_for(lock, limit, [&] { return lines_.empty() && status_ == shown_ && !writing_; });
 }
 
 void LineWriter::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return !lines_.empty(); });
+    changed_.wait(lock, [&] { return !lines_.empty() || status_ != shown_; });
     // They are moved out together: a reader that was away finds the first lines, and then a note that some
     // are missing.
     const std::deque<std::string> lines = std::exchange(lines_, {});
+    const std::string status = status_;
+    const bool covers = !shown_.empty();
     writing_ = true;
     lock.unlock();
+    if (covers) put(kBlankLine);
     for (const std::string& line : lines) put(line);
     lock.lock();
     bytes_ = 0;
     for (const std::string& line : lines_) bytes_ += line.size();
-    if (const size_t left_out = std::exchange(left_out_, 0); left_out > 0) {
-      lock.unlock();
+    const size_t left_out = std::exchange(left_out_, 0);
+    lock.unlock();
+    if (left_out > 0) {
       put("uhd: " + std::to_string(left_out) +
           " lines were left out here, because nobody read them in time\n");
-      lock.lock();
     }
+    put(status);
+    lock.lock();
+    shown_ = status;
     writing_ = false;
     changed_.notify_all();
   }

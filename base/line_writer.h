@@ -24,6 +24,10 @@ class LineWriter {
   // written to takes everything and keeps nothing.
   void write(std::string line);
 
+  // Shows a text behind the last line, where the file is a terminal: the next one is written over it, and
+  // lines come above it. An empty one takes it away. Only the newest waits for the reader.
+  void show_status(std::string text);
+
   // Waits until everything queued is written, but no longer than the limit.
   void flush(Duration limit);
 
@@ -38,6 +42,8 @@ class LineWriter {
   std::deque<std::string> lines_;
   size_t bytes_ = 0;  // the bytes of lines_
   size_t left_out_ = 0;
+  std::string status_;
+  std::string shown_;  // what the terminal shows of it
   bool writing_ = false;
 };
 

@@ -166,6 +166,17 @@ void print_line(const std::string& line) {
   output().write(printable(line));
 }
 
+bool shows_status() { return log_format() == LogFormat::text && isatty(STDERR_FILENO) == 1; }
+
+StatusLine::~StatusLine() {
+  if (shown_) errors().show_status("");
+}
+
+void StatusLine::show(const std::string& text) {
+  shown_ = true;
+  errors().show_status(printable(text));
+}
+
 std::string printable(std::string_view text) { return escaped(text, false); }
 
 std::string log_value(std::string_view text) {

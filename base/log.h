@@ -37,6 +37,24 @@ void flush_log();
 void print_error(const std::string& line);
 void print_line(const std::string& line);
 
+// Says whether a StatusLine is of use: people read stderr, on a terminal.
+bool shows_status();
+
+// A line below everything that is logged. Each text is written over the one before; an empty one takes the
+// line away, as the object does when it goes. There is one at a time.
+class StatusLine {
+ public:
+  StatusLine() = default;
+  ~StatusLine();
+  StatusLine(const StatusLine&) = delete;
+  StatusLine& operator=(const StatusLine&) = delete;
+
+  void show(const std::string& text);
+
+ private:
+  bool shown_ = false;
+};
+
 // Returns the text with everything escaped that could end a line or steer a terminal: control characters,
 // characters that turn the direction of writing, and bytes that are no UTF-8 become \n, \t, \x1b ...
 std::string printable(std::string_view text);

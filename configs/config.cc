@@ -4,6 +4,8 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
 #include <cctype>
 #include <sstream>
 
@@ -59,6 +61,16 @@ void apply_values(const std::vector<Setting>& settings, const SettingValues& giv
   }
 }
 
+boost::json::value value_of(const Setting& setting) {
+  if (setting.is_text()) return boost::json::value(setting.text());
+  return std::visit(
+      [](const auto* place) -> boost::json::value {
+        if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(*place)>>) return *place;
+        return nullptr;
+      },
+      setting.place);
+}
+
 }  // namespace
 
 ServerConfig parse_config(const std::string& yaml, const std::string& name, const SettingValues& given,
@@ -106,6 +118,18 @@ std::string print_config(const ServerConfig& config) {
     }
   }
   return out.str();
+}
+
+std::string config_json(const ServerConfig& config) {
+  namespace json = boost::json;
+  ServerConfig copy = config;
+  json::object object;
+  for (const Setting& setting : settings_of(copy)) {
+    const std::string section = section_of(setting.name);
+    if (!object.contains(section)) object[section].emplace_object();
+    object[section].get_object()[setting.name.substr(section.size() + 1)] = value_of(setting);
+  }
+  return json::serialize(object);
 }
 
 }  // namespace uhd

@@ -39,7 +39,8 @@ ServerConfig load_config(const std::optional<std::filesystem::path>& file, const
 ServerConfig parse_config(const std::string& yaml, const std::string& name, const SettingValues& given,
                           const std::vector<std::string>& variables = {});
 
-// Returns YAML that reads back as the same settings.
+// Return what reads back as the same settings: YAML for people, or one line of JSON, which is YAML too.
 std::string print_config(const ServerConfig& config);
+std::string config_json(const ServerConfig& config);
 
 }  // namespace uhd

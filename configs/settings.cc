@@ -68,6 +68,10 @@ std::string Setting::wanted() const {
   return message(whole ? "a whole number" : "a number", " from ", number_text(min), " to ", number_text(max));
 }
 
+std::vector<std::string> Setting::values() const {
+  return std::holds_alternative<bool*>(place) ? std::vector<std::string>{"true", "false"} : choices;
+}
+
 std::string Setting::text() const {
   return std::visit([](const auto* value) { return value_text(*value); }, place);
 }

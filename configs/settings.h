@@ -23,8 +23,9 @@ struct Setting {
   double max = 0;
   std::vector<std::string> choices;  // the allowed texts; empty: any
 
-  std::string wanted() const;  // returns, for example, "a whole number from 0 to 65535"
-  std::string text() const;    // returns the present value
+  std::string wanted() const;               // returns, for example, "a whole number from 0 to 65535"
+  std::string text() const;                 // returns the present value
+  std::vector<std::string> values() const;  // returns all values, where they are few words
   bool is_text() const;
   // Sets the value. Returns false, and changes nothing, when the text is not a value of this setting. Sizes
   // (names that end in _bytes) may end in KiB, MiB or GiB.

@@ -56,6 +56,7 @@ LeaderLoop::LeaderLoop(LeaderParts& parts, LeaderState& state)
       table_(
           state, *parts.mailbox, *parts.metrics, [this](const LiveRequest& ended) { release(ended); },
           parts.on_lost),
+      delivery_(scheduler_, table_, *parts.metrics),
       pipeline_(*parts.plans, *parts.worker, table_, from_seconds(parts.step_deadline_s),
                 [this](uint64_t step) { ranks_lost(message("step ", step, " did not end in time")); }) {
   pipeline_.warm_up();
@@ -81,7 +82,7 @@ void LeaderLoop::run(const std::stop_token& stop) {
       if (!turn()) wait();
     }
     if (state_.failed) return;
-    while (!pipeline_.empty()) deliver(pipeline_.finish());
+    while (!pipeline_.empty()) finish_step();
     parts_.mailbox->close();
     take_mail();
     table_.end_all(FinishReason::cancelled);
@@ -316,12 +317,12 @@ bool LeaderLoop::step() {
       parts_.tracer->launched(pipeline_.last().plan.number, pipeline_.last().launched);
     }
     if (parts_.visual != nullptr) parts_.visual->placed();
-    while (pipeline_.full()) deliver(pipeline_.finish());
+    while (pipeline_.full()) finish_step();
     return true;
   }
   pipeline_.recycle(std::move(next));
   if (pipeline_.empty()) return probe_if_due();
-  deliver(pipeline_.finish());
+  finish_step();
   return true;
 }
 
@@ -330,7 +331,7 @@ bool LeaderLoop::probe_if_due() {
   PlannedStep probe = pipeline_.blank();
   probe.plan.input = probe_input(parts_.sizes.pages, parts_.options.page_size);
   pipeline_.launch(std::move(probe));
-  deliver(pipeline_.finish());
+  finish_step();
   return true;
 }
 
@@ -392,34 +393,6 @@ void LeaderLoop::note_slice(LiveRequest& request, const VisualFlow::Ready& ready
   if (elsewhere && course.encoded) tell(Stage::transfer, *course.encoded, now);
 }
 
-// This comes before its tokens end a request.
-void LeaderLoop::note_step(const FinishedStep& done, TimePoint now) {
-  if (!table_.has_timelines()) return;
-  const TimePoint begin = now - from_seconds(done.seconds);
-  for (const BatchItem& item : done.step.batch.items) {
-    const RequestTable::Place place = table_.find_sequence(item.sequence->id);
-    if (place.request == nullptr || place.request->timeline() == nullptr) continue;
-    if (place.request->ended(place.answer)) continue;
-    note_traced(*place.request, done, begin, now);
-    Timeline& timeline = *place.request->timeline();
-    if (item.decodes()) {
-      timeline.decoded(place.answer, begin, now);
-    } else {
-      timeline.add({.stage = Stage::prefill, .answer = place.answer, .tokens = item.count}, begin, now);
-    }
-  }
-}
-
-void LeaderLoop::note_traced(const LiveRequest& request, const FinishedStep& done, TimePoint begin,
-                             TimePoint end) {
-  if (request.record() == nullptr) return;
-  std::vector<TracedStep>& steps = request.record()->steps;
-  const uint64_t number = done.step.plan.number;
-  const bool known = !steps.empty() && steps.back().number == number;  // another answer has part in it
-  if (known || steps.size() >= kMostTracedSteps) return;
-  steps.push_back({number, begin, end, done.step.batch.tokens});
-}
-
 void LeaderLoop::plan_tokens(PlannedStep& step) {
   StepPlan& plan = step.plan;
   build_forward_input(plan.input, step.batch, parts_.options.page_size,
@@ -467,81 +440,32 @@ SampleRow LeaderLoop::sample_row(const Sequence& sequence) {
   return row;
 }
 
-void LeaderLoop::deliver(FinishedStep done) {
-  const TimePoint now = Clock::now();
-  const Batch& batch = done.step.batch;
-  if (!batch.items.empty()) {
-    note_step(done, now);
-    if (parts_.collectives != nullptr) {
-      parts_.metrics->collectives(std::exchange(parts_.collectives->seconds, 0));
-    }
-    parts_.metrics->step(batch.tokens - done.step.decoding, done.step.decoding,
-                         static_cast<int>(batch.items.size()), done.seconds);
-    // A step that scores a prompt is done when it was launched: it took the time of the one that was under
-    // way, and neither says what its rows cost.
-    const bool scores_next = !pipeline_.empty() && pipeline_.last().batch.scored > 0;
-    if (!std::exchange(time_shared_, scores_next) && !scores_next) {
-      cost_.stepped(batch.rows() - done.step.decoding, done.step.decoding, done.seconds);
-      step_time_.measured(batch.rows(), done.seconds);
-    }
-    prompts_ = batch.tokens > done.step.decoding;
-    scheduler_.set_decode_cost(std::clamp(cost_.decode_in_prefill_rows(), kLeastDecodeCost, kMostDecodeCost));
-    std::vector<int32_t> ids;
-    std::vector<SequenceId> sampled;
-    for (const SampledToken& token : done.tokens) ids.push_back(token.id);
-    for (const BatchItem& item : batch.items) {
-      if (item.samples) sampled.push_back(item.sequence->id);
-    }
-    deliver_scores(batch, done.step.scores);  // before sequences that have ended are gone
-    scheduler_.complete(batch, ids);
-    for (size_t i = 0; i < sampled.size(); ++i) {
-      const RequestTable::Place place = table_.find_sequence(sampled[i]);
-      // One that had ended when the step was launched is part of it for nothing.
-      if (place.request == nullptr || place.request->ended(place.answer)) continue;
-      table_.guarded(place.request->id(), [&] { deliver(place, done.tokens[i], now); });
-    }
+void LeaderLoop::finish_step() {
+  FinishedStep done = pipeline_.finish();
+  if (!done.step.batch.items.empty()) {
+    measure(done);
+    delivery_.deliver(done);
   }
   pipeline_.recycle(std::move(done.step));
 }
 
-void LeaderLoop::deliver_scores(const Batch& batch, std::span<const ScoredToken> scores) {
-  for (const BatchItem& item : batch.items) {
-    if (item.scores_from == item.scores_end) continue;
-    size_t count = 0;
-    for (int at = item.scores_from; at < item.scores_end; ++at) count += item.scores(at) ? 1 : 0;
-    const std::span<const ScoredToken> own = scores.first(count);
-    scores = scores.subspan(count);
-    const RequestTable::Place place = table_.find_sequence(item.sequence->id);
-    if (place.request == nullptr) continue;
-    const RequestId id = place.request->id();
-    if (!std::ranges::all_of(own, &ScoredToken::valid)) {
-      table_.end(id, FinishReason::error, not_a_number());
-      continue;
-    }
-    const std::span<const int32_t> tokens(item.sequence->tokens);
-    table_.guarded(id, [&] {
-      place.request->prompt_scored(tokens.subspan(static_cast<size_t>(item.scores_from) + 1,
-                                                  static_cast<size_t>(item.scores_end - item.scores_from)),
-                                   own);
-    });
+// What the step took says what later ones will.
+void LeaderLoop::measure(const FinishedStep& done) {
+  const Batch& batch = done.step.batch;
+  if (parts_.collectives != nullptr) {
+    parts_.metrics->collectives(std::exchange(parts_.collectives->seconds, 0));
   }
-}
-
-void LeaderLoop::deliver(const RequestTable::Place& place, const SampledToken& token, TimePoint now) {
-  LiveRequest& request = *place.request;
-  if (place.answer == 0 && !request.last_token(0)) count_cached(request);
-  if (const auto last = request.last_token(place.answer)) parts_.metrics->token_gap(seconds(now - *last));
-  if (request.token(place.answer, token, now) == FinishReason::none) return;
-  if (request.ended()) return table_.retire(request.id());
-  scheduler_.finish(request.sequence(place.answer));
-}
-
-// Counts what the first answer's sequence did not compute of the prompt, before its first token ends it.
-void LeaderLoop::count_cached(LiveRequest& request) {
-  const Sequence* first = scheduler_.find(request.sequence(0));
-  if (first == nullptr) return;
-  request.cached_tokens(first->cached);
-  parts_.metrics->prefix(first->cached, first->prompt_length - first->cached);
+  parts_.metrics->step(batch.tokens - done.step.decoding, done.step.decoding,
+                       static_cast<int>(batch.items.size()), done.seconds);
+  // A step that scores a prompt is done when it was launched: it took the time of the one that was under
+  // way, and neither says what its rows cost.
+  const bool scores_next = !pipeline_.empty() && pipeline_.last().batch.scored > 0;
+  if (!std::exchange(time_shared_, scores_next) && !scores_next) {
+    cost_.stepped(batch.rows() - done.step.decoding, done.step.decoding, done.seconds);
+    step_time_.measured(batch.rows(), done.seconds);
+  }
+  prompts_ = batch.tokens > done.step.decoding;
+  scheduler_.set_decode_cost(std::clamp(cost_.decode_in_prefill_rows(), kLeastDecodeCost, kMostDecodeCost));
 }
 
 void LeaderLoop::release(const LiveRequest& request) {

@@ -13,6 +13,7 @@
 #include "engine/leader/leader_parts.h"
 #include "engine/leader/leader_state.h"
 #include "engine/leader/request_table.h"
+#include "engine/leader/step_delivery.h"
 #include "engine/leader/step_pipeline.h"
 #include "engine/step_time.h"
 #include "scheduler/scheduler.h"
@@ -49,7 +50,6 @@ class LeaderLoop {
   CutRequest images_of(const LiveRequest& request) const;
   std::string cache_salt(const LiveRequest& request) const;
   std::optional<Fingerprint> cache_root(const LiveRequest& request) const;
-  void count_cached(LiveRequest& request);
   bool advance_images();
   EncodingTurn encoding_turn() const;
   void bound_step();
@@ -61,16 +61,12 @@ class LeaderLoop {
   void note_schedule(const Batch& batch, TimePoint now);
   static void note(LiveRequest& request, const TimelineSpan& span, TimePoint begin, TimePoint end);
   static void note_slice(LiveRequest& request, const VisualFlow::Ready& ready);
-  void note_step(const FinishedStep& done, TimePoint now);
-  static void note_traced(const LiveRequest& request, const FinishedStep& done, TimePoint begin,
-                          TimePoint end);
   void plan_tokens(PlannedStep& step);
   SampleRow sample_row(const Sequence& sequence);
   void ask_scores(const BatchItem& item, std::vector<ScoreRow>& asked);
   void drop_rows_of_ended(PlannedStep& step);
-  void deliver(FinishedStep done);
-  void deliver_scores(const Batch& batch, std::span<const ScoredToken> scores);
-  void deliver(const RequestTable::Place& place, const SampledToken& token, TimePoint now);
+  void finish_step();
+  void measure(const FinishedStep& done);
 
   void release(const LiveRequest& request);
   void count_cost(const LiveRequest& request);
@@ -84,6 +80,7 @@ class LeaderLoop {
   Scheduler scheduler_;
   ImageWorkers images_;
   RequestTable table_;
+  StepDelivery delivery_;
   StepPipeline pipeline_;
   CostModel cost_;
   StepTime step_time_;

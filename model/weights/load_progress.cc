@@ -1,8 +1,6 @@
 #include "model/weights/load_progress.h"
 
-#include <algorithm>
 #include <atomic>
-#include <cmath>
 
 #include "base/bytes_text.h"
 #include "base/error.h"
@@ -24,21 +22,21 @@ std::string load_state() {
   return message(bytes_text(done), " of ", bytes_text(all), " of weights are loaded");
 }
 
-LoadProgress::LoadProgress(std::string what, int64_t total, bool time_left, double now)
-    : what_(std::move(what)), total_(total), time_left_(time_left), begun_(now), told_(now) {
+LoadProgress::LoadProgress(std::string what, int64_t total, bool written_over, double now)
+    : what_(std::move(what)), written_over_(written_over), progress_(total, written_over, kInterval, now) {
   all_bytes += total;
 }
 
 std::optional<std::string> LoadProgress::add(int64_t bytes, double now) {
-  const int64_t before = done_;
-  done_ = std::min(done_ + bytes, total_);  // tied embeddings are read twice
-  loaded_bytes += done_ - before;
-  if (now - told_ < kInterval || done_ == total_) return {};
-  told_ = now;
-  std::string line = message(what_, ": ", bytes_text(done_), " of ", bytes_text(total_), " loaded");
-  if (!time_left_ || done_ == 0) return line;
-  const double left = (now - begun_) * static_cast<double>(total_ - done_) / static_cast<double>(done_);
-  return line + message(", about ", std::llround(std::ceil(left)), " s left");
+  const int64_t before = progress_.done();
+  progress_.add(bytes);  // tied embeddings are read twice
+  loaded_bytes += progress_.done() - before;
+  if (progress_.complete() || !progress_.due(now)) return {};
+  const std::string loaded =
+      message(bytes_text(progress_.done()), " of ", bytes_text(progress_.total()), " loaded");
+  if (!written_over_) return message(what_, ": ", loaded);
+  const std::string left = progress_.left(now);
+  return message(what_, ": ", progress_.percent(), " %, ", loaded, left.empty() ? "" : ", ", left);
 }
 
 }  // namespace uhd

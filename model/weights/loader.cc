@@ -1,12 +1,9 @@
 #include "model/weights/loader.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "kernels/quantize.h"
 #include "model/weights/packed_cache.h"
 
@@ -64,13 +61,16 @@ void Loader::announce(const std::string& what, const std::string& prefix) {
   for (const auto& [name, tensor] : checkpoint_.tensors()) {
     if (name.starts_with(prefix)) total += static_cast<int64_t>(tensor.bytes());
   }
-  progress_.emplace(what, total, ::isatty(STDERR_FILENO) == 1, seconds_now());
+  if (shows_status()) status_.emplace();
+  progress_.emplace(what, total, status_.has_value(), seconds_now());
 }
 
 void Loader::tell_read(const std::string& name) {
   if (!progress_) return;
-  if (const auto line = progress_->add(static_cast<int64_t>(tensor(name).bytes()), seconds_now()))
-    log_info(*line);
+  const auto line = progress_->add(static_cast<int64_t>(tensor(name).bytes()), seconds_now());
+  if (!line || !log_enabled(LogLevel::info)) return;
+  if (status_) return status_->show(*line);
+  log_info(*line);
 }
 
 Tensor Loader::matrix_rows(const RowRange& range) const {

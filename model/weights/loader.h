@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "kernels/backend.h"
 #include "model/weights/checkpoint.h"
 #include "model/weights/load_progress.h"
@@ -38,7 +39,7 @@ class Loader {
   // Returns a loader of the same tensors that packs in another format, and announces nothing.
   Loader in(WeightFormat format) const { return {checkpoint_, backend_, format}; }
 
-  // Begins to log how far the loading of `what` is, whose tensors' names begin so (load_progress.h). A
+  // Begins to tell how far the loading of `what` is, whose tensors' names begin so (load_progress.h). A
   // shard of a tensor counts as the tensor.
   void announce(const std::string& what, const std::string& prefix);
 
@@ -79,6 +80,7 @@ class Loader {
   Backend& backend_;
   WeightFormat format_;
   std::optional<LoadProgress> progress_;
+  std::optional<StatusLine> status_;  // shows it, on a terminal
 };
 
 // Returns the elements of a host tensor (f32, bf16, f16) as floats, dense.

@@ -178,14 +178,15 @@ TEST_F(BatchFile, AForeignFileStaysAsItIs) {
 
 TEST_F(BatchFile, ProgressIsToldNowAndThen) {
   BatchProgress plain(4, false, 100);
-  EXPECT_EQ(plain.ended(true, 101), "");
-  EXPECT_EQ(plain.ended(false, 120), "2 of 4 requests, 1 of them failed, 20 s left\n");
-  EXPECT_EQ(plain.end(130), "2 of 4 requests, 1 of them failed, 30 s left\n");
+  EXPECT_EQ(plain.ended(true, 101), std::nullopt);
+  EXPECT_EQ(plain.ended(false, 120), "2 of 4 requests, 1 of them failed, 20 s left");
+  EXPECT_EQ(plain.end(130), "2 of 4 requests, 1 of them failed, 30 s left");
   BatchProgress terminal(3, true, 0);
-  EXPECT_EQ(terminal.ended(true, 3600), "\r\x1b[K1 of 3 requests, 2 h left");
-  EXPECT_EQ(terminal.ended(true, 3600.1), "") << "not for each";
+  EXPECT_EQ(terminal.ended(true, 3600), "1 of 3 requests, 2 h left");
+  EXPECT_EQ(terminal.ended(true, 3600.1), std::nullopt) << "not for each";
   terminal.ended(true, 3601);
-  EXPECT_EQ(terminal.end(3601), "\r\x1b[K3 of 3 requests, in 61 min\n");
+  EXPECT_EQ(terminal.end(3601), "3 of 3 requests, in 61 min");
+  EXPECT_EQ(BatchProgress(3, false, 0).end(5), "0 of 3 requests");
 }
 
 }  // namespace

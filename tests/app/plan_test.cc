@@ -197,5 +197,20 @@ TEST_F(CalibrateCommand, WritesAMachineThatThePlanTakes) {
   EXPECT_EQ(status(), 1);
 }
 
+TEST_F(CalibrateCommand, PrintsItsFiguresForPrograms) {
+  const json::value told = json::parse(run("--json --name m --out own.yaml --budget 0.01 --threads 1"));
+  EXPECT_EQ(status(), 0);
+  const Machine machine = load_machine(directory() / "own.yaml");
+  EXPECT_EQ(told.at("name").as_string(), "m");
+  EXPECT_NEAR(told.at("memory_gb_s").to_number<double>(), machine.memory_gb_s, machine.memory_gb_s / 1000)
+      << "the file rounds";
+  EXPECT_EQ(told.at("multiprocessors").to_number<int>(), machine.multiprocessors);
+  EXPECT_GT(told.at("picture_decode_s").to_number<double>(), 0);
+  const json::array& products = told.at("products").as_array();
+  ASSERT_EQ(products.size(), 10u);
+  EXPECT_EQ(products.front().at("rows").to_number<int>(), 1);
+  EXPECT_GT(products.back().at("measured_s").to_number<double>(), 0);
+}
+
 }  // namespace
 }  // namespace uhd

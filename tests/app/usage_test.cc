@@ -1,5 +1,7 @@
 // Tests how the program is called: options, settings as options, what it says of mistakes, and its exit
 // status.
+#include <boost/json.hpp>
+
 #include "configs/settings.h"
 #include "tests/app/command_fixture.h"
 
@@ -75,6 +77,21 @@ TEST_F(Usage, TheLastOfAnOptionHoldsAndItsValueMayBeEmpty) {
        {"  port: 82\n", "  name: \"a=b\"\n", "  cache_dir: \"\"\n", "  level: \"debug\"\n"}) {
     EXPECT_NE(printed.find(line), std::string::npos) << line << printed;
   }
+}
+
+TEST_F(Usage, SettingsAreOneObjectForPrograms) {
+  for (const char* command : {"serve", "generate q", "tokenize", "batch requests.jsonl --out o"}) {
+    write("requests.jsonl", "");
+    const std::string printed =
+        run(command + std::string(" --net.port=81 --engine.seed=18446744073709551615 --print-config --json"));
+    ASSERT_EQ(status(), 0) << printed;
+    const boost::json::value told = boost::json::parse(printed);
+    EXPECT_EQ(told.at("net").at("port"), 81) << command;
+    EXPECT_EQ(told.at("engine").at("seed"), UINT64_MAX);
+    EXPECT_EQ(told.at("model").at("dtype"), "auto");
+    EXPECT_EQ(told.at("engine").at("prefix_cache"), true);
+  }
+  EXPECT_EQ(complaint("serve --json"), "uhd: --json requires --print-config");
 }
 
 }  // namespace

@@ -58,6 +58,28 @@ TEST(LineWriter, ALongLineComesWhole) {
   EXPECT_EQ(pipe.read_until("\n"), line + "\n");
 }
 
+TEST(LineWriter, AStatusIsWrittenOverAndLinesComeAboveIt) {
+  const Pipe pipe;
+  LineWriter& writer = writer_for(pipe.writes);
+  writer.show_status("1 %");
+  writer.flush(kLong);
+  writer.show_status("2 %");
+  writer.flush(kLong);
+  writer.write("a line");
+  writer.flush(kLong);
+  writer.show_status("");
+  writer.flush(kLong);
+  writer.write("the end");
+  EXPECT_EQ(pipe.read_until("end\n"), "1 %\r\x1b[K2 %\r\x1b[Ka line\n2 %\r\x1b[Kthe end\n");
+}
+
+TEST(LineWriter, OfManyTextsOfAStatusTheLastIsShown) {
+  const Pipe pipe;
+  LineWriter& writer = writer_for(pipe.writes);
+  for (int i = 0; i <= 1000; ++i) writer.show_status(std::to_string(i));
+  EXPECT_THAT(pipe.read_until("1000"), testing::EndsWith("1000"));
+}
+
 TEST(LineWriter, WithoutAReaderNobodyWaitsAndWhatIsLeftOutIsCounted) {
   const Pipe pipe;
   LineWriter& writer = writer_for(pipe.writes);

@@ -125,6 +125,7 @@ TEST(Config, PrintsWhatReadsBackTheSame) {
       parse_config("model: {name: 'a: \"b\" #c'}\nnet: {idle_timeout_s: 0.125}", "c.yaml", {});
   const std::string printed = print_config(c);
   EXPECT_EQ(print_config(parse_config(printed, "printed", {})), printed);
+  EXPECT_EQ(print_config(parse_config(config_json(c), "printed", {})), printed);
   EXPECT_EQ(parse_config(printed, "printed", {}).engine.model_name, "a: \"b\" #c");
 }
 

@@ -6,7 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from helpers import NAME, answer, encoded, picture, post, question
-from server import BINARY, TINY, url_of
+from server import BINARY, ROOT, TINY, url_of
 from test_lifecycle import uhd
 
 TEXT = "What is this?"
@@ -57,7 +57,7 @@ def test_the_shell_completes_commands_options_and_settings():
     def completed(*words):
         typed = " ".join(f"'{word}'" for word in words)
         script = f'source <("{BINARY}" completion bash)\nCOMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _uhd\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
-        run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        run = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
         return run.stdout.split()
 
     assert {"serve", "slices", "plan"} <= set(completed("uhd", ""))
@@ -66,6 +66,16 @@ def test_the_shell_completes_commands_options_and_settings():
     assert "--config" in completed("uhd", "serve", "--")
     assert "--net.port=" not in completed("uhd", "slices", "--")
     assert "--net.port=" in completed("uhd", "generate", "--net.")
+    # bash makes a word of '=', zsh does not.
+    assert completed("uhd", "serve", "--backend.kind", "=") == ["cpu", "cuda", "auto"]
+    assert completed("uhd", "generate", "q", "--model.quantize", "=", "int") == ["int8", "int4"]
+    assert completed("uhd", "serve", "--log.format=j") == ["--log.format=json"]
+    assert completed("uhd", "batch", "--net.page", "t") == ["true"]
+    assert completed("uhd", "check", "--format", "b") == ["bf16"]
+    assert completed("uhd", "plan", "--device", "H1") == ["H100"]
+    assert completed("uhd", "completion", "") == ["bash", "zsh"]
+    assert "README.md" in completed("uhd", "serve", "--config", "=", "READ")
+    assert completed("uhd", "serve", "--config=READ") == ["--config=README.md"]
     assert uhd("completion", "fish").returncode == 2
     assert uhd("completion", "zsh").stdout.startswith("autoload")
 

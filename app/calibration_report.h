@@ -1,0 +1,33 @@
+// Holds what `uhd calibrate` has measured, and writes it for the planner and for programs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "plan/machine.h"
+
+namespace uhd {
+
+// So many rows times weights of 4096 x 4096.
+struct MeasuredProduct {
+  int64_t rows = 0;
+  double measured_s = 0;
+  double expected_s = 0;  // by the larger of both rates
+  double residual() const { return measured_s / expected_s - 1; }
+};
+
+struct Calibration {
+  Machine machine;
+  std::string backend;
+  std::vector<MeasuredProduct> products;
+  double decode_s = 0;  // of a PNG of 3 megapixels, by one thread
+};
+
+// Returns the file that `uhd plan --machine` takes, with the products as comments.
+std::string calibration_yaml(const Calibration& found);
+
+// Returns one line.
+std::string calibration_json(const Calibration& found);
+
+}  // namespace uhd
