@@ -38,7 +38,7 @@ TowerMemory tower_memory(const ModelConfig& model, const EngineOptions& options,
   parameters.insert(parameters.end(), resampler.begin(), resampler.end());
   const DType activations = format == WeightFormat::f32 ? DType::f32 : DType::bf16;
   return {static_cast<int64_t>(weight_bytes(parameters, model.language, 1, format)),
-          static_cast<int64_t>(pass_bytes(model, encoder_limits(options, false), activations))};
+          static_cast<int64_t>(pass_bytes(model, encoder_limits(options, false), activations, false))};
 }
 
 }  // namespace uhd
