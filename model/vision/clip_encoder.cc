@@ -23,11 +23,12 @@ void ClipEncoder::load_embeddings(Loader& loader, const std::string& prefix) {
   positions_.emplace(backend_, loader.matrix(RowRange{table, 1, side * side}));
 }
 
-void ClipEncoder::embed(Tensor hidden, Tensor pixels, std::span<const PixelSlice> slices,
-                        std::span<const PatchGrid> grids, const Places& places, Workspace& workspace) {
+void ClipEncoder::embed(Tensor hidden, const PatchWriter& write_patches, std::span<const PatchGrid> grids,
+                        const Places& places, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   const int64_t w = config_.hidden, count = places.patches.rows();
-  const Tensor patches = patches_of(config_, pixels, slices, count, backend_, workspace);
+  const Tensor patches = take_patches(config_, count, backend_, workspace);
+  write_patches(patches);
   const Tensor rows = workspace.take(hidden.dtype(), {count, w});
   backend_.matmul(rows, patches, patch_);
   positions_->add_to(rows, grids);
@@ -38,8 +39,8 @@ void ClipEncoder::embed(Tensor hidden, Tensor pixels, std::span<const PixelSlice
   backend_.scatter_rows(hidden, classes, places.classes);
 }
 
-Parts ClipEncoder::forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
-                           std::span<const PatchGrid> grids, Workspace& workspace) {
+Parts ClipEncoder::forward(Tensor out, PatchWriter write_patches, std::span<const PatchGrid> grids,
+                           Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   std::vector<int32_t> offsets{0}, patches_at, classes_at;
   for (const PatchGrid& grid : grids) {
@@ -50,7 +51,7 @@ Parts ClipEncoder::forward(Tensor out, Tensor pixels, std::span<const PixelSlice
   }
   const Tensor hidden = workspace.take(out.dtype(), {offsets.back(), config_.hidden});
   const Places places{workspace.put(patches_at), workspace.put(classes_at)};
-  embed(hidden, pixels, slices, grids, places, workspace);
+  embed(hidden, write_patches, grids, places, workspace);
   Vit::Pass pass = vit_->begin(hidden, offsets, workspace);
   show("embeddings", pass.hidden);
   backend_.layer_norm(pass.hidden, pass.hidden, pre_norm_.weight.view, pre_norm_.bias.view, config_.norm_eps);

@@ -1,7 +1,5 @@
 #include "model/vision/feature_encoder.h"
 
-#include <algorithm>
-
 #include "model/vision/clip_encoder.h"
 #include "model/vision/siglip_encoder.h"
 
@@ -10,16 +8,6 @@ namespace uhd {
 Tensor take_patches(const VisionConfig& config, int64_t patches, const Backend& backend,
                     Workspace& workspace) {
   return workspace.take(backend.activation_dtype(), {patches, int64_t{3} * config.patch * config.patch});
-}
-
-Tensor patches_of(const VisionConfig& config, Tensor pixels, std::span<const PixelSlice> slices,
-                  int64_t patches, Backend& backend, Workspace& workspace) {
-  const Tensor rows = take_patches(config, patches, backend, workspace);
-  PatchNormalisation normalisation;
-  std::copy(config.mean.begin(), config.mean.end(), normalisation.mean);
-  std::copy(config.deviation.begin(), config.deviation.end(), normalisation.deviation);
-  backend.patchify(rows, pixels, slices, config.patch, normalisation);
-  return rows;
 }
 
 std::unique_ptr<FeatureEncoder> make_feature_encoder(const ModelConfig& model, const Checkpoint& tower,

@@ -2,6 +2,7 @@
 // SigLIP's are two; both run the shared layers of a ViT between their own entrance and end.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,10 +22,13 @@ class FeatureEncoder {
  public:
   virtual ~FeatureEncoder() = default;
 
-  // Writes out [P, W], the features of the selected layer, from slices in `pixels` (VisionTower::forward).
-  // `grids` are theirs. A part is a layer; the workspace is taken until the last one is done.
-  virtual Parts forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
-                        std::span<const PatchGrid> grids, Workspace& workspace) = 0;
+  // Writes the patches of all slices, [P, 3·patch·patch] as patchify gives them.
+  using PatchWriter = std::function<void(Tensor patches)>;
+  // Writes out [P, W], the features of the selected layer. An encoder has patches written for its first
+  // product alone, and gives their memory back before the layers take theirs. A part is a layer; the
+  // workspace is taken until the last one is done.
+  virtual Parts forward(Tensor out, PatchWriter write_patches, std::span<const PatchGrid> grids,
+                        Workspace& workspace) = 0;
 
   // Makes what the first passes of up to so many patches and slices would make.
   virtual void prepare(int64_t max_patches, int max_slices, Workspace& workspace) = 0;
@@ -42,13 +46,9 @@ class FeatureEncoder {
   StageObserver observer_;
 };
 
-// Takes memory for the patches of so many, [P, 3·patch·patch].
+// Takes memory for so many patches, [P, 3·patch·patch].
 Tensor take_patches(const VisionConfig& config, int64_t patches, const Backend& backend,
                     Workspace& workspace);
-// Takes and fills it, slice after slice. An encoder needs it for its first product alone, and gives it back
-// before the layers take theirs.
-Tensor patches_of(const VisionConfig& config, Tensor pixels, std::span<const PixelSlice> slices,
-                  int64_t patches, Backend& backend, Workspace& workspace);
 
 // Loads the one that the config asks for from the checkpoint that holds the tensors under
 // model.prefix_vision. The backend is borrowed; the checkpoint is not needed afterwards.

@@ -1,5 +1,6 @@
 #include "model/vision/resampled_tower.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace uhd {
@@ -18,7 +19,13 @@ Parts ResampledTower::forward(Tensor out, Tensor pixels, std::span<const PixelSl
     patches += grids.back().patches();
   }
   const Tensor features = workspace.take(backend_.activation_dtype(), {patches, config_.hidden});
-  for (Parts layers = features_->forward(features, pixels, slices, grids, workspace); layers.advance();) {
+  const auto patchify = [this, pixels, slices](Tensor rows) {
+    PatchNormalisation normalisation;
+    std::copy(config_.mean.begin(), config_.mean.end(), normalisation.mean);
+    std::copy(config_.deviation.begin(), config_.deviation.end(), normalisation.deviation);
+    backend_.patchify(rows, pixels, slices, config_.patch, normalisation);
+  };
+  for (Parts layers = features_->forward(features, patchify, grids, workspace); layers.advance();) {
     co_yield Parts::Pause{};
   }
   resampler_->forward(out, features, grids, workspace);

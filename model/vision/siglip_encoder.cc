@@ -19,10 +19,11 @@ SiglipEncoder::SiglipEncoder(const ModelConfig& model, const Checkpoint& tower, 
   vit_.emplace(config_, model.prefix_vision, loader, backend, format);
 }
 
-void SiglipEncoder::embed(Tensor hidden, Tensor pixels, std::span<const PixelSlice> slices,
-                          std::span<const PatchGrid> grids, Workspace& workspace) {
+void SiglipEncoder::embed(Tensor hidden, const PatchWriter& write_patches, std::span<const PatchGrid> grids,
+                          Workspace& workspace) {
   const Workspace::Scope scope(workspace);
-  const Tensor patches = patches_of(config_, pixels, slices, hidden.rows(), backend_, workspace);
+  const Tensor patches = take_patches(config_, hidden.rows(), backend_, workspace);
+  write_patches(patches);
   backend_.matmul(hidden, patches, patch_, {.bias = patch_bias_.view});
   if (positions_) return positions_->add_to(hidden, grids);
   std::vector<int32_t> ids;
@@ -33,13 +34,13 @@ void SiglipEncoder::embed(Tensor hidden, Tensor pixels, std::span<const PixelSli
   backend_.add_rows(hidden, table_.view, workspace.put(ids));
 }
 
-Parts SiglipEncoder::forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
-                             std::span<const PatchGrid> grids, Workspace& workspace) {
+Parts SiglipEncoder::forward(Tensor out, PatchWriter write_patches, std::span<const PatchGrid> grids,
+                             Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   std::vector<int32_t> offsets{0};
   for (const PatchGrid& grid : grids)
     offsets.push_back(offsets.back() + static_cast<int32_t>(grid.patches()));
-  embed(out, pixels, slices, grids, workspace);
+  embed(out, write_patches, grids, workspace);
   Vit::Pass pass = vit_->begin(out, offsets, workspace);
   show("embeddings", pass.hidden);
   for (int i = 0; i < vit_->layers(); ++i) {

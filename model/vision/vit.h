@@ -61,7 +61,7 @@ class Vit {
     Weight fc1, fc2;
     DeviceTensor fc1_bias, fc2_bias;
   };
-  static constexpr int64_t kBlockRows = 512;
+  static constexpr int64_t kBlockRows = 384;
   Layer load_layer(const std::string& prefix, Loader& loader, WeightFormat format) const;
 
   Backend& backend_;

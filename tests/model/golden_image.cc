@@ -128,7 +128,13 @@ PieceResult run_piece(Backend& backend, WeightFormat format, const GoldenModel& 
   const Tensor out = workspace.take(dtype, {tokens, model.config.language.hidden});
   const PixelSlice place{0, slice.width, slice.height};
   backend.upload(pixels, Tensor::of(slice.pixels.data(), {bytes}));
-  encoder->forward(features, pixels, {&place, 1}, {&grid, 1}, workspace).finish();
+  const auto patchify = [&](Tensor rows) {
+    PatchNormalisation normalisation;
+    std::copy(vision.mean.begin(), vision.mean.end(), normalisation.mean);
+    std::copy(vision.deviation.begin(), vision.deviation.end(), normalisation.deviation);
+    backend.patchify(rows, pixels, {&place, 1}, vision.patch, normalisation);
+  };
+  encoder->forward(features, patchify, {&grid, 1}, workspace).finish();
   resampler->forward(out, features, {&grid, 1}, workspace);
   return {host_floats(backend, features), host_floats(backend, out)};
 }
