@@ -117,7 +117,8 @@ void run_calibrate(const CalibrateOptions& options) {
   yaml << "# Measured by `uhd calibrate` on " << backend->description()
        << ".\n# `uhd plan --machine` with this file tells expected times, and not what no device can beat.\n"
        << "name: \"" << options.name << "\"\nmeasured: true\n"
-       << "bf16_tflops: " << machine.bf16_flops / 1e12 << "  # products of 512 rows\n"
+       << (backend->host_memory() ? "host: true\n" : "") << "bf16_tflops: " << machine.bf16_flops / 1e12
+       << "  # products of 512 rows\n"
        << "memory_gb_s: " << machine.memory_speed / 1e9 << "  # of weights, in products of one row\n"
        << "memory_gb: " << static_cast<double>(available_memory()) / 1e9 << "  # that could be taken then\n"
        << "link_gb_s: " << measure_sums(options.budget_s) / 1e9 << "  # sums of two ranks, as threads\n"
