@@ -188,7 +188,7 @@ TEST_P(Attention, PagedEqualsTheReference) {
 
 using AttentionBits = Attention;
 
-// Where a vision tower lets it. The queries lie apart there, as in [T, 3 W].
+// A vision tower lets it. The queries lie apart there, as in [T, 3 W].
 TEST_P(AttentionBits, PackedMayWriteWhereTheQueriesLie) {
   const std::vector<int32_t> at = {0, 40, 41, 300};
   for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
