@@ -112,7 +112,8 @@ Calibration calibrate(const CalibrateOptions& options) {
                    .memory_gb = static_cast<double>(available_memory()) / 1e9,
                    .link_gb_s = measure_sums(options.budget_s) / 1e9,
                    .multiprocessors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())),
-                   .measured = true};
+                   .measured = true,
+                   .host = backend->host_memory()};
   return found;
 }
 

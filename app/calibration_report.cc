@@ -24,7 +24,8 @@ std::string calibration_yaml(const Calibration& found) {
   yaml << "# Measured by `uhd calibrate` on " << found.backend
        << ".\n# `uhd plan --machine` with this file tells expected times, and not what no device can beat.\n"
        << "name: \"" << machine.name << "\"\nmeasured: true\n"
-       << "bf16_tflops: " << machine.bf16_tflops << "  # products of 512 rows\n"
+       << (machine.host ? "host: true\n" : "") << "bf16_tflops: " << machine.bf16_tflops
+       << "  # products of 512 rows\n"
        << "memory_gb_s: " << machine.memory_gb_s << "  # of weights, in products of one row\n"
        << "memory_gb: " << machine.memory_gb << "  # that could be taken then\n"
        << "link_gb_s: " << machine.link_gb_s << "  # sums of two ranks, as threads\n"
@@ -50,6 +51,7 @@ std::string calibration_json(const Calibration& found) {
   }
   return json::serialize(json::object{{"name", machine.name},
                                       {"measured", machine.measured},
+                                      {"host", machine.host},
                                       {"backend", found.backend},
                                       {"bf16_tflops", machine.bf16_tflops},
                                       {"memory_gb_s", machine.memory_gb_s},

@@ -12,6 +12,7 @@
 #include "base/bytes_text.h"
 #include "base/error.h"
 #include "model/config.h"
+#include "model/text/chat_template.h"
 #include "model/text/tokenizer.h"
 #include "model/vision/slice_rows.h"
 #include "model/weights/parameters.h"
@@ -85,18 +86,26 @@ void print_tensors(const Checkpoint& checkpoint) {
   }
 }
 
-void print_memory(const CheckReport& report) {
+void print_ranks(const CheckReport::Memory& memory, const char* place) {
   const EngineOptions usual;
-  const RankMemory& memory = report.llm;
+  std::cout << "    " << place << ", each LLM rank      " << bytes_text(memory.llm.weights) << " of weights, "
+            << bytes_text(memory.llm.steps) << " for steps of " << usual.token_budget << " tokens, "
+            << bytes_text(memory.kv_bytes) << " of KV for " << kKvTokens << " tokens\n";
+  if (!memory.tower) return;
+  std::cout << "    " << place << ", each encoder rank  " << bytes_text(memory.tower->weights)
+            << " of weights" << (memory.tower_in_f32 ? " in f32, as the checkpoint asks" : "") << ", "
+            << bytes_text(memory.tower->pass) << " for a pass\n";
+}
+
+void print_memory(const CheckReport& report) {
   std::cout << "  memory, " << report.format << ", " << report.ranks << " LLM rank"
-            << (report.ranks > 1 ? "s" : "") << ":\n    each LLM rank      " << bytes_text(memory.weights)
-            << " of weights, " << bytes_text(memory.steps) << " for steps of " << usual.token_budget
-            << " tokens, " << bytes_text(report.kv_bytes) << " of KV for " << kKvTokens << " tokens\n";
-  if (!report.tower_memory) return;
-  std::cout << "    each encoder rank  " << bytes_text(report.tower_memory->weights) << " of weights"
-            << (report.tower_in_f32 ? " in f32, as the checkpoint asks" : "") << ", "
-            << bytes_text(report.tower_memory->pass)
-            << " for a pass (an LLM rank too, when there are no encoder ranks)\n";
+            << (report.ranks > 1 ? "s" : "")
+            << (report.host.tower ? ", which encode where there are no encoder ranks:\n" : ":\n");
+  print_ranks(report.host, "on the CPU");
+  std::cout << "    on the CPU, a leader" << (report.host.tower ? " that encodes" : "") << " has "
+            << bytes_text(host_total(report)) << " in all then, with " << bytes_text(kProgramBytes)
+            << " of program and libraries\n";
+  print_ranks(report.device, "on GPUs");
 }
 
 void print_check(const CheckReport& report, bool list) {
@@ -118,6 +127,21 @@ void print_check(const CheckReport& report, bool list) {
   if (report.problems.empty()) std::cout << "complete\n";
 }
 
+CheckReport::Memory memory_of(const ModelConfig& model, WeightFormat format, int ranks, RankPlace place) {
+  const EngineOptions usual;
+  CheckReport::Memory memory;
+  memory.llm = llm_rank_memory(model, usual, format, ranks, place);
+  memory.kv_bytes = memory.llm.page * kKvTokens / usual.page_size;
+  memory.rows_bytes = memory.llm.visual_rows;
+  if (!model.vision) return memory;
+  if (place == RankPlace::host)
+    memory.rows_bytes = std::min(memory.rows_bytes, int64_t{kKvTokens} * model.language.hidden * 4);
+  const WeightFormat tower = planned_tower_format(model, format, place);
+  memory.tower = tower_memory(model, usual, tower, place);
+  memory.tower_in_f32 = tower == WeightFormat::f32 && format != WeightFormat::f32;
+  return memory;
+}
+
 CheckReport examine(const CheckOptions& options) {
   CheckReport report{.model = read_model_config(options.model, options.vision_tower),
                      .format = options.format,
@@ -130,12 +154,12 @@ CheckReport examine(const CheckOptions& options) {
   report.problems = problems_of(model, *report.checkpoint, report.tower.get());
   report.unused = unused_tensors(model, *report.checkpoint, report.tower.get());
   const WeightFormat format = format_named(options.format);
-  const EngineOptions usual;
-  report.llm = llm_rank_memory(model, usual, format, options.ranks);
-  report.kv_bytes = report.llm.page * kKvTokens / usual.page_size;
-  if (model.vision) {
-    report.tower_in_f32 = model.vision->wants_f32 && format != WeightFormat::f32;
-    report.tower_memory = tower_memory(model, usual, report.tower_in_f32 ? WeightFormat::f32 : format);
+  report.host = memory_of(model, format, options.ranks, RankPlace::host);
+  report.device = memory_of(model, format, options.ranks, RankPlace::device);
+  try {
+    load_chat_template(model.directory);
+  } catch (const Error& error) {
+    report.problems.emplace_back(error.what());
   }
   report.tokens = load_tokenizer(model.directory)->vocabulary();
   return report;

@@ -51,21 +51,33 @@ json::value vision_json(const ModelConfig& model) {
           {"tokens_of_a_slice", slice_rows_of(model).of({side, side})}};
 }
 
-json::object memory_json(const CheckReport& report) {
-  json::object memory{{"format", report.format},
-                      {"llm_ranks", report.ranks},
-                      {"llm_rank", json::object{{"weights", report.llm.weights},
-                                                {"steps", report.llm.steps},
-                                                {"kv_of_1024_tokens", report.kv_bytes}}}};
-  if (report.tower_memory) {
-    memory["encoder_rank"] = json::object{{"weights", report.tower_memory->weights},
-                                          {"pass", report.tower_memory->pass},
-                                          {"f32", report.tower_in_f32}};
+json::object ranks_json(const CheckReport::Memory& memory) {
+  json::object object{{"llm_rank", json::object{{"weights", memory.llm.weights},
+                                                {"steps", memory.llm.steps},
+                                                {"kv_of_1024_tokens", memory.kv_bytes}}}};
+  if (memory.tower) {
+    object["encoder_rank"] = json::object{
+        {"weights", memory.tower->weights}, {"pass", memory.tower->pass}, {"f32", memory.tower_in_f32}};
   }
+  return object;
+}
+
+json::object memory_json(const CheckReport& report) {
+  json::object memory{{"format", report.format}, {"llm_ranks", report.ranks}};
+  memory["cpu"] = ranks_json(report.host);
+  memory["cpu"].as_object()["total"] = host_total(report);
+  memory["gpu"] = ranks_json(report.device);
   return memory;
 }
 
 }  // namespace
+
+int64_t host_total(const CheckReport& report) {
+  const CheckReport::Memory& memory = report.host;
+  const TowerMemory tower = memory.tower.value_or(TowerMemory{});
+  return kProgramBytes + memory.llm.weights + memory.llm.steps + memory.kv_bytes + memory.rows_bytes +
+         tower.weights + tower.pass;
+}
 
 std::string check_json(const CheckReport& report, bool list) {
   json::object object{

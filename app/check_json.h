@@ -22,12 +22,23 @@ struct CheckReport {
   std::unique_ptr<Checkpoint> tower;  // null: it is in the checkpoint, or there is none
   std::vector<std::string> problems;
   std::vector<std::string> unused;  // tensors
-  RankMemory llm;
-  int64_t kv_bytes = 0;                     // of kKvTokens, on one LLM rank
-  std::optional<TowerMemory> tower_memory;  // on one encoder rank
-  bool tower_in_f32 = false;                // though the weights are not, as the checkpoint asks
-  int tokens = 0;                           // of the tokenizer
+  // The memory of each rank, if all are on devices, or on the host.
+  struct Memory {
+    RankMemory llm;
+    int64_t kv_bytes = 0;              // of kKvTokens, on one LLM rank
+    int64_t rows_bytes = 0;            // of visual rows that are kept; on the host of kKvTokens
+    std::optional<TowerMemory> tower;  // on one encoder rank
+    bool tower_in_f32 = false;         // though the weights are not, as the checkpoint asks
+  };
+  Memory device, host;
+  int tokens = 0;  // of the tokenizer
 };
+
+// What program and libraries take of a process on the host, as it was measured.
+inline constexpr int64_t kProgramBytes = int64_t{18} << 20;
+
+// Returns what a process on the host takes that is an LLM rank and encodes, with kKvTokens in use.
+int64_t host_total(const CheckReport& report);
 
 // Returns one line, which names every tensor if `list` is true.
 std::string check_json(const CheckReport& report, bool list);

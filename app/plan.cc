@@ -60,7 +60,8 @@ DeviceRoof roof_of(const Machine& machine) {
           .memory = machine.memory_gb * 1e9,
           .link_speed = machine.link_gb_s * 1e9,
           .processors = machine.multiprocessors,
-          .measured = machine.measured};
+          .measured = machine.measured,
+          .host = machine.host};
 }
 
 // The named ones, then those of files; all known ones where none are given. Names live in `machines`.

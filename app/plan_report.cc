@@ -57,7 +57,9 @@ void add_memory(std::ostringstream& text, const DevicePlan& plan, const PlanRepo
        [](const RankPlan& r) { return gigabytes(r.memory.steps); });
   if (report.model.vision)
     line("  visual rows", [](const RankPlan& r) { return gigabytes(r.memory.visual_rows); });
-  line(message("  KV pages, ", number(report.question.engine.kv_memory_share * 100, 0), " % of what is left"),
+  const std::string share =
+      plan.device.host ? "a third" : number(report.question.engine.kv_memory_share * 100, 0) + " %";
+  line(message("  KV pages, ", share, " of what is left"),
        [](const RankPlan& r) { return gigabytes(r.kv_bytes); });
   line("tokens they hold", [](const RankPlan& r) { return std::to_string(r.kv_tokens); });
   line(message("sequences of ", report.question.context, " tokens"),

@@ -7,10 +7,12 @@
 The peak is VmHWM of `uhd generate`, which the kernel keeps, from start to end; so loading is in it. Its private part (RssAnon, sampled) leaves
 out pages of files: the program, its libraries and rows of the embedding table, which the system can take back. Packed weights are those that
 the rank's log books, tower included; an embedding table stays in its file and counts nothing. KV in use is whole pages for prompt and answer.
+The last columns are what `uhd check` tells of such a process, for 1024 tokens; it knows no settings, so there are none with --with.
 Standard library only.
 """
 
 import argparse
+import json
 import pathlib
 import re
 import subprocess
@@ -45,6 +47,12 @@ def kv_in_use(log):
     return pages * page_tokens * float(mib) * MIB / (int(held) + page_tokens)  # one page more is for probes
 
 
+def told(model, options):
+    """The bytes of a process on the host that `uhd check` tells."""
+    done = subprocess.run([options.uhd, "check", "--json", "--model", model], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["memory"]["cpu"]["total"]
+
+
 def measure(model, options):
     command = [options.uhd, "generate", "--model", model, "--image", options.picture, "--max-tokens", str(options.tokens), "--temperature", "0",
                "--engine.context_length=2048", "--engine.page_size=64", *options.with_settings, "What is it?"]
@@ -65,12 +73,18 @@ def main():
     parser.add_argument("--tokens", type=int, default=16, help="of the answer")
     parser.add_argument("--with", dest="with_settings", action="append", default=[], help="a setting, as --model.quantize=int8; several may be given")
     options = parser.parse_args()
-    print("| model | packed weights, MiB | KV in use, MiB | peak, MiB | over both | private, MiB | over both |\n|---|---|---|---|---|---|---|")
+    heads = ["model", "packed weights, MiB", "KV in use, MiB", "peak, MiB", "over both", "private, MiB", "over both"]
+    if not options.with_settings:
+        heads += ["`uhd check`, MiB", "over the peak"]
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
     for model in options.models:
         weights, kv, peak, private = measure(model, options)
         cells = [pathlib.Path(model).name, f"{weights / MIB:.1f}", f"{kv / MIB:.1f}"]
         for value in (peak, private):
             cells += [f"{value / MIB:.1f}", f"{100 * (value / (weights + kv) - 1):+.1f} %"]
+        if not options.with_settings:
+            total = told(model, options)
+            cells += [f"{total / MIB:.1f}", f"{100 * (total / peak - 1):+.1f} %"]
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

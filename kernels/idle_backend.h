@@ -12,11 +12,13 @@ namespace uhd {
 // nothing to download, readbacks bring empty tensors, and weights have a format and sizes alone.
 class IdleBackend : public UniformOperations<IdleBackend, Backend> {
  public:
-  explicit IdleBackend(DType activations) : activations_(activations) {}
+  // It stands for the host or for a device.
+  explicit IdleBackend(DType activations, bool host_memory = false)
+      : activations_(activations), host_memory_(host_memory) {}
 
   std::string description() const override { return "idle"; }
   DType activation_dtype() const override { return activations_; }
-  bool host_memory() const override { return false; }
+  bool host_memory() const override { return host_memory_; }
   bool rehearses() const override { return true; }
   size_t free_memory() const override { return 0; }
   size_t allocated() const override { return allocated_; }
@@ -44,6 +46,7 @@ class IdleBackend : public UniformOperations<IdleBackend, Backend> {
   void do_download(Tensor, Tensor) override;
 
   const DType activations_;
+  const bool host_memory_;
 };
 
 }  // namespace uhd

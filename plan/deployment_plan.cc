@@ -19,9 +19,16 @@ int64_t pages_of(int64_t tokens, int64_t page_size) { return (tokens + page_size
 // The memory of one rank, as make_llm_rank divides it.
 class RankRoom {
  public:
-  RankRoom(const ModelConfig& model, const PlanQuestion& question, double device_bytes, int ranks)
-      : model_(model), question_(question), device_bytes_(device_bytes), ranks_(ranks) {
-    if (!question.separate_encoders) tower_ = tower_memory(model, question.engine, tower_format());
+  RankRoom(const ModelConfig& model, const PlanQuestion& question, const DeviceRoof& device, int ranks)
+      : model_(model),
+        question_(question),
+        device_bytes_(device.memory),
+        place_(device.host ? RankPlace::host : RankPlace::device),
+        page_share_(device.host ? 1.0 / 3 / ranks : question.engine.kv_memory_share),
+        ranks_(ranks) {
+    if (question.separate_encoders) return;
+    tower_ =
+        tower_memory(model, question.engine, planned_tower_format(model, question.format, place_), place_);
   }
 
   const TowerMemory& tower() const { return tower_; }
@@ -30,12 +37,12 @@ class RankRoom {
   RankMemory memory(int64_t sequences) const {
     EngineOptions options = question_.engine;
     options.max_running = static_cast<int>(std::max<int64_t>(options.max_running, sequences));
-    return llm_rank_memory(model_, options, question_.format, ranks_);
+    return llm_rank_memory(model_, options, question_.format, ranks_, place_);
   }
 
   int64_t kv_bytes(const RankMemory& memory) const {
     const double left = device_bytes_ - static_cast<double>(fixed(memory));
-    return left > 0 ? static_cast<int64_t>(left * question_.engine.kv_memory_share) : 0;
+    return left > 0 ? static_cast<int64_t>(left * page_share_) : 0;
   }
 
   int64_t pages(const RankMemory& memory) const { return kv_bytes(memory) / memory.page; }
@@ -59,7 +66,7 @@ class RankRoom {
   int64_t missing(int64_t tokens) const {
     const RankMemory one = memory(1);
     const double pages = static_cast<double>(pages_of(tokens, question_.engine.page_size) * one.page);
-    const double wanted = static_cast<double>(fixed(one)) + pages / question_.engine.kv_memory_share;
+    const double wanted = static_cast<double>(fixed(one)) + pages / page_share_;
     return static_cast<int64_t>(std::ceil(std::max(wanted - device_bytes_, 1.0)));
   }
 
@@ -69,11 +76,6 @@ class RankRoom {
     return pages(memory(sequences)) / pages_of(tokens, question_.engine.page_size);
   }
 
-  // On a device the tower runs in what the language model's other tensors do, whatever the checkpoint asks.
-  WeightFormat tower_format() const {
-    return question_.format == WeightFormat::f32 ? WeightFormat::f32 : WeightFormat::bf16;
-  }
-
   int64_t fixed(const RankMemory& memory) const {
     return memory.weights + memory.steps + memory.visual_rows + tower_.weights + tower_.pass;
   }
@@ -81,6 +83,8 @@ class RankRoom {
   const ModelConfig& model_;
   const PlanQuestion& question_;
   double device_bytes_;
+  RankPlace place_;
+  double page_share_;  // of what is left, as MemoryBook::for_pages
   int ranks_;
   TowerMemory tower_;
 };
@@ -231,7 +235,7 @@ RankPlan plan_ranks(const ModelConfig& model, const PlanQuestion& question, cons
                     const DeviceRoof& device, int ranks) {
   require(question.context >= 1 && question.context <= model.language.context, "a context of ",
           question.context, " tokens is not within 1 and the model's ", model.language.context);
-  const RankRoom room(model, question, device.memory, ranks);
+  const RankRoom room(model, question, device, ranks);
   const Steps steps(model.language, question.format, device, ranks);
   RankPlan plan;
   plan.ranks = ranks;

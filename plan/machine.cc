@@ -28,6 +28,7 @@ Machine parse_machine(const std::string& yaml, const std::string& name) {
       {"link_gb_s", &machine.link_gb_s, "one way, to the other devices of its node", kLeast, kMost},
       {"multiprocessors", &machine.multiprocessors, "of the device", 1, kMost},
       {"measured", &machine.measured, "whether the figures are of uhd calibrate, and not of a data sheet"},
+      {"host", &machine.host, "whether it is the CPU with its memory"},
   };
   read_yaml(yaml, name, settings);
   for (const Setting& setting : settings) {

@@ -16,10 +16,11 @@ struct Machine {
   double link_gb_s = 0;  // one way, to the other devices of its node
   int multiprocessors = 0;
   bool measured = false;  // if so, times are what to expect, and no roofs
+  bool host = false;      // the CPU with its memory, and no device beside it
 };
 
-// Loads a machine. Every field but `measured` must be there. A missing, unknown or wrong one is an Error that
-// names file and field.
+// Loads a machine. Every field but `measured` and `host` must be there. A missing, unknown or wrong one is an
+// Error that names file and field.
 Machine load_machine(const std::filesystem::path& file);
 
 // Does the same from text; `name` stands for the file in errors.

@@ -35,6 +35,7 @@ struct DeviceRoof {
   double link_speed;      // bytes a second one way, to the other devices of its node
   int processors;         // multiprocessors
   bool measured = false;  // on the device itself (uhd calibrate): then times are expected ones, and no roofs
+  bool host = false;      // the CPU with its memory
 };
 std::span<const DeviceRoof> known_devices();  // H100, H200, A100, L40S
 

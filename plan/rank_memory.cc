@@ -10,18 +10,38 @@
 #include "model/weights/shard.h"
 
 namespace uhd {
+namespace {
+
+DType activations_of(WeightFormat format, RankPlace place) {
+  return format == WeightFormat::f32 || place == RankPlace::host ? DType::f32 : DType::bf16;
+}
+
+// Returns the bytes that weight_bytes counts for the embedding table itself.
+size_t table_bytes(const std::vector<Parameter>& parameters, LanguageConfig language, int ranks,
+                   WeightFormat format) {
+  language.tied = false;  // else the head is counted with the table
+  size_t bytes = 0;
+  for (const Parameter& p : parameters)
+    if (p.rule == ShardRule::vocabulary && !p.product) bytes += weight_bytes({p}, language, ranks, format);
+  return bytes;
+}
+
+}  // namespace
 
 RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
-                           int ranks) {
+                           int ranks, RankPlace place) {
   const LanguageConfig& language = model.language;
   const bool single = format == WeightFormat::f32;
-  const DType activations = single ? DType::f32 : DType::bf16;
+  const DType activations = activations_of(format, place);
   const size_t element = size_of(activations);
   const LanguageShard shard = shard_of(language, 0, ranks);
   const int context = options.context_length > 0 ? options.context_length : language.context;
   const StepLimits steps{options.token_budget, options.max_running, context, options.page_size};
   RankMemory memory;
-  memory.weights = static_cast<int64_t>(weight_bytes(language_parameters(model), language, ranks, format));
+  const std::vector<Parameter> parameters = language_parameters(model);
+  memory.weights = static_cast<int64_t>(weight_bytes(parameters, language, ranks, format));
+  if (place == RankPlace::host)
+    memory.weights -= static_cast<int64_t>(table_bytes(parameters, language, ranks, format));
   memory.steps = static_cast<int64_t>(step_bytes(language, shard, steps, activations));
   const int64_t row_bytes = language.hidden * static_cast<int64_t>(element);
   memory.visual_rows = row_bytes * visual_store_rows(model, options, static_cast<int64_t>(element));
@@ -31,14 +51,22 @@ RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& option
   return memory;
 }
 
-TowerMemory tower_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format) {
+TowerMemory tower_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
+                         RankPlace place) {
   if (!model.vision) return {};
   auto parameters = vision_parameters(model);
   const auto resampler = resampler_parameters(model);
   parameters.insert(parameters.end(), resampler.begin(), resampler.end());
-  const DType activations = format == WeightFormat::f32 ? DType::f32 : DType::bf16;
+  const bool host = place == RankPlace::host;
+  EncoderLimits limits = encoder_limits(options, host);
+  if (host) limits.max_patches = batch_patches(options, true);
   return {static_cast<int64_t>(weight_bytes(parameters, model.language, 1, format)),
-          static_cast<int64_t>(pass_bytes(model, encoder_limits(options, false), activations))};
+          static_cast<int64_t>(pass_bytes(model, limits, activations_of(format, place), host))};
+}
+
+WeightFormat planned_tower_format(const ModelConfig& model, WeightFormat format, RankPlace place) {
+  const bool asked = place == RankPlace::host && model.vision && model.vision->wants_f32;
+  return asked || format == WeightFormat::f32 ? WeightFormat::f32 : WeightFormat::bf16;
 }
 
 }  // namespace uhd

@@ -10,6 +10,10 @@
 
 namespace uhd {
 
+// A rank on the host computes in f32, leaves embedding tables in their files, and takes memory where it is
+// written: only a device's is taken whole at the start.
+enum class RankPlace : uint8_t { host, device };
+
 // All fields are in bytes.
 struct RankMemory {
   int64_t weights = 0;      // the language model's, on one of its ranks
@@ -18,18 +22,25 @@ struct RankMemory {
   int64_t page = 0;         // one page of K and V over all layers
 };
 
-// Returns the memory of one of `ranks` LLM ranks on a device, with weights in `format`; a quantized format is
-// that of the language model's matrices. Only the options of sizes count. Throws an Error if the model cannot
-// be divided by `ranks`.
+// Returns the memory of one of `ranks` LLM ranks, with weights in `format`; a quantized format is that of the
+// language model's matrices. Only the options of sizes count. Throws an Error if the model cannot be divided
+// by `ranks`.
 RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
-                           int ranks);
+                           int ranks, RankPlace place);
 
 // Of the vision tower and the layer that compresses its features; 0 for models that see no images. All fields
 // are in bytes.
 struct TowerMemory {
   int64_t weights = 0;
-  int64_t pass = 0;  // the workspace of the largest pass
+  // The workspace of the largest pass on a device, of a usual one on the host, where a slice of more patches
+  // than encoders.batch_patches takes more.
+  int64_t pass = 0;
 };
-TowerMemory tower_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format);
+TowerMemory tower_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
+                         RankPlace place);
+
+// Returns the format of the tower beside a language model in `format`: f32 where the checkpoint asks for it
+// and activations are in it, which on a device they are not.
+WeightFormat planned_tower_format(const ModelConfig& model, WeightFormat format, RankPlace place);
 
 }  // namespace uhd

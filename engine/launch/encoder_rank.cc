@@ -33,6 +33,7 @@ EncoderRank make_encoder_rank(const ModelFiles& files, const EngineOptions& opti
     planned.reserve(backend);
   }
   EncoderRank rank = build(backend, memory);
+  files.drop_pages();
   give_back_freed_memory();
   memory.tell("an encoder");
   rank.slices.warm_up(*rank.buffers);

@@ -152,6 +152,7 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   LlmParts parts = build(backend, memory);
   if (pages == 0) pages = agree(memory);
   take_pages(parts, pages, memory);
+  files.drop_pages();
   give_back_freed_memory();
   memory.tell(message("LLM rank ", group.rank()));
   rank.worker = std::move(parts.worker);

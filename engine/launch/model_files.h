@@ -22,6 +22,11 @@ struct ModelFiles {
   std::string identity;  // equal on ranks that would compute the same rows: of files and preprocessing
 
   const Checkpoint& vision_checkpoint() const { return tower ? *tower : checkpoint; }
+  // What was read is no longer counted as this process's memory. Call it when all weights are packed.
+  void drop_pages() const {
+    checkpoint.drop_all();
+    if (tower) tower->drop_all();
+  }
   DType kv_dtype() const { return format == WeightFormat::f32 ? DType::f32 : DType::bf16; }
 };
 

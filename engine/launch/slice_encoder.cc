@@ -37,8 +37,9 @@ SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& op
                              tower_format(files, options, backend));
   });
   const auto encoder = memory.take("passes of the tower", [&] {
-    return std::make_shared<VisionEncoder>(std::move(tower), tower_shape(files.config), backend, limits,
-                                           pass_bytes(files.config, limits, backend.activation_dtype()));
+    return std::make_shared<VisionEncoder>(
+        std::move(tower), tower_shape(files.config), backend, limits,
+        pass_bytes(files.config, limits, backend.activation_dtype(), backend.host_memory()));
   });
   SliceEncoder slices;
   slices.encode = [encoder, &backend](std::span<const Slice* const> batch, Tensor rows) {

@@ -66,13 +66,15 @@ void Bpe::read_vocabulary(const boost::json::value& json, const std::string& whe
   require(vocabulary != nullptr && vocabulary->is_object() && !vocabulary->get_object().empty(), where,
           ": vocab must be an object with tokens");
   require(vocabulary->get_object().size() <= kMaxVocabulary, where, ": vocab has too many tokens");
-  ids_.reserve(vocabulary->get_object().size());
+  size_t bytes = 0;
+  for (const auto& member : vocabulary->get_object()) bytes += member.key().size();
+  tokens_ = TokenMap(vocabulary->get_object().size(), bytes);
   for (const auto& member : vocabulary->get_object()) {
     boost::json::error_code error;
     const auto id = member.value().to_number<int64_t>(error);
     require(!error && id >= 0 && id < static_cast<int64_t>(2 * kMaxVocabulary), where, ": token '",
             std::string_view(member.key()), "' has no id");
-    ids_.emplace(std::string(member.key()), static_cast<int32_t>(id));
+    tokens_.add(member.key(), static_cast<int32_t>(id));
   }
 }
 
@@ -93,10 +95,7 @@ void Bpe::read_merges(const boost::json::value& json, const std::string& where) 
   }
 }
 
-std::optional<int32_t> Bpe::id_of(std::string_view token) const {
-  const auto found = ids_.find(std::string(token));
-  return found == ids_.end() ? std::nullopt : std::optional<int32_t>(found->second);
-}
+std::optional<int32_t> Bpe::id_of(std::string_view token) const { return tokens_.find(token); }
 
 bool Bpe::keeps_text(bool byte_level) const {
   if (unk_ && !fuse_unk_) return true;

@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "model/text/token_map.h"
+
 namespace uhd {
 
 // A Bpe is immutable after construction, and thread-safe.
@@ -24,7 +26,7 @@ class Bpe {
   // Returns true if every character has at least an id of its own, so that none is dropped or joined to its
   // unknown neighbours. With `byte_level`, words are written in the alphabet of byte-level BPE.
   bool keeps_text(bool byte_level) const;
-  const std::unordered_map<std::string, int32_t>& vocabulary() const { return ids_; }
+  const TokenMap& vocabulary() const { return tokens_; }
 
  private:
   struct Merge {
@@ -42,7 +44,7 @@ class Bpe {
   void merge(std::vector<Symbol>& symbols) const;
   const Merge* find_merge(int32_t left, int32_t right) const;
 
-  std::unordered_map<std::string, int32_t> ids_;
+  TokenMap tokens_;
   std::unordered_map<uint64_t, Merge> merges_;  // by both ids
   std::optional<int32_t> unk_;
   bool fuse_unk_ = false;

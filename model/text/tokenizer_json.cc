@@ -36,18 +36,20 @@ class JsonTokenizer final : public Tokenizer {
     const auto* decoder = json_member(json, "decoder");
     decoder_rules_ =
         read_decoder_rules(decoder == nullptr ? boost::json::value(nullptr) : *decoder, where + ": decoder");
-    for (const auto& [token, id] : model_.vocabulary()) place(id).text = token;
+    for (size_t i = 0; i < model_.vocabulary().size(); ++i)
+      place(model_.vocabulary().id(i)) = static_cast<int32_t>(i);
     read_added(json, where);
     if (const auto* step = json_member(json, "post_processor")) {
       read_post_processor(*step, where + ": post_processor", 0);
     }
+    places_.shrink_to_fit();
     measure_tokens();
   }
 
   // Replaces the prefix that the post-processor adds before a text.
   void set_prefix(std::vector<int32_t> prefix) { affixes_.prefix = std::move(prefix); }
 
-  int vocabulary() const override { return static_cast<int>(tokens_.size()); }
+  int vocabulary() const override { return static_cast<int>(places_.size()); }
 
   std::vector<int32_t> encode_around(std::string_view given, bool add_special,
                                      std::span<const TextRange> literal) const override {
@@ -70,22 +72,22 @@ class JsonTokenizer final : public Tokenizer {
   std::unique_ptr<TextDecoder> decoder(bool skip_special) const override;
 
   std::string bytes_of_token(int32_t id) const override {
-    const Token* token = find(id);
-    if (token == nullptr) return "";
-    if (token->added) return token->text;
+    const std::optional<Token> token = find(id);
+    if (!token) return "";
+    if (token->added) return std::string(token->text);
     std::string text;
     if (decoder_rules_.byte_level) {
       for (size_t at = 0; at < token->text.size();) {
         const CodePoint c = utf8_at(token->text, at);
         const int byte = byte_level_byte(c.value);
-        if (byte < 0) return token->text;
+        if (byte < 0) return std::string(token->text);
         text.push_back(static_cast<char>(byte));
         at += c.bytes;
       }
       return text;
     }
     if (decoder_rules_.byte_fallback && token->text.size() == 6 && token->text.starts_with("<0x")) {
-      return std::string(1, static_cast<char>(std::stoi(token->text.substr(3, 2), nullptr, 16)));
+      return std::string(1, static_cast<char>(std::stoi(std::string(token->text.substr(3, 2)), nullptr, 16)));
     }
     DecoderRules plain = decoder_rules_;
     plain.drop_first_space = false;
@@ -100,8 +102,8 @@ class JsonTokenizer final : public Tokenizer {
     return model_.id_of(token);
   }
   bool is_special(int32_t id) const override {
-    const Token* token = find(id);
-    return token != nullptr && token->special;
+    const std::optional<Token> token = find(id);
+    return token && token->special;
   }
   size_t max_bytes_per_id() const override { return max_bytes_per_id_; }
   std::span<const int32_t> prefix() const override { return affixes_.prefix; }
@@ -109,20 +111,23 @@ class JsonTokenizer final : public Tokenizer {
  private:
   friend class JsonDecoder;
   struct Token {
-    std::string text;
+    std::string_view text;
     bool added = false;
     bool special = false;
-    bool present = false;
   };
+  // A token lies in the vocabulary or, as a negative number tells, among the added ones.
+  static constexpr int32_t kNowhere = INT32_MIN;
 
-  Token& place(int32_t id) {
-    if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(static_cast<size_t>(id) + 1);
-    tokens_[id].present = true;
-    return tokens_[id];
+  int32_t& place(int32_t id) {
+    if (static_cast<size_t>(id) >= places_.size()) places_.resize(static_cast<size_t>(id) + 1, kNowhere);
+    return places_[static_cast<size_t>(id)];
   }
-  const Token* find(int32_t id) const {
-    return id >= 0 && static_cast<size_t>(id) < tokens_.size() && tokens_[id].present ? &tokens_[id]
-                                                                                      : nullptr;
+  std::optional<Token> find(int32_t id) const {
+    const int32_t at = id >= 0 && static_cast<size_t>(id) < places_.size() ? places_[id] : kNowhere;
+    if (at == kNowhere) return std::nullopt;
+    if (at >= 0) return Token{model_.vocabulary().text(static_cast<size_t>(at))};
+    const AddedToken& added = added_[static_cast<size_t>(-1 - at)];
+    return Token{added.content, true, added.special};
   }
 
   void read_added(const boost::json::value& json, const std::string& where) {
@@ -132,10 +137,7 @@ class JsonTokenizer final : public Tokenizer {
       require(id >= 0 && id < kMaxId, where, ": an added token has the id ", id);
       added_.push_back(read_added_token(entry, static_cast<int32_t>(id), where + ": added_tokens"));
       const AddedToken& token = added_.back();
-      Token& known = place(token.id);
-      known.text = token.content;
-      known.added = true;
-      known.special = token.special;
+      place(token.id) = -static_cast<int32_t>(added_.size());
       if (token.normalized && !normalizer_.empty()) {
         normalized_finder_.add(token, normalizer_.apply(token.content));
         has_normalized_ = true;
@@ -150,7 +152,8 @@ class JsonTokenizer final : public Tokenizer {
     bool keeps_text = model_.keeps_text(byte_level) && !pre_tokenizer_.drops_text();
     for (const AddedToken& token : added_) keeps_text = keeps_text && !token.lstrip && !token.rstrip;
     size_t longest = 4;  // an unknown character
-    for (const Token& token : tokens_) {
+    for (size_t id = 0; id < places_.size(); ++id) {
+      const Token token = find(static_cast<int32_t>(id)).value_or(Token{});
       const size_t bytes = byte_level && !token.added ? characters(token.text) : token.text.size();
       longest = std::max(longest, bytes);
     }
@@ -219,7 +222,7 @@ class JsonTokenizer final : public Tokenizer {
   AddedTokenFinder raw_finder_;
   AddedTokenFinder normalized_finder_;
   bool has_normalized_ = false;
-  std::vector<Token> tokens_;  // by id
+  std::vector<int32_t> places_;  // by id
   Affixes affixes_;
   size_t max_bytes_per_id_ = 0;
 };
@@ -229,8 +232,8 @@ class JsonDecoder final : public TextDecoder {
   JsonDecoder(const JsonTokenizer& tokenizer, bool skip_special)
       : tokenizer_(tokenizer), stream_(tokenizer.decoder_rules_), skip_special_(skip_special) {}
   void push(int32_t id, std::string& settled) override {
-    const auto* token = tokenizer_.find(id);
-    if (token == nullptr || (token->special && skip_special_)) return;
+    const auto token = tokenizer_.find(id);
+    if (!token || (token->special && skip_special_)) return;
     stream_.push(token->text, settled);
   }
   std::string_view tail() const override { return stream_.tail(); }

@@ -23,11 +23,13 @@ void ClipEncoder::load_embeddings(Loader& loader, const std::string& prefix) {
   positions_.emplace(backend_, loader.matrix(RowRange{table, 1, side * side}));
 }
 
-void ClipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGrid> grids, const Places& places,
-                        Workspace& workspace) {
+void ClipEncoder::embed(Tensor hidden, const PatchWriter& write_patches, std::span<const PatchGrid> grids,
+                        const Places& places, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
-  const int64_t w = config_.hidden;
-  const Tensor rows = workspace.take(hidden.dtype(), {patches.rows(), w});
+  const int64_t w = config_.hidden, count = places.patches.rows();
+  const Tensor patches = take_patches(config_, count, backend_, workspace);
+  write_patches(patches);
+  const Tensor rows = workspace.take(hidden.dtype(), {count, w});
   backend_.matmul(rows, patches, patch_);
   positions_->add_to(rows, grids);
   backend_.scatter_rows(hidden, rows, places.patches);
@@ -37,7 +39,7 @@ void ClipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGrid
   backend_.scatter_rows(hidden, classes, places.classes);
 }
 
-Parts ClipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
+Parts ClipEncoder::forward(Tensor out, PatchWriter write_patches, std::span<const PatchGrid> grids,
                            Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   std::vector<int32_t> offsets{0}, patches_at, classes_at;
@@ -47,12 +49,10 @@ Parts ClipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid
     for (int32_t i = 1; i < length; ++i) patches_at.push_back(first + i);
     offsets.push_back(first + length);
   }
-  check(static_cast<int64_t>(patches_at.size()) == patches.rows(), patches.rows(), " patches for grids of ",
-        patches_at.size());
   const Tensor hidden = workspace.take(out.dtype(), {offsets.back(), config_.hidden});
-  Vit::Pass pass = vit_->begin(hidden, offsets, workspace);
   const Places places{workspace.put(patches_at), workspace.put(classes_at)};
-  embed(pass.hidden, patches, grids, places, workspace);
+  embed(hidden, write_patches, grids, places, workspace);
+  Vit::Pass pass = vit_->begin(hidden, offsets, workspace);
   show("embeddings", pass.hidden);
   backend_.layer_norm(pass.hidden, pass.hidden, pre_norm_.weight.view, pre_norm_.bias.view, config_.norm_eps);
   show("pre_layrnorm", pass.hidden);
@@ -64,15 +64,18 @@ Parts ClipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid
   backend_.gather_rows(out, pass.hidden, places.patches);
 }
 
-void ClipEncoder::prepare(Tensor patches, int max_slices, Workspace& workspace) {
+void ClipEncoder::prepare(int64_t max_patches, int max_slices, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
-  const Tensor hidden =
-      workspace.take(backend_.activation_dtype(), {patches.rows() + max_slices, config_.hidden});
-  const Vit::Pass pass = vit_->take_pass(hidden, workspace);
-  const Tensor rows = workspace.take(pass.hidden.dtype(), {patches.rows(), config_.hidden});
-  for (int64_t p = patches.rows(); p > 0; --p)
-    backend_.prepare_matmul(rows.slice_rows(0, p), patches.slice_rows(0, p), patch_);
-  vit_->prepare(pass);
+  const DType dtype = backend_.activation_dtype();
+  const Tensor hidden = workspace.take(dtype, {max_patches + max_slices, config_.hidden});
+  {
+    const Workspace::Scope embedding(workspace);
+    const Tensor patches = take_patches(config_, max_patches, backend_, workspace);
+    const Tensor rows = workspace.take(dtype, {max_patches, config_.hidden});
+    for (int64_t p = max_patches; p > 0; --p)
+      backend_.prepare_matmul(rows.slice_rows(0, p), patches.slice_rows(0, p), patch_);
+  }
+  vit_->prepare(vit_->take_pass(hidden, workspace));
 }
 
 }  // namespace uhd

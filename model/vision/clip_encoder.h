@@ -16,8 +16,9 @@ class ClipEncoder final : public FeatureEncoder {
   ClipEncoder(const ModelConfig& model, const Checkpoint& tower, Backend& backend, WeightFormat format);
 
   // The class tokens take part in the layers and are dropped at the end.
-  Parts forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) override;
-  void prepare(Tensor patches, int max_slices, Workspace& workspace) override;
+  Parts forward(Tensor out, PatchWriter write_patches, std::span<const PatchGrid> grids,
+                Workspace& workspace) override;
+  void prepare(int64_t max_patches, int max_slices, Workspace& workspace) override;
 
   // Returns the positions of a grid's patches, [rows · columns, W], valid until the next call.
   Tensor positions_of(PatchGrid grid) { return positions_->of(grid); }
@@ -28,8 +29,8 @@ class ClipEncoder final : public FeatureEncoder {
     Tensor patches, classes;
   };
   void load_embeddings(Loader& loader, const std::string& prefix);
-  void embed(Tensor hidden, Tensor patches, std::span<const PatchGrid> grids, const Places& places,
-             Workspace& workspace);
+  void embed(Tensor hidden, const PatchWriter& write_patches, std::span<const PatchGrid> grids,
+             const Places& places, Workspace& workspace);
 
   Backend& backend_;
   VisionConfig config_;

@@ -5,6 +5,11 @@
 
 namespace uhd {
 
+Tensor take_patches(const VisionConfig& config, int64_t patches, const Backend& backend,
+                    Workspace& workspace) {
+  return workspace.take(backend.activation_dtype(), {patches, int64_t{3} * config.patch * config.patch});
+}
+
 std::unique_ptr<FeatureEncoder> make_feature_encoder(const ModelConfig& model, const Checkpoint& tower,
                                                      Backend& backend, WeightFormat format) {
   switch (model.vision->kind) {

@@ -2,6 +2,7 @@
 // SigLIP's are two; both run the shared layers of a ViT between their own entrance and end.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,14 +22,16 @@ class FeatureEncoder {
  public:
   virtual ~FeatureEncoder() = default;
 
-  // Writes out [P, W], the features of the selected layer. patches [P, 3·patch·patch] are as patchify gives
-  // them, slice after slice. A part is a layer; the workspace is taken until the last one is done.
-  virtual Parts forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
+  // Writes the patches of all slices, [P, 3·patch·patch] as patchify gives them.
+  using PatchWriter = std::function<void(Tensor patches)>;
+  // Writes out [P, W], the features of the selected layer. An encoder has patches written for its first
+  // product alone, and gives their memory back before the layers take theirs. A part is a layer; the
+  // workspace is taken until the last one is done.
+  virtual Parts forward(Tensor out, PatchWriter write_patches, std::span<const PatchGrid> grids,
                         Workspace& workspace) = 0;
 
-  // Makes what the first passes of up to so many patches and slices would make; `patches` are those of the
-  // largest.
-  virtual void prepare(Tensor patches, int max_slices, Workspace& workspace) = 0;
+  // Makes what the first passes of up to so many patches and slices would make.
+  virtual void prepare(int64_t max_patches, int max_slices, Workspace& workspace) = 0;
 
   // Stages are "embeddings", "pre_layrnorm" (CLIP) and "hidden.L" after L layers, each with the rows that the
   // layers see.
@@ -42,6 +45,10 @@ class FeatureEncoder {
  private:
   StageObserver observer_;
 };
+
+// Takes memory for so many patches, [P, 3·patch·patch].
+Tensor take_patches(const VisionConfig& config, int64_t patches, const Backend& backend,
+                    Workspace& workspace);
 
 // Loads the one that the config asks for from the checkpoint that holds the tensors under
 // model.prefix_vision. The backend is borrowed; the checkpoint is not needed afterwards.

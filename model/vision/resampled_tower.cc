@@ -18,14 +18,14 @@ Parts ResampledTower::forward(Tensor out, Tensor pixels, std::span<const PixelSl
     grids.push_back({slice.height / config_.patch, slice.width / config_.patch});
     patches += grids.back().patches();
   }
-  const DType dtype = backend_.activation_dtype();
-  const Tensor rows = workspace.take(dtype, {patches, int64_t{3} * config_.patch * config_.patch});
-  const Tensor features = workspace.take(dtype, {patches, config_.hidden});
-  PatchNormalisation normalisation;
-  std::copy(config_.mean.begin(), config_.mean.end(), normalisation.mean);
-  std::copy(config_.deviation.begin(), config_.deviation.end(), normalisation.deviation);
-  backend_.patchify(rows, pixels, slices, config_.patch, normalisation);
-  for (Parts layers = features_->forward(features, rows, grids, workspace); layers.advance();) {
+  const Tensor features = workspace.take(backend_.activation_dtype(), {patches, config_.hidden});
+  const auto patchify = [this, pixels, slices](Tensor rows) {
+    PatchNormalisation normalisation;
+    std::copy(config_.mean.begin(), config_.mean.end(), normalisation.mean);
+    std::copy(config_.deviation.begin(), config_.deviation.end(), normalisation.deviation);
+    backend_.patchify(rows, pixels, slices, config_.patch, normalisation);
+  };
+  for (Parts layers = features_->forward(features, patchify, grids, workspace); layers.advance();) {
     co_yield Parts::Pause{};
   }
   resampler_->forward(out, features, grids, workspace);
@@ -33,10 +33,8 @@ Parts ResampledTower::forward(Tensor out, Tensor pixels, std::span<const PixelSl
 
 void ResampledTower::prepare(Tensor out, int64_t max_patches, int max_slices, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
-  const DType dtype = backend_.activation_dtype();
-  const Tensor rows = workspace.take(dtype, {max_patches, int64_t{3} * config_.patch * config_.patch});
-  const Tensor features = workspace.take(dtype, {max_patches, config_.hidden});
-  features_->prepare(rows, max_slices, workspace);
+  const Tensor features = workspace.take(backend_.activation_dtype(), {max_patches, config_.hidden});
+  features_->prepare(max_patches, max_slices, workspace);
   resampler_->prepare(out, features, max_slices, workspace);
 }
 

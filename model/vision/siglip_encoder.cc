@@ -19,9 +19,11 @@ SiglipEncoder::SiglipEncoder(const ModelConfig& model, const Checkpoint& tower, 
   vit_.emplace(config_, model.prefix_vision, loader, backend, format);
 }
 
-void SiglipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGrid> grids,
+void SiglipEncoder::embed(Tensor hidden, const PatchWriter& write_patches, std::span<const PatchGrid> grids,
                           Workspace& workspace) {
   const Workspace::Scope scope(workspace);
+  const Tensor patches = take_patches(config_, hidden.rows(), backend_, workspace);
+  write_patches(patches);
   backend_.matmul(hidden, patches, patch_, {.bias = patch_bias_.view});
   if (positions_) return positions_->add_to(hidden, grids);
   std::vector<int32_t> ids;
@@ -32,15 +34,14 @@ void SiglipEncoder::embed(Tensor hidden, Tensor patches, std::span<const PatchGr
   backend_.add_rows(hidden, table_.view, workspace.put(ids));
 }
 
-Parts SiglipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids,
+Parts SiglipEncoder::forward(Tensor out, PatchWriter write_patches, std::span<const PatchGrid> grids,
                              Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   std::vector<int32_t> offsets{0};
   for (const PatchGrid& grid : grids)
     offsets.push_back(offsets.back() + static_cast<int32_t>(grid.patches()));
-  check(offsets.back() == patches.rows(), patches.rows(), " patches for grids of ", offsets.back());
+  embed(out, write_patches, grids, workspace);
   Vit::Pass pass = vit_->begin(out, offsets, workspace);
-  embed(pass.hidden, patches, grids, workspace);
   show("embeddings", pass.hidden);
   for (int i = 0; i < vit_->layers(); ++i) {
     vit_->run_layer(i, pass);
@@ -51,15 +52,18 @@ Parts SiglipEncoder::forward(Tensor out, Tensor patches, std::span<const PatchGr
     backend_.layer_norm(out, out, post_norm_.weight.view, post_norm_.bias.view, config_.norm_eps);
 }
 
-void SiglipEncoder::prepare(Tensor patches, int, Workspace& workspace) {
+void SiglipEncoder::prepare(int64_t max_patches, int, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
-  const Tensor hidden = workspace.take(backend_.activation_dtype(), {patches.rows(), config_.hidden});
-  const Vit::Pass pass = vit_->take_pass(hidden, workspace);
-  for (int64_t p = patches.rows(); p > 0; --p) {
-    backend_.prepare_matmul(pass.hidden.slice_rows(0, p), patches.slice_rows(0, p), patch_,
-                            {.bias = patch_bias_.view});
+  const Tensor hidden = workspace.take(backend_.activation_dtype(), {max_patches, config_.hidden});
+  {
+    const Workspace::Scope embedding(workspace);
+    const Tensor patches = take_patches(config_, max_patches, backend_, workspace);
+    for (int64_t p = max_patches; p > 0; --p) {
+      backend_.prepare_matmul(hidden.slice_rows(0, p), patches.slice_rows(0, p), patch_,
+                              {.bias = patch_bias_.view});
+    }
   }
-  vit_->prepare(pass);
+  vit_->prepare(vit_->take_pass(hidden, workspace));
 }
 
 }  // namespace uhd

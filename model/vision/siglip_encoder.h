@@ -15,11 +15,13 @@ class SiglipEncoder final : public FeatureEncoder {
  public:
   SiglipEncoder(const ModelConfig& model, const Checkpoint& tower, Backend& backend, WeightFormat format);
 
-  Parts forward(Tensor out, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace) override;
-  void prepare(Tensor patches, int max_slices, Workspace& workspace) override;
+  Parts forward(Tensor out, PatchWriter write_patches, std::span<const PatchGrid> grids,
+                Workspace& workspace) override;
+  void prepare(int64_t max_patches, int max_slices, Workspace& workspace) override;
 
  private:
-  void embed(Tensor hidden, Tensor patches, std::span<const PatchGrid> grids, Workspace& workspace);
+  void embed(Tensor hidden, const PatchWriter& write_patches, std::span<const PatchGrid> grids,
+             Workspace& workspace);
 
   Backend& backend_;
   VisionConfig config_;

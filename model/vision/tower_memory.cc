@@ -59,8 +59,9 @@ std::vector<std::vector<PatchGrid>> largest_passes(const EncoderLimits& limits) 
   return passes;
 }
 
-size_t pass_bytes(const ModelConfig& model, const EncoderLimits& limits, DType activations) {
-  IdleBackend idle(activations);
+size_t pass_bytes(const ModelConfig& model, const EncoderLimits& limits, DType activations,
+                  bool host_memory) {
+  IdleBackend idle(activations, host_memory);
   const Checkpoint blank = blank_tower(model);
   const auto tower = make_vision_tower(model, blank, blank, idle, WeightFormat::bf16);
   size_t most = 0;

@@ -16,8 +16,9 @@ struct EncoderLimits {
 };
 
 // Returns the bytes that the largest pass within the limits takes of a Workspace, pixels included, with
-// activations of this type. No smaller pass takes more. Two slices are reckoned with at least.
-size_t pass_bytes(const ModelConfig& model, const EncoderLimits& limits, DType activations);
+// activations of this type, on the host or on a device. No smaller pass takes more. Two slices are reckoned
+// with at least.
+size_t pass_bytes(const ModelConfig& model, const EncoderLimits& limits, DType activations, bool host_memory);
 
 // Returns the passes that pass_bytes runs, each as the grids of its slices.
 std::vector<std::vector<PatchGrid>> largest_passes(const EncoderLimits& limits);

@@ -19,7 +19,7 @@ VisionEncoder::VisionEncoder(std::unique_ptr<VisionTower> tower, TowerShape shap
 VisionEncoder::VisionEncoder(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint& tower,
                              Backend& backend, WeightFormat format, const EncoderLimits& limits)
     : VisionEncoder(make_vision_tower(model, checkpoint, tower, backend, format), tower_shape(model), backend,
-                    limits, pass_bytes(model, limits, backend.activation_dtype())) {}
+                    limits, pass_bytes(model, limits, backend.activation_dtype(), backend.host_memory())) {}
 
 PatchGrid VisionEncoder::grid_of(const SliceView& slice) const {
   return {slice.height / shape_.patch, slice.width / shape_.patch};
@@ -55,14 +55,17 @@ size_t VisionEncoder::pass_length(std::span<const SliceView> slices) const {
 Parts VisionEncoder::run_pass(Tensor out, std::span<const SliceView> slices) {
   const Workspace::Scope scope(workspace_);
   std::vector<PixelSlice> places;
-  staged_.clear();
+  int64_t bytes = 0;
   for (const SliceView& slice : slices) {
-    places.push_back({static_cast<int64_t>(staged_.size()), slice.width, slice.height});
-    staged_.insert(staged_.end(), slice.pixels.begin(), slice.pixels.end());
+    places.push_back({bytes, slice.width, slice.height});
+    bytes += std::ssize(slice.pixels);
   }
-  const auto bytes = static_cast<int64_t>(staged_.size());
   const Tensor pixels = workspace_.take(DType::u8, {bytes});
-  backend_.upload(pixels, Tensor::of(staged_.data(), {bytes}));
+  for (size_t i = 0; i < slices.size(); ++i) {
+    const std::span<const uint8_t> own = slices[i].pixels;
+    backend_.upload(pixels.slice_rows(places[i].offset, std::ssize(own)),
+                    Tensor::of(own.data(), {std::ssize(own)}));
+  }
   for (Parts pass = tower_->forward(out, pixels, places, workspace_); pass.advance();) {
     co_yield Parts::Pause{};
   }

@@ -62,7 +62,6 @@ class VisionEncoder {
   EncoderLimits limits_;
   std::unique_ptr<VisionTower> tower_;
   Workspace workspace_;
-  std::vector<uint8_t> staged_;
 };
 
 }  // namespace uhd

@@ -65,15 +65,15 @@ Vit::Pass Vit::take_pass(Tensor hidden, Workspace& workspace) const {
   const DType dtype = backend_.activation_dtype();
   Pass pass;
   pass.hidden = hidden;
-  pass.normed = workspace.take(dtype, {rows, w});
-  pass.attended = pass.normed;
-  const int64_t widest = std::max<int64_t>(3 * w, config_.intermediate);
-  const Tensor shared = workspace.take(dtype, {rows * widest});
-  const auto matrix = [&](int64_t width) {
-    return shared.slice_rows(0, rows * width).reshaped({rows, width});
+  const int64_t block = backend_.host_memory() ? std::min(rows, kBlockRows) : rows;
+  pass.normed = workspace.take(dtype, {block, w});
+  const Tensor shared = workspace.take(dtype, {std::max(rows * 3 * w, block * config_.intermediate)});
+  const auto matrix = [&](int64_t count, int64_t width) {
+    return shared.slice_rows(0, count * width).reshaped({count, width});
   };
-  pass.qkv = matrix(3 * w);
-  pass.mlp = matrix(config_.intermediate);
+  pass.qkv = matrix(rows, 3 * w);
+  pass.mlp = matrix(block, config_.intermediate);
+  pass.attended = backend_.host_memory() ? pass.qkv.slice_columns(0, w) : pass.normed;
   return pass;
 }
 
@@ -90,24 +90,34 @@ void Vit::run_layer(int index, Pass& pass) {
   const Layer& layer = layers_[static_cast<size_t>(index)];
   const int64_t t = pass.hidden.rows(), w = config_.hidden, d = w / config_.heads;
   const Shape heads{t, config_.heads, d};
-  backend_.layer_norm(pass.normed, pass.hidden, layer.norm1.weight.view, layer.norm1.bias.view,
-                      config_.norm_eps);
-  backend_.matmul(pass.qkv, pass.normed, layer.qkv, {.bias = layer.qkv_bias.view});
+  const auto for_blocks = [&](const auto& body) {
+    const int64_t most = std::max<int64_t>(1, pass.normed.rows());
+    for (int64_t first = 0; first < t; first += most) body(first, std::min(most, t - first));
+  };
+  for_blocks([&](int64_t first, int64_t count) {
+    const Tensor normed = pass.normed.slice_rows(0, count);
+    backend_.layer_norm(normed, pass.hidden.slice_rows(first, count), layer.norm1.weight.view,
+                        layer.norm1.bias.view, config_.norm_eps);
+    backend_.matmul(pass.qkv.slice_rows(first, count), normed, layer.qkv, {.bias = layer.qkv_bias.view});
+  });
   backend_.packed_attention(pass.attended.reshaped(heads), pass.qkv.slice_columns(0, w).reshaped(heads),
                             pass.qkv.slice_columns(w, w).reshaped(heads),
                             pass.qkv.slice_columns(2 * w, w).reshaped(heads), pass.offsets, pass.offsets,
                             pass.longest, pass.longest, 1.0f / std::sqrt(static_cast<float>(d)), precise_);
   backend_.matmul(pass.hidden, pass.attended, layer.out, {layer.out_bias.view, Epilogue::add});
-  backend_.layer_norm(pass.normed, pass.hidden, layer.norm2.weight.view, layer.norm2.bias.view,
-                      config_.norm_eps);
-  backend_.matmul(pass.mlp, pass.normed, layer.fc1, {layer.fc1_bias.view, epilogue_of(config_.activation)});
-  backend_.matmul(pass.hidden, pass.mlp, layer.fc2, {layer.fc2_bias.view, Epilogue::add});
+  for_blocks([&](int64_t first, int64_t count) {
+    const Tensor hidden = pass.hidden.slice_rows(first, count), normed = pass.normed.slice_rows(0, count);
+    const Tensor mlp = pass.mlp.slice_rows(0, count);
+    backend_.layer_norm(normed, hidden, layer.norm2.weight.view, layer.norm2.bias.view, config_.norm_eps);
+    backend_.matmul(mlp, normed, layer.fc1, {layer.fc1_bias.view, epilogue_of(config_.activation)});
+    backend_.matmul(hidden, mlp, layer.fc2, {layer.fc2_bias.view, Epilogue::add});
+  });
 }
 
 void Vit::prepare(const Pass& pass) {
   if (layers_.empty()) return;
   const Layer& layer = layers_.front();
-  for (int64_t t = pass.hidden.rows(); t > 0; --t) {
+  for (int64_t t = pass.normed.rows(); t > 0; --t) {
     const auto rows = [t](Tensor x) { return x.slice_rows(0, t); };
     backend_.prepare_matmul(rows(pass.qkv), rows(pass.normed), layer.qkv, {.bias = layer.qkv_bias.view});
     backend_.prepare_matmul(rows(pass.hidden), rows(pass.attended), layer.out,

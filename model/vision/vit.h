@@ -28,14 +28,16 @@ class Vit {
   int layers() const { return static_cast<int>(layers_.size()); }
 
   // The tensors of one pass. Layers read and write `hidden`; the others are scratch between them, and what
-  // is never needed at once shares memory: `normed` and `attended`, `qkv` and `mlp`. Slice s owns rows
-  // offsets[s] .. offsets[s + 1].
+  // is never needed at once shares memory: `mlp` and `qkv`, and `attended` lies in the queries' place on the
+  // host, in `normed` on a device. Norms and the MLP take B rows at a time: all on a device, at most
+  // kBlockRows on the host, where products of so many are as fast. Slice s owns rows offsets[s] ..
+  // offsets[s + 1].
   struct Pass {
     Tensor hidden;    // [T, W]
-    Tensor normed;    // [T, W]
+    Tensor normed;    // [B, W]
     Tensor qkv;       // [T, 3 W]
     Tensor attended;  // [T, W]
-    Tensor mlp;       // [T, I]
+    Tensor mlp;       // [B, I]
     Tensor offsets;   // i32 [S+1]
     int longest = 0;  // rows of the largest slice
   };
@@ -59,6 +61,7 @@ class Vit {
     Weight fc1, fc2;
     DeviceTensor fc1_bias, fc2_bias;
   };
+  static constexpr int64_t kBlockRows = 384;
   Layer load_layer(const std::string& prefix, Loader& loader, WeightFormat format) const;
 
   Backend& backend_;

@@ -63,6 +63,10 @@ void Checkpoint::drop(const Tensor& tensor) const {
   if (file != files_.end()) (*file)->drop(static_cast<const std::byte*>(tensor.raw()), bytes);
 }
 
+void Checkpoint::drop_all() const {
+  for (const auto& file : files_) file->drop(file->bytes().data(), file->bytes().size());
+}
+
 std::shared_ptr<const void> Checkpoint::hold(const Tensor& tensor) const {
   const auto file = file_of(tensor);
   if (file == files_.end()) return nullptr;

@@ -39,8 +39,12 @@ TEST_F(CheckCommand, TellsProgramsWhatItTellsPeople) {
   EXPECT_TRUE(report.at("complete").as_bool());
   EXPECT_TRUE(report.at("problems").as_array().empty());
   EXPECT_EQ(report.at("memory").at("llm_ranks").to_number<int>(), 2);
-  EXPECT_GT(report.at("memory").at("llm_rank").at("weights").to_number<int64_t>(), 0);
-  EXPECT_GT(report.at("memory").at("encoder_rank").at("pass").to_number<int64_t>(), 0);
+  for (const char* place : {"cpu", "gpu"}) {
+    const boost::json::value& memory = report.at("memory").at(place);
+    EXPECT_GT(memory.at("llm_rank").at("weights").to_number<int64_t>(), 0);
+    EXPECT_GT(memory.at("encoder_rank").at("pass").to_number<int64_t>(), 0);
+  }
+  EXPECT_GT(report.at("memory").at("cpu").at("total").to_number<int64_t>(), 0);
   int64_t counted = 0;
   for (const auto& [type, sum] : report.at("tensors").at("types").as_object()) {
     counted += sum.at("tensors").to_number<int64_t>();
@@ -70,6 +74,13 @@ TEST_F(CheckCommand, NamesMissingAndUnknownTensors) {
     EXPECT_NE(output.find(name), std::string::npos) << output;
   }
   EXPECT_EQ(output.find("complete\n"), std::string::npos) << output;
+}
+
+TEST_F(CheckCommand, NamesAChatTemplateThatCannotAnswer) {
+  std::ofstream(copy_model() / "chat_template.jinja") << "{% for";
+  const std::string output = run("--model model");
+  EXPECT_EQ(status(), 1) << output;
+  EXPECT_NE(output.find("chat_template.jinja"), std::string::npos) << output;
 }
 
 TEST_F(CheckCommand, NamesATruncatedFile) {

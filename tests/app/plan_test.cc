@@ -175,6 +175,23 @@ TEST_F(PlanCommand, TellsExpectedTimesOfWhatWasMeasured) {
   EXPECT_EQ(text.find("nothing was measured"), std::string::npos) << text;
 }
 
+// The embedding table stays in its file there, passes of the tower are smaller, and others need memory too.
+TEST_F(PlanCommand, TellsTheMemoryOfTheHost) {
+  write("device.yaml", kMachine);
+  write("host.yaml", std::string(kMachine) + "host: true\n");
+  const auto first_rank = [&](const std::string& file) {
+    const json::value report = json::parse(plan("--ranks 1 --json --machine " + file));
+    return report.at("devices").at(0).at("ranks").at(0);
+  };
+  const json::value device = first_rank("device.yaml"), host = first_rank("host.yaml");
+  EXPECT_LT(host.at("weight_bytes").to_number<int64_t>(), device.at("weight_bytes").to_number<int64_t>());
+  EXPECT_LT(host.at("tower_pass_bytes").to_number<int64_t>(),
+            device.at("tower_pass_bytes").to_number<int64_t>());
+  EXPECT_LT(host.at("kv_bytes").to_number<int64_t>(), device.at("kv_bytes").to_number<int64_t>() / 2);
+  EXPECT_NE(plan("--ranks 1 --machine host.yaml").find("KV pages, a third of what is left"),
+            std::string::npos);
+}
+
 class CalibrateCommand : public Command {
  protected:
   CalibrateCommand() : Command("calibrate") {}
@@ -186,6 +203,7 @@ TEST_F(CalibrateCommand, WritesAMachineThatThePlanTakes) {
   const Machine machine = load_machine(directory() / "own.yaml");
   EXPECT_EQ(machine.name, "a machine");
   EXPECT_TRUE(machine.measured);
+  EXPECT_TRUE(machine.host);
   // Any processor multiplies faster than it reads weights for one row, two operations for two bytes.
   EXPECT_GT(machine.bf16_tflops * 1e3, machine.memory_gb_s);
   EXPECT_GT(machine.memory_gb_s, 0.1);

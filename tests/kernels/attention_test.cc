@@ -188,6 +188,23 @@ TEST_P(Attention, PagedEqualsTheReference) {
 
 using AttentionBits = Attention;
 
+// A vision tower lets it. The queries lie apart there, as in [T, 3 W].
+TEST_P(AttentionBits, PackedMayWriteWhereTheQueriesLie) {
+  const std::vector<int32_t> at = {0, 40, 41, 300};
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+    const Rows k({300, 2, 64}), v({300, 2, 64});
+    Rows both({300, 2, 64}, 16), apart({300, 2, 64}, 16);
+    const std::unique_ptr<Backend> backend = make(format);
+    const auto attend_to = [&](Tensor out) {
+      backend->packed_attention(out, both, k, v, indices(at), indices(at), 259, 259, 0.125f);
+    };
+    attend_to(apart);
+    attend_to(both);
+    EXPECT_EQ(both.values(), apart.values());
+    EXPECT_TRUE(both.untouched());
+  }
+}
+
 TEST_P(AttentionBits, PagedRowIsTheSameBitsAloneAndInAChunk) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     const int64_t kLength = 300;

@@ -117,23 +117,24 @@ PieceResult run_piece(Backend& backend, WeightFormat format, const GoldenModel& 
   const PatchGrid grid{slice.height / vision.patch, slice.width / vision.patch};
   const int64_t patches = grid.patches();
   const int64_t tokens = slice_rows_of(model.config).of(grid);
-  const int64_t values = int64_t{3} * vision.patch * vision.patch;
-  const int64_t own = patches * (2 * values + vision.hidden) + tokens * model.config.language.hidden;
-  Workspace workspace(backend, pass_bytes(model.config, {patches, 1}, backend.activation_dtype()) +
-                                   static_cast<size_t>(own) * 4 + 1024);
+  const int64_t own = patches * vision.hidden + tokens * model.config.language.hidden;
+  Workspace workspace(
+      backend, pass_bytes(model.config, {patches, 1}, backend.activation_dtype(), backend.host_memory()) +
+                   static_cast<size_t>(own) * 4 + 1024);
   const auto bytes = static_cast<int64_t>(slice.pixels.size());
   const DType dtype = backend.activation_dtype();
   const Tensor pixels = workspace.take(DType::u8, {bytes});
-  const Tensor rows = workspace.take(dtype, {patches, values});
   const Tensor features = workspace.take(dtype, {patches, vision.hidden});
   const Tensor out = workspace.take(dtype, {tokens, model.config.language.hidden});
-  PatchNormalisation normalisation;
-  std::copy(vision.mean.begin(), vision.mean.end(), normalisation.mean);
-  std::copy(vision.deviation.begin(), vision.deviation.end(), normalisation.deviation);
   const PixelSlice place{0, slice.width, slice.height};
   backend.upload(pixels, Tensor::of(slice.pixels.data(), {bytes}));
-  backend.patchify(rows, pixels, {&place, 1}, vision.patch, normalisation);
-  encoder->forward(features, rows, {&grid, 1}, workspace).finish();
+  const auto patchify = [&](Tensor rows) {
+    PatchNormalisation normalisation;
+    std::copy(vision.mean.begin(), vision.mean.end(), normalisation.mean);
+    std::copy(vision.deviation.begin(), vision.deviation.end(), normalisation.deviation);
+    backend.patchify(rows, pixels, {&place, 1}, vision.patch, normalisation);
+  };
+  encoder->forward(features, patchify, {&grid, 1}, workspace).finish();
   resampler->forward(out, features, {&grid, 1}, workspace);
   return {host_floats(backend, features), host_floats(backend, out)};
 }

@@ -23,7 +23,7 @@ class Tower {
         backend_(make_backend({.threads = 1})),
         tower_(make_vision_tower(config_, model.checkpoint, model.tower(), *backend_, WeightFormat::f32)) {}
 
-  size_t counted() const { return pass_bytes(config_, kLimits, DType::f32); }
+  size_t counted() const { return pass_bytes(config_, kLimits, DType::f32, true); }
 
   // Returns what the pass took of a workspace of so many bytes.
   size_t run(const std::vector<PatchGrid>& pass, size_t bytes) {

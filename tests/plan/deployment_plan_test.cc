@@ -145,25 +145,29 @@ TEST(DeploymentPlan, MemoryIsTheSumOfWhatItsPartsTake) {
   }
 }
 
-// The plan has the sizes that a rank of the bundled model really takes, in f32, the CPU's type of
-// activations.
+// The plan has the sizes that a rank of the bundled model really takes on the CPU. It leaves out what pads
+// matrices, the table of rotations, and rows on their way.
 TEST(DeploymentPlan, MemoryIsThatOfARunningRank) {
   EngineOptions options;
   options.model_path = "models/nano-uhd";
-  options.dtype = "f32";
   options.token_budget = 48;
   options.max_running = 3;
   options.page_size = 16;
   options.context_length = 1000;
   options.kv_memory_bytes = 16 << 20;
   options.backend.threads = 1;
-  for (const int64_t cache : {0, 1 << 20}) {
+  for (const auto& [cache, format] : {std::pair(0, WeightFormat::f32), {1 << 20, WeightFormat::bf16}}) {
     options.visual_cache_bytes = cache;
+    options.dtype = name_of(format);
     const ModelFiles files = open_model(options);
     auto groups = make_local_communicators(1);
     const LlmRank rank =
         make_llm_rank(files, options, {}, open_device(files, options), std::move(groups[0]), false);
-    const RankMemory memory = llm_rank_memory(files.config, options, WeightFormat::f32, 1);
+    const RankMemory memory = llm_rank_memory(files.config, options, format, 1, RankPlace::host);
+    const auto on_their_way = static_cast<int64_t>(rank.buffers->count() * rank.buffers->bytes_of_largest());
+    const auto planned = static_cast<double>(memory.weights + memory.steps + memory.visual_rows +
+                                             on_their_way + (rank.worker->sizes().pages + 1) * memory.page);
+    EXPECT_NEAR(static_cast<double>(rank.device.backend->allocated()), planned, 0.02 * planned);
     EXPECT_EQ(memory.visual_rows,
               int64_t{rank.worker->sizes().visual_rows} * files.config.language.hidden * 4);
     EXPECT_EQ(options.kv_memory_bytes / memory.page, rank.worker->sizes().pages);

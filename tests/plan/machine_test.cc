@@ -34,6 +34,8 @@ std::string with(const std::string& field, const std::string& line) {
 TEST(Machine, IsReadFieldByField) {
   const Machine m = parse_machine(kWhole, "m.yaml");
   EXPECT_EQ(m.name, "B1");
+  EXPECT_FALSE(m.host);
+  EXPECT_TRUE(parse_machine(kWhole + "host: true\n", "m.yaml").host);
   EXPECT_EQ(m.bf16_tflops, 2250);
   EXPECT_EQ(m.memory_gb_s, 8000);
   EXPECT_EQ(m.memory_gb, 180.5);
