@@ -28,15 +28,20 @@ Failure unreadable(const std::exception& e) {
   return {FailureKind::internal, "internal_error", "the request could not be read"};
 }
 
-// Writes up to two digits behind the point.
-std::string to_text(double value) { return message(std::round(value * 100) / 100); }
+// Writes two digits behind the point, or three that are not zero.
+std::string to_text(double value) {
+  const double digits = value > 0 ? std::max(2.0, 2 - std::floor(std::log10(value))) : 2;
+  const double scale = std::pow(10, digits);
+  return message(std::round(value * scale) / scale);
+}
 
 Failure over_quota(double wait, double cost, double quota) {
-  return {
-      FailureKind::busy, "quota_exceeded",
-      message("the request is predicted to cost ", to_text(cost), " s of work, and the quota of its key is ",
-              to_text(quota), " s a minute: it would be taken in ", to_text(std::ceil(wait)), " s"),
-      std::ceil(wait)};
+  const std::string price = cost > 0 ? message("is predicted to cost ", to_text(cost), " s of work")
+                                     : "is one whose cost is not known yet";
+  return {FailureKind::busy, "quota_exceeded",
+          message("the request ", price, ", and the quota of its key is ", to_text(quota),
+                  " s a minute: it would be taken in ", to_text(std::ceil(wait)), " s"),
+          std::ceil(wait)};
 }
 
 Failure no_answer() {
@@ -231,6 +236,7 @@ std::variant<Accepted, Failure> Frontend::queue(Request request, PlannedRequest 
   if (!request.sampling.seed) request.sampling.seed = mixed_seed(parts_.options.seed, id);
   const Accepted accepted{id, static_cast<int>(plan.prompt.ids.size()), plan.image_tokens, plan.max_tokens,
                           plan.thinking};
+  const std::string tenant = request.tenant;
   std::shared_ptr<TraceRecord> record;
   if (parts_.tracer != nullptr) record = parts_.tracer->begin(id, request);
   auto live =
@@ -238,7 +244,10 @@ std::variant<Accepted, Failure> Frontend::queue(Request request, PlannedRequest 
                                     std::move(sink), parts_.tokenizer, parts_.config.language.eos_ids);
   live->charge(cost);
   if (record != nullptr) live->trace(std::move(record));
-  if (!parts_.mailbox->post(std::move(live))) return no_answer();
+  if (!parts_.mailbox->post(std::move(live))) {
+    state_.quotas.correct(tenant, cost, 0);
+    return no_answer();
+  }
   return accepted;
 }
 

@@ -123,6 +123,7 @@ TEST(PromptScores, CostTwiceTheRowsAndTheBytesOfWhatIsTold) {
   options.request_memory_bytes = 3 << 19;
   const auto engine = make_engine(options, ranks(1, 0));
   submit(*engine, text_request(100)).answer->wait();  // a step was measured
+  EXPECT_TRUE(becomes_idle(*engine));                 // and told
   Request request = text_request(100);
   const auto plan_of = [&](int likely) {
     request.prompt_logprobs = likely;
