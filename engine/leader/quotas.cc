@@ -46,6 +46,13 @@ std::optional<double> Quotas::wait(const std::string& tenant, double per_minute,
   return wait_of(bucket_of(tenant, per_minute, now), cost);
 }
 
+void Quotas::charge(const std::string& tenant, double per_minute, double measured, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  Bucket bucket = bucket_of(tenant, per_minute, now);
+  bucket.left -= measured;
+  buckets_[tenant] = bucket;
+}
+
 void Quotas::correct(const std::string& tenant, double predicted, double measured) {
   const std::lock_guard lock(mutex_);
   const auto bucket = buckets_.find(tenant);

@@ -24,6 +24,8 @@ class Quotas {
   std::optional<double> take(const std::string& tenant, double per_minute, double cost, TimePoint now);
   // Returns what take() would, and takes nothing.
   std::optional<double> wait(const std::string& tenant, double per_minute, double cost, TimePoint now) const;
+  // Takes what was done for the tenant beside what was predicted, whatever is left.
+  void charge(const std::string& tenant, double per_minute, double measured, TimePoint now);
   // Corrects the quota: work that had been predicted to cost `predicted` cost `measured`, or its cost was not
   // known (0). Without effect on tenants without a quota.
   void correct(const std::string& tenant, double predicted, double measured);

@@ -49,6 +49,16 @@ TEST(Quotas, AreCorrectedByWhatWasMeasured) {
   EXPECT_FALSE(quotas.wait("nobody", 30, 30, kOpened));
 }
 
+TEST(Quotas, AreChargedForWhatNobodyPredicted) {
+  Quotas quotas;
+  quotas.charge("a", 30, 40, kOpened);
+  EXPECT_DOUBLE_EQ(quotas.take("a", 30, 1, kOpened).value(), 22) << "10 are owed, and 1 is missing";
+  quotas.correct("a", 1, 1);
+  EXPECT_FALSE(quotas.take("a", 30, 0, later(20)));
+  quotas.charge("a", 30, 0, later(20));
+  EXPECT_TRUE(quotas.take("a", 30, 0, later(20))) << "it tells nothing of what is not known";
+}
+
 TEST(Quotas, TakeOneAtATimeWhileCostsAreNotKnown) {
   Quotas quotas;
   EXPECT_FALSE(quotas.take("a", 30, 0, kOpened));
