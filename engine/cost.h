@@ -65,6 +65,8 @@ class CostModel {
 
   // Returns true once a step with rows of a prompt was measured.
   bool measured() const { return rates_[kPrefill].measured; }
+  // Returns true once any step was measured: short prompts tell of decoded rows alone.
+  bool known() const { return rates_[kPrefill].measured || rates_[kDecode].measured; }
   // Returns true once an encoder was measured, too.
   bool measured_encoding() const { return encoding_.known(); }
   // Returns the seconds of one patch, one row of a prompt and one decoded row.

@@ -24,6 +24,7 @@ namespace http = boost::beast::http;
 // clang-tidy 14 does not see uses within a co_await.
 using asio::experimental::awaitable_operators::operator||;  // NOLINT(misc-unused-using-decls)
 using Channel = asio::experimental::concurrent_channel<void(boost::system::error_code, ChoiceEvent)>;
+using Signal = asio::experimental::concurrent_channel<void(boost::system::error_code)>;
 
 namespace {
 
@@ -57,7 +58,7 @@ int64_t weight(const TokenEvent& event) {
 // io_context: the sink may be the last to let it go.
 struct EventChannel {
   EventChannel(std::shared_ptr<asio::io_context> context, Channel made)
-      : io(std::move(context)), channel(std::move(made)) {}
+      : io(std::move(context)), channel(std::move(made)), closed(channel.get_executor()) {}
 
   // Runs on the engine's thread.
   void send(ChoiceEvent&& event, int64_t most_bytes) {
@@ -66,11 +67,17 @@ struct EventChannel {
     const bool slow = backlog > most_bytes;
     if (!slow && channel.try_send(boost::system::error_code(), std::move(event))) return;
     log_info("an answer is given up: its client does not read it", "bytes", backlog.load());
+    close();
+  }
+
+  void close() {
     channel.close();
+    closed.close();
   }
 
   std::shared_ptr<asio::io_context> io;
   Channel channel;
+  Signal closed;  // the channel wakes only who receives: not one who writes what came before
   std::atomic<int64_t> backlog{0};
 };
 
@@ -86,12 +93,12 @@ CompletionAnswer::CompletionAnswer(std::shared_ptr<asio::io_context> io, Wire& w
       events_(std::make_shared<EventChannel>(io_, Channel(wire.executor(), completion.most_events() + 1))),
       last_words_(Clock::now()) {}
 
-void CompletionAnswer::stop() { events_->channel.close(); }
+void CompletionAnswer::stop() { events_->close(); }
 
 Task<CompletionAnswer::End> CompletionAnswer::run(asio::thread_pool& intake) {
   co_await submit(intake);
   if (refusal_) co_return End::refused;
-  co_await (pump() || watch() || tick());
+  co_await (pump() || watch() || tick() || wait_for_close());
   if (!completion_.finished()) co_return End::left;
   if (!completion_.streams() || !begun_) co_return End::complete;
   co_return written_ ? End::streamed : End::left;
@@ -200,6 +207,11 @@ Task<void> CompletionAnswer::tick() {
 void CompletionAnswer::send_tick() {
   if (ticked_) return;
   ticked_ = events_->channel.try_send(boost::system::error_code(), ChoiceEvent{kTick, {}});
+}
+
+Task<void> CompletionAnswer::wait_for_close() const {
+  const auto events = events_;
+  co_await events->closed.async_receive(kTuple);
 }
 
 Task<void> CompletionAnswer::rest(double seconds) const {

@@ -49,6 +49,7 @@ class CompletionAnswer {
   Task<void> watch();
   Task<void> watch_half_closed();
   Task<void> tick();
+  Task<void> wait_for_close() const;
   Task<void> rest(double seconds) const;
 
   std::string next_frames(ChoiceEvent&& first);

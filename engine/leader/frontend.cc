@@ -28,16 +28,40 @@ Failure unreadable(const std::exception& e) {
   return {FailureKind::internal, "internal_error", "the request could not be read"};
 }
 
-// Writes up to two digits behind the point.
-std::string to_text(double value) { return message(std::round(value * 100) / 100); }
+// Writes two digits behind the point, or three that are not zero.
+std::string to_text(double value) {
+  const double digits = value > 0 ? std::max(2.0, 2 - std::floor(std::log10(value))) : 2;
+  const double scale = std::pow(10, digits);
+  return message(std::round(value * scale) / scale);
+}
 
 Failure over_quota(double wait, double cost, double quota) {
-  return {
-      FailureKind::busy, "quota_exceeded",
-      message("the request is predicted to cost ", to_text(cost), " s of work, and the quota of its key is ",
-              to_text(quota), " s a minute: it would be taken in ", to_text(std::ceil(wait)), " s"),
-      std::ceil(wait)};
+  const std::string price = cost > 0 ? message("is predicted to cost ", to_text(cost), " s of work")
+                                     : "is one whose cost is not known yet";
+  return {FailureKind::busy, "quota_exceeded",
+          message("the request ", price, ", and the quota of its key is ", to_text(quota),
+                  " s a minute: it would be taken in ", to_text(std::ceil(wait)), " s"),
+          std::ceil(wait)};
 }
+
+// What was taken of a quota: it goes back, unless a request of the leader's loop keeps it.
+class QuotaPart {
+ public:
+  QuotaPart(Quotas& quotas, std::string tenant, double cost)
+      : quotas_(quotas), tenant_(std::move(tenant)), cost_(cost) {}
+  QuotaPart(const QuotaPart&) = delete;
+  QuotaPart& operator=(const QuotaPart&) = delete;
+  ~QuotaPart() {
+    if (!kept_) quotas_.correct(tenant_, cost_, 0);
+  }
+  void keep() { kept_ = true; }
+
+ private:
+  Quotas& quotas_;
+  const std::string tenant_;
+  const double cost_;
+  bool kept_ = false;
+};
 
 Failure no_answer() {
   return {FailureKind::unavailable, "engine_stalled", "the server's ranks do not answer", 5};
@@ -202,8 +226,13 @@ std::variant<Accepted, Failure> Frontend::accept(Request request, TokenSink sink
     if (auto failure = check_told(plan)) return *failure;
     std::shared_ptr<void> memory = take_memory(plan, request.n);
     if (memory == nullptr) return no_memory();
+    const double cost = cost_of(plan, request.n);
+    if (auto failure = take_quota(request, cost)) return *failure;
+    QuotaPart part(state_.quotas, request.tenant, cost);
     if (auto failure = compile_grammar(request, plan)) return *failure;
-    return queue(std::move(request), std::move(plan), std::move(memory), std::move(sink));
+    auto answer = queue(std::move(request), std::move(plan), cost, std::move(memory), std::move(sink));
+    if (std::holds_alternative<Accepted>(answer)) part.keep();
+    return answer;
   } catch (const std::exception& e) {
     return unreadable(e);
   }
@@ -212,20 +241,29 @@ std::variant<Accepted, Failure> Frontend::accept(Request request, TokenSink sink
 std::optional<Failure> Frontend::compile_grammar(const Request& request, PlannedRequest& planned) {
   if (!request.sampling.grammar) return std::nullopt;
   const std::string salt = parts_.options.share_caches ? "" : request.tenant;
-  auto compiled = parts_.grammars->compile(*request.sampling.grammar, salt);
-  if (auto* failure = std::get_if<Failure>(&compiled)) return std::move(*failure);
-  planned.grammar = std::get<std::shared_ptr<const Grammar>>(std::move(compiled));
+  auto [result, seconds] = parts_.grammars->compile(*request.sampling.grammar, salt, request.client);
+  if (seconds > 0) count_compiling(request, seconds);
+  if (auto* failure = std::get_if<Failure>(&result)) return std::move(*failure);
+  planned.grammar = std::get<std::shared_ptr<const Grammar>>(std::move(result));
   if (!memory_.share(planned.grammar)) return no_memory();
   return std::nullopt;
 }
 
-std::variant<Accepted, Failure> Frontend::queue(Request request, PlannedRequest plan,
+// The key pays for it like for other work, whatever comes of it.
+void Frontend::count_compiling(const Request& request, double seconds) {
+  if (request.quota > 0) state_.quotas.charge(request.tenant, request.quota, seconds, Clock::now());
+  if (!request.tenant.empty()) parts_.metrics->key_cost(request.tenant, seconds);
+}
+
+std::optional<Failure> Frontend::take_quota(const Request& request, double cost) {
+  if (request.quota == 0) return std::nullopt;
+  const auto wait = state_.quotas.take(request.tenant, request.quota, cost, Clock::now());
+  if (!wait) return std::nullopt;
+  return over_quota(*wait, cost, request.quota);
+}
+
+std::variant<Accepted, Failure> Frontend::queue(Request request, PlannedRequest plan, double cost,
                                                 std::shared_ptr<void> memory, TokenSink sink) {
-  const double cost = cost_of(plan, request.n);
-  if (request.quota > 0) {
-    const auto wait = state_.quotas.take(request.tenant, request.quota, cost, Clock::now());
-    if (wait) return over_quota(*wait, cost, request.quota);
-  }
   const auto answers = static_cast<uint64_t>(request.n);
   const RequestId id = last_id_.fetch_add(answers) + 1;
   if (!request.sampling.seed) request.sampling.seed = mixed_seed(parts_.options.seed, id);

@@ -43,8 +43,10 @@ class Frontend final : public Engine {
   Failure full(const std::string& reason) const;
   std::variant<Accepted, Failure> accept(Request request, TokenSink sink);
   std::optional<Failure> compile_grammar(const Request& request, PlannedRequest& planned);
-  std::variant<Accepted, Failure> queue(Request request, PlannedRequest plan, std::shared_ptr<void> memory,
-                                        TokenSink sink);
+  void count_compiling(const Request& request, double seconds);
+  std::optional<Failure> take_quota(const Request& request, double cost);
+  std::variant<Accepted, Failure> queue(Request request, PlannedRequest plan, double cost,
+                                        std::shared_ptr<void> memory, TokenSink sink);
   void predict(const PlannedRequest& planned, RequestPlan& plan) const;
   std::optional<Failure> refusal_of(const Request& request, const PlannedRequest& planned) const;
   std::shared_ptr<void> take_memory(PlannedRequest& planned, int answers);

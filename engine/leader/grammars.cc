@@ -11,10 +11,21 @@ namespace uhd {
 namespace {
 
 // Others wait for a grammar until it has been compiled for so long: most take less. Behind a slow one nobody
-// waits, because those who wait hold the threads that read requests.
+// waits, because those who wait hold the threads that read requests; their clients keep their turns.
 constexpr auto kPatience = std::chrono::milliseconds(200);
 constexpr const char* kRefusal = "invalid_grammar";  // the grammar's own fault, which stays
 constexpr size_t kMostRefused = 64;                  // of at most request_limits::kLongestGrammar bytes each
+
+Grammars::Result compile_with(const GrammarCompiler& compiler, const GrammarSpec& spec, double limit) {
+  try {
+    return compiler.compile(spec, limit);
+  } catch (const GrammarError& e) {
+    return Failure{FailureKind::invalid, kRefusal, message("the answer's grammar is refused: ", e.what())};
+  } catch (const std::exception& e) {
+    log_error("a grammar could not be compiled", "reason", e.what());
+    return Failure{FailureKind::internal, "internal_error", "the answer's grammar could not be compiled"};
+  }
+}
 
 }  // namespace
 
@@ -38,49 +49,54 @@ Grammars::Grammars(std::shared_ptr<const Tokenizer> tokenizer, int vocabulary, s
       limits_(limits),
       make_(std::move(make)) {}
 
-Grammars::Result Grammars::compile(const GrammarSpec& spec, const std::string& salt) {
+Grammars::Compiled Grammars::compile(const GrammarSpec& spec, const std::string& salt,
+                                     const std::string& client) {
   {
     std::unique_lock lock(mutex_);
-    const auto may_go_on = [&] { return !compiling_ || find(spec, salt); };
+    if (auto known = find(spec, salt)) return {*std::move(known)};
+    std::optional<Result> known;
+    const auto may_go_on = [&] {
+      known = find(spec, salt);
+      return known || turns_.ask(client, Clock::now());
+    };
     const bool in_time = idle_.wait_until(lock, begun_ + kPatience, may_go_on);
-    if (auto known = find(spec, salt)) return *std::move(known);
-    if (!in_time) {
-      return Failure{FailureKind::unavailable, "grammar_busy", "another grammar is being compiled", 1};
+    if (known) {
+      turns_.leave(client);
+      idle_.notify_all();
+      return {*std::move(known)};
     }
-    compiling_ = true;
+    if (!in_time) {
+      return {Failure{FailureKind::unavailable, "grammar_busy", "grammars of other requests come first", 1}};
+    }
+    turns_.begin(client);
     begun_ = Clock::now();
   }
-  Result result = compile_now(spec);
+  Compiled compiled = compile_now(spec);
   {
     const std::lock_guard lock(mutex_);
-    compiling_ = false;
-    if (const auto* grammar = std::get_if<0>(&result)) {
+    turns_.end(Clock::now());
+    if (const auto* grammar = std::get_if<0>(&compiled.result)) {
       keep({spec, salt, *grammar});
-    } else if (const auto& failure = std::get<Failure>(result); failure.code == kRefusal) {
+    } else if (const auto& failure = std::get<Failure>(compiled.result); failure.code == kRefusal) {
       keep_refused({spec, salt, failure});
     }
   }
   idle_.notify_all();
-  return result;
+  return compiled;
 }
 
 // A fault is a Failure, never an exception.
-Grammars::Result Grammars::compile_now(const GrammarSpec& spec) {
+Grammars::Compiled Grammars::compile_now(const GrammarSpec& spec) {
   try {
     if (end_ids_.empty())
       throw Error("structured output needs a model with an end token, and this one has none");
     if (compiler_ == nullptr) compiler_ = make_(grammar_vocabulary(*tokenizer_, vocabulary_, end_ids_));
   } catch (const Error& e) {
-    return Failure{FailureKind::invalid, "not_implemented", e.what()};
+    return {Failure{FailureKind::invalid, "not_implemented", e.what()}};
   }
-  try {
-    return compiler_->compile(spec, limits_.seconds);
-  } catch (const GrammarError& e) {
-    return Failure{FailureKind::invalid, kRefusal, message("the answer's grammar is refused: ", e.what())};
-  } catch (const std::exception& e) {
-    log_error("a grammar could not be compiled", "reason", e.what());
-    return Failure{FailureKind::internal, "internal_error", "the answer's grammar could not be compiled"};
-  }
+  const TimePoint begun = Clock::now();
+  Result result = compile_with(*compiler_, spec, limits_.seconds);
+  return {std::move(result), seconds(Clock::now() - begun)};
 }
 
 std::optional<Grammars::Result> Grammars::find(const GrammarSpec& spec, const std::string& salt) {

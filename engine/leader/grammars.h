@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "base/clock.h"
+#include "engine/leader/client_turns.h"
 #include "engine/request.h"
 #include "model/text/tokenizer.h"
 
@@ -33,12 +34,16 @@ class Grammars {
   Grammars(std::shared_ptr<const Tokenizer> tokenizer, int vocabulary, std::vector<int32_t> end_ids,
            GrammarLimits limits, MakeCompiler make = make_grammar_compiler);
 
+  using Result = std::variant<std::shared_ptr<const Grammar>, Failure>;
+  struct Compiled {
+    Result result;
+    double seconds = 0;  // that it took; 0: it was known, or never begun
+  };
   // Returns the compiled grammar, on the calling thread, which it may hold for some seconds. Grammars are
   // compiled one at a time, so that hostile ones hold neither more than one core nor every thread that reads
-  // requests. A salt does not find what is kept for another: times would tell what others ask. Ones that were
-  // refused of late are refused again without being compiled.
-  std::variant<std::shared_ptr<const Grammar>, Failure> compile(const GrammarSpec& spec,
-                                                                const std::string& salt);
+  // requests, and clients take turns. A salt does not find what is kept for another: times would tell what
+  // others ask. Ones that were refused of late are refused again without being compiled.
+  Compiled compile(const GrammarSpec& spec, const std::string& salt, const std::string& client);
 
  private:
   struct Kept {
@@ -51,8 +56,7 @@ class Grammars {
     std::string salt;
     Failure failure;
   };
-  using Result = std::variant<std::shared_ptr<const Grammar>, Failure>;
-  Result compile_now(const GrammarSpec& spec);
+  Compiled compile_now(const GrammarSpec& spec);
   // These need the lock.
   std::optional<Result> find(const GrammarSpec& spec, const std::string& salt);
   void keep(Kept kept);
@@ -66,7 +70,7 @@ class Grammars {
   std::unique_ptr<GrammarCompiler> compiler_;  // null until the first grammar; who compiles uses it
   std::mutex mutex_;                           // guards what follows
   std::condition_variable idle_;
-  bool compiling_ = false;
+  ClientTurns turns_;
   TimePoint begun_{};     // of what is being compiled
   std::list<Kept> kept_;  // the last used goes first
   int64_t bytes_ = 0;

@@ -485,7 +485,7 @@ void LeaderLoop::release(const LiveRequest& request) {
 void LeaderLoop::count_cost(const LiveRequest& request) {
   const Sequence* first = scheduler_.find(request.sequence(0));
   const int begun = first == nullptr ? 0 : std::max(0, first->computed - first->cached);
-  const double cost = cost_.measured() ? price(request.done(begun), cost_.units(), 1).total() : 0;
+  const double cost = cost_.predict(request.done(begun)).total();
   state_.quotas.correct(request.tenant(), request.charged(), cost);
   if (!request.tenant().empty()) parts_.metrics->key_cost(request.tenant(), cost);
 }
@@ -519,7 +519,7 @@ void LeaderLoop::publish() {
   state_.free_pages = scheduler_.pages().free();
   const int encoders = parts_.encoders == nullptr ? 1 : parts_.encoders->encoders();
   state_.queued_seconds = cost_.predict(accepted_, encoders).total();
-  if (cost_.measured()) {
+  if (cost_.known()) {
     const StageSeconds units = cost_.units();
     state_.patch_seconds = units.encode;
     state_.prompt_row_seconds = units.prefill;

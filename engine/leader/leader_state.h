@@ -18,7 +18,7 @@ struct LeaderState {
   std::atomic<int> encoders{0};
   std::atomic<int> slices_queued{0};
   std::atomic<double> queued_seconds{0};  // predicted for all that was accepted and has not ended
-  std::atomic<double> patch_seconds{0};   // CostModel::units, once something was measured
+  std::atomic<double> patch_seconds{0};   // CostModel::units, once they are known
   std::atomic<double> prompt_row_seconds{0};
   std::atomic<double> decoded_row_seconds{0};
   StageSeconds units() const { return {patch_seconds, prompt_row_seconds, decoded_row_seconds}; }

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <future>
+#include <thread>
 
 #include "base/error.h"
 #include "tests/engine/fake_grammar.h"
@@ -40,12 +42,14 @@ struct Bench {
           return std::make_unique<NotingCompiler>(asked, during);
         }) {}
   std::optional<Failure> compile(const std::string& text, const std::string& salt = "") {
-    auto result = grammars.compile({GrammarKind::regex, text}, salt);
+    auto [result, took] = grammars.compile({GrammarKind::regex, text}, salt, salt);
+    seconds_compiled = seconds_compiled + took;
     if (auto* failure = std::get_if<Failure>(&result)) return *failure;
     EXPECT_NE(std::get<0>(result), nullptr);
     return std::nullopt;
   }
   std::vector<std::string> asked;
+  std::atomic<double> seconds_compiled = 0;
   GrammarVocabulary vocabulary;
   Grammars grammars;
 };
@@ -54,7 +58,8 @@ TEST(Grammars, AreCompiledOnceForEachClient) {
   Bench bench;
   for (const char* salt : {"a", "a", "b", "a"}) EXPECT_FALSE(bench.compile("x", salt));
   EXPECT_THAT(bench.asked, ElementsAre("x", "x"));
-  EXPECT_FALSE(std::holds_alternative<Failure>(bench.grammars.compile({GrammarKind::ebnf, "x"}, "a")));
+  EXPECT_FALSE(
+      std::holds_alternative<Failure>(bench.grammars.compile({GrammarKind::ebnf, "x"}, "a", "a").result));
   EXPECT_EQ(bench.asked.size(), 3u) << "the kind is a part of the name";
 }
 
@@ -109,11 +114,11 @@ TEST(Grammars, WithoutThePluginTheySayHowToGetIt) {
   Grammars grammars(
       tiny_byte_tokenizer(), 310, {301}, {},
       [](GrammarVocabulary) -> std::unique_ptr<GrammarCompiler> { throw Error("run scripts/grammar"); });
-  const auto result = grammars.compile({}, "");
+  const auto result = grammars.compile({}, "", "").result;
   EXPECT_EQ(std::get<Failure>(result).code, "not_implemented");
   EXPECT_THAT(std::get<Failure>(result).message, HasSubstr("scripts/grammar"));
   Grammars endless(tiny_byte_tokenizer(), 310, {}, {});
-  EXPECT_EQ(std::get<Failure>(endless.compile({}, "")).code, "not_implemented");
+  EXPECT_EQ(std::get<Failure>(endless.compile({}, "", "").result).code, "not_implemented");
 }
 
 TEST(Grammars, OneIsCompiledAtATime) {
@@ -133,6 +138,39 @@ TEST(Grammars, OneIsCompiledAtATime) {
   EXPECT_LT(seconds(Clock::now() - asked), 0.1) << "behind a slow one nobody waits";
   go.set_value();
   EXPECT_FALSE(first.get());
+}
+
+TEST(Grammars, AClientThatCompilesAllTheTimeLeavesOthersTheirTurn) {
+  std::promise<void> begun, go;
+  bool first = true;
+  Bench bench(1000, [&] {
+    if (!std::exchange(first, false)) return;
+    begun.set_value();
+    go.get_future().wait();
+  });
+  auto slow = std::async(std::launch::async, [&] { return bench.compile("slow", "greedy"); });
+  begun.get_future().wait();
+  // Until it has been compiled for long, others wait.
+  EXPECT_EQ(bench.compile("slow too", "greedy")->code, "grammar_busy");
+  EXPECT_EQ(bench.compile("quick", "other")->code, "grammar_busy");
+  go.set_value();
+  EXPECT_FALSE(slow.get());
+  EXPECT_EQ(bench.compile("slow too", "greedy")->code, "grammar_busy") << "the other comes back";
+  EXPECT_FALSE(bench.compile("slow", "greedy")) << "what is known needs no turn";
+  EXPECT_FALSE(bench.compile("quick", "other"));
+  EXPECT_FALSE(bench.compile("slow too", "greedy"));
+  EXPECT_THAT(bench.asked, ElementsAre("slow", "quick", "slow too"));
+}
+
+TEST(Grammars, TellHowLongTheyWereCompiled) {
+  Bench bench(1000, [] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); });
+  EXPECT_TRUE(bench.compile("bad"));
+  const double refused = bench.seconds_compiled;
+  EXPECT_GE(refused, 0.002) << "refusals included";
+  EXPECT_TRUE(bench.compile("bad"));
+  EXPECT_EQ(bench.seconds_compiled, refused) << "it was known";
+  EXPECT_FALSE(bench.compile("good"));
+  EXPECT_GE(bench.seconds_compiled, refused + 0.002);
 }
 
 }  // namespace

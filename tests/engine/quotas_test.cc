@@ -49,5 +49,30 @@ TEST(Quotas, AreCorrectedByWhatWasMeasured) {
   EXPECT_FALSE(quotas.wait("nobody", 30, 30, kOpened));
 }
 
+TEST(Quotas, AreChargedForWhatNobodyPredicted) {
+  Quotas quotas;
+  quotas.charge("a", 30, 40, kOpened);
+  EXPECT_DOUBLE_EQ(quotas.take("a", 30, 1, kOpened).value(), 22) << "10 are owed, and 1 is missing";
+  quotas.correct("a", 1, 1);
+  EXPECT_FALSE(quotas.take("a", 30, 0, later(20)));
+  quotas.charge("a", 30, 0, later(20));
+  EXPECT_TRUE(quotas.take("a", 30, 0, later(20))) << "it tells nothing of what is not known";
+}
+
+TEST(Quotas, TakeOneAtATimeWhileCostsAreNotKnown) {
+  Quotas quotas;
+  EXPECT_FALSE(quotas.take("a", 30, 0, kOpened));
+  EXPECT_EQ(quotas.take("a", 30, 0, kOpened), 1);
+  EXPECT_EQ(quotas.wait("a", 30, 0, later(60)), 1) << "however long it takes";
+  EXPECT_FALSE(quotas.take("b", 30, 0, kOpened));
+  EXPECT_FALSE(quotas.take("a", 30, 2, kOpened)) << "the first has told meanwhile what work costs";
+  quotas.correct("a", 2, 1);
+  EXPECT_TRUE(quotas.take("a", 30, 0, kOpened)) << "the end of another tells nothing";
+  quotas.correct("a", 0, 5);
+  EXPECT_FALSE(quotas.take("a", 30, 0, kOpened));
+  quotas.correct("a", 0, 40);
+  EXPECT_DOUBLE_EQ(quotas.take("a", 30, 0, kOpened).value(), 32) << "16 are owed";
+}
+
 }  // namespace
 }  // namespace uhd

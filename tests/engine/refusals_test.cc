@@ -11,6 +11,7 @@ namespace uhd {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // A prompt that no other begins like.
 Request long_question(int number) {
@@ -50,6 +51,40 @@ TEST(Refusals, AKeyBeyondItsQuotaIsToldWhenToComeBack) {
   EXPECT_TRUE(told("key=\"01234567\"")) << "the key's first digits alone";
   EXPECT_FALSE(told("0123456789"));
   EXPECT_TRUE(told("code=\"quota_exceeded\"} 1"));
+}
+
+TEST(Refusals, ABurstAtANewServerDoesNotOutrunItsQuota) {
+  const auto engine = make_engine(tiny_options(golden_case("uhd-v1-tiny/golden_text").model), ranks(1, 0));
+  std::vector<Submitted> taken;
+  for (int i = 0; i < 24; ++i) {
+    Request request = long_question(i);
+    request.tenant = "0123456789abcdef";
+    request.quota = 1e-5;
+    Submitted one = submit(*engine, request);
+    if (one.id != 0) {
+      taken.push_back(std::move(one));
+    } else {
+      EXPECT_EQ(one.refused.code, "quota_exceeded");
+      EXPECT_GE(one.refused.retry_after_s, 1);
+      EXPECT_THAT(one.refused.message, Not(HasSubstr(" 0 s")));
+    }
+  }
+  EXPECT_GE(taken.size(), 1u);
+  EXPECT_LE(taken.size(), 2u) << "one of unknown cost, and one as long as the quota is whole";
+  for (const Submitted& one : taken) EXPECT_EQ(one.answer->wait().finish, FinishReason::length);
+}
+
+// Its prompt has too few rows to tell what a row costs, and its answer is the prompt's last row.
+TEST(Refusals, AShortAnswerIsPaidToo) {
+  const auto engine = make_engine(tiny_options(golden_case("uhd-v1-tiny/golden_text").model), ranks(1, 0));
+  Request request;
+  request.prompt_ids = {1, 5, 6};
+  request.stop.max_tokens = 1;
+  request.tenant = "0123456789abcdef";
+  request.quota = 1e-6;
+  EXPECT_EQ(submit(*engine, request).answer->wait().finish, FinishReason::length);
+  EXPECT_TRUE(becomes_idle(*engine));
+  EXPECT_EQ(submit(*engine, request).refused.code, "quota_exceeded");
 }
 
 TEST(Refusals, ATimeThatCannotBeKeptIsRefusedAtOnceAndSaysWhatItWouldTake) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/socket.h>
+
 #include <fstream>
 
 #include "base/error.h"
@@ -681,6 +683,19 @@ TEST_F(HttpServerTest, AStreamThatNobodyReadsIsGivenUp) {
   c->send(post("/v1/completions", R"({"prompt":"endless","stream":true,"max_tokens":2000})"));
   c->read_until("200 OK");
   engine_.wait_for_cancelled(1);
+}
+
+// The engine is far ahead of the connection, which is full long before so much has piled up.
+TEST_F(HttpServerTest, AStreamIsGivenUpWhileItIsWritten) {
+  engine_.info.context_length = 1 << 20;
+  start({.max_backlog_bytes = 64 << 20, .write_timeout_s = 600});
+  const auto c = client();
+  const int little = 4096;
+  setsockopt(c->descriptor(), SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+  c->send(post("/v1/completions", R"({"prompt":"endless","stream":true,"max_tokens":1000000})"));
+  c->read_until("200 OK");
+  engine_.wait_for_cancelled(1);
+  wait_until([&] { return server_->idle(); });
 }
 
 TEST_F(HttpServerTest, TakesEveryFormOfTarget) {

@@ -1,0 +1,58 @@
+#include "engine/leader/client_turns.h"
+
+#include <gtest/gtest.h>
+
+namespace uhd {
+namespace {
+
+TimePoint moment(double s) { return TimePoint{} + from_seconds(s); }
+
+TEST(ClientTurns, WhoWasServedStandsBehindAllOthers) {
+  ClientTurns turns;
+  ASSERT_TRUE(turns.ask("a", moment(0)));
+  turns.begin("a");
+  EXPECT_FALSE(turns.ask("a", moment(1)));
+  EXPECT_FALSE(turns.ask("b", moment(1)));
+  EXPECT_FALSE(turns.ask("c", moment(1)));
+  turns.end(moment(60));
+  EXPECT_FALSE(turns.ask("a", moment(61))) << "though it asked first for another turn";
+  EXPECT_FALSE(turns.ask("c", moment(61)));
+  EXPECT_TRUE(turns.ask("b", moment(61))) << "places do not lapse while somebody is served";
+  turns.begin("b");
+  turns.end(moment(62));
+  EXPECT_FALSE(turns.ask("a", moment(62)));
+  EXPECT_TRUE(turns.ask("c", moment(62)));
+}
+
+TEST(ClientTurns, APlaceLapsesWhenItsClientStaysAway) {
+  ClientTurns turns;
+  ASSERT_TRUE(turns.ask("a", moment(0)));
+  turns.begin("a");
+  EXPECT_FALSE(turns.ask("b", moment(1)));
+  turns.end(moment(10));
+  EXPECT_FALSE(turns.ask("a", moment(12.9)));
+  EXPECT_TRUE(turns.ask("a", moment(13.1)));
+  EXPECT_FALSE(turns.ask("b", moment(13.1)));
+}
+
+TEST(ClientTurns, APlaceThatIsNotNeededIsFree) {
+  ClientTurns turns;
+  EXPECT_TRUE(turns.ask("a", moment(0)));
+  EXPECT_FALSE(turns.ask("b", moment(0)));
+  turns.leave("a");
+  EXPECT_TRUE(turns.ask("b", moment(0)));
+}
+
+TEST(ClientTurns, HaveABoundedNumberOfPlaces) {
+  ClientTurns turns;
+  ASSERT_TRUE(turns.ask("first", moment(0)));
+  turns.begin("first");
+  for (size_t i = 0; i <= ClientTurns::kMostPlaces; ++i)
+    EXPECT_FALSE(turns.ask(std::to_string(i), moment(0)));
+  turns.end(moment(0));
+  for (size_t i = 0; i < ClientTurns::kMostPlaces; ++i) turns.leave(std::to_string(i));
+  EXPECT_TRUE(turns.ask("new", moment(0))) << "the one too many has no place";
+}
+
+}  // namespace
+}  // namespace uhd
