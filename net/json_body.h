@@ -8,8 +8,8 @@
 namespace uhd {
 
 // Throws an ApiError that says what is wrong, and at which byte. A byte order mark before the object is
-// skipped. Names that stand twice in an object are refused. A body of more than `max_values` values is refused
-// before any of them takes memory.
+// skipped. Names that stand twice in an object are refused. A body of more than `max_values` values is
+// refused before any of them takes memory.
 boost::json::object parse_json_body(std::string_view body, int max_values);
 
 // Returns at least the number of values in a JSON text.

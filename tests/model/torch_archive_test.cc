@@ -120,7 +120,7 @@ TEST(TorchArchive, WhatIsNamedOftenStaysSmall) {
     for (int i = 1; i < times; ++i) entries += "h\2h\1";
     return archive_failure(archive("\x80\x02}(" + entries + "u."));
   };
-  EXPECT_EQ(named(1024, 2), "no error");
+  EXPECT_EQ(named(1024, 1), "no error");
   EXPECT_THAT(named(1025, 2), HasSubstr("not a short text"));
   EXPECT_THAT(named(1, 100'001), HasSubstr("too many tensors"));
   std::string rebuilt = tensor(0, numbers({6}), numbers({1}));
