@@ -36,7 +36,7 @@ class ClientTurns {
   bool is_first(const std::string& client) const;
 
   std::list<Place> places_;  // the next goes first
-  std::string last_;         // who was served last: its place is the last one
+  std::string last_;         // the client that was served last: its place is the last one
   bool busy_ = false;
 };
 
