@@ -12,7 +12,7 @@ struct NetOptions {
   std::string host = "127.0.0.1";
   int port = 8080;                 // 0 means any free port
   int threads = 2;                 // I/O threads: they move bytes, and do no work that grows with a request
-  int intake_threads = 2;          // threads that read small requests, and as many again for large ones
+  int intake_threads = 3;          // threads that read small requests, and as many again for large ones
   std::string tls_certificate;     // PEM file; empty: plain HTTP
   std::string tls_key;             // PEM file of its private key
   std::string unix_socket;         // the server listens here too, without TLS; empty: nowhere

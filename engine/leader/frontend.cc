@@ -44,7 +44,7 @@ Failure over_quota(double wait, double cost, double quota) {
           std::ceil(wait)};
 }
 
-// What was taken of a quota: it goes back, unless a request of the leader's loop keeps it.
+// A part that was taken of a quota goes back, unless a request of the leader's loop keeps it.
 class QuotaPart {
  public:
   QuotaPart(Quotas& quotas, std::string tenant, double cost)

@@ -10,8 +10,9 @@ namespace uhd {
 
 namespace {
 
-// Others wait for a grammar until it has been compiled for so long: most take less. Behind a slow one nobody
-// waits, because those who wait hold the threads that read requests; their clients keep their turns.
+// Others wait for a grammar until it has been compiled for so long: most take less. Behind a slow one only
+// the next client waits, with one request, because those who wait hold the threads that read requests. The
+// others are sent away, and their clients keep their turns.
 constexpr auto kPatience = std::chrono::milliseconds(200);
 constexpr const char* kRefusal = "invalid_grammar";  // the grammar's own fault, which stays
 constexpr size_t kMostRefused = 64;                  // of at most request_limits::kLongestGrammar bytes each
@@ -59,7 +60,12 @@ Grammars::Compiled Grammars::compile(const GrammarSpec& spec, const std::string&
       known = find(spec, salt);
       return known || turns_.ask(client, Clock::now());
     };
-    const bool in_time = idle_.wait_until(lock, begun_ + kPatience, may_go_on);
+    bool in_time = idle_.wait_until(lock, begun_ + kPatience, may_go_on);
+    if (!in_time && !next_waits_ && turns_.is_next(client)) {
+      next_waits_ = true;
+      in_time = idle_.wait_for(lock, from_seconds(limits_.seconds), may_go_on);
+      next_waits_ = false;
+    }
     if (known) {
       turns_.leave(client);
       idle_.notify_all();

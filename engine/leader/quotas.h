@@ -19,12 +19,12 @@ namespace uhd {
 class Quotas {
  public:
   // Takes `cost` from the tenant's quota of `per_minute` seconds, which is positive; a cost of 0 is not known
-  // yet. Returns the seconds until it would be taken if it is not: then nothing was taken. What is taken is
-  // corrected once.
+  // yet. Returns the seconds until it would be taken if it is not: then nothing was taken. The caller
+  // corrects once what was taken.
   std::optional<double> take(const std::string& tenant, double per_minute, double cost, TimePoint now);
   // Returns what take() would, and takes nothing.
   std::optional<double> wait(const std::string& tenant, double per_minute, double cost, TimePoint now) const;
-  // Takes what was done for the tenant beside what was predicted, whatever is left.
+  // Takes seconds that nobody predicted, whatever is left.
   void charge(const std::string& tenant, double per_minute, double measured, TimePoint now);
   // Corrects the quota: work that had been predicted to cost `predicted` cost `measured`, or its cost was not
   // known (0). Without effect on tenants without a quota.

@@ -24,15 +24,35 @@ TEST(ClientTurns, WhoWasServedStandsBehindAllOthers) {
   EXPECT_TRUE(turns.ask("c", moment(62)));
 }
 
+TEST(ClientTurns, WhoWasServedLastWaitsForThoseWhoComeLater) {
+  ClientTurns turns;
+  ASSERT_TRUE(turns.ask("a", moment(0)));
+  turns.begin("a");
+  EXPECT_FALSE(turns.ask("a", moment(1)));
+  EXPECT_FALSE(turns.is_next("a"));
+  EXPECT_FALSE(turns.is_next("b")) << "it did not ask";
+  turns.end(moment(2));
+  EXPECT_TRUE(turns.ask("b", moment(2)));
+  turns.begin("b");
+  EXPECT_TRUE(turns.is_next("a"));
+  EXPECT_FALSE(turns.ask("c", moment(3))) << "a is the last one no more";
+  EXPECT_FALSE(turns.is_next("c"));
+  turns.end(moment(4));
+  EXPECT_FALSE(turns.ask("c", moment(4)));
+  EXPECT_TRUE(turns.ask("a", moment(4)));
+}
+
 TEST(ClientTurns, APlaceLapsesWhenItsClientStaysAway) {
   ClientTurns turns;
   ASSERT_TRUE(turns.ask("a", moment(0)));
   turns.begin("a");
   EXPECT_FALSE(turns.ask("b", moment(1)));
   turns.end(moment(10));
-  EXPECT_FALSE(turns.ask("a", moment(12.9)));
-  EXPECT_TRUE(turns.ask("a", moment(13.1)));
-  EXPECT_FALSE(turns.ask("b", moment(13.1)));
+  EXPECT_FALSE(turns.ask("a", moment(11.9)));
+  EXPECT_TRUE(turns.ask("a", moment(12.1)));
+  turns.begin("a");
+  turns.end(moment(13));
+  EXPECT_TRUE(turns.ask("b", moment(13)));
 }
 
 TEST(ClientTurns, APlaceThatIsNotNeededIsFree) {

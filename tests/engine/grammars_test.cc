@@ -129,7 +129,7 @@ TEST(Grammars, OneIsCompiledAtATime) {
   });
   auto first = std::async(std::launch::async, [&] { return bench.compile("slow"); });
   begun.get_future().wait();
-  const auto failure = bench.compile("other");
+  const auto failure = bench.compile("other");  // of the same client
   ASSERT_TRUE(failure);
   EXPECT_EQ(failure->code, "grammar_busy");
   EXPECT_GT(failure->retry_after_s, 0);
@@ -150,9 +150,8 @@ TEST(Grammars, AClientThatCompilesAllTheTimeLeavesOthersTheirTurn) {
   });
   auto slow = std::async(std::launch::async, [&] { return bench.compile("slow", "greedy"); });
   begun.get_future().wait();
-  // Until it has been compiled for long, others wait.
   EXPECT_EQ(bench.compile("slow too", "greedy")->code, "grammar_busy");
-  EXPECT_EQ(bench.compile("quick", "other")->code, "grammar_busy");
+  EXPECT_EQ(bench.compile("quick", "other")->code, "grammar_busy") << "for as long as one may be compiled";
   go.set_value();
   EXPECT_FALSE(slow.get());
   EXPECT_EQ(bench.compile("slow too", "greedy")->code, "grammar_busy") << "the other comes back";
@@ -160,6 +159,24 @@ TEST(Grammars, AClientThatCompilesAllTheTimeLeavesOthersTheirTurn) {
   EXPECT_FALSE(bench.compile("quick", "other"));
   EXPECT_FALSE(bench.compile("slow too", "greedy"));
   EXPECT_THAT(bench.asked, ElementsAre("slow", "quick", "slow too"));
+}
+
+TEST(Grammars, TheNextClientWaitsForItsTurn) {
+  std::promise<void> begun, go;
+  bool first = true;
+  Bench bench(1000, [&] {
+    if (!std::exchange(first, false)) return;
+    begun.set_value();
+    go.get_future().wait();
+  });
+  auto slow = std::async(std::launch::async, [&] { return bench.compile("slow", "greedy"); });
+  begun.get_future().wait();
+  EXPECT_EQ(bench.compile("slow too", "greedy")->code, "grammar_busy");  // it takes long now
+  auto next = std::async(std::launch::async, [&] { return bench.compile("quick", "other"); });
+  EXPECT_EQ(next.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  go.set_value();
+  EXPECT_FALSE(slow.get());
+  EXPECT_FALSE(next.get());
 }
 
 TEST(Grammars, TellHowLongTheyWereCompiled) {

@@ -108,6 +108,7 @@ class MisbehavingServer {
 
 NetOptions options_for(const std::string& hosts) {
   NetOptions options;
+  options.intake_threads = 2;
   options.image_hosts = hosts;
   options.image_private_addresses = true;
   options.max_image_bytes = 4096;
@@ -316,7 +317,7 @@ TEST(RemoteImage, FetchesLeaveAThreadForOthers) {
   std::thread first([&] { EXPECT_EQ(code_of(fetched(slow, "/", 60s)), "an image"); });
   while (!asked) std::this_thread::sleep_for(1ms);
   const MisbehavingServer other(answer_of(kFetchedPng));
-  const auto refused = fetched(other);  // with the two threads that are the default
+  const auto refused = fetched(other);  // the first holds one of two threads
   EXPECT_EQ(code_of(refused), "overloaded");
   EXPECT_EQ(other.connections(), 0);
   answered = true;
