@@ -55,7 +55,7 @@ RequestParser::RequestParser(int64_t max_header_bytes, int64_t max_body_bytes)
 RequestParser::~RequestParser() = default;
 
 bool RequestParser::header_done() const { return state_->parser.is_header_done(); }
-bool RequestParser::done() const { return state_->parser.is_done(); }
+bool RequestParser::done() const { return !error_ && state_->parser.is_done(); }
 
 size_t RequestParser::put_header(std::string_view bytes) {
   const size_t used = put(bytes, &RequestParser::header_done);

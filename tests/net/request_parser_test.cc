@@ -41,6 +41,7 @@ TEST(RequestParser, WhatIsJudgedStandsOnce) {
     RequestParser parser(2000, 1 << 20);
     parser.put_header("GET / HTTP/1.1\r\n" + name + ": a\r\nAccept: b\r\n" + name + ": c\r\n\r\n");
     ASSERT_TRUE(parser.error()) << name;
+    EXPECT_FALSE(parser.done()) << name;
     EXPECT_EQ(parser.error()->status, 400);
     EXPECT_NE(parser.error()->message.find(name), std::string::npos) << parser.error()->message;
   }
