@@ -34,7 +34,7 @@ struct CheckReport {
   int tokens = 0;  // of the tokenizer
 };
 
-// What program and libraries take of a process on the host, as it was measured.
+// The program and its libraries take so much of a process on the host, as it was measured.
 inline constexpr int64_t kProgramBytes = int64_t{18} << 20;
 
 // Returns what a process on the host takes that is an LLM rank and encodes, with kKvTokens in use.

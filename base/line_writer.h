@@ -43,7 +43,7 @@ class LineWriter {
   size_t bytes_ = 0;  // the bytes of lines_
   size_t left_out_ = 0;
   std::string status_;
-  std::string shown_;  // what the terminal shows of it
+  std::string shown_;  // the part of it that the terminal shows
   bool writing_ = false;
 };
 

@@ -157,7 +157,7 @@ struct PagedAttention {
   void verify() const;
 };
 
-// out, q [Tq,Hq,D], k, v [Tk,Hq,D]; segment s attends its own keys. On the host out may lie where q does.
+// out, q [Tq,Hq,D], k, v [Tk,Hq,D]; segment s attends its own keys. out may lie where q does, on the host.
 // Offsets i32 [S+1]; max_* as in PagedSpans. precise: products in f32 whatever BackendOptions::compute says;
 // on a device, whose activations are of that type already, it changes nothing.
 struct PackedAttention {

@@ -327,8 +327,8 @@ bool HttpServer::idle() const { return impl_->context == nullptr || impl_->conte
 
 void HttpServer::stop() {
   if (impl_->threads.empty()) return;
-  // What is posted below must run even if the last session ends meanwhile: left in the io_context, it would
-  // hold a session, which holds the io_context.
+  // The calls that are posted below must run even if the last session ends meanwhile: left in the io_context,
+  // one would hold a session, which holds the io_context.
   auto posting = asio::make_work_guard(*impl_->io);
   {
     std::lock_guard lock(impl_->mutex);

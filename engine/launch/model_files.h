@@ -22,7 +22,7 @@ struct ModelFiles {
   std::string identity;  // equal on ranks that would compute the same rows: of files and preprocessing
 
   const Checkpoint& vision_checkpoint() const { return tower ? *tower : checkpoint; }
-  // What was read is no longer counted as this process's memory. Call it when all weights are packed.
+  // Takes the files' pages out of this process's memory. Call it when all weights are packed.
   void drop_pages() const {
     checkpoint.drop_all();
     if (tower) tower->drop_all();

@@ -449,7 +449,7 @@ void LeaderLoop::finish_step() {
   pipeline_.recycle(std::move(done.step));
 }
 
-// What the step took says what later ones will.
+// Later steps are predicted from the time that this one took.
 void LeaderLoop::measure(const FinishedStep& done) {
   const Batch& batch = done.step.batch;
   if (parts_.collectives != nullptr) {

@@ -14,8 +14,8 @@
 namespace uhd {
 
 // Used by the engine's thread, which holds the table's lock. References are borrowed. An exception of one
-// request, or of its listener, ends that request, and the others get what is theirs. What is thrown from here
-// is a fault of the leader, and the engine ends.
+// request, or of its listener, ends that request, and the others get what is theirs. An exception that
+// leaves from here is a fault of the leader, and the engine ends.
 class StepDelivery {
  public:
   StepDelivery(Scheduler& scheduler, RequestTable& table, Metrics& metrics)

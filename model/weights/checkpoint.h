@@ -31,7 +31,7 @@ class Checkpoint {
   // The pages of a tensor that was read are no longer counted as this process's. They are read again
   // from the system's cache of the file. It does nothing for a tensor that is not in a file.
   void drop(const Tensor& tensor) const;
-  // The same for all of its files. Small tensors share pages, so that only all of them can be dropped.
+  // Does the same for all of its files. Small tensors share pages, so that only all of them can be dropped.
   void drop_all() const;
   // For a tensor that stays where it is in its file, which is read ahead: returns what keeps the file mapped
   // beyond the checkpoint's own life. The result is null if the tensor is in no file.

@@ -42,8 +42,8 @@ struct PagedCase {
   int64_t out_gap = 16;  // the elements between rows of the result
 };
 double paged_error(const PagedCase& c, const PagedForm& form);
-// The same, by kernels that are told what to do in a plan. It lies where other forms keep the results of
-// splits, and the rows of the result lie without gaps.
+// A planned case does the same by kernels that are told what to do in a plan. It lies where other forms keep
+// the results of splits, and the rows of the result lie without gaps.
 using PlannedForm = void (*)(cudaStream_t, Tensor out, Tensor q, KvLayer pages, const PagedSpans& spans,
                              float scale, bool causal, void* plan);
 double planned_error(PagedCase c, PlannedForm form);
