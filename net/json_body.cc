@@ -75,39 +75,52 @@ struct Contents {
   bool infinite = false;
 };
 
-// Returns the number of names that a JSON text gives to members. With `twice`, it stops at the first name
-// that an object has had before, as the text writes it, and stores that.
-int64_t count_members(std::string_view text, std::string* twice = nullptr) {
-  int64_t count = 0;
+// Counts the signs that stand between and around values, and the names of members.
+struct Counts {
+  explicit Counts(std::string_view text) {
+    for (size_t at = 0; at < text.size();) {
+      const char c = text[at];
+      if (c == '"') {
+        at = end_of_string(text, at);
+        continue;
+      }
+      values += c == ',' || c == '[' || c == '{' ? 1 : 0;
+      members += c == ':' ? 1 : 0;
+      ++at;
+    }
+  }
+  int64_t values = 1;
+  int64_t members = 0;
+};
+
+// Returns the first name that an object of a valid text has had before, as the text writes it; empty: none is
+// written twice in one way.
+std::string name_that_stands_twice(std::string_view text) {
   std::vector<std::set<std::string_view>> names;
   for (size_t at = 0; at < text.size();) {
     const char c = text[at];
     if (c != '"') {
       ++at;
-      if (twice != nullptr && (c == '{' || c == '[')) names.emplace_back();
-      if (twice != nullptr && (c == '}' || c == ']')) names.pop_back();
+      if (c == '{' || c == '[') names.emplace_back();
+      if (c == '}' || c == ']') names.pop_back();
       continue;
     }
     const size_t end = end_of_string(text, at);
     const std::string_view name = text.substr(at, end - at);
     at = std::min(text.find_first_not_of(" \t\r\n", end), text.size());
-    if (at == text.size() || text[at] != ':') continue;
-    ++count;
-    if (twice == nullptr || names.back().insert(name).second) continue;
-    *twice = name;
-    return count;
+    if (at < text.size() && text[at] == ':' && !names.back().insert(name).second) return std::string(name);
   }
-  return count;
+  return "";
 }
 
 // A filter in front of this server may read the first of two members with one name, and JSON has no infinity.
-void check_contents(const json::value& value, std::string_view body) {
+void check_contents(const json::value& value, std::string_view body, int64_t members) {
   const Contents contents(value);
   if (contents.infinite) refuse("The body is not valid JSON: a number is too large.");
-  if (contents.members == count_members(body)) return;
-  std::string twice = "one, written in two ways,";
-  count_members(body, &twice);
-  refuse(message("An object of the body has two members of one name: ", quoted(twice, 64), "."));
+  if (contents.members == members) return;
+  const std::string twice = name_that_stands_twice(body);
+  refuse(message("An object of the body has two members of one name",
+                 twice.empty() ? ", written in two ways" : ": " + quoted(twice, 64), "."));
 }
 
 [[noreturn]] void refuse_at(json::error_code failed, std::string_view body, size_t at) {
@@ -116,20 +129,7 @@ void check_contents(const json::value& value, std::string_view body) {
 
 }  // namespace
 
-// Counts the signs that stand between and around values.
-int64_t count_json_values(std::string_view text) {
-  int64_t count = 1;
-  for (size_t at = 0; at < text.size();) {
-    const char c = text[at];
-    if (c == '"') {
-      at = end_of_string(text, at);
-      continue;
-    }
-    count += c == ',' || c == '[' || c == '{' ? 1 : 0;
-    ++at;
-  }
-  return count;
-}
+int64_t count_json_values(std::string_view text) { return Counts(text).values; }
 
 std::optional<json::object> parse_json_text(std::string_view text) {
   json::parse_options rules;
@@ -148,7 +148,8 @@ json::object parse_json_body(std::string_view body, int max_values) {
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) {
     refuse("The body is empty; it must be a JSON object.");
   }
-  if (count_json_values(body) > max_values) {
+  const Counts counts(body);
+  if (counts.values > max_values) {
     throw ApiError{413,
                    message("The body holds more than ", max_values, " JSON values (net.max_json_values)."),
                    "", "too_many_values"};
@@ -163,7 +164,7 @@ json::object parse_json_body(std::string_view body, int max_values) {
   if (rest != std::string_view::npos) refuse_at(json::error::extra_data, body, rest);
   json::value value = parser.release();
   if (!value.is_object()) refuse("The body must be a JSON object.");
-  check_contents(value, body);
+  check_contents(value, body, counts.members);
   return std::move(value.get_object());
 }
 
