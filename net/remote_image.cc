@@ -16,6 +16,7 @@
 #include "base/ascii.h"
 #include "base/error.h"
 #include "net/data_url.h"
+#include "net/last_chunk.h"
 #include "net/public_address.h"
 
 namespace uhd {
@@ -125,7 +126,7 @@ class Answer {
       held.append(piece.data(), static_cast<size_t>(got));
       if (!grow(got)) return no_room();
       if (came_ > 2 * max_bytes_ + kMostUnread) return not_fetched();  // mostly frames of chunks
-      while (!held.empty() && !parser_.is_done()) {
+      while (!held.empty() && !parser_.is_done() && may_be_put(parser_, held.size())) {
         const size_t used = parser_.put(asio::const_buffer(held.data(), held.size()), failed);
         held.erase(0, used);
         if (failed == http::error::need_more) break;

@@ -5,6 +5,7 @@
 
 #include "base/ascii.h"
 #include "base/error.h"
+#include "net/last_chunk.h"
 
 namespace uhd {
 namespace {
@@ -87,7 +88,8 @@ size_t RequestParser::put_body(std::string_view bytes) {
 
 size_t RequestParser::put(std::string_view bytes, bool (RequestParser::*enough)() const) {
   size_t used = 0;
-  while (used < bytes.size() && !error_ && !(this->*enough)()) {
+  while (used < bytes.size() && !error_ && !(this->*enough)() &&
+         may_be_put(state_->parser, bytes.size() - used)) {
     beast::error_code failed;
     const size_t taken =
         state_->parser.put(asio::const_buffer(bytes.data() + used, bytes.size() - used), failed);

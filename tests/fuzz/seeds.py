@@ -83,6 +83,7 @@ def http():
                  "Origin: http://evil\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
     seed("http", "POST /%76%31/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
                  "2;a=b\r\n{}\r\n0\r\nX: y\r\n\r\n")
+    seed("http", "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
     seed("http", "OPTIONS * HTTP/1.0\r\nOrigin: null\r\nAccess-Control-Request-Method: POST\r\n\r\n")
 
 
@@ -114,6 +115,7 @@ def image_answer():
     for head in ("HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(PNG), "HTTP/1.0 200 OK\r\n\r\n"):
         for piece in (b"\0", b"\xff"):
             seed("image_answer", piece + head.encode() + PNG)
+    seed("image_answer", b"\0HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
     seed("image_answer", b"\x20HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x;a=b\r\n%s\r\n0\r\nX: y\r\n\r\n" % (len(PNG), PNG))
 
 
