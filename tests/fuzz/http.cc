@@ -43,7 +43,7 @@ Seen read_in(std::string_view bytes, size_t piece) {
     seen.method = parser.method();
     seen.target = parser.target();
     seen.headers = parser.headers();
-    seen.body = parser.take_body();
+    if (seen.done) seen.body = parser.take_body();  // the last bytes of a part may still wait
   }
   return seen;
 }
