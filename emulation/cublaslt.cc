@@ -1,12 +1,15 @@
-// Implements cuBLASLt on the host: the calls that kernels/cuda uses, as a plain loop in double, late on the
+// Implements cuBLASLt on the host: the calls that kernels/cuda uses, as plain sums in double, late on the
 // stream. It refuses everything that the real library refuses, and also the calls that the real library would
 // answer with a fault on the device: pointers less aligned than the algorithm was chosen for, a workspace
 // that is too small, an algorithm of another problem.
 #include <cublasLt.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <numeric>
+#include <vector>
 
 #include "emulation/cuda.h"
 #include "emulation/streams.h"
@@ -184,6 +187,12 @@ double e4m3(uint8_t code) {
   return code >> 7 != 0 ? -size : size;
 }
 
+const std::array<double, 256> kE4m3 = [] {
+  std::array<double, 256> values{};
+  for (int code = 0; code < 256; ++code) values[code] = e4m3(static_cast<uint8_t>(code));
+  return values;
+}();
+
 double load(cudaDataType type, const void* p, int64_t i) {
   switch (type) {
     case CUDA_R_32F:
@@ -193,7 +202,7 @@ double load(cudaDataType type, const void* p, int64_t i) {
     case CUDA_R_8I:
       return static_cast<const int8_t*>(p)[i];
     case CUDA_R_8F_E4M3:
-      return e4m3(static_cast<const uint8_t*>(p)[i]);
+      return kE4m3[static_cast<const uint8_t*>(p)[i]];
     default:
       return static_cast<double>(static_cast<float>(static_cast<const bf16*>(p)[i]));
   }
@@ -233,11 +242,17 @@ struct Product {
     const bool ta = op.transpose_a == CUBLAS_OP_T;
     const bool tb = op.transpose_b == CUBLAS_OP_T;
     const int64_t k = ta ? a.rows : a.columns;
-    const int64_t step_a = ta ? 1 : a.ld, step_b = tb ? b.ld : 1;
+    if (a.type == CUDA_R_8I) return store_all([&](int64_t i, int64_t j) { return sum_of_codes(i, j, k); });
+    const std::vector<float> rows = gathered(a, pa, d.rows, k, ta ? a.ld : 1, ta ? 1 : a.ld);
+    const std::vector<float> columns = gathered(b, pb, d.columns, k, tb ? 1 : b.ld, tb ? b.ld : 1);
+    store_all([&](int64_t i, int64_t j) { return sum(rows.data() + i * k, columns.data() + j * k, k); });
+  }
+
+  template <class Sum>
+  void store_all(const Sum& sum_at) const {
     for (int64_t j = 0; j < d.columns; ++j) {
       for (int64_t i = 0; i < d.rows; ++i) {
-        const int64_t first_a = ta ? i * a.ld : i, first_b = tb ? j : j * b.ld;
-        double value = alpha * sum(first_a, step_a, first_b, step_b, k);
+        double value = alpha * sum_at(i, j);
         if (beta != 0) value += beta * load(c.type, pc, j * c.ld + i);
         if (has_bias(op)) value += load(d.type, op.bias, i);
         if (has_gelu(op)) value = gelu_tanh(value);
@@ -246,37 +261,37 @@ struct Product {
     }
   }
 
-  double sum(int64_t first_a, int64_t step_a, int64_t first_b, int64_t step_b, int64_t k) const {
-    double total = 0;
-    if (is_code(a.type)) return sum_of_codes(first_a, first_b, k);
-    if (a.type == CUDA_R_32F && step_a == 1 && step_b == 1) {
-      const float* x = static_cast<const float*>(pa) + first_a;
-      const float* y = static_cast<const float*>(pb) + first_b;
-      for (int64_t i = 0; i < k; ++i) total += static_cast<double>(x[i]) * static_cast<double>(y[i]);
-      return total;
+  // Returns `count` vectors of k elements behind one another, which float holds exactly.
+  static std::vector<float> gathered(const Layout& layout, const void* p, int64_t count, int64_t k,
+                                     int64_t next, int64_t step) {
+    std::vector<float> values(static_cast<size_t>(count * k));
+    float* to = values.data();
+    for (int64_t n = 0; n < count; ++n) {
+      for (int64_t i = 0; i < k; ++i) *to++ = static_cast<float>(load(layout.type, p, n * next + i * step));
     }
-    for (int64_t i = 0; i < k; ++i) {
-      total += load(a.type, pa, first_a + i * step_a) * load(b.type, pb, first_b + i * step_b);
-    }
-    return total;
+    return values;
   }
 
-  double sum_of_codes(int64_t first_a, int64_t first_b, int64_t k) const {
-    static const auto* const values = [] {
-      auto* const table = new double[256];
-      for (int code = 0; code < 256; ++code) table[code] = e4m3(static_cast<uint8_t>(code));
-      return table;
-    }();
-    const auto* x = static_cast<const uint8_t*>(pa) + first_a;
-    const auto* y = static_cast<const uint8_t*>(pb) + first_b;
-    if (a.type == CUDA_R_8I) {
-      int64_t total = 0;
-      for (int64_t i = 0; i < k; ++i) total += static_cast<int8_t>(x[i]) * static_cast<int8_t>(y[i]);
-      return static_cast<double>(total);
+  // Parts that do not wait for each other.
+  static double sum(const float* x, const float* y, int64_t k) {
+    constexpr int64_t kParts = 8;
+    double parts[kParts] = {};
+    int64_t i = 0;
+    for (; i + kParts <= k; i += kParts) {
+      for (int64_t part = 0; part < kParts; ++part)
+        parts[part] += static_cast<double>(x[i + part]) * static_cast<double>(y[i + part]);
     }
-    double total = 0;
-    for (int64_t i = 0; i < k; ++i) total += values[x[i]] * values[y[i]];
-    return total;
+    for (; i < k; ++i) parts[0] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+    return std::accumulate(parts, parts + kParts, 0.0);
+  }
+
+  // Codes lie in the one way that check_problem takes.
+  double sum_of_codes(int64_t i, int64_t j, int64_t k) const {
+    const auto* x = static_cast<const int8_t*>(pa) + i * a.ld;
+    const auto* y = static_cast<const int8_t*>(pb) + j * b.ld;
+    int64_t total = 0;
+    for (int64_t n = 0; n < k; ++n) total += x[n] * y[n];
+    return static_cast<double>(total);
   }
 };
 

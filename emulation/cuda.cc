@@ -80,6 +80,12 @@ struct Lane {
   int groups = 0;  // committed so far
 };
 
+// A bit for each lane.
+struct Warp {
+  unsigned lanes = 0;
+  unsigned waiting = 0;  // in an operation of the warp
+};
+
 // Unwinds a lane that would wait for ever.
 struct Abandoned {};
 
@@ -127,10 +133,14 @@ class Runner {
     own.mask = mask;
     own.slot = slot;
     own.combine = combine;
-    if ((mask >> lane_of(own) & 1) == 0) {
+    const unsigned rank = rank_of(own), bit = 1u << rank % 32;
+    if ((mask & bit) == 0) {
       stop(place("a lane is not in the mask it waits with", own));
     } else {
-      release_warp(own);
+      Warp& warp = warps_[rank / 32];
+      warp.waiting |= bit;
+      // As on a device, threads that do not exist are not waited for.
+      if ((mask & warp.lanes & ~warp.waiting) == 0) release_warp(own, rank / 32);
     }
     leave();
   }
@@ -167,6 +177,11 @@ class Runner {
     for (unsigned i = 0; i < count_; ++i) {
       lanes_[i]->thread = {i % block.x, i / block.x % block.y, i / block.x / block.y};
     }
+    warps_.resize((count_ + 31) / 32);
+    for (unsigned w = 0; w < warps_.size(); ++w) {
+      const unsigned lanes = std::min(count_ - w * 32, 32u);
+      warps_[w].lanes = lanes == 32 ? ~0u : (1u << lanes) - 1;
+    }
     turns_.resize(count_);
     std::iota(turns_.begin(), turns_.end(), 0u);
     if (order_ == LaneOrder::reverse) std::reverse(turns_.begin(), turns_.end());
@@ -185,6 +200,7 @@ class Runner {
     used_.clear();
     at_block_ = 0;
     broken_ = false;
+    for (Warp& warp : warps_) warp.waiting = 0;
     for (unsigned i = 0; i < count_; ++i) {
       lanes_[i]->state = Lane::State::ready;
       lanes_[i]->copies.clear();
@@ -308,14 +324,15 @@ class Runner {
     at_block_ = 0;
   }
 
-  void release_warp(const Lane& own) {
-    const unsigned first = rank_of(own) / 32 * 32;
+  // All lanes of its mask wait.
+  void release_warp(const Lane& own, unsigned number) {
+    Warp& warp = warps_[number];
+    const unsigned mask = own.mask & warp.lanes;
     void* slots[32] = {};
     for (unsigned i = 0; i < 32; ++i) {
-      if ((own.mask >> i & 1) == 0) continue;
-      if (first + i >= count_) continue;  // as on a device: threads that do not exist are not waited for
-      const Lane& lane = *lanes_[first + i];
-      if (lane.state != Lane::State::at_warp || lane.mask != own.mask) return;
+      if ((mask >> i & 1) == 0) continue;
+      const Lane& lane = *lanes_[number * 32 + i];
+      if (lane.mask != own.mask) return;
       if (lane.combine != own.combine) {
         stop(place("lanes of one warp wait in different operations", own) + place(" and", lane));
         return;
@@ -323,8 +340,9 @@ class Runner {
       slots[i] = lane.slot;
     }
     own.combine(slots);
+    warp.waiting &= ~mask;
     for (unsigned i = 0; i < 32; ++i)
-      if (slots[i] != nullptr) lanes_[first + i]->state = Lane::State::ready;
+      if (slots[i] != nullptr) lanes_[number * 32 + i]->state = Lane::State::ready;
   }
 
   void report_stuck() {
@@ -363,9 +381,9 @@ class Runner {
   unsigned rank_of(const Lane& lane) const {
     return (lane.thread.z * blockDim.y + lane.thread.y) * blockDim.x + lane.thread.x;
   }
-  unsigned lane_of(const Lane& lane) const { return rank_of(lane) % 32; }
 
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<Warp> warps_;
   std::vector<unsigned> turns_;
   std::vector<void*> used_;
   std::mt19937 random_;
