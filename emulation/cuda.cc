@@ -206,9 +206,10 @@ class Runner {
       lanes_[i]->copies.clear();
       lanes_[i]->groups = 0;
     }
-    unsigned left = count_, idle = 0;
-    while (left > 0 && !broken_) {
-      const bool moved = order_ == LaneOrder::run_ahead ? run_one_warp(left) : run_each(left);
+    left_ = count_;
+    unsigned idle = 0;
+    while (left_ > 0 && !broken_) {
+      const bool moved = order_ == LaneOrder::run_ahead ? run_one_warp() : run_each();
       if (moved) {
         idle = 0;
       } else if (!any_paused()) {
@@ -227,27 +228,41 @@ class Runner {
     }
   }
 
-  bool run_each(unsigned& left) {
+  bool run_each() {
     if (order_ == LaneOrder::shuffled) std::shuffle(turns_.begin(), turns_.end(), random_);
-    bool moved = false;
-    for (const unsigned i : turns_) moved |= resume(*lanes_[i], left);
-    return moved;
+    return run_turns(0, count_);
   }
 
-  bool run_one_warp(unsigned& left) {
+  bool run_one_warp() {
     const unsigned warps = (count_ + 31) / 32;
     const unsigned start = static_cast<unsigned>(random_()) % warps;
     for (unsigned w = 0; w < warps; ++w) {
       const unsigned first = (start + w) % warps * 32;
       const unsigned last = std::min(first + 32, count_);
       bool any = false;
-      for (bool moved = true; moved && !broken_; any |= moved) {
-        moved = false;
-        for (unsigned i = first; i < last; ++i) moved |= resume(*lanes_[i], left);
-      }
+      while (run_turns(first, last)) any = true;
       if (any) return true;
     }
     return false;
+  }
+
+  // Runs each lane of these turns that can go on, until it waits. Returns true if one went on; one that only
+  // looked at its flag did not. A lane that leaves hands over to the next one itself, since each switch of
+  // stacks costs as much as a lane's own work between two of them.
+  bool run_turns(unsigned first, unsigned last) {
+    turn_ = first;
+    last_turn_ = last;
+    moved_ = false;
+    if (Lane* lane = next_lane()) enter(*lane);
+    return moved_ && !broken_;
+  }
+
+  Lane* next_lane() {
+    while (turn_ < last_turn_ && !broken_) {
+      Lane& lane = *lanes_[turns_[turn_++]];
+      if (lane.state == Lane::State::ready || lane.state == Lane::State::paused) return &lane;
+    }
+    return nullptr;
   }
 
   bool any_paused() const {
@@ -263,20 +278,9 @@ class Runner {
     }
   }
 
-  // Returns true if the lane went on; one that only looked at its flag did not.
-  bool resume(Lane& lane, unsigned& left) {
-    if ((lane.state != Lane::State::ready && lane.state != Lane::State::paused) || broken_) return false;
-    lane.state = Lane::State::ready;
-    if (!lane.context) lane.context = make_context(lane);
-    enter(lane);
-    if (lane.state == Lane::State::done) --left;
-    return lane.state != Lane::State::paused;
-  }
-
   fiber make_context(Lane& lane) {
-    return fiber(std::allocator_arg, OwnStack{lane.stack}, [this, &lane](fiber&& scheduler) {
-      scheduler_ = std::move(scheduler);
-      lane.stack_switch.arrive(&scheduler_stack_, &scheduler_stack_bytes_);
+    return fiber(std::allocator_arg, OwnStack{lane.stack}, [this, &lane](fiber&& from) {
+      arrive(lane.stack_switch, std::move(from));
       for (;;) {
         lane.inside = true;
         try {
@@ -291,21 +295,46 @@ class Runner {
     });
   }
 
-  // Runs the lane until it suspends itself.
+  // The scheduler's way to a lane; it comes back when a lane that leaves finds no other.
   void enter(Lane& lane) {
-    current_ = &lane;
-    threadIdx = lane.thread;
-    scheduler_switch_.leave(lane.stack, kStackBytes);
-    lane.context = std::move(lane.context).resume();
-    scheduler_switch_.arrive();
+    current_ = nullptr;
+    switch_to(lane, scheduler_switch_);
   }
 
-  // Back to the scheduler until it enters this lane again.
+  // Leaves the running lane for the next one, or for the scheduler, until somebody enters it again.
   void suspend() {
     Lane& own = *current_;
-    own.stack_switch.leave(scheduler_stack_, scheduler_stack_bytes_);
-    scheduler_ = std::move(scheduler_).resume();
-    own.stack_switch.arrive(&scheduler_stack_, &scheduler_stack_bytes_);
+    if (own.state == Lane::State::done) --left_;
+    if (own.state != Lane::State::paused) moved_ = true;
+    if (Lane* next = next_lane()) {
+      switch_to(*next, own.stack_switch);
+    } else {
+      left_behind_ = &own;
+      current_ = nullptr;
+      own.stack_switch.leave(scheduler_stack_, scheduler_stack_bytes_);
+      arrive(own.stack_switch, std::move(scheduler_).resume());
+    }
+  }
+
+  void switch_to(Lane& lane, StackSwitch& own) {
+    left_behind_ = current_;
+    current_ = &lane;
+    threadIdx = lane.thread;
+    lane.state = Lane::State::ready;
+    if (!lane.context) lane.context = make_context(lane);
+    own.leave(lane.stack, kStackBytes);
+    arrive(own, std::move(lane.context).resume());
+  }
+
+  // Keeps the place at which whoever came from there will go on.
+  void arrive(StackSwitch& own, fiber from) {
+    if (left_behind_ == nullptr) {
+      scheduler_ = std::move(from);
+      own.arrive(&scheduler_stack_, &scheduler_stack_bytes_);
+    } else {
+      left_behind_->context = std::move(from);
+      own.arrive();
+    }
   }
 
   void leave() {
@@ -371,7 +400,7 @@ class Runner {
   // Lanes that would wait for ever are entered once more, to be unwound.
   void abandon() {
     for (unsigned i = 0; i < count_; ++i) {
-      if (lanes_[i]->inside) enter(*lanes_[i]);
+      if (lanes_[i]->inside) enter(*lanes_[i]);  // it finds no next one in what is broken
     }
   }
 
@@ -393,11 +422,15 @@ class Runner {
   StackSwitch scheduler_switch_;
   const void* scheduler_stack_ = nullptr;  // of the thread that runs the blocks
   size_t scheduler_stack_bytes_ = 0;
-  Lane* current_ = nullptr;
+  Lane* current_ = nullptr;      // null: the scheduler
+  Lane* left_behind_ = nullptr;  // whoever switched last, likewise
   std::byte* shared_ = nullptr;
   size_t shared_bytes_ = 0;
   unsigned count_ = 0;
   unsigned at_block_ = 0;
+  unsigned turn_ = 0, last_turn_ = 0;  // the next of turns_, and the end of this round's
+  unsigned left_ = 0;                  // lanes that have not ended
+  bool moved_ = false;
   bool broken_ = false;
 };
 
