@@ -124,7 +124,8 @@ std::optional<Failure> Frontend::refusal_of(const Request& request, const Planne
   for (const PlannedImage& image : planned.images) {
     if (image.bytes != nullptr) images.push_back(image.bytes);
   }
-  if (!memory_.has_room(token_bytes(planned, request.n), images)) return no_memory();
+  if (!memory_.has_room(request.client, token_bytes(planned, request.n), images))
+    return no_memory(request.client);
   if (request.quota > 0) {
     const double cost = cost_of(planned, request.n);
     const auto wait = state_.quotas.wait(request.tenant, request.quota, cost, Clock::now());
@@ -195,10 +196,11 @@ Failure Frontend::no_place(int taken, int answers) const {
                       " are free (engine.max_running and engine.max_waiting)"));
 }
 
-Failure Frontend::no_memory() const {
+Failure Frontend::no_memory(const std::string& client) const {
   return full(message("the requests that wait hold the memory that is theirs: ", memory_.in_use(), " of ",
                       parts_.options.request_memory_bytes,
-                      " bytes (engine.request_memory_bytes), and this one does not fit beside them"));
+                      " bytes (engine.request_memory_bytes), of which this client holds ",
+                      memory_.in_use_by(client), ", and this one does not fit beside them"));
 }
 
 // A request alone may hold any memory while it waits, but not build an answer larger than all of it.
@@ -224,8 +226,8 @@ std::variant<Accepted, Failure> Frontend::accept(Request request, TokenSink sink
     if (auto* failure = std::get_if<Failure>(&planned)) return std::move(*failure);
     auto& plan = std::get<PlannedRequest>(planned);
     if (auto failure = check_told(plan)) return *failure;
-    std::shared_ptr<void> memory = take_memory(plan, request.n);
-    if (memory == nullptr) return no_memory();
+    std::shared_ptr<void> memory = take_memory(request.client, plan, request.n);
+    if (memory == nullptr) return no_memory(request.client);
     const double cost = cost_of(plan, request.n);
     if (auto failure = take_quota(request, cost)) return *failure;
     QuotaPart part(state_.quotas, request.tenant, cost);
@@ -245,7 +247,7 @@ std::optional<Failure> Frontend::compile_grammar(const Request& request, Planned
   if (seconds > 0) count_compiling(request, seconds);
   if (auto* failure = std::get_if<Failure>(&result)) return std::move(*failure);
   planned.grammar = std::get<std::shared_ptr<const Grammar>>(std::move(result));
-  if (!memory_.share(planned.grammar)) return no_memory();
+  if (!memory_.share(planned.grammar)) return no_memory(request.client);
   return std::nullopt;
 }
 
@@ -286,10 +288,10 @@ double Frontend::cost_of(const PlannedRequest& planned, int answers) const {
 }
 
 // For the encoded images until they are cut, and for the tokens of prompt and answer of each sequence.
-std::shared_ptr<void> Frontend::take_memory(PlannedRequest& planned, int answers) {
+std::shared_ptr<void> Frontend::take_memory(const std::string& client, PlannedRequest& planned, int answers) {
   RequestMemory::Images images;
   for (PlannedImage& image : planned.images) images.push_back(std::move(image.bytes));
-  std::shared_ptr<void> memory = memory_.take(token_bytes(planned, answers), images);
+  std::shared_ptr<void> memory = memory_.take(client, token_bytes(planned, answers), images);
   for (size_t i = 0; i < images.size(); ++i) planned.images[i].bytes = std::move(images[i]);
   return memory;
 }

@@ -49,8 +49,8 @@ class Frontend final : public Engine {
                                         std::shared_ptr<void> memory, TokenSink sink);
   void predict(const PlannedRequest& planned, RequestPlan& plan) const;
   std::optional<Failure> refusal_of(const Request& request, const PlannedRequest& planned) const;
-  std::shared_ptr<void> take_memory(PlannedRequest& planned, int answers);
-  Failure no_memory() const;
+  std::shared_ptr<void> take_memory(const std::string& client, PlannedRequest& planned, int answers);
+  Failure no_memory(const std::string& client) const;
   // Refuses what would tell more of its prompt than the memory of all requests holds.
   std::optional<Failure> check_told(const PlannedRequest& planned) const;
   double cost_of(const PlannedRequest& planned, int answers) const;

@@ -11,20 +11,40 @@ int64_t total_bytes(int64_t bytes, const RequestMemory::Images& images) {
 
 }  // namespace
 
-std::shared_ptr<void> RequestMemory::take(int64_t bytes, Images& images) {
+bool RequestMemory::State::has_room_for(const std::string& client, int64_t needed) const {
+  return has_room(needed) && (in_use == 0 || of(client) <= 2 * (budget - in_use));
+}
+
+int64_t RequestMemory::State::of(const std::string& client) const {
+  const auto at = clients.find(client);
+  return at == clients.end() ? 0 : at->second;
+}
+
+void RequestMemory::State::give_back(const std::string& client, int64_t bytes) {
+  const std::lock_guard lock(mutex);
+  in_use -= bytes;
+  const auto at = clients.find(client);
+  at->second -= bytes;
+  if (at->second == 0) clients.erase(at);
+}
+
+std::shared_ptr<void> RequestMemory::take(const std::string& client, int64_t bytes, Images& images) {
   const int64_t needed = total_bytes(bytes, images);
   {
     const std::lock_guard lock(state_->mutex);
-    if (!state_->has_room(needed)) return nullptr;
+    if (!state_->has_room_for(client, needed)) return nullptr;
     state_->in_use += needed;
+    if (needed > 0) state_->clients[client] += needed;
   }
+  const auto give_back = [state = state_, client](int64_t gone) {
+    if (gone > 0) state->give_back(client, gone);
+  };
   for (auto& image : images) {
     const std::string* key = image.get();
-    image = {key, [state = state_, image](const std::string* gone) {
-               state->give_back(static_cast<int64_t>(gone->size()));
-             }};
+    image = {key,
+             [give_back, image](const std::string* gone) { give_back(static_cast<int64_t>(gone->size())); }};
   }
-  return {state_.get(), [state = state_, bytes](void*) { state->give_back(bytes); }};
+  return {state_.get(), [give_back, bytes](void*) { give_back(bytes); }};
 }
 
 bool RequestMemory::share(std::shared_ptr<const Grammar>& grammar) {
@@ -50,15 +70,20 @@ bool RequestMemory::share(std::shared_ptr<const Grammar>& grammar) {
   return true;
 }
 
-bool RequestMemory::has_room(int64_t bytes, const Images& images) const {
+bool RequestMemory::has_room(const std::string& client, int64_t bytes, const Images& images) const {
   const int64_t needed = total_bytes(bytes, images);
   const std::lock_guard lock(state_->mutex);
-  return state_->has_room(needed);
+  return state_->has_room_for(client, needed);
 }
 
 int64_t RequestMemory::in_use() const {
   const std::lock_guard lock(state_->mutex);
   return state_->in_use;
+}
+
+int64_t RequestMemory::in_use_by(const std::string& client) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->of(client);
 }
 
 }  // namespace uhd
