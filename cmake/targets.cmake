@@ -52,7 +52,7 @@ set(uhd_light_folders "^(app|cluster|configs|engine|net|plan)$")
 # an input leads. The sanitizer's own programs run with that a little slower, and nothing is compiled twice.
 set(uhd_fuzzed_folders "^(base|cluster|configs|model|net|tests/fuzz)$")
 if(UHD_SANITIZE MATCHES address AND CMAKE_CXX_COMPILER_ID MATCHES Clang)
-  set(uhd_has_fuzzer ON)
+  set(uhd_asan_by_clang ON)
 endif()
 
 # Folders whose files use the same names for different things, and gain little: a program there is of one or two files.
@@ -75,7 +75,7 @@ function(uhd_options target)
     if(UHD_SANITIZE MATCHES address)
       target_compile_definitions(${target} PRIVATE UHD_ADDRESS_SANITIZED)
     endif()
-    if(uhd_has_fuzzer AND folder MATCHES ${uhd_fuzzed_folders})
+    if(uhd_asan_by_clang AND folder MATCHES ${uhd_fuzzed_folders})
       target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
     endif()
     if(folder MATCHES ${uhd_light_folders} OR folder MATCHES ${uhd_light_tests})
