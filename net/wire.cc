@@ -17,6 +17,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <optional>
 #include <utility>
 
 namespace uhd {
@@ -81,6 +82,9 @@ struct Wire::State : std::enable_shared_from_this<State> {
   Deadline reading;
   Deadline writing;
   bool interrupted = false;
+  // How reading ended. Asio waits for news of a socket whose end it has told, and none come; whoever was told
+  // may have been cancelled by then.
+  std::optional<Got> over;
 };
 
 Wire::Wire(asio::io_context& io, int socket, int family, std::shared_ptr<asio::ssl::context> tls)
@@ -108,6 +112,7 @@ Task<bool> Wire::meet(TimePoint deadline) {
 Task<Wire::Got> Wire::read(size_t most, TimePoint deadline) {
   const auto state = state_;
   if (std::exchange(state->interrupted, false)) co_return Got::interrupted;
+  if (state->over) co_return *state->over;
   if (state->in.size() == 0) state->in.shrink_to_fit();  // an idle connection keeps no memory
   state->arm(&State::reading, deadline);
   const auto result = state->tls != nullptr
@@ -122,7 +127,10 @@ Task<Wire::Got> Wire::read(size_t most, TimePoint deadline) {
   }
   if (late) co_return Got::late;
   if (interrupted) co_return Got::interrupted;
-  co_return std::get<0>(result) == asio::error::eof && state->tls == nullptr ? Got::end : Got::lost;
+  const boost::system::error_code failed = std::get<0>(result);
+  const Got got = failed == asio::error::eof && state->tls == nullptr ? Got::end : Got::lost;
+  if (failed != asio::error::operation_aborted) state->over = got;
+  co_return got;
 }
 
 std::string_view Wire::unread() const {

@@ -44,7 +44,8 @@ class Wire {
     interrupted,  // by interrupt()
     lost,         // the connection is broken or closed
   };
-  // Waits until at least one byte has come, and appends at most `most` of them to the unread bytes.
+  // Waits until at least one byte has come, and appends at most `most` of them to the unread bytes. An end is
+  // told to every read from then on.
   Task<Got> read(size_t most, TimePoint deadline = TimePoint::max());
   std::string_view unread() const;
   void consume(size_t bytes);

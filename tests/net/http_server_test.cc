@@ -636,6 +636,7 @@ TEST_F(HttpServerTest, AHalfClosedClientGetsItsAnswer) {
     c->send(chat("hi", fields));
     c->end_sending();
     const std::string all = c->read_all();
+    EXPECT_TRUE(c->closed_by_server()) << "nothing more can be asked";
     EXPECT_THAT(all, HasSubstr("HTTP/1.1 200 OK"));
     EXPECT_THAT(all, HasSubstr("w\u00f6rld"));
   }
@@ -646,6 +647,7 @@ TEST_F(HttpServerTest, AHalfClosedClientGetsItsAnswer) {
   const size_t asked = engine_.seen().size();
   engine_.cancel(asked);
   EXPECT_THAT(slow->read_all(), HasSubstr("503"));
+  EXPECT_TRUE(slow->closed_by_server());
   EXPECT_EQ(engine_.seen().size(), asked);
 }
 

@@ -44,6 +44,7 @@ bool RawClient::send(std::string_view bytes) {
 bool RawClient::fill() {
   char buffer[4096];
   const ssize_t n = ::recv(socket_, buffer, sizeof(buffer), 0);
+  closed_by_server_ = n == 0;
   if (n <= 0) return false;
   held_.append(buffer, static_cast<size_t>(n));
   return true;

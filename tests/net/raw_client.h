@@ -18,6 +18,7 @@ class RawClient {
   // connection.
   std::string read_until(std::string_view mark);
   std::string read_all();  // reads until the server closes
+  bool closed_by_server() const { return closed_by_server_; }  // as seen by the last read
   // A Response is one response with a Content-Length, or chunked (decoded): the header and the body.
   struct Response {
     int status = 0;
@@ -32,6 +33,7 @@ class RawClient {
  private:
   bool fill();
   int socket_ = -1;
+  bool closed_by_server_ = false;
   std::string held_;
 };
 
