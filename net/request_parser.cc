@@ -65,6 +65,8 @@ size_t RequestParser::put_header(std::string_view bytes) {
     error_ = ApiError{431, "The header is too large.", "", "header_too_large"};
   }
   if (!error_ && header_done()) {
+    if (version() >= 11 && state_->parser.get().count(http::field::host) == 0)
+      error_ = ApiError{400, "The header 'Host' is missing.", "", "bad_http"};
     // A filter in front of the server may have judged another one of them (RFC 9112, 3.2).
     for (const http::field once : {http::field::host, http::field::origin, http::field::authorization}) {
       if (state_->parser.get().count(once) <= 1) continue;

@@ -556,8 +556,9 @@ TEST_F(HttpServerTest, NonsenseIsAnsweredAndForgotten) {
   start();
   EXPECT_EQ(ask("\x16\x03\x01\x02nonsense\r\n\r\n").status, 400);
   EXPECT_EQ(ask("GET /health HTTP/9.9\r\n\r\n").status, 400);
-  EXPECT_EQ(ask("POST /v1/completions HTTP/1.1\r\nContent-Length: -5\r\n\r\n").status, 400);
-  EXPECT_EQ(ask("POST /v1/completions HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n").status,
+  EXPECT_EQ(ask("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n").status, 400);
+  EXPECT_EQ(ask("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n")
+                .status,
             400);
   EXPECT_EQ(ask(get("/health")).status, 200);
 }
@@ -566,7 +567,8 @@ TEST_F(HttpServerTest, SlowClientsHearWhy) {
   start({.idle_timeout_s = 0.05, .header_timeout_s = 0.05, .body_timeout_s = 0.05});
   const auto silent = client();
   EXPECT_EQ(silent->read_all(), "") << "nothing was asked";
-  for (const char* beginning : {"GET /hea", "POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{"}) {
+  for (const char* beginning :
+       {"GET /hea", "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{"}) {
     const auto c = client();
     c->send(beginning);
     EXPECT_THAT(c->read_all(), HasSubstr("HTTP/1.1 408 ")) << beginning;
@@ -576,7 +578,7 @@ TEST_F(HttpServerTest, SlowClientsHearWhy) {
 TEST_F(HttpServerTest, ABodyThatPausesForTooLongIsEnded) {
   start({.body_pause_s = 0.05});
   const auto c = client();
-  c->send("POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{");
+  c->send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{");
   EXPECT_EQ(c->read_response().status, 408);
 }
 
@@ -604,7 +606,7 @@ TEST_F(HttpServerTest, SlowHeadersAndBodiesGiveWay) {
   const auto header = client();
   header->send("GET /health HTT");
   const auto body = client();
-  body->send("POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{");
+  body->send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{");
   for (int i = 0; i < 4; ++i) {  // again where the last one has not quite gone yet
     wait_until([&] { return ask(get("/health", "Connection: close\r\n")).status == 200; });
   }
@@ -654,7 +656,7 @@ TEST_F(HttpServerTest, AHalfClosedClientGetsItsAnswer) {
 TEST_F(HttpServerTest, ARequestThatEndsTooEarlyIsTold) {
   start();
   const auto c = client();
-  c->send("POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{");
+  c->send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{");
   c->end_sending();
   EXPECT_EQ(c->read_response().status, 400);
 }

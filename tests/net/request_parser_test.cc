@@ -58,6 +58,19 @@ TEST(RequestParser, ABodyOfChunksMayComeByteByByte) {
   }
 }
 
+// RFC 9112, 3.2: the older protocol knows requests without it.
+TEST(RequestParser, AHostIsNamed) {
+  for (const auto& [header, refused] : {std::pair{"GET / HTTP/1.1\r\n\r\n", true},
+                                        {"GET / HTTP/1.1\r\nHost:\r\n\r\n", false},
+                                        {"GET / HTTP/1.0\r\n\r\n", false}}) {
+    RequestParser parser(2000, 1 << 20);
+    parser.put_header(header);
+    ASSERT_EQ(parser.error().has_value(), refused) << header;
+    EXPECT_EQ(refused ? parser.error()->status : 0, refused ? 400 : 0);
+    EXPECT_EQ(parser.done(), !refused) << header;
+  }
+}
+
 TEST(RequestParser, WhatIsJudgedStandsOnce) {
   for (const std::string& name : {std::string("Host"), std::string("Origin"), std::string("Authorization")}) {
     RequestParser parser(2000, 1 << 20);
