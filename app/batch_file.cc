@@ -20,6 +20,7 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // some editors begin UTF-8 with it
 constexpr size_t kLongestLine = size_t{256} << 20;
 constexpr size_t kLongestCustomId = 512;
 constexpr std::string_view kAnswerBegins = R"({"id":"batch_req_)";
@@ -100,6 +101,10 @@ BatchInput::BatchInput(const std::string& path) : path_(path), file_(path, std::
   std::string line;
   std::streamoff at = 0;
   for (int number = 1; std::getline(file_, line); ++number) {
+    if (number == 1 && line.starts_with(kByteOrderMark)) {
+      line.erase(0, kByteOrderMark.size());
+      at = std::ssize(kByteOrderMark);
+    }
     const size_t bytes = line.size();
     try {
       require(bytes <= kLongestLine, "it has more than ", kLongestLine, " bytes");

@@ -100,6 +100,12 @@ TEST_F(BatchFile, RequestsAreReadAgainInAnyOrder) {
   EXPECT_EQ(input.read(0).body, R"({"n":2})");
 }
 
+TEST_F(BatchFile, AByteOrderMarkIsNoPartOfTheFirstLine) {
+  BatchInput input(file("in", "\xef\xbb\xbf" + line_of("a") + "\n" + line_of("b") + "\n"));
+  EXPECT_EQ(input.read(1).custom_id, "b");
+  EXPECT_EQ(input.read(0).custom_id, "a");
+}
+
 TEST_F(BatchFile, AWrongLineIsNamed) {
   for (const std::string& second : {line_of("a"), std::string("no")}) {
     const std::string path = file("in", line_of("a") + "\n" + second + "\n");

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
 #include <thread>
 
 #include "tests/engine/engine_fixture.h"
@@ -113,6 +115,26 @@ TEST(Refusals, ATimeThatCannotBeKeptIsRefusedAtOnceAndSaysWhatItWouldTake) {
   Request request = long_question(0);
   request.deadline = Clock::now() + from_seconds(60);
   EXPECT_EQ(submit(*engine, request).answer->wait().finish, FinishReason::length);
+}
+
+// The context is the client's to shorten; the store is the operator's.
+TEST(Refusals, MorePicturesThanTheStoreHoldsNameTheStore) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  EngineOptions options = tiny_options(c.model);
+  options.visual_cache_bytes = 0;  // room for one picture
+  options.image.max_images = 8;
+  options.context_length = 1400;
+  const auto engine = make_engine(options, ranks(1, 0));
+  Request request = c.request;
+  auto& parts = request.messages.back().parts;
+  const auto picture = *std::ranges::find_if(parts, [](const MessagePart& part) { return part.is_image(); });
+  std::set<std::string> codes;
+  for (int more = 0; more < options.image.max_images - 1; ++more) {
+    parts.push_back(picture);
+    const Submitted submitted = submit(*engine, request);
+    if (!submitted.refused.code.empty()) codes.insert(submitted.refused.code);
+  }
+  EXPECT_THAT(codes, testing::ElementsAre("too_many_visual_tokens"));
 }
 
 TEST(Refusals, ACancelledRequestLeavesNothingBehindWhateverItsStage) {
