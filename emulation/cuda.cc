@@ -422,8 +422,8 @@ class Runner {
   StackSwitch scheduler_switch_;
   const void* scheduler_stack_ = nullptr;  // of the thread that runs the blocks
   size_t scheduler_stack_bytes_ = 0;
-  Lane* current_ = nullptr;      // null: the scheduler
-  Lane* left_behind_ = nullptr;  // whoever switched last, likewise
+  Lane* current_ = nullptr;      // the running lane; null: the scheduler
+  Lane* left_behind_ = nullptr;  // the one that switched last, likewise
   std::byte* shared_ = nullptr;
   size_t shared_bytes_ = 0;
   unsigned count_ = 0;

@@ -1,4 +1,4 @@
-// What Beast's parser of HTTP asks of whoever feeds it in pieces.
+// Beast's parser of HTTP asks something of those who feed it in pieces.
 #pragma once
 
 #include <cstddef>

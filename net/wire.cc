@@ -82,8 +82,8 @@ struct Wire::State : std::enable_shared_from_this<State> {
   Deadline reading;
   Deadline writing;
   bool interrupted = false;
-  // How reading ended. Asio waits for news of a socket whose end it has told, and none come; whoever was told
-  // may have been cancelled by then.
+  // Is set once nothing can be read any more. Asio waits for news of a socket whose end it has told, and none
+  // come; whoever was told may have been cancelled by then.
   std::optional<Got> over;
 };
 

@@ -42,7 +42,7 @@ class RequestMemory {
     mutable std::mutex mutex;
     int64_t budget = 0;
     int64_t in_use = 0;
-    std::map<std::string, int64_t> clients;                           // what each holds, but for grammars
+    std::map<std::string, int64_t> clients;                           // bytes of each, but for grammars
     std::map<const Grammar*, std::weak_ptr<const Grammar>> grammars;  // their holders
     // These are called under the lock.
     bool has_room(int64_t needed) const { return in_use == 0 || in_use + needed <= budget; }

@@ -17,7 +17,7 @@ class RawClient {
   // Reads until `mark` has come, and returns the text up to and with it; it is shorter at the end of the
   // connection.
   std::string read_until(std::string_view mark);
-  std::string read_all();  // reads until the server closes
+  std::string read_all();                                      // reads until the server closes
   bool closed_by_server() const { return closed_by_server_; }  // as seen by the last read
   // A Response is one response with a Content-Length, or chunked (decoded): the header and the body.
   struct Response {
