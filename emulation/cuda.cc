@@ -254,7 +254,7 @@ class Runner {
     last_turn_ = last;
     moved_ = false;
     if (Lane* lane = next_lane()) enter(*lane);
-    return moved_ && !broken_;
+    return moved_;
   }
 
   Lane* next_lane() {

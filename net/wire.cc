@@ -125,11 +125,11 @@ Task<Wire::Got> Wire::read(size_t most, TimePoint deadline) {
     state->interrupted = interrupted;
     co_return Got::bytes;
   }
-  if (late) co_return Got::late;
-  if (interrupted) co_return Got::interrupted;
   const boost::system::error_code failed = std::get<0>(result);
   const Got got = failed == asio::error::eof && state->tls == nullptr ? Got::end : Got::lost;
-  if (failed != asio::error::operation_aborted) state->over = got;
+  if (failed && failed != asio::error::operation_aborted) state->over = got;
+  if (late) co_return Got::late;
+  if (interrupted) co_return Got::interrupted;
   co_return got;
 }
 

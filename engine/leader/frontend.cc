@@ -247,7 +247,7 @@ std::optional<Failure> Frontend::compile_grammar(const Request& request, Planned
   if (seconds > 0) count_compiling(request, seconds);
   if (auto* failure = std::get_if<Failure>(&result)) return std::move(*failure);
   planned.grammar = std::get<std::shared_ptr<const Grammar>>(std::move(result));
-  if (!memory_.share(planned.grammar)) return no_memory(request.client);
+  if (!memory_.share(request.client, planned.grammar)) return no_memory(request.client);
   return std::nullopt;
 }
 

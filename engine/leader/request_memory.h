@@ -1,8 +1,8 @@
 // Memory of accepted requests: their encoded images until they are cut, their tokens, and their grammars. A
-// request that does not fit is refused before it is queued. No client can keep all of it: one takes more only
-// while it holds at most twice what is free, so a part is left to others whoever they are (dynamic
-// thresholds: Choudhury and Hahne, 1998). One client alone comes to two thirds, and two come to two fifths
-// each.
+// request that does not fit is refused before it is queued. No client keeps all of it: one that holds some
+// takes more only if it then holds at most twice what is left free, so there is room for others whoever they
+// are (dynamic thresholds: Choudhury and Hahne, 1998). One client alone comes to two thirds, and two come to
+// two fifths each.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,9 @@ class RequestMemory {
   // counted is never refused.
   std::shared_ptr<void> take(const std::string& client, int64_t bytes, Images& images);
 
-  // Counts a compiled grammar once for all who hold it, until the last lets it go: `grammar` becomes a
-  // holder. Returns false when there is no room.
-  bool share(std::shared_ptr<const Grammar>& grammar);
+  // Counts a compiled grammar once for all who hold it, until the last lets it go, as the first one's:
+  // `grammar` becomes a holder. Returns false when there is no room for this client.
+  bool share(const std::string& client, std::shared_ptr<const Grammar>& grammar);
 
   // Says whether take() would find room now; it takes nothing.
   bool has_room(const std::string& client, int64_t bytes, const Images& images) const;
@@ -42,20 +42,15 @@ class RequestMemory {
     mutable std::mutex mutex;
     int64_t budget = 0;
     int64_t in_use = 0;
-    std::map<std::string, int64_t> clients;                           // bytes of each, but for grammars
+    std::map<std::string, int64_t> clients;                           // bytes of each
     std::map<const Grammar*, std::weak_ptr<const Grammar>> grammars;  // their holders
     // These are called under the lock.
-    bool has_room(int64_t needed) const { return in_use == 0 || in_use + needed <= budget; }
-    bool has_room_for(const std::string& client, int64_t needed) const;
+    bool has_room(const std::string& client, int64_t needed) const;
     int64_t of(const std::string& client) const;
+    void count(const std::string& client, int64_t bytes);  // negative: they are given back
 
     void give_back(const std::string& client, int64_t bytes);
-    void forget(const Grammar* gone, int64_t bytes) {
-      const std::lock_guard lock(mutex);
-      in_use -= bytes;
-      const auto at = grammars.find(gone);
-      if (at != grammars.end() && at->second.expired()) grammars.erase(at);
-    }
+    void forget(const Grammar* gone, const std::string& client, int64_t bytes);
   };
 
   std::shared_ptr<State> state_;

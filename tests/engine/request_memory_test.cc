@@ -33,8 +33,8 @@ TEST(RequestMemory, NoClientCanKeepAllOfIt) {
     EXPECT_FALSE(memory.has_room(client, 10, none));
     return memory.in_use_by(client);
   };
-  EXPECT_EQ(fill("a"), 610) << "two thirds, and one request";
-  EXPECT_GE(fill("b"), 190) << "there is room for others";
+  EXPECT_EQ(fill("a"), 600) << "two thirds";
+  EXPECT_EQ(fill("b"), 200) << "two thirds of the rest";
   EXPECT_NE(memory.take("c", 10, none), nullptr);
   // As requests end, those who hold less come to as much as the others.
   for (int i = 0; i < 100; ++i) {
@@ -48,6 +48,15 @@ TEST(RequestMemory, NoClientCanKeepAllOfIt) {
   held.clear();
   EXPECT_EQ(memory.in_use(), 0);
   EXPECT_EQ(memory.in_use_by("a"), 0);
+}
+
+TEST(RequestMemory, LargeRequestsLeaveRoomToo) {
+  RequestMemory memory(900);
+  RequestMemory::Images none;
+  const auto first = memory.take("a", 300, none), second = memory.take("a", 300, none);
+  EXPECT_NE(second, nullptr);
+  EXPECT_EQ(memory.take("a", 300, none), nullptr);
+  EXPECT_NE(memory.take("b", 300, none), nullptr) << "who holds nothing may fill it";
 }
 
 TEST(RequestMemory, OneAloneIsNeverRefused) {
@@ -91,23 +100,34 @@ TEST(RequestMemory, WhatItGaveMayOutliveIt) {
   EXPECT_EQ(images[0]->size(), 5u);
 }
 
+TEST(RequestMemory, GrammarsLeaveRoomToo) {
+  RequestMemory memory(900);
+  std::vector<std::shared_ptr<const Grammar>> grammars;
+  for (int i = 0; i < 3; ++i)
+    grammars.push_back(std::make_shared<const FakeGrammar>(std::vector<int32_t>{1}, 2, 10, 300));
+  EXPECT_TRUE(memory.share("a", grammars[0]));
+  EXPECT_TRUE(memory.share("a", grammars[1]));
+  EXPECT_FALSE(memory.share("a", grammars[2]));
+  EXPECT_TRUE(memory.share("b", grammars[2]));
+}
+
 TEST(RequestMemory, AGrammarCountsOnceForAllWhoHoldIt) {
   RequestMemory memory(100);
   RequestMemory::Images none;
-  const auto request = memory.take("a", 10, none);
+  const auto request = memory.take("c", 10, none);
   const auto compiled = std::make_shared<const FakeGrammar>(std::vector<int32_t>{1}, 2, 10, 60);
   std::shared_ptr<const Grammar> first = compiled, second = compiled;
-  EXPECT_TRUE(memory.share(first));
-  EXPECT_TRUE(memory.share(second));
+  EXPECT_TRUE(memory.share("a", first));
+  EXPECT_TRUE(memory.share("b", second));
   EXPECT_EQ(memory.in_use(), 70);
   std::shared_ptr<const Grammar> other =
       std::make_shared<const FakeGrammar>(std::vector<int32_t>{1}, 2, 10, 31);
-  EXPECT_FALSE(memory.share(other));
+  EXPECT_FALSE(memory.share("b", other));
   first.reset();
   EXPECT_EQ(memory.in_use(), 70);
   second.reset();
   EXPECT_EQ(memory.in_use(), 10);
-  EXPECT_TRUE(memory.share(other));
+  EXPECT_TRUE(memory.share("b", other));
   EXPECT_EQ(memory.in_use(), 41);
 }
 
