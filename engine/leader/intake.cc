@@ -234,12 +234,9 @@ std::variant<std::vector<PlannedImage>, Failure> Intake::plan_images(const Reque
       if (auto* failure = std::get_if<Failure>(&image)) return *failure;
       images.push_back(std::get<PlannedImage>(std::move(image)));
       rows += visual_tokens(images.back().plan, model_);
-      if (rows > limits_.context) {
-        return refuse("context_length_exceeded", "the context holds ", limits_.context,
-                      " tokens, and the images become more");
-      }
       if (rows > limits_.visual_rows) {
-        return refuse("too_many_visual_tokens", "the images become more than the ", limits_.visual_rows,
+        return refuse(rows > limits_.context ? "context_length_exceeded" : "too_many_visual_tokens",
+                      "the images become more than the ", limits_.visual_rows,
                       " visual tokens that the server keeps room for (engine.visual_cache_bytes)");
       }
     }
