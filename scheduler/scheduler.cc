@@ -85,8 +85,13 @@ int Scheduler::adopt(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return 0;
   Sequence& sequence = *found->second;
-  if (!sequence.leaving && !sequence.decoding()) adopt_pages(sequence);
-  return sequence.computed;
+  if (sequence.leaving || sequence.decoding()) return sequence.computed;
+  adopt_pages(sequence);
+  if (sequence.launched == 0) return sequence.computed;
+  // While a step writes to the page that the sequence has begun, none takes its place; one will after the
+  // step.
+  const size_t whole = whole_pages(sequence), kept = kept_pages(sequence, whole).size();
+  return kept == 0 ? sequence.computed : static_cast<int>(whole + kept) * options_.page_size;
 }
 
 void Scheduler::set_step_rows(int rows) {
@@ -305,22 +310,33 @@ bool Scheduler::admit(Sequence& sequence, Batch& batch) {
   return !sequence.owed;
 }
 
-// Takes pages that hold the sequence's next tokens already, in place of a page that it has begun itself.
-void Scheduler::adopt_pages(Sequence& sequence) {
-  if (!sequence.cache_root || sequence.launched > 0 || sequence.scheduled > 0) return;
-  const auto whole = static_cast<size_t>(sequence.computed / options_.page_size);
+size_t Scheduler::whole_pages(const Sequence& sequence) const {
+  return static_cast<size_t>(sequence.computed / options_.page_size);
+}
+
+// Returns the pages from the `first` on that hold the sequence's tokens already, whoever computed them.
+std::vector<PageRef> Scheduler::kept_pages(Sequence& sequence, size_t first) {
+  std::vector<PageRef> found;
+  if (!sequence.cache_root) return found;
   // One token is left to compute; two of a sequence that decodes, which else would decode behind those that
   // prefill.
   const int left = sequence.generated() > 0 ? 2 : 1;
   const int kept = std::min(sequence.length() - left, sequence.scores() ? sequence.unscored : INT_MAX);
   const auto most = static_cast<size_t>(kept / options_.page_size);
-  std::vector<PageRef> found;
-  for (size_t index = whole; index < most; ++index) {
+  for (size_t index = first; index < most; ++index) {
     const std::optional<Fingerprint> name = page_name(sequence, index, options_.page_size);
     std::optional<PageRef> page = name ? pool_.find(*name) : std::nullopt;
     if (!page) break;
     found.push_back(std::move(*page));
   }
+  return found;
+}
+
+// Takes pages that hold the sequence's next tokens already, in place of a page that it has begun itself.
+void Scheduler::adopt_pages(Sequence& sequence) {
+  if (sequence.launched > 0 || sequence.scheduled > 0) return;
+  const size_t whole = whole_pages(sequence);
+  std::vector<PageRef> found = kept_pages(sequence, whole);
   if (found.empty()) return;
   give_up_pages(sequence, whole);
   for (PageRef& page : found) sequence.pages.push_back(std::move(page));

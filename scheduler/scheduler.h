@@ -84,9 +84,9 @@ class Scheduler {
   // completes. Unknown ids are ignored.
   void finish(SequenceId id);
 
-  // Takes pages that hold the sequence's next tokens already, as next() does at its turn. Returns how many
-  // tokens at its beginning have their keys and values now; 0 for unknown ids. They may be lost again while
-  // the sequence waits, or by preemption.
+  // Takes pages that hold the sequence's next tokens already, as next() does at its turn; while the sequence
+  // is part of a step under way, only finds them. Returns how many tokens at its beginning have their keys
+  // and values; 0 for unknown ids. They may be lost again while the sequence waits, or by preemption.
   int adopt(SequenceId id);
 
   // Sets what a decoded token costs, in rows of a prompt; positive.
@@ -124,6 +124,8 @@ class Scheduler {
   bool is_next(Candidate& one, bool admits);
   bool admit_owed(Batch& batch);
   bool admit(Sequence& sequence, Batch& batch);
+  size_t whole_pages(const Sequence& sequence) const;
+  std::vector<PageRef> kept_pages(Sequence& sequence, size_t first);
   void adopt_pages(Sequence& sequence);
   void copy_begun_page(Sequence& sequence, Batch& batch);
   void name_pages(Sequence& sequence);

@@ -581,6 +581,34 @@ TEST(Scheduler, NeedsNoRowsOfASliceWhosePagesAreKept) {
   run(scheduler, rest);
 }
 
+// On a device, a picture may be cut while a step with the text before it is under way.
+TEST(Scheduler, FindsThePagesOfASliceWhileAStepIsUnderWay) {
+  Scheduler scheduler(small(20));
+  SequenceSpec first = sharing(1, 14);
+  const auto seen = spans_at({{2, 4}});
+  seen->front().slice = Fingerprint{7, 7};
+  seen->front().ready = true;
+  first.spans = seen;
+  EXPECT_EQ(computed_of(scheduler, std::move(first)), 14);
+  SequenceSpec second = sharing(2, 14);
+  const auto again = spans_at({{2, 4}});
+  second.spans = again;
+  scheduler.add(std::move(second));
+  const Batch text = scheduler.next(kNow);
+  scheduler.launched(text);
+  EXPECT_EQ(scheduler.adopt(2), 2) << "what is seen is not known yet";
+  again->front().slice = Fingerprint{7, 7};
+  EXPECT_EQ(scheduler.adopt(2), 12);
+  EXPECT_EQ(scheduler.find(2)->computed, 2) << "the step writes to the begun page";
+  scheduler.check_integrity();
+  scheduler.complete(text, {});
+  EXPECT_EQ(scheduler.adopt(2), 12);
+  const Batch rest = scheduler.next(kNow);
+  ASSERT_EQ(rest.items.size(), 1u);
+  EXPECT_EQ(rest.items[0].first, 12);
+  run(scheduler, rest);
+}
+
 TEST(Scheduler, ThePagesOfAnAnswerAreKeptForTheNextTurn) {
   Scheduler scheduler(small(20));
   scheduler.add(sharing(1, 5));
