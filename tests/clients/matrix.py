@@ -31,7 +31,7 @@ KEY = "none"
 CALLS = {}
 # Nothing is fetched: tokenizers are the bundled model's, and data is made here.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "NO_COLOR": "1"}
-PROGRAMS = {"lm_eval": "lm-eval", "litellm": "litellm"}
+PROGRAMS = {"lm_eval": "lm-eval", "litellm": "litellm", "guidellm": "guidellm", "aiperf": "aiperf"}
 
 
 def program(name):
@@ -316,6 +316,45 @@ def litellm_proxy():
         finally:
             proxy.terminate()
             proxy.wait()
+
+
+@call("guidellm")
+def guidellm():
+    """Eight pictures with a question, two at once. It sends fields of vLLM and counts tokens by the stream's usage."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        asked_for = [{"prompt": DEMO["question"], "image": DATA, "output_tokens_count": 8} for _ in range(8)]
+        (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked_for))
+        run("guidellm", "run", "--backend", f"kind=openai_http,target={URL.removesuffix('/v1')}",
+            "--profile", "kind=concurrent,streams=2", "--constraint", "kind=max_requests,count=8",
+            "--tokenizer", f"kind=hf_auto,model={ROOT / 'models/nano-uhd'}", "--data", f"kind=json_file,path={folder / 'data.jsonl'}",
+            "--output", f"kind=json,path={folder / 'report.json'}", "--disable-progress")
+        [report] = json.loads((folder / "report.json").read_text())["benchmarks"]
+    assert report["metrics"]["request_totals"]["successful"] == 8, report["metrics"]["request_totals"]
+    for request in report["requests"]["successful"]:
+        assert request["output"].startswith(DEMO["answer"]), request["output"]  # it asks to ignore the end
+        assert request["output_metrics"]["text_tokens"] == 8, request["output_metrics"]
+
+
+@call("aiperf")
+def aiperf():
+    """Eight random pictures and texts, two at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        # It takes tokenizers of the hub alone, so the bundled one lies where the hub's client keeps what it has.
+        hub = folder / "hub" / "models--served--bundled"
+        (hub / "refs").mkdir(parents=True)
+        (hub / "refs" / "main").write_text("0")
+        (hub / "snapshots" / "0").mkdir(parents=True)
+        for file in (ROOT / "models/nano-uhd").glob("*.json"):
+            (hub / "snapshots" / "0" / file.name).write_bytes(file.read_bytes())
+        run("aiperf", "profile", "--model", model(), "--url", URL.removesuffix("/v1"), "--endpoint-type", "chat", "--streaming",
+            "--tokenizer", "served/bundled", "--concurrency", "2", "--request-count", "8", "--isl", "64", "--osl", "16",
+            "--extra-inputs", "ignore_eos:true", "--image-width-mean", "448", "--image-height-mean", "448",
+            "--ui", "none", "--output-artifact-dir", folder / "report", HF_HUB_CACHE=str(folder / "hub"))
+        report = json.loads((folder / "report" / "profile_export_aiperf.json").read_text())
+    assert report["request_count"]["avg"] == 8 and not report["error_summary"], report
+    assert report["usage_completion_tokens"]["avg"] == 16, report["usage_completion_tokens"]
 
 
 def there(module):
