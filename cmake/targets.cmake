@@ -20,10 +20,7 @@ function(uhd_test name)
     set(ARG_TIMEOUT 300)
   endif()
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
-  # Some files are compiled as one, which takes half of the time. Then types without a name beyond their file are used
-  # in what g++ takes for a header.
-  set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
-  target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  uhd_join_files(${name})
   uhd_options(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
@@ -58,8 +55,21 @@ endif()
 # Folders whose files use the same names for different things, and gain little: a program there is of one or two files.
 set(uhd_single_folders "^(emulation|tests/cuda)$")
 
+# Folders whose files are compiled six as one. To change one file again and again, CMAKE_UNITY_BUILD=OFF is quicker.
+set(uhd_joined_folders "^(app|cluster|configs|engine|model|net|plan)(/|$)")
+
+# Six files are compiled as one, which takes half of the time. Then types without a name beyond their file are members in
+# what g++ takes for a header.
+function(uhd_join_files target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endfunction()
+
 function(uhd_options target)
   file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  if(NOT DEFINED CMAKE_UNITY_BUILD AND folder MATCHES ${uhd_joined_folders})
+    uhd_join_files(${target})
+  endif()
   if(folder MATCHES ${uhd_single_folders})
     set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)
   endif()

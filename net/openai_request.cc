@@ -206,13 +206,13 @@ void read_stops(const Fields& call, const ModelInfo& model, StopRules& rules) {
 
 // `least`: of the tokens asked for.
 StopRules read_stop_rules(const Fields& call, Endpoint endpoint, const ModelInfo& model, int64_t least) {
-  constexpr int64_t kMany = std::numeric_limits<int32_t>::max();
+  constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
   StopRules rules;
-  const auto max_tokens = call.integer("max_tokens", least, kMany);
-  const auto max_completion = call.integer("max_completion_tokens", least, kMany);
+  const auto max_tokens = call.integer("max_tokens", least, kMostTokens);
+  const auto max_completion = call.integer("max_completion_tokens", least, kMostTokens);
   const int64_t unsaid = endpoint == Endpoint::completions ? kLegacyMaxTokens : 0;
   rules.max_tokens = static_cast<int>(max_completion.value_or(max_tokens.value_or(unsaid)));
-  rules.min_tokens = static_cast<int>(call.integer("min_tokens", 0, kMany).value_or(0));
+  rules.min_tokens = static_cast<int>(call.integer("min_tokens", 0, kMostTokens).value_or(0));
   const bool bounded = rules.max_tokens > 0 || max_completion || max_tokens;
   if (bounded && rules.min_tokens > rules.max_tokens) {
     throw ApiError{400, "'min_tokens' must not be more than the most tokens allowed.", "min_tokens",

@@ -10,7 +10,7 @@ namespace uhd {
 namespace {
 
 constexpr size_t kLongestName = 64;
-constexpr double kLeast = 1e-3, kMost = 1e6;  // from a microcontroller to a whole rack
+constexpr double kLeastFigure = 1e-3, kMostFigure = 1e6;  // from a microcontroller to a whole rack
 
 bool is_printable(const std::string& text) {
   return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= ' ' && c < 0x7f; });
@@ -22,11 +22,12 @@ Machine parse_machine(const std::string& yaml, const std::string& name) {
   Machine machine;
   const std::vector<Setting> settings{
       {"name", &machine.name, "of the device"},
-      {"bf16_tflops", &machine.bf16_tflops, "dense, a second", kLeast, kMost},
-      {"memory_gb_s", &machine.memory_gb_s, "speed of the memory", kLeast, kMost},
-      {"memory_gb", &machine.memory_gb, "size of the memory", kLeast, kMost},
-      {"link_gb_s", &machine.link_gb_s, "one way, to the other devices of its node", kLeast, kMost},
-      {"multiprocessors", &machine.multiprocessors, "of the device", 1, kMost},
+      {"bf16_tflops", &machine.bf16_tflops, "dense, a second", kLeastFigure, kMostFigure},
+      {"memory_gb_s", &machine.memory_gb_s, "speed of the memory", kLeastFigure, kMostFigure},
+      {"memory_gb", &machine.memory_gb, "size of the memory", kLeastFigure, kMostFigure},
+      {"link_gb_s", &machine.link_gb_s, "one way, to the other devices of its node", kLeastFigure,
+       kMostFigure},
+      {"multiprocessors", &machine.multiprocessors, "of the device", 1, kMostFigure},
       {"measured", &machine.measured, "whether the figures are of uhd calibrate, and not of a data sheet"},
       {"host", &machine.host, "whether it is the CPU with its memory"},
   };

@@ -53,13 +53,26 @@ def digest(entry, seen):
     return text.hexdigest()
 
 
+def single_files(build):
+    """The commands of all files. One that is compiled with others as one is read by itself, with their flags."""
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        if "/Unity/" not in entry["file"]:
+            yield entry
+            continue
+        for file in re.findall(r'^#include "(/[^"]+)"', pathlib.Path(entry["file"]).read_text(), re.MULTILINE):
+            command = entry["command"].replace(entry["file"], file).replace(" -Wno-subobject-linkage", "")  # g++'s alone
+            yield {"directory": entry["directory"], "command": command, "file": file}
+
+
 def main():
     tidy, build, folder = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
-    clean = build / "tidy"
-    clean.mkdir(exist_ok=True)
+    clean = build / "tidy" / folder
+    clean.mkdir(parents=True, exist_ok=True)
     failed = 0
     news = changed()
-    for entry in json.loads((build / "compile_commands.json").read_text()):
+    entries = list(single_files(build))
+    (clean / "compile_commands.json").write_text(json.dumps(entries))
+    for entry in entries:
         if pathlib.Path(entry["file"]).relative_to(ROOT).parts[0] != folder:
             continue
         seen = set()
@@ -67,7 +80,7 @@ def main():
         mark = clean / digest(entry, seen)
         if mark.exists() or (news is not None and not news & seen):
             continue
-        run = subprocess.run([tidy, "--quiet", "-p", build, entry["file"]], cwd=ROOT, capture_output=True, text=True)
+        run = subprocess.run([tidy, "--quiet", "-p", clean, entry["file"]], cwd=ROOT, capture_output=True, text=True)
         if run.returncode == 0:
             mark.touch()
         else:
