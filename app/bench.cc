@@ -16,7 +16,7 @@ namespace uhd {
 namespace {
 
 struct BenchOptions {
-  std::string url = "http://127.0.0.1:8080/v1", model, key;
+  std::string url = "http://127.0.0.1:8080/v1", model, key, beside_key;
   LoadMix mix;
   int streams = 0;
   int warm_up = 1;
@@ -50,6 +50,7 @@ void take_size(const std::string& size, LoadMix& mix) {
 void run_bench(const BenchOptions& options) {
   LoadTarget target = parse_target(options.url);
   target.key = options.key;
+  target.beside_key = options.beside_key;
   target.model = options.model;
   target.ignore_eos = options.ignore_eos;
   target.timeout_s = options.timeout_s;
@@ -94,6 +95,8 @@ void add_bench_command(CLI::App& app) {
   command->add_option("--url", options->url, "Where its API is (http://127.0.0.1:8080/v1)");
   command->add_option("-m,--model", options->model, "Name of the model; without it the first that is listed");
   command->add_option("--key", options->key, "API key");
+  command->add_option("--beside-key", options->beside_key,
+                      "API key of a trace's sessions beside the others (the same)");
   command->add_option("--sessions", mix.sessions, "How many sessions (16)")->check(CLI::Range(1, 1000000));
   CLI::Option* rate =
       command->add_option("--rate", mix.rate, "Open loop: sessions a second, as a Poisson process (1)")
@@ -113,14 +116,18 @@ void add_bench_command(CLI::App& app) {
   command->add_option("--tokens", mix.max_tokens, "The most tokens of an answer (64)")
       ->check(CLI::Range(1, 1000000));
   command->add_flag("--ignore-eos", options->ignore_eos, "Ask for all of them; not every server knows this");
-  command
-      ->add_option("--pictures", mix.pictures,
-                   "Pictures of the first turn: none, or drawn ones of a kind (none)")
-      ->check(CLI::IsMember({"none", "mixed", "photo", "document", "screenshot", "poster"}));
+  CLI::Option* pictures =
+      command
+          ->add_option("--pictures", mix.pictures,
+                       "Pictures of the first turn: none, or drawn ones of a kind (none)")
+          ->check(CLI::IsMember({"none", "mixed", "photo", "document", "screenshot", "poster"}));
+  CLI::Option* file = command->add_option("--picture", mix.file, "A PNG or JPEG to send with the first turn")
+                          ->check(CLI::ExistingFile);
   command->add_option("--pictures-a-turn", mix.pictures_a_turn, "How many of them (1)")
       ->check(CLI::Range(1, 100));
-  command->add_option("--size", options->size, "Size of every picture, instead of the kind's")
-      ->option_text("WxH");
+  CLI::Option* size =
+      command->add_option("--size", options->size, "Size of every picture, instead of the kind's")
+          ->option_text("WxH");
   command->add_option("--seed", mix.seed, "Of all that is drawn (1)");
   CLI::Option* replay =
       command->add_option("--replay", options->replay, "Send a recorded trace, at its times")
@@ -142,6 +149,7 @@ void add_bench_command(CLI::App& app) {
   command->add_option("--plot", options->plot, "Write distributions and the course of the run as SVG");
   command->add_flag("--json", options->json, "Print one JSON object");
   streams->excludes(rate)->excludes(replay);
+  file->excludes(pictures)->excludes(size);
   command->footer(
       "\nTimes are as a client sees them: from before its connection, on one thread. Every text begins "
       "otherwise, so that no cache of prompts helps.\nExamples:\n"

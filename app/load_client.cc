@@ -16,9 +16,11 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <exception>
+#include <set>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "model/vision/png_writer.h"
 
 namespace uhd {
@@ -51,7 +53,10 @@ std::string base64_of(const std::string& bytes) {
 std::string message_of(const LoadTurn& turn) {
   json::array parts;
   for (const DrawnPicture& picture : turn.pictures) {
-    const std::string url = "data:image/png;base64," + base64_of(encode_png(draw_picture(picture)));
+    const std::string bytes =
+        picture.file.empty() ? encode_png(draw_picture(picture)) : read_text_file(picture.file);
+    const char* type = bytes.starts_with("\xff\xd8") ? "jpeg" : "png";
+    const std::string url = message("data:image/", type, ";base64,", base64_of(bytes));
     parts.push_back(json::object{{"type", "image_url"}, {"image_url", {{"url", url}}}});
   }
   parts.push_back(json::object{{"type", "text"}, {"text", turn.text}});
@@ -130,6 +135,9 @@ class AnswerReader {
       const json::value* count = usage == nullptr ? nullptr : member_of(*usage, key);
       if (count != nullptr && count->is_int64()) *to = count->get_int64();
     }
+    const json::value* details = usage == nullptr ? nullptr : member_of(*usage, "prompt_tokens_details");
+    const json::value* cached = details == nullptr ? nullptr : member_of(*details, "cached_tokens");
+    if (cached != nullptr && cached->is_int64()) result.cached_tokens = cached->get_int64();
   }
 
   std::string line_, answer_;
@@ -143,6 +151,7 @@ class LoadDriver {
              const std::function<void(size_t)>& progress)
       : target_(std::move(target)), trace_(std::move(trace)), streams_(streams), progress_(progress) {
     for (const LoadSession& session : trace_) {
+      left_ += session.beside ? 0 : 1;
       auto& turns = messages_.emplace_back();
       for (const LoadTurn& turn : session.turns) turns.push_back(message_of(turn));
     }
@@ -188,7 +197,7 @@ class LoadDriver {
     require(!refused, target_.host, ":", target_.port, " cannot be reached: ", refused.message());
     if (!target_.model.empty()) co_return;
     http::request<http::empty_body> request(http::verb::get, target_.prefix + "/models", 11);
-    set_head(request);
+    set_head(request, target_.key);
     beast::flat_buffer buffer;
     http::response<http::string_body> response;
     const auto [unsent, sent] = co_await http::async_write(stream, request, kAsTuple);
@@ -205,17 +214,25 @@ class LoadDriver {
   }
 
   template <class Request>
-  void set_head(Request& request) const {
+  void set_head(Request& request, const std::string& key) const {
     request.set(http::field::host, target_.host + ":" + target_.port);
     request.set(http::field::user_agent, "uhd bench");
     request.set(http::field::connection, "close");
-    if (!target_.key.empty()) request.set(http::field::authorization, "Bearer " + target_.key);
+    if (!key.empty()) request.set(http::field::authorization, "Bearer " + key);
   }
 
   // An open loop's session begins at its time.
   asio::awaitable<void> arrival(size_t index) {
     co_await wait_until(trace_[index].at_s);
-    co_await session(index);
+    if (!over(trace_[index])) co_await session(index);
+  }
+
+  // Whether a session is beside the others, and these have ended.
+  bool over(const LoadSession& session) const { return session.beside && left_ == 0; }
+
+  void end_session(size_t index) {
+    if (trace_[index].beside || --left_ > 0) return;
+    for (asio::steady_timer* timer : waits_) timer->cancel();  // of sessions beside
   }
 
   // A stream of a closed loop takes one session after another.
@@ -229,16 +246,25 @@ class LoadDriver {
 
   asio::awaitable<void> wait_until(double at_s) {
     asio::steady_timer timer(context_, start_ + from_seconds(at_s));
+    waits_.insert(&timer);
     co_await timer.async_wait(kAsTuple);
+    waits_.erase(&timer);
+  }
+
+  asio::awaitable<void> session(size_t index) {
+    co_await take_turns(index);
+    end_session(index);
   }
 
   // The turns one after another, each with all that was said before. A failed turn ends the session.
-  asio::awaitable<void> session(size_t index) {
+  asio::awaitable<void> take_turns(size_t index) {
     std::string said;
     for (size_t turn = 0; turn < messages_[index].size(); ++turn) {
       if (turn > 0) co_await wait_until(now() + trace_[index].think_s);
+      if (over(trace_[index])) co_return;
       TurnResult result{.session = static_cast<int>(index), .turn = static_cast<int>(turn)};
       result.pictures = static_cast<int>(trace_[index].turns[turn].pictures.size());
+      result.beside = trace_[index].beside;
       said += (turn > 0 ? "," : "") + std::exchange(messages_[index][turn], {});
       AnswerReader reader;
       result.sent_s = now();
@@ -278,7 +304,7 @@ class LoadDriver {
     const auto [refused, at] = co_await stream.async_connect(addresses_, kAsTuple);
     if (fails(refused, "connect")) co_return;
     http::request<http::string_body> request(http::verb::post, target_.prefix + "/chat/completions", 11);
-    set_head(request);
+    set_head(request, result.beside && !target_.beside_key.empty() ? target_.beside_key : target_.key);
     request.set(http::field::content_type, "application/json");
     request.body() = std::move(body);
     request.prepare_payload();
@@ -307,6 +333,7 @@ class LoadDriver {
         break;
       }
       if (status == 200 && !result.ok()) break;
+      if (result.beside && left_ == 0 && result.first_s > 0) co_return;
     }
     if (status == 200 && result.ok() && !reader.ended()) result.error = "broken";
   }
@@ -320,6 +347,8 @@ class LoadDriver {
   tcp::resolver::results_type addresses_;
   TimePoint start_;
   size_t next_ = 0;
+  size_t left_ = 0;                      // sessions that are not beside others and have not ended
+  std::set<asio::steady_timer*> waits_;  // for sessions' times
   LoadRun run_;
   std::exception_ptr failed_;
 };

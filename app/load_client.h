@@ -13,9 +13,10 @@ namespace uhd {
 
 struct LoadTarget {
   std::string host, port;
-  std::string prefix;  // of paths: "/v1"
-  std::string key;     // sent as a bearer token
-  std::string model;   // empty: the first that the server lists
+  std::string prefix;      // of paths: "/v1"
+  std::string key;         // sent as a bearer token
+  std::string beside_key;  // of sessions beside the others; empty: the same
+  std::string model;       // empty: the first that the server lists
   bool ignore_eos = false;
   double timeout_s = 600;  // of one answer
 };
@@ -29,11 +30,13 @@ struct TurnResult {
   int session = 0;
   int turn = 0;
   int pictures = 0;
+  bool beside = false;
   double sent_s = 0;
   double first_s = 0;  // the first piece of text or thought
   double done_s = 0;
   std::vector<double> gaps_s;  // between pieces
   int64_t prompt_tokens = 0;   // as the server counts them
+  int64_t cached_tokens = 0;   // of the prompt, where the server tells
   int64_t answer_tokens = 0;
   std::string error;  // its kind, for example "connect", "timeout", "http 429", "broken"; empty: none
   std::string detail;
@@ -55,6 +58,8 @@ struct LoadRun {
 
 // Open loop: sessions begin when the trace says, whatever the server does. Closed loop, if `streams` is above
 // 0: so many at once, each session after another. `progress` hears after each turn how many have ended.
+// Sessions beside the others are not begun any more when those have ended, and an answer of theirs that is
+// under way then ends with its next piece.
 // Throws an Error if the server cannot be reached before the run.
 LoadRun run_load(LoadTarget target, std::vector<LoadSession> trace, int streams,
                  const std::function<void(size_t)>& progress);

@@ -15,6 +15,7 @@ struct DrawnPicture {
   int width = 0;
   int height = 0;
   uint64_t seed = 0;
+  std::string file;  // a PNG or JPEG that is sent as it is; then nothing is drawn
 };
 
 constexpr int kLargestDrawnSide = 8192;

@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <numeric>
 #include <sstream>
 
@@ -32,6 +33,12 @@ double share_at(const std::vector<double>& sorted, double share) {
 json::object milliseconds_of(const LoadSpread& s) {
   return {{"mean_ms", s.mean * 1e3}, {"p50_ms", s.p50 * 1e3}, {"p90_ms", s.p90 * 1e3},
           {"p95_ms", s.p95 * 1e3},   {"p99_ms", s.p99 * 1e3}, {"max_ms", s.most * 1e3}};
+}
+
+json::object counts_of(const std::map<std::string, int>& errors) {
+  json::object counts;
+  for (const auto& [kind, count] : errors) counts[kind] = count;
+  return counts;
 }
 
 void add_spread(std::ostringstream& text, const std::string& name, const LoadSpread& s) {
@@ -69,6 +76,47 @@ std::string csv_field(std::string text) {
   return '"' + text + '"';
 }
 
+// The time from the first sending to the last end of sessions that are not beside others.
+std::pair<double, double> others_of(const LoadRun& run) {
+  std::pair<double, double> time(std::numeric_limits<double>::infinity(), 0);
+  for (const TurnResult& turn : run.turns) {
+    if (turn.beside) continue;
+    time.first = std::min(time.first, turn.sent_s);
+    time.second = std::max(time.second, turn.done_s);
+  }
+  return time;
+}
+
+// Of turns that were sent, and of pieces that came, from `begin` to `end`.
+BesideSummary beside_within(const LoadRun& run, double begin, double end) {
+  BesideSummary summary;
+  std::vector<double> first, gaps;
+  for (const TurnResult& turn : run.turns) {
+    if (!turn.beside) continue;
+    double at = turn.first_s;
+    for (const double gap : turn.gaps_s) {
+      at += gap;
+      if (at > begin && at <= end) gaps.push_back(gap);
+    }
+    if (turn.sent_s < begin || turn.sent_s >= end) continue;
+    ++summary.turns;
+    if (turn.ok()) first.push_back(turn.first_token_s());
+    if (!turn.ok()) ++summary.errors[turn.error];
+  }
+  summary.first_token_s = spread_of(std::move(first));
+  summary.gap_s = spread_of(std::move(gaps));
+  return summary;
+}
+
+std::vector<BesideSummary> beside_of(const LoadRun& run) {
+  if (std::none_of(run.turns.begin(), run.turns.end(), [](const TurnResult& t) { return t.beside; }))
+    return {};
+  const auto [begin, end] = others_of(run);
+  return {beside_within(run, 0, begin), beside_within(run, begin, end)};
+}
+
+constexpr const char* kBesideTimes[] = {"before", "among"};
+
 }  // namespace
 
 LoadSpread spread_of(std::vector<double> values) {
@@ -84,9 +132,11 @@ LoadSpread spread_of(std::vector<double> values) {
 }
 
 LoadSummary summary_of(const LoadRun& run, const LoadObjective& objective) {
-  LoadSummary summary{.seconds = run.seconds, .turns = static_cast<int>(run.turns.size())};
+  LoadSummary summary{.seconds = run.seconds};
   std::vector<double> first, token, gaps, total;
   for (const TurnResult& turn : run.turns) {
+    if (turn.beside) continue;
+    ++summary.turns;
     if (!turn.ok()) {
       ++summary.errors[turn.error];
       continue;
@@ -105,6 +155,8 @@ LoadSummary summary_of(const LoadRun& run, const LoadObjective& objective) {
   summary.token_s = spread_of(std::move(token));
   summary.gap_s = spread_of(std::move(gaps));
   summary.total_s = spread_of(std::move(total));
+  summary.beside = beside_of(run);
+  if (!summary.beside.empty()) summary.seconds = others_of(run).second - others_of(run).first;
   return summary;
 }
 
@@ -128,42 +180,54 @@ std::string load_text(const LoadSummary& s, const LoadObjective& objective) {
   add_spread(text, "gaps between pieces", s.gap_s);
   add_spread(text, "whole answers", s.total_s);
   for (const auto& [kind, count] : s.errors) text << "error " << kind << ": " << count << '\n';
+  for (size_t i = 0; i < s.beside.size(); ++i) {
+    const BesideSummary& beside = s.beside[i];
+    text << "sessions beside, " << kBesideTimes[i] << " these: " << beside.turns << " turns\n";
+    add_spread(text, "to the first token", beside.first_token_s);
+    add_spread(text, "gaps between pieces", beside.gap_s);
+    for (const auto& [kind, count] : beside.errors) text << "error " << kind << ": " << count << '\n';
+  }
   return text.str();
 }
 
 std::string load_json(const LoadSummary& s, const LoadObjective& objective) {
-  json::object errors;
-  for (const auto& [kind, count] : s.errors) errors[kind] = count;
-  return json::serialize(
-      json::object{{"seconds", s.seconds},
-                   {"turns", s.turns},
-                   {"answered", s.answered},
-                   {"answered_per_s", s.per_second(s.answered)},
-                   {"prompt_tokens", s.prompt_tokens},
-                   {"answer_tokens", s.answer_tokens},
-                   {"answer_tokens_per_s", s.per_second(static_cast<double>(s.answer_tokens))},
-                   {"prompt_tokens_per_s", s.per_second(static_cast<double>(s.prompt_tokens))},
-                   {"objective_first_token_ms", objective_of(objective.first_token_s)},
-                   {"objective_token_ms", objective_of(objective.token_s)},
-                   {"good", s.good},
-                   {"good_per_s", s.per_second(s.good)},
-                   {"first_token", milliseconds_of(s.first_token_s)},
-                   {"token", milliseconds_of(s.token_s)},
-                   {"gap", milliseconds_of(s.gap_s)},
-                   {"total", milliseconds_of(s.total_s)},
-                   {"errors", std::move(errors)}});
+  json::object report{{"seconds", s.seconds},
+                      {"turns", s.turns},
+                      {"answered", s.answered},
+                      {"answered_per_s", s.per_second(s.answered)},
+                      {"prompt_tokens", s.prompt_tokens},
+                      {"answer_tokens", s.answer_tokens},
+                      {"answer_tokens_per_s", s.per_second(static_cast<double>(s.answer_tokens))},
+                      {"prompt_tokens_per_s", s.per_second(static_cast<double>(s.prompt_tokens))},
+                      {"objective_first_token_ms", objective_of(objective.first_token_s)},
+                      {"objective_token_ms", objective_of(objective.token_s)},
+                      {"good", s.good},
+                      {"good_per_s", s.per_second(s.good)},
+                      {"first_token", milliseconds_of(s.first_token_s)},
+                      {"token", milliseconds_of(s.token_s)},
+                      {"gap", milliseconds_of(s.gap_s)},
+                      {"total", milliseconds_of(s.total_s)},
+                      {"errors", counts_of(s.errors)}};
+  for (size_t i = 0; i < s.beside.size(); ++i) {
+    report[std::string("beside_") + kBesideTimes[i]] =
+        json::object{{"turns", s.beside[i].turns},
+                     {"first_token", milliseconds_of(s.beside[i].first_token_s)},
+                     {"gap", milliseconds_of(s.beside[i].gap_s)},
+                     {"errors", counts_of(s.beside[i].errors)}};
+  }
+  return json::serialize(report);
 }
 
 std::string load_csv(const LoadRun& run) {
   std::ostringstream csv;
-  csv << "session,turn,pictures,sent_s,first_token_s,token_s,total_s,prompt_tokens,answer_tokens,error,"
-         "detail\n";
+  csv << "session,turn,pictures,sent_s,first_token_s,token_s,total_s,prompt_tokens,cached_tokens,"
+         "answer_tokens,beside,error,detail\n";
   for (const TurnResult& t : run.turns) {
     csv << t.session << ',' << t.turn << ',' << t.pictures << ',' << fixed_text(t.sent_s, 6) << ','
         << (t.ok() ? fixed_text(t.first_token_s(), 6) : "") << ','
         << (t.ok() ? fixed_text(t.token_s(), 6) : "") << ',' << fixed_text(t.total_s(), 6) << ','
-        << t.prompt_tokens << ',' << t.answer_tokens << ',' << csv_field(t.error) << ','
-        << csv_field(t.detail) << '\n';
+        << t.prompt_tokens << ',' << t.cached_tokens << ',' << t.answer_tokens << ',' << t.beside << ','
+        << csv_field(t.error) << ',' << csv_field(t.detail) << '\n';
   }
   return csv.str();
 }

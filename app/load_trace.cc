@@ -37,7 +37,9 @@ json::object object_of(const LoadTurn& turn) {
   json::array pictures;
   for (const DrawnPicture& p : turn.pictures) {
     pictures.push_back(
-        json::object{{"kind", p.kind}, {"width", p.width}, {"height", p.height}, {"seed", p.seed}});
+        p.file.empty()
+            ? json::object{{"kind", p.kind}, {"width", p.width}, {"height", p.height}, {"seed", p.seed}}
+            : json::object{{"file", p.file}});
   }
   return {{"text", turn.text}, {"pictures", std::move(pictures)}, {"max_tokens", turn.max_tokens}};
 }
@@ -55,6 +57,13 @@ class TraceLine {
     const double number = value->to_number<double>();
     require(number >= 0 && number <= most, where_, ": ", key, " is ", number, ", not within 0 to ", most);
     return number;
+  }
+  bool has(const char* key) const { return object_->contains(key); }
+  // A member that may be left out.
+  bool flag(const char* key) const {
+    const json::value* value = object_->if_contains(key);
+    require(value == nullptr || value->is_bool(), where_, ": ", key, " is neither true nor false");
+    return value != nullptr && value->get_bool();
   }
   std::string text(const char* key) const {
     const json::value* value = object_->if_contains(key);
@@ -78,6 +87,10 @@ class TraceLine {
 LoadTurn turn_of(const TraceLine& line) {
   LoadTurn turn{.text = line.text("text"), .max_tokens = static_cast<int>(line.number("max_tokens", 1e6))};
   for (const TraceLine& picture : line.list("pictures")) {
+    if (picture.has("file")) {
+      turn.pictures.push_back({.file = picture.text("file")});
+      continue;
+    }
     turn.pictures.push_back({picture.text("kind"),
                              static_cast<int>(picture.number("width", kLargestDrawnSide)),
                              static_cast<int>(picture.number("height", kLargestDrawnSide)),
@@ -99,6 +112,8 @@ std::vector<LoadSession> draw_trace(const LoadMix& mix) {
       LoadTurn& next = session.turns.emplace_back();
       next.text = drawn_text(mix.text, random);
       next.max_tokens = mix.max_tokens;
+      for (int p = 0; turn == 0 && !mix.file.empty() && p < mix.pictures_a_turn; ++p)
+        next.pictures.push_back({.file = mix.file});
       for (int p = 0; turn == 0 && mix.pictures != "none" && p < mix.pictures_a_turn; ++p) {
         DrawnPicture picture = choose_picture(mix.pictures, random);
         if (mix.width > 0) picture.width = mix.width;
@@ -116,9 +131,11 @@ std::string trace_text(const std::vector<LoadSession>& sessions) {
   for (const LoadSession& session : sessions) {
     json::array turns;
     for (const LoadTurn& turn : session.turns) turns.push_back(object_of(turn));
-    text += json::serialize(json::object{{"at_us", microseconds_of(session.at_s)},
-                                         {"think_us", microseconds_of(session.think_s)},
-                                         {"turns", std::move(turns)}});
+    json::object line{{"at_us", microseconds_of(session.at_s)},
+                      {"think_us", microseconds_of(session.think_s)}};
+    if (session.beside) line["beside"] = true;
+    line["turns"] = std::move(turns);
+    text += json::serialize(line);
     text += '\n';
   }
   return text;
@@ -126,6 +143,7 @@ std::string trace_text(const std::vector<LoadSession>& sessions) {
 
 std::vector<LoadSession> parse_trace(const std::string& text, const std::string& name) {
   std::vector<LoadSession> sessions;
+  bool all_beside = true;
   std::istringstream lines(text);
   std::string line;
   for (int number = 1; std::getline(lines, line); ++number) {
@@ -136,13 +154,16 @@ std::vector<LoadSession> parse_trace(const std::string& text, const std::string&
     require(!error, where, " is not JSON");
     const TraceLine read(value, where);
     LoadSession session{.at_s = read.number("at_us", kLongestWait) / 1e6,
-                        .think_s = read.number("think_us", kLongestWait) / 1e6};
+                        .think_s = read.number("think_us", kLongestWait) / 1e6,
+                        .beside = read.flag("beside")};
     for (const TraceLine& turn : read.list("turns")) session.turns.push_back(turn_of(turn));
     require(!session.turns.empty(), where, ": a session has no turn");
     require(sessions.size() < kMostSessions, where, ": more than ", kMostSessions, " sessions");
+    all_beside = all_beside && session.beside;
     sessions.push_back(std::move(session));
   }
   require(!sessions.empty(), name, " holds no session");
+  require(!all_beside, name, ": every session is beside others, and there is none");
   return sessions;
 }
 

@@ -19,8 +19,9 @@ struct LoadTurn {
 };
 
 struct LoadSession {
-  double at_s = 0;     // of its first turn, from the start of the run; closed loops do not look at it
-  double think_s = 0;  // between the end of an answer and the next turn
+  double at_s = 0;      // of its first turn, from the start of the run; closed loops do not look at it
+  double think_s = 0;   // between the end of an answer and the next turn
+  bool beside = false;  // it runs beside the other sessions, and ends when they have ended
   std::vector<LoadTurn> turns;
 };
 
@@ -36,6 +37,7 @@ struct LoadMix {
   std::string pictures = "none";  // none, mixed, or a kind (app/load_pictures.h)
   int pictures_a_turn = 1;        // in the first turn of a session, where there are pictures
   int width = 0, height = 0;      // of every picture; 0: as the kind has them
+  std::string file;               // instead of a kind: every picture is this file
   uint64_t seed = 1;
 };
 

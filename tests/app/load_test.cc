@@ -55,10 +55,18 @@ TEST(LoadTrace, RefusesLinesThatAreNoSessions) {
     return R"({"at_us":0,"think_us":0,"turns":[)" + turns + "]}";
   };
   EXPECT_EQ(parse_trace(line(turn), "t").size(), 1u);
+  const std::string beside = R"({"at_us":0,"think_us":0,"beside":true,"turns":[)" + turn + "]}";
+  EXPECT_TRUE(parse_trace(beside + '\n' + line(turn), "t")[0].beside);
+  EXPECT_THROW(parse_trace(beside, "t"), Error) << "there is nothing that it is beside";
+  const std::string file = R"({"text":"a","pictures":[{"file":"page.png"}],"max_tokens":4})";
+  EXPECT_EQ(trace_text(parse_trace(trace_text(parse_trace(line(file), "t")), "t")),
+            trace_text(parse_trace(line(file), "t")));
   for (
       const std::string& bad :
       {std::string(), std::string("\n"), std::string("[]"), std::string("{"), line(""), line("4"),
        std::string(R"({"at_us":-1,"think_us":0,"turns":[]})"),
+       R"({"at_us":0,"think_us":0,"beside":1,"turns":[)" + turn + "]}",
+       line(R"({"text":"a","pictures":[{"file":4}],"max_tokens":4})"),
        line(R"({"text":4,"pictures":[],"max_tokens":4})"),
        line(R"({"text":"a","pictures":[],"max_tokens":1e9})"),
        line(
@@ -117,6 +125,35 @@ TEST(LoadReport, CountsGoodAnswersAndErrorsByKind) {
   EXPECT_NE(load_json(summary, {never, 0.2}).find("\"objective_first_token_ms\":null"), std::string::npos);
   EXPECT_NE(load_picture(run).find("</svg>"), std::string::npos);
   EXPECT_NE(load_picture({}).find("</svg>"), std::string::npos) << "of a run without an answer";
+}
+
+TEST(LoadReport, TellsOfSessionsBesideTheOthersBeforeAndAmongThem) {
+  LoadRun run{.seconds = 50};
+  run.turns.push_back({.sent_s = 10, .first_s = 12, .done_s = 12, .answer_tokens = 1});
+  run.turns.push_back({.sent_s = 11, .first_s = 20, .done_s = 20, .answer_tokens = 1});
+  run.turns.push_back(
+      {.beside = true, .sent_s = 1, .first_s = 2, .done_s = 21, .gaps_s = {1, 2, 8, 8}, .answer_tokens = 5});
+  run.turns.push_back({.beside = true, .sent_s = 15, .first_s = 18, .done_s = 18, .answer_tokens = 1});
+  run.turns.push_back({.beside = true, .sent_s = 16, .done_s = 17, .error = "http 429"});
+  run.turns.push_back({.beside = true, .sent_s = 30, .first_s = 48, .done_s = 48});
+  const double never = std::numeric_limits<double>::infinity();
+  const LoadSummary summary = summary_of(run, {never, never});
+  EXPECT_EQ(summary.turns, 2) << "those beside are not among the others";
+  EXPECT_DOUBLE_EQ(summary.seconds, 10) << "from the first sending to the last end";
+  EXPECT_DOUBLE_EQ(summary.first_token_s.most, 9);
+  EXPECT_TRUE(summary.errors.empty());
+  ASSERT_EQ(summary.beside.size(), 2u);
+  const BesideSummary &before = summary.beside[0], &among = summary.beside[1];
+  EXPECT_EQ(before.turns, 1);
+  EXPECT_DOUBLE_EQ(before.first_token_s.most, 1);
+  EXPECT_DOUBLE_EQ(before.gap_s.most, 2) << "the third piece came at 5 s, the fourth at 13 s";
+  EXPECT_EQ(among.turns, 2) << "what was sent after the last end is in neither";
+  EXPECT_DOUBLE_EQ(among.first_token_s.most, 3);
+  EXPECT_DOUBLE_EQ(among.gap_s.most, 8);
+  EXPECT_EQ(among.errors.at("http 429"), 1);
+  EXPECT_NE(load_json(summary, {never, never}).find("\"beside_among\""), std::string::npos);
+  run.turns.resize(2);
+  EXPECT_TRUE(summary_of(run, {never, never}).beside.empty());
 }
 
 TEST(LoadTarget, ReadsURLs) {

@@ -4,7 +4,7 @@ import http.server
 import json
 import threading
 
-from helpers import NAME
+from helpers import NAME, picture
 from server import url_of
 from test_lifecycle import uhd
 
@@ -30,6 +30,25 @@ def test_bench_measures_turns_and_replays_them(tmp_path):
     replayed = json.loads(again.stdout)
     assert [replayed[k] for k in ("turns", "answered", "answer_tokens", "prompt_tokens")] == \
         [report[k] for k in ("turns", "answered", "answer_tokens", "prompt_tokens")]
+
+
+def session(at_s, tokens, text, beside=False, file=None):
+    turn = {"text": text, "pictures": [{"file": str(file)}] if file else [], "max_tokens": tokens}
+    return json.dumps({"at_us": round(at_s * 1e6), "think_us": 0, "beside": beside, "turns": [turn]}) + "\n"
+
+
+def test_bench_ends_what_runs_beside_others(tmp_path):
+    trace, table, page = (tmp_path / name for name in ("trace.jsonl", "turns.csv", "page.png"))
+    picture(90, 120).save(page)
+    # One that would stream for long, one that would begin in an hour, and a picture that both are beside of.
+    trace.write_text(session(0, 900, "a", beside=True) + session(3600, 4, "b", beside=True) + session(0.5, 2, "c", file=page))
+    run = bench("--replay", str(trace), "--ignore-eos", "--warm-up", "0", "--csv", str(table))
+    assert run.returncode == 0, run.stderr
+    report = json.loads(run.stdout)
+    assert (report["turns"], report["answered"], report["answer_tokens"]) == (1, 1, 2)
+    assert report["beside_before"]["turns"] == 1 and report["beside_before"]["first_token"]["max_ms"] > 0
+    assert report["beside_among"]["turns"] == 0 and report["beside_among"]["errors"] == {}
+    assert len(table.read_text().splitlines()) == 3
 
 
 def test_bench_names_what_it_was_refused():
