@@ -3,166 +3,165 @@
 
     bench/scheduling.py gaps  --model DIR --with= --with=--engine.tpot_target_ms=0
     bench/scheduling.py chats --model DIR --with= --with=--engine.tpot_target_ms=0
+    bench/scheduling.py chats --url http://127.0.0.1:8000/v1
     bench/scheduling.py turns --model models/nano-uhd --with= --with=--engine.prefix_cache=false
     bench/scheduling.py work  --model DIR --with= --with=--engine.deterministic=true --with=--encoders.batch_patches=1
     bench/scheduling.py show  --model DIR --out FOLDER
 
 gaps: some answers stream, and pictures of another client arrive. Prints the gaps between their tokens meanwhile.
-chats: a client posts many pictures at once, and another asks short questions, one a second. Prints how long those wait for
+chats: a client posts many pictures at once, and another asks a short question every second. Prints how long those wait for
 their first tokens, alone and beside the pictures. With --one-key both have one key, so that nobody takes turns: first come
 first served.
-turns: a conversation of five turns about the demo's picture. Prints for each turn the slices that were encoded, the tokens
-that were computed and kept, and the seconds to the first token.
+turns: a conversation of five turns about the demo's picture. Prints for each turn the tokens that were computed and kept and
+the seconds to the first token, and how many slices were encoded in all.
 work: prints the processor seconds of the server for a picture, for a long prompt, and for the tokens of an answer. They say
 what a setting costs, on a busy machine too. With --ranks they are of all ranks of the language model.
-show: chats, gaps and turns, with each feature switched in turn, and 40 posters of 3000x4000 beside the chats. Writes table.md, figures.json and
-plots (SVG) into a folder.
+show: chats, gaps and turns, with each feature switched in turn. Writes table.md, figures.json and plots (SVG) into a folder.
 
-Each setting gets a server of its own, for every round, in one process. Needs httpx and pillow: build/venv/bin/python has both.
+Each setting gets a server of its own, for every round, in one process; with --url, gaps and chats ask a server that runs
+already, this or another. `uhd bench` sends all requests, from traces that this program writes. Standard library only.
 """
 
 import argparse
-import asyncio
-import base64
 import contextlib
-import io
+import csv
 import json
 import os
 import pathlib
-import random
 import shlex
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
-
-import httpx
-from PIL import Image
+import urllib.error
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 KEYS = ["key-of-the-one-client", "key-of-the-other-client"]
 
 
-def picture(size, rng):
-    small = Image.frombytes("RGB", (32, 32), rng.randbytes(32 * 32 * 3))
-    out = io.BytesIO()
-    small.resize(size, Image.BICUBIC).save(out, "JPEG", quality=80)
-    return {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()}}
+def session(at_s, text, tokens, picture=None, beside=False):
+    """A line of a trace."""
+    turn = {"text": text, "pictures": [picture] if picture else [], "max_tokens": tokens}
+    return {"at_us": round(at_s * 1e6), "think_us": 0, "beside": beside, "turns": [turn]}
 
 
-def body(content, tokens):
-    return {"messages": [{"role": "user", "content": content}], "max_tokens": tokens, "temperature": 0, "ignore_eos": True,
-            "stream": True}
+class Server:
+    """A server that is up, and what it is asked."""
+
+    def __init__(self, url, options, pid=None):
+        self.url, self.options, self.pid = url, options, pid
+
+    def get(self, path):
+        request = urllib.request.Request(self.url + path, headers={"Authorization": "Bearer " + KEYS[0]})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read().decode()
+
+    def ready(self):
+        try:
+            return self.get("/ready") is not None
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def bench(self, *arguments):
+        run = subprocess.run([self.options.binary, "bench", "--url", self.url + "/v1", "--json", "--ignore-eos", "--warm-up", "0",
+                              "--timeout", str(self.options.timeout), "--key", KEYS[0], *map(str, arguments)], capture_output=True, text=True)
+        if run.returncode != 0:
+            raise SystemExit(run.stdout + run.stderr)
+        report = json.loads(run.stdout)
+        errors = [kinds for part in (report, report.get("beside_before", {}), report.get("beside_among", {})) for kinds in part.get("errors", {})]
+        if errors:
+            raise SystemExit(f"answers failed: {report}")
+        return report
+
+    def replay(self, sessions, *arguments):
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as trace:
+            trace.writelines(json.dumps(line) + "\n" for line in sessions)
+            trace.flush()
+            return self.bench("--replay", trace.name, *arguments)
+
+    def metrics(self):
+        lines = [line for line in self.get("/metrics").splitlines() if line and not line.startswith("#")]
+        return [(name, float(value)) for name, value in (line.rsplit(" ", 1) for line in lines)]
+
+    def counter(self, series):
+        return sum(value for name, value in self.metrics() if name.startswith(series))
 
 
-async def ask(client, key, request, times=None):
-    """Seconds to the first token; appends the moment of each token to `times`."""
-    start, first = time.perf_counter(), None
-    headers = {"Authorization": "Bearer " + key}
-    async with client.stream("POST", "/v1/chat/completions", json=request, headers=headers) as response:
-        if response.status_code != 200:
-            raise SystemExit(f"{response.status_code}: {(await response.aread()).decode()}")
-        async for line in response.aiter_lines():
-            if not line.startswith("data: {"):
-                continue
-            choices = json.loads(line[6:])["choices"]
-            if choices and choices[0]["delta"].get("content"):
-                now = time.perf_counter()
-                first = first or now
-                if times is not None:
-                    times.append(now)
-    return (first or time.perf_counter()) - start
+def seconds(spread, name):
+    return spread[name + "_ms"] / 1e3
 
 
-def share(values, part):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else float("nan")
+def pictures(options, seed):
+    """Sessions of the client whose pictures come at once, after those of the other have begun."""
+    drawn = [{"kind": "photo", "width": options.size[0], "height": options.size[1], "seed": 1000 * seed + i} for i in range(options.pictures)]
+    return [session(options.lead, f"{seed} {i} What is it?", options.picture_tokens, picture) for i, picture in enumerate(drawn)]
 
 
-async def buckets(client):
+def gap_counts(server):
     """How many gaps between tokens the server counted, by their upper bounds."""
-    text = (await client.get("/metrics", headers={"Authorization": "Bearer " + KEYS[0]})).text
     found, below = {}, 0
-    for line in text.splitlines():
-        if line.startswith("uhd_tpot_seconds_bucket"):
-            limit, count = float(line.split('le="')[1].split('"')[0]), float(line.rsplit(" ", 1)[1])
-            found[limit], below = count - below, count
+    for name, value in server.metrics():
+        if name.startswith("uhd_tpot_seconds_bucket"):
+            found[float(name.split('le="')[1].split('"')[0])], below = value - below, value
     return found
 
 
-async def gaps(client, options, rng):
-    # Made before anything is measured: the client reads no stream meanwhile.
-    pictures = [[picture(options.size, rng), {"type": "text", "text": "What is it?"}] for _ in range(options.pictures)]
-    streams = [[] for _ in range(options.streams)]
-    running = [asyncio.create_task(ask(client, KEYS[1], body(f"{i} Tell me more.", options.tokens), streams[i]))
-               for i in range(options.streams)]
+def gaps(server, options, seed):
+    streams = [session(0, f"{seed} {i} Tell me more.", options.tokens, beside=True) for i in range(options.streams)]
     # A checkpoint of seeded weights has answers that show no text for long: the server's own gaps count them, too.
-    patience = time.perf_counter() + 60
-    while not all(len(times) > 2 for times in streams) and time.perf_counter() < patience:
-        await asyncio.sleep(0.05)
-    before = await buckets(client)
-    begin = time.perf_counter()
-    waits = await asyncio.gather(*[ask(client, KEYS[0], body(p, 1)) for p in pictures])
-    end = time.perf_counter()
-    after = await buckets(client)
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-    between = [b - a for times in streams for a, b in zip(times, times[1:]) if b > begin and a < end]
-    longest = max([limit for limit, count in after.items() if count > before.get(limit, 0)], default=0)
-    return {"gap p50": share(between, 0.5), "gap p99": share(between, 0.99), "gap of text max": max(between, default=0),
-            "gap of tokens below": longest,
-            "picture p50": share(waits, 0.5), "all pictures": end - begin}
+    before = {} if options.url else gap_counts(server)
+    report = server.replay(streams + pictures(options, seed), "--beside-key", KEYS[1])
+    found = {f"gap {name}": seconds(report["beside_among"]["gap"], name) for name in ("p50", "p99", "max")}
+    if not options.url:
+        after = gap_counts(server)
+        found["gap of tokens below"] = max([limit for limit, count in after.items() if count > before.get(limit, 0)], default=0)
+    return found | {"picture p50": seconds(report["first_token"], "p50"), "all pictures": report["seconds"]}
 
 
-async def chats(client, options, rng):
-    key = KEYS[0] if options.one_key else KEYS[1]
-
-    async def chat(i):
-        return await ask(client, key, body(f"{i} What is two and two?", 8))
-
-    alone = [await chat(i) for i in range(10)]
-    pictures = [[picture(options.size, rng), {"type": "text", "text": "What is it?"}] for _ in range(options.pictures)]
-    begin = time.perf_counter()
-    posting = asyncio.gather(*[ask(client, KEYS[0], body(p, 16)) for p in pictures])
-    beside = []
-    while not posting.done():
-        beside.append(await chat(len(beside)))
-        await asyncio.wait([posting], timeout=options.every)
-    await posting
-    wall = time.perf_counter() - begin
-    return {"alone p50": share(alone, 0.5), "alone max": max(alone), "chat p50": share(beside, 0.5),
-            "chat p99": share(beside, 0.99), "all pictures": wall}
+def chats(server, options, seed):
+    asked = [session(i * options.every, f"{seed} {i} What is two and two?", 8, beside=True) for i in range(int(options.timeout / options.every))]
+    report = server.replay(asked + pictures(options, seed), "--beside-key", KEYS[0] if options.one_key else KEYS[1])
+    alone, beside = report["beside_before"]["first_token"], report["beside_among"]["first_token"]
+    return {"alone p50": seconds(alone, "p50"), "alone max": seconds(alone, "max"), "chat p50": seconds(beside, "p50"),
+            "chat p99": seconds(beside, "p99"), "all pictures": report["seconds"], "chats": report["beside_among"]["turns"]}
 
 
-COUNTERS = {"encoded": "uhd_slices_encoded_total", "computed": "uhd_prefill_tokens_total",
-            "kept": "uhd_prefix_cached_tokens_total"}
+def turns(server, options, seed):
+    encoded = server.counter("uhd_slices_encoded_total")
+    with tempfile.NamedTemporaryFile("r", suffix=".csv") as table:
+        server.bench("--picture", ROOT / "models/nano-uhd/demo/page.png", "--text", 20, "--tokens", 8, "--turns", 5, "--sessions", 1,
+                     "--seed", seed, "--csv", table.name)
+        found = {}
+        for row in csv.DictReader(table):
+            turn = int(row["turn"]) + 1
+            found |= {f"turn {turn} computed": int(row["prompt_tokens"]) - int(row["cached_tokens"]), f"turn {turn} kept": int(row["cached_tokens"]),
+                      f"turn {turn} first token": float(row["first_token_s"])}
+    return found | {"encoded in all": server.counter("uhd_slices_encoded_total") - encoded}
 
 
-async def counted(client):
-    text = (await client.get("/metrics", headers={"Authorization": "Bearer " + KEYS[0]})).text
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return {name: sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series + "{"))
-            for name, series in COUNTERS.items()}
+def processor_seconds(pid):
+    """Of all threads of a process and of those that it started, as Linux counts them."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    children = [child for task in pathlib.Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(map(processor_seconds, children))
 
 
-async def turns(client, options, rng):
-    shown = base64.b64encode((ROOT / "models/nano-uhd/demo/page.png").read_bytes()).decode()
-    messages = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64," + shown}},
-                                             {"type": "text", "text": "What is the number?"}]}]
-    figures = {}
-    for turn in range(1, 6):
-        before = await counted(client)
-        first = await ask(client, KEYS[0], body("", 8) | {"messages": messages})
-        after = await counted(client)
-        figures |= {f"turn {turn} {name}": after[name] - before[name] for name in COUNTERS}
-        figures[f"turn {turn} first token"] = first
-        messages += [{"role": "assistant", "content": "1155"}, {"role": "user", "content": "Are you sure?"}]
-    return figures
+def work(server, options, seed):
+    asked = {"a picture": ["--pictures", "photo", "--size", "{}x{}".format(*options.size), "--tokens", 1],
+             "a prompt": ["--text", 1200, "--tokens", 1],
+             "100 tokens": ["--text", 20, "--tokens", 100]}
+    found = {}
+    for name, arguments in asked.items():
+        before = processor_seconds(server.pid)
+        server.bench("--sessions", 1, "--seed", seed, *arguments)
+        found[name] = processor_seconds(server.pid) - before
+    return found
 
 
 @contextlib.contextmanager
-def server(options, settings):
+def started(options, settings):
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         keys = pathlib.Path(folder, "keys")
         keys.write_text("\n".join(KEYS) + "\n")
@@ -171,59 +170,34 @@ def server(options, settings):
         port = free.getsockname()[1]
         free.close()
         command = [options.binary, "serve", f"--model.path={options.model}", f"--net.port={port}", f"--net.api_keys_file={keys}",
-                   "--net.max_requests_per_client=1000", *settings]
+                   "--net.max_requests_per_client=10000", "--engine.max_waiting=10000", f"--net.request_timeout_s={options.timeout}", *settings]
         if options.ranks > 1:
             command = ["mpirun", "--bind-to", "none", "--oversubscribe", "-n", str(options.ranks), *command, f"--llm.tensor_parallel={options.ranks}"]
         with open(pathlib.Path(folder, "log"), "w+") as log:
-            process = options.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
             try:
-                url = f"http://127.0.0.1:{port}"
-                while not ready(url):
+                server = Server(f"http://127.0.0.1:{port}", options, process.pid)
+                while not server.ready():
                     if process.poll() is not None:
                         log.seek(0)
                         raise SystemExit(log.read())
                     time.sleep(0.1)
-                yield url
+                yield server
             finally:
                 process.terminate()
                 process.wait()
 
 
-def ready(url):
-    try:
-        return httpx.get(url + "/ready", headers={"Authorization": "Bearer " + KEYS[0]}).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-async def measure(url, options, rng):
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=options.timeout, limits=limits) as client:
-        await ask(client, KEYS[0], body([picture((300, 300), rng), {"type": "text", "text": "Hello."}], 4))
-        return await MEASURED[options.what](client, options, rng)
-
-
-def processor_seconds(pid):
-    """Of all threads of a process and of those that it started, as Linux counts them."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    children = [child for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-                for child in (task / "children").read_text().split()]
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(map(processor_seconds, children))
-
-
-async def work(client, options, rng):
-    asked = {"a picture": body([picture(options.size, rng), {"type": "text", "text": "What is it?"}], 1),
-             "a prompt": body(" ".join(str(rng.random()) for _ in range(60)), 1),
-             "100 tokens": body("Tell me more.", 100)}
-    figures = {}
-    for name, request in asked.items():
-        before = processor_seconds(options.process.pid)
-        await ask(client, KEYS[0], request)
-        figures[name] = processor_seconds(options.process.pid) - before
-    return figures
-
-
 MEASURED = {"gaps": gaps, "chats": chats, "turns": turns, "work": work}
+
+
+def measure(options, settings, seed):
+    if options.url:
+        return MEASURED[options.what](Server(options.url.removesuffix("/").removesuffix("/v1"), options), options, seed)
+    with started(options, shlex.split(settings)) as server:
+        server.bench("--pictures", "photo", "--size", "300x300", "--sessions", 1, "--tokens", 4, "--seed", 77)  # first uses are not measured
+        return MEASURED[options.what](server, options, seed)
+
 
 # What is measured, under which name, with which settings, of both clients with one key or with two.
 SHOWN = [
@@ -261,18 +235,16 @@ def show(options):
             large = argparse.Namespace(**vars(options) | {"what": what, "one_key": one_key})
             if what == "chats":
                 large.pictures, large.size = options.posters, (3000, 4000)
-            with server(large, shlex.split(settings)) as url:
-                figures = asyncio.run(measure(url, large, random.Random(turn)))
-            for figure, value in figures.items():
+            for figure, value in measure(large, settings, turn + 1).items():
                 found.setdefault(what, {}).setdefault(figure, {}).setdefault(name, []).append(value)
-            print(what, name, *[f"{figure} {value:.3f}" for figure, value in figures.items()], sep="  ", flush=True)
+            print(what, name, *[f"{figure} {values[name][-1]:.3f}" for figure, values in found[what].items()], sep="  ", flush=True)
             (folder / "figures.json").write_text(json.dumps(found, indent=1))
     lines = [f"The median of {options.rounds} rounds, in seconds and counts.", ""]
     for what, figures in found.items():
         names = list(next(iter(figures.values())))
         lines += ["| " + what + " | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
         for figure, by_name in figures.items():
-            middle = {name: share(values, 0.5) for name, values in by_name.items()}
+            middle = {name: statistics.median(values) for name, values in by_name.items()}
             lines.append(f"| {figure} | " + " | ".join(f"{middle[name]:.3g}" for name in names) + " |")
             (folder / f"{what}-{figure.replace(' ', '-')}.svg").write_text(bars(f"{what}: {figure}", middle))
         lines.append("")
@@ -282,28 +254,33 @@ def show(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=[*MEASURED, "show"])
-    parser.add_argument("--model", required=True)
+    server = parser.add_mutually_exclusive_group(required=True)
+    server.add_argument("--model", help="the checkpoint to serve")
+    server.add_argument("--url", help="a server that runs already, for gaps and chats")
     parser.add_argument("--binary", default=str(ROOT / "build/release/uhd"))
     parser.add_argument("--with", dest="settings", action="append", help="settings of one of the servers; may be given again")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--pictures", type=int, default=4)
     parser.add_argument("--size", type=lambda s: tuple(map(int, s.split("x"))), default=(2000, 3000), metavar="WxH")
+    parser.add_argument("--picture-tokens", type=int, default=16, help="of an answer about a picture")
     parser.add_argument("--streams", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=2000, help="of an answer that streams")
     parser.add_argument("--every", type=float, default=1, help="seconds between chats")
-    parser.add_argument("--timeout", type=float, default=600)
+    parser.add_argument("--lead", type=float, default=10, help="seconds before the pictures come")
+    parser.add_argument("--timeout", type=int, default=3600, help="seconds of one answer, and of all chats")
     parser.add_argument("--one-key", action="store_true", help="both clients have one key")
     parser.add_argument("--ranks", type=int, default=1, help="of the language model, under mpirun")
-    parser.add_argument("--posters", type=int, default=40, help="of the show")
+    parser.add_argument("--posters", type=int, default=40, help="of the show, 3000x4000 each")
     parser.add_argument("--out", default="scheduling", help="the folder of the show")
     options = parser.parse_args()
+    if options.url and options.what not in ("gaps", "chats"):
+        parser.error("--url is for gaps and chats")
     if options.what == "show":
         return show(options)
     for turn in range(options.rounds):
         for settings in options.settings or [""]:
-            with server(options, shlex.split(settings)) as url:
-                figures = asyncio.run(measure(url, options, random.Random(turn)))
-            print(settings or "(defaults)", *[f"{name} {value:.3f}" for name, value in figures.items()], sep="  ", flush=True)
+            figures = measure(options, settings, turn + 1)
+            print(settings or options.url or "(defaults)", *[f"{name} {value:.3f}" for name, value in figures.items()], sep="  ", flush=True)
 
 
 if __name__ == "__main__":
