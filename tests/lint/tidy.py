@@ -56,12 +56,11 @@ def digest(entry, seen):
 def single_files(build):
     """The commands of all files. One that is compiled with others as one is read by itself, with their flags."""
     for entry in json.loads((build / "compile_commands.json").read_text()):
-        if "/Unity/" not in entry["file"]:
-            yield entry
-            continue
-        for file in re.findall(r'^#include "(/[^"]+)"', pathlib.Path(entry["file"]).read_text(), re.MULTILINE):
-            command = entry["command"].replace(entry["file"], file).replace(" -Wno-subobject-linkage", "")  # g++'s alone
-            yield {"directory": entry["directory"], "command": command, "file": file}
+        command = entry["command"].replace(" -Wno-subobject-linkage", "")  # g++'s alone
+        file = entry["file"]
+        joined = re.findall(r'^#include "(/[^"]+)"', pathlib.Path(file).read_text(), re.MULTILINE) if "/Unity/" in file else [file]
+        for single in joined:
+            yield {"directory": entry["directory"], "command": command.replace(file, single), "file": single}
 
 
 def main():
