@@ -29,16 +29,9 @@ using Signal = asio::experimental::concurrent_channel<void(boost::system::error_
 namespace {
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
-constexpr size_t kReadAhead = 64 << 10;  // of requests that come before the answer to the last one
 constexpr size_t kMostAtOnce = 64 << 10;
 constexpr size_t kTick = std::numeric_limits<size_t>::max();  // a choice that no event is of
 constexpr std::string_view kComment = ": waiting\n\n";
-// A client that closes its connection and one that only ends its side look alike until something is sent. A
-// quick answer is that; else this interim one, which every client must skip, is sent after a while.
-constexpr std::string_view kInterim = "HTTP/1.1 100 Continue\r\n\r\n";
-constexpr double kBeforeProbe_s = 1;
-constexpr double kAfterProbe_s = 0.25;
-constexpr double kBetweenProbes_s = 5;
 
 int64_t weight(const TokenEvent& event) {
   int64_t bytes = static_cast<int64_t>(sizeof(ChoiceEvent) + event.text.size());
@@ -91,6 +84,7 @@ CompletionAnswer::CompletionAnswer(std::shared_ptr<asio::io_context> io, Wire& w
       chunked_(chunked),
       stream_head_(std::move(stream_head)),
       events_(std::make_shared<EventChannel>(io_, Channel(wire.executor(), completion.most_events() + 1))),
+      watch_(wire, [this] { probe(); }),
       last_words_(Clock::now()) {}
 
 void CompletionAnswer::stop() { events_->close(); }
@@ -98,7 +92,7 @@ void CompletionAnswer::stop() { events_->close(); }
 Task<CompletionAnswer::End> CompletionAnswer::run(asio::thread_pool& intake) {
   co_await submit(intake);
   if (refusal_) co_return End::refused;
-  co_await (pump() || watch() || tick() || wait_for_close());
+  co_await (pump() || watch_.run() || tick() || wait_for_close());
   if (!completion_.finished()) co_return End::left;
   if (!completion_.streams() || !begun_) co_return End::complete;
   co_return written_ ? End::streamed : End::left;
@@ -169,29 +163,11 @@ std::string CompletionAnswer::framed(const std::string& frames) const {
   return out;
 }
 
-// Notices that the client has left while its answer is being made. Bytes that come meanwhile belong to its
-// next request and stay unread.
-Task<void> CompletionAnswer::watch() {
-  while (wire_.unread().size() + 4096 <= kReadAhead) {
-    const Wire::Got got = co_await wire_.read(4096);
-    if (got == Wire::Got::end) co_await watch_half_closed();
-    if (got != Wire::Got::bytes) co_return;
-  }
-  asio::steady_timer never(wire_.executor(), asio::steady_timer::time_point::max());
-  co_await never.async_wait(kTuple);
-}
-
-Task<void> CompletionAnswer::watch_half_closed() {
-  half_closed_ = true;
-  for (double wait = kBeforeProbe_s;; wait = kBetweenProbes_s) {
-    co_await rest(wait);
-    if (completion_.streams()) {
-      send_tick();
-    } else if (chunked_) {  // HTTP/1.0 knows no interim answers
-      wire_.write_now(kInterim);
-    }
-    co_await rest(kAfterProbe_s);
-    if (wire_.broken()) co_return;
+void CompletionAnswer::probe() {
+  if (completion_.streams()) {
+    send_tick();
+  } else if (chunked_) {  // HTTP/1.0 knows no interim answers
+    send_interim(wire_);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "net/client_watch.h"
 #include "net/completion.h"
 #include "net/options.h"
 #include "net/wire.h"
@@ -39,15 +40,12 @@ class CompletionAnswer {
   const ApiError& refusal() const { return *refusal_; }
   // Ends the answer, and cancels running requests. Another coroutine of the strand calls it.
   void stop();
-  // Returns true if the client ended its side of the connection: nothing follows this answer.
-  bool half_closed() const { return half_closed_; }
+  bool half_closed() const { return watch_.half_closed(); }
 
  private:
   Task<void> submit(boost::asio::thread_pool& intake);
   Task<std::optional<ApiError>> start_there(const std::function<void(ChoiceEvent&&)>& sink);
   Task<void> pump();
-  Task<void> watch();
-  Task<void> watch_half_closed();
   Task<void> tick();
   Task<void> wait_for_close() const;
   Task<void> rest(double seconds) const;
@@ -57,6 +55,7 @@ class CompletionAnswer {
   std::string head();
   std::string framed(const std::string& frames) const;
   void send_tick();
+  void probe();
 
   const std::shared_ptr<boost::asio::io_context> io_;
   Wire& wire_;
@@ -65,12 +64,12 @@ class CompletionAnswer {
   const bool chunked_;
   const std::function<std::string()> stream_head_;
   std::shared_ptr<EventChannel> events_;
+  ClientWatch watch_;
   std::optional<ApiError> refusal_;
   TimePoint last_words_;
   bool begun_ = false;    // the header of a stream is written
   bool ticked_ = false;   // a tick is on its way
   bool written_ = false;  // everything is written
-  bool half_closed_ = false;
 };
 
 }  // namespace uhd
