@@ -230,7 +230,7 @@ std::optional<TimePoint> Api::deadline_of(const Call& call) const {
 std::variant<Call, HttpResponse> Api::read_call(Endpoint endpoint, const HttpRequest& request) const {
   if (draining_) return error_response({503, "The server is shutting down.", "", "shutting_down", 5});
   FileHolds files(*budget_, request.sender());  // until hold_images() counts them with the others
-  auto parsed = parse_call(endpoint, request.body, engine().model(), options_, files.taker());
+  auto parsed = parse_call(endpoint, request.body, engine().model(), options_, {files.taker(), request.stop});
   if (const auto* error = std::get_if<ApiError>(&parsed)) return body_error(*error, request);
   Call& call = std::get<Call>(parsed);
   const std::string& client = request.sender();
@@ -319,7 +319,7 @@ std::variant<std::vector<int32_t>, Failure> Api::ids_of(const TokenizeCall& call
 
 Reply Api::tokenize(const HttpRequest& request) const {
   FileHolds files(*budget_, request.sender());
-  const auto parsed = parse_tokenize(request.body, engine().model(), options_, files.taker());
+  const auto parsed = parse_tokenize(request.body, engine().model(), options_, {files.taker(), request.stop});
   if (const auto* error = std::get_if<ApiError>(&parsed)) return body_error(*error, request);
   const TokenizeCall& call = std::get<TokenizeCall>(parsed);
   const auto found = ids_of(call);

@@ -2,19 +2,16 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <variant>
 
 #include "net/api_error.h"
+#include "net/image_intake.h"
 
 namespace uhd {
 
 bool is_file_url(std::string_view url);
-
-// Takes room for so many bytes that will be read; false: there is none now.
-using TakeBytes = std::function<bool(int64_t bytes)>;
 
 // Returns the bytes of the file if it lies below `directory` and begins as an image does. The kernel resolves
 // the path and leaves the directory on no way, neither by ".." nor by a link (openat2, RESOLVE_BENEATH). All

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,7 +28,8 @@ struct HttpRequest {
   std::string client;      // its address; for IPv6 its network
   std::string tenant;      // the tenant of the API key; empty without keys
   TimePoint first_byte, last_byte;
-  TraceContext trace;  // that the client named
+  TraceContext trace;         // that the client named
+  std::stop_token stop = {};  // its client has left: nobody waits for the answer
 
   // Returns the header's value, or an empty text if it is absent. `name` is in lower case.
   std::string_view header(const std::string& name) const {

@@ -60,11 +60,6 @@ int family_of(const tcp::socket& socket) {
 }
 int family_of(const Local::socket&) { return AF_UNIX; }
 
-NetOptions stopped_by(const std::stop_source& stop, NetOptions options) {
-  options.stop = stop.get_token();
-  return options;
-}
-
 void say_full(auto& socket) {
   static constexpr std::string_view kFull =
       "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -76,8 +71,7 @@ void say_full(auto& socket) {
 }  // namespace
 
 struct HttpServer::Impl {
-  explicit Impl(NetOptions net)
-      : options(stopped_by(stopping, std::move(net))), connections(options.max_connections) {}
+  explicit Impl(NetOptions net) : options(std::move(net)), connections(options.max_connections) {}
 
   void listen();
   std::vector<tcp::endpoint> addresses();
@@ -89,8 +83,7 @@ struct HttpServer::Impl {
   void admit(Accepted socket);
   void for_each_session(void (HttpSession::*call)());
 
-  std::stop_source stopping;
-  const NetOptions options;  // with the token of `stopping`
+  const NetOptions options;
   const std::shared_ptr<asio::io_context> io = std::make_shared<asio::io_context>();
   std::deque<tcp::acceptor> acceptors;  // each on a strand: stop() closes it while another thread may accept
   std::optional<Local::acceptor> local_acceptor;
@@ -106,6 +99,7 @@ struct HttpServer::Impl {
   std::mutex mutex;  // guards the members below
   std::map<uint64_t, std::weak_ptr<HttpSession>> sessions;
   uint64_t next_session = 0;
+  bool stopping = false;
 };
 
 // Returns every address that the name stands for. localhost is the loopback of both families (RFC 6761),
@@ -237,7 +231,7 @@ void HttpServer::Impl::admit(Accepted socket) {
   });
   link->store(session);
   sessions[number] = session;
-  if (stopping.stop_requested()) session->close();
+  if (stopping) session->close();
 }
 
 void HttpServer::Impl::for_each_session(void (HttpSession::*call)()) {
@@ -332,7 +326,7 @@ void HttpServer::stop() {
   auto posting = asio::make_work_guard(*impl_->io);
   {
     std::lock_guard lock(impl_->mutex);
-    impl_->stopping.request_stop();
+    impl_->stopping = true;
   }
   for (tcp::acceptor& acceptor : impl_->acceptors) {
     asio::post(acceptor.get_executor(), [&acceptor] { acceptor.close(); });

@@ -2,18 +2,24 @@
 
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <random>
+#include <stop_token>
 
 #include "base/ascii.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "net/client_watch.h"
 #include "net/completion_answer.h"
 #include "net/request_parser.h"
 #include "net/response_head.h"
@@ -25,6 +31,8 @@ namespace uhd {
 namespace {
 
 namespace asio = boost::asio;
+// clang-tidy 14 does not see uses within a co_await.
+using asio::experimental::awaitable_operators::operator||;  // NOLINT(misc-unused-using-decls)
 
 constexpr size_t kReadBytes = 64 << 10;
 constexpr size_t kSmallBody = 256 << 10;
@@ -94,6 +102,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     asio::post(wire_.executor(), [self = shared_from_this()] {
       self->last_ = true;
       self->wire_.close();
+      self->left_.request_stop();
       if (self->answer_ != nullptr) self->answer_->stop();
     });
   }
@@ -194,6 +203,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
       if (!target->authority.empty()) request.headers["host"] = target->authority;
     }
     request.client = client_;
+    request.stop = left_.get_token();
     const std::string_view id = request.header("x-request-id");
     request.id = is_plain_id(id) ? std::string(id) : new_request_id();
     request.trace = parse_trace_parent(request.header("traceparent"));
@@ -271,15 +281,41 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
         request.body.size() <= kSmallBody ? context_.intake.small : context_.intake.large;
     Reply reply = HttpResponse{};
     if (request.method == "POST") {
-      reply = co_await asio::co_spawn(intake, handle_there(request), asio::use_awaitable);
+      co_await handle_and_watch(intake, request, reply);
     } else {
       reply = handle(request);
     }
     request.body = std::string();
     hold_.reset();
+    if (left_.stop_requested()) co_return has_left(request, began);
     if (const auto* response = std::get_if<HttpResponse>(&reply))
       co_return co_await respond(request, *response, began);
     co_return co_await complete(request, *std::get<std::shared_ptr<Completion>>(reply), intake, began);
+  }
+
+  // Only fetches of images stop for a client that left, so nothing is watched where there are none.
+  Task<void> handle_and_watch(asio::thread_pool& intake, const HttpRequest& request, Reply& reply) {
+    if (options_.image_hosts.empty()) {
+      co_await handle_on(intake, request, reply);
+    } else {
+      co_await (handle_on(intake, request, reply) || tell_of_leaving());
+    }
+  }
+
+  Task<void> handle_on(asio::thread_pool& intake, const HttpRequest& request, Reply& reply) {
+    reply = co_await asio::co_spawn(intake, handle_there(request), asio::use_awaitable);
+  }
+
+  // Never returns: the handler uses what is the session's, and is waited for in any case.
+  Task<void> tell_of_leaving() {
+    ClientWatch watch(wire_, [this] {
+      if (framing_.version >= 11) send_interim(wire_);
+    });
+    co_await watch.run();
+    const asio::cancellation_state handled = co_await asio::this_coro::cancellation_state;
+    if (handled.cancelled() == asio::cancellation_type::none) left_.request_stop();
+    asio::steady_timer never(wire_.executor(), asio::steady_timer::time_point::max());
+    co_await never.async_wait(asio::use_awaitable);
   }
 
   // This is a function of its own: GCC 12 destroys the captures of a lambda that is a coroutine once too
@@ -313,9 +349,13 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
           end == CompletionAnswer::End::refused ? error_response(answer.refusal()) : completion.response();
       co_return co_await respond(request, response, began, &completion);
     }
+    co_return has_left(request, began, &completion);
+  }
+
+  bool has_left(const HttpRequest& request, TimePoint began, const Completion* completion = nullptr) {
     context_.api.metrics().client_left();
-    log_access(request, {kClientLeft, "client_left"}, began, &completion);
-    co_return false;
+    log_access(request, {kClientLeft, "client_left"}, began, completion);
+    return false;
   }
 
   HeaderFields common_fields(const HttpRequest& request) const {
@@ -399,6 +439,7 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
   const std::string client_;
   std::unique_ptr<Connections::Place> place_;
   std::unique_ptr<BodyBudget::Hold> hold_;  // of the body being received or read
+  std::stop_source left_;                   // of the client, or the server closes: nobody waits
   CompletionAnswer* answer_ = nullptr;      // under way
   Framing framing_;
   Phase phase_ = Phase::idle;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "net/data_url.h"
+#include "net/file_url.h"
 #include "net/remote_image.h"
 #include "net/tools.h"
 
@@ -20,8 +21,8 @@ constexpr int64_t kMany = std::numeric_limits<int32_t>::max();
 class Conversation {
  public:
   Conversation(const ModelInfo& model, const NetOptions& limits, bool sizes, FieldCheck& known,
-               const TakeBytes& take)
-      : model_(model), limits_(limits), sizes_(sizes), known_(known), take_(take) {}
+               const ImageIntake& intake)
+      : model_(model), limits_(limits), sizes_(sizes), known_(known), intake_(intake) {}
 
   std::vector<Message> read(const Fields& call) {
     const json::array* list = call.array("messages");
@@ -234,8 +235,8 @@ class Conversation {
     if (!file && !remote) return {.image = held(decode_image_url(url, limits_.max_image_bytes), path)};
     auto& image = outside_[std::string(url)];
     if (image == nullptr) {
-      image = held(file ? read_image_file(url, limits_.image_directory, limits_.max_image_bytes, take_)
-                        : fetch_image(url, limits_, fetched_by(), take_),
+      image = held(file ? read_image_file(url, limits_.image_directory, limits_.max_image_bytes, intake_.take)
+                        : fetch_image(url, limits_, fetched_by(), intake_),
                    path);
     }
     return {.image = image};
@@ -260,7 +261,7 @@ class Conversation {
   const NetOptions& limits_;
   const bool sizes_;
   FieldCheck& known_;
-  const TakeBytes& take_;
+  const ImageIntake& intake_;
   std::map<std::string, std::shared_ptr<const std::string>> outside_;  // by URL: read from files, or fetched
   std::optional<TimePoint> fetched_by_;
   int images_ = 0;
@@ -271,8 +272,8 @@ class Conversation {
 }  // namespace
 
 std::vector<Message> read_messages(const Fields& call, const ModelInfo& model, const NetOptions& limits,
-                                   bool sizes, FieldCheck& known, const TakeBytes& take) {
-  return Conversation(model, limits, sizes, known, take).read(call);
+                                   bool sizes, FieldCheck& known, const ImageIntake& intake) {
+  return Conversation(model, limits, sizes, known, intake).read(call);
 }
 
 void check_text_bytes(size_t bytes, const ModelInfo& model, const std::string& path) {

@@ -15,7 +15,7 @@
 #include "engine/engine.h"
 #include "engine/request.h"
 #include "net/api_error.h"
-#include "net/file_url.h"
+#include "net/image_intake.h"
 #include "net/options.h"
 #include "net/responses_writer.h"
 #include "net/thoughts.h"
@@ -50,10 +50,10 @@ struct Call {
   std::string repeated;             // for responses, a JSON object: what the answer repeats of the call
 };
 
-// Parses a call. The caller fills in tenant, client, deadline and trace id. `take` finds room for what is
-// read beside the body: images of files.
+// Parses a call. The caller fills in tenant, client, deadline and trace id. `intake` is for images
+// that are read beside the body.
 std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
-                                        const NetOptions& limits, const TakeBytes& take = {});
+                                        const NetOptions& limits, const ImageIntake& intake = {});
 
 // A text, or else a conversation, whose images may be sizes.
 struct TokenizeCall {
@@ -64,7 +64,7 @@ struct TokenizeCall {
   std::string warning;
 };
 std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body, const ModelInfo& model,
-                                                    const NetOptions& limits, const TakeBytes& take = {});
+                                                    const NetOptions& limits, const ImageIntake& intake = {});
 struct DetokenizeCall {
   std::vector<int32_t> ids;
   std::string warning;

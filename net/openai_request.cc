@@ -298,9 +298,9 @@ void set_tools(const ToolUse& use, const ModelInfo& model, Call& call, SamplingP
 
 // A conversation ends with a new turn of the assistant, as it is, or within its last message.
 Request read_conversation(const Fields& call, const ModelInfo& model, const NetOptions& limits, bool sizes,
-                          FieldCheck& known, const TakeBytes& take) {
+                          FieldCheck& known, const ImageIntake& intake) {
   Request request;
-  request.messages = read_messages(call, model, limits, sizes, known, take);
+  request.messages = read_messages(call, model, limits, sizes, known, intake);
   request.template_variables = read_template_variables(call, model, known);
   request.tools = read_tools(call, model, known).tools;
   check_text_bytes(request.tools.size(), model, "tools");
@@ -343,7 +343,7 @@ int read_prompt_logprobs(const Fields& fields, const SamplingParams& sampling, C
 }
 
 Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, const NetOptions& limits,
-               FieldCheck& known, const TakeBytes& take) {
+               FieldCheck& known, const ImageIntake& intake) {
   Call call{.endpoint = endpoint, .model = read_model(fields, model), .fingerprint = model.fingerprint};
   read_fixed(fields);
   call.n = static_cast<int>(fields.integer("n", 1, limits.max_choices).value_or(1));
@@ -364,7 +364,7 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
 
   std::vector<Request> prompts;
   if (endpoint != Endpoint::completions) {
-    prompts.push_back(read_conversation(fields, model, limits, endpoint == Endpoint::plan, known, take));
+    prompts.push_back(read_conversation(fields, model, limits, endpoint == Endpoint::plan, known, intake));
     set_tools(read_tools(fields, model, known), model, call, sampling);
   } else {
     prompts = read_prompts(fields, model, limits, truncation != 0);
@@ -387,10 +387,10 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
 }
 
 Call read_responses(const Fields& fields, const ModelInfo& model, const NetOptions& limits, FieldCheck& known,
-                    const TakeBytes& take) {
+                    const ImageIntake& intake) {
   const ChatForm form = chat_of_responses(fields.object(), known);
   try {
-    Call call = read_call(Endpoint::responses, Fields(form.chat, ""), model, limits, known, take);
+    Call call = read_call(Endpoint::responses, Fields(form.chat, ""), model, limits, known, intake);
     call.repeated = form.echo;
     return call;
   } catch (ApiError& error) {
@@ -414,7 +414,7 @@ FieldObject fields_of(Endpoint endpoint) {
 
 // A text, or a conversation that is laid out as for an answer.
 TokenizeCall read_tokenize(const Fields& fields, const ModelInfo& model, const NetOptions& limits,
-                           FieldCheck& known, const TakeBytes& take) {
+                           FieldCheck& known, const ImageIntake& intake) {
   read_model(fields, model);
   TokenizeCall call;
   call.add_special = fields.boolean("add_special_tokens").value_or(true);
@@ -425,7 +425,7 @@ TokenizeCall read_tokenize(const Fields& fields, const ModelInfo& model, const N
     if (fields.find("add_special_tokens") != nullptr) {
       throw_unsupported("add_special_tokens", "the chat template and the tokenizer decide for 'messages'.");
     }
-    call.conversation = read_conversation(fields, model, limits, true, known, take);
+    call.conversation = read_conversation(fields, model, limits, true, known, intake);
     return call;
   }
   if (!text) {
@@ -480,17 +480,17 @@ auto parsed(FieldObject kind, std::string_view body, const NetOptions& limits, c
 }  // namespace
 
 std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body, const ModelInfo& model,
-                                        const NetOptions& limits, const TakeBytes& take) {
+                                        const NetOptions& limits, const ImageIntake& intake) {
   return parsed(fields_of(endpoint), body, limits, [&](const Fields& fields, FieldCheck& known) {
-    if (endpoint == Endpoint::responses) return read_responses(fields, model, limits, known, take);
-    return read_call(endpoint, fields, model, limits, known, take);
+    if (endpoint == Endpoint::responses) return read_responses(fields, model, limits, known, intake);
+    return read_call(endpoint, fields, model, limits, known, intake);
   });
 }
 
 std::variant<TokenizeCall, ApiError> parse_tokenize(std::string_view body, const ModelInfo& model,
-                                                    const NetOptions& limits, const TakeBytes& take) {
+                                                    const NetOptions& limits, const ImageIntake& intake) {
   return parsed(kTokenizeFields, body, limits, [&](const Fields& fields, FieldCheck& known) {
-    return read_tokenize(fields, model, limits, known, take);
+    return read_tokenize(fields, model, limits, known, intake);
   });
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <stop_token>
 #include <string>
 
 namespace uhd {
@@ -31,7 +30,6 @@ struct NetOptions {
   std::string image_hosts;      // images of http(s) URLs come from these, separated by commas; empty: refused
   bool image_private_addresses = false;  // those hosts may have addresses that are not public
   double image_timeout_s = 10;           // for the images of one call that are fetched
-  std::stop_token stop = {};             // the server sets it: its stop ends fetches
 
   int64_t max_header_bytes = 16 << 10;
   int64_t max_body_bytes = 64 << 20;

@@ -183,7 +183,7 @@ std::string request_for(const RemoteUrl& url) {
 }  // namespace
 
 std::variant<std::string, ApiError> fetch_image(std::string_view text, const NetOptions& options,
-                                                TimePoint deadline, const TakeBytes& take) {
+                                                TimePoint deadline, const ImageIntake& intake) {
   const auto url = parse_remote_url(trim_ascii(text.substr(0, text.find('#'))));
   if (!url) return bad_remote("This is not a URL of http or https that is taken here.");
   if (!is_allowed_host(*url, options.image_hosts)) {
@@ -191,15 +191,15 @@ std::variant<std::string, ApiError> fetch_image(std::string_view text, const Net
   }
   const auto place = Place::take(std::max(1, options.intake_threads - 1));
   if (place == nullptr) return no_room();
-  const Addresses addresses = resolve(*url, deadline, options.stop, place);
+  const Addresses addresses = resolve(*url, deadline, intake.stop, place);
   const bool reachable =
       options.image_private_addresses || std::ranges::all_of(addresses, [](const auto& address) {
         return is_public_address(plain(address.first));
       });
   if (!reachable) return not_fetched();
-  const auto stream = connect(addresses, *url, deadline, options.stop);
+  const auto stream = connect(addresses, *url, deadline, intake.stop);
   if (stream == nullptr || !stream->write(request_for(*url))) return not_fetched();
-  return read_image_answer(*stream, options.max_image_bytes, take);
+  return read_image_answer(*stream, options.max_image_bytes, intake.take);
 }
 
 std::variant<std::string, ApiError> read_image_answer(ImageStream& stream, int64_t max_bytes,

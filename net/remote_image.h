@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "net/api_error.h"
-#include "net/file_url.h"
+#include "net/image_intake.h"
 #include "net/image_stream.h"
 #include "net/options.h"
 #include "net/remote_url.h"
@@ -18,11 +18,11 @@
 namespace uhd {
 
 // Returns the bytes of an image of at most options.max_image_bytes that came before the deadline. It blocks
-// the calling thread, until soon after options.stop at most. Room is taken for bytes as they come. Only so
+// the calling thread, until soon after intake.stop at most. Room is taken for bytes as they come. Only so
 // many fetches run at once that a thread is left for other requests; more are refused with 503. All that goes
 // wrong at the other server gets one answer. The error has no param.
 std::variant<std::string, ApiError> fetch_image(std::string_view url, const NetOptions& options,
-                                                TimePoint deadline, const TakeBytes& take = {});
+                                                TimePoint deadline, const ImageIntake& intake = {});
 
 // Reads the answer of an image's server: the second half of fetch_image().
 std::variant<std::string, ApiError> read_image_answer(ImageStream& stream, int64_t max_bytes,

@@ -89,11 +89,11 @@ TEST_F(FileUrl, ACallReadsAFileOnce) {
   const std::string body = message(R"({"messages":[{"role":"user","content":[)", image, ',', image, "]}]}");
   int taken = 0;
   const auto count = [&](int64_t) { return ++taken > 0; };
-  const auto call = parse_call(Endpoint::chat, body, model, options, count);
+  const auto call = parse_call(Endpoint::chat, body, model, options, {count});
   ASSERT_TRUE(std::holds_alternative<Call>(call)) << std::get<ApiError>(call).message;
   EXPECT_EQ(taken, 1);
   const auto full = [](int64_t) { return false; };
-  EXPECT_EQ(std::get<ApiError>(parse_tokenize(body, model, options, full)).status, 503);
+  EXPECT_EQ(std::get<ApiError>(parse_tokenize(body, model, options, {full})).status, 503);
 }
 
 }  // namespace

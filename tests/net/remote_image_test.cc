@@ -220,7 +220,7 @@ TEST(RemoteImage, ItsBytesAreLimited) {
         bytes = chunk.starts_with('1') ? chunk : bytes.starts_with('H') ? chunk : std::string(4000, 'a');
     });
     const auto count = [&](int64_t bytes) { return (taken += bytes) > 0; };
-    const auto result = fetch_image(frames.url(), options_for(frames.host()), Clock::now() + 20s, count);
+    const auto result = fetch_image(frames.url(), options_for(frames.host()), Clock::now() + 20s, {count});
     EXPECT_EQ(code_of(result), "image_fetch_failed");
     EXPECT_EQ(taken, 1 << 20);
   }
@@ -229,12 +229,12 @@ TEST(RemoteImage, ItsBytesAreLimited) {
 TEST(RemoteImage, RoomIsTakenForBytesThatCame) {
   const MisbehavingServer server(answer_of(kFetchedPng));
   const auto full = [](int64_t) { return false; };
-  const auto refused = fetch_image(server.url(), options_for(server.host()), Clock::now() + 5s, full);
+  const auto refused = fetch_image(server.url(), options_for(server.host()), Clock::now() + 5s, {full});
   EXPECT_EQ(std::get<ApiError>(refused).status, 503);
   const MisbehavingServer silent("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n");
   int64_t taken = 0;
   const auto count = [&](int64_t bytes) { return (taken += bytes) > 0; };
-  fetch_image(silent.url(), options_for(silent.host()), Clock::now() + 5s, count);
+  fetch_image(silent.url(), options_for(silent.host()), Clock::now() + 5s, {count});
   EXPECT_EQ(taken, 1 << 20);  // for the header
 }
 
@@ -304,6 +304,113 @@ TEST(RemoteImage, AServersStopEndsItsFetches) {
   const TimePoint began = Clock::now();
   asked.stop();
   EXPECT_LT(seconds(Clock::now() - began), 30);
+}
+
+// Serves images that never come, and counts the fetches that were given up.
+class SilentImages {
+ public:
+  std::string url() const { return server_.url(); }
+  const std::string& port() const { return server_.port(); }
+  int asked() const { return server_.connections(); }
+  int given_up() const { return given_up_; }
+
+ private:
+  std::atomic<int> given_up_ = 0;
+  MisbehavingServer server_{[this](int connection, const std::string& request) {
+    char bytes[4096];
+    recv(connection, bytes, request.size(), 0);
+    pollfd ends{connection, POLLIN, 0};
+    while (!server_.stopped() && poll(&ends, 1, 10) == 0) {
+    }
+    if (!server_.stopped()) ++given_up_;
+  }};
+};
+
+template <class Holds>
+bool comes_true(const Holds& holds) {
+  for (const TimePoint latest = Clock::now() + 30s; !holds() && Clock::now() < latest;) {
+    std::this_thread::sleep_for(1ms);
+  }
+  return holds();
+}
+
+TEST(RemoteImage, AClientThatLeavesEndsItsFetch) {
+  SilentImages images;
+  const MisbehavingServer other(answer_of(kFetchedPng));
+  NetOptions options = options_for("127.0.0.1:" + images.port() + "," + other.host());
+  options.port = 0;
+  options.image_timeout_s = 600;
+  FakeEngine engine;
+  HttpServer server(options);
+  server.start(engine);
+  const std::string chat = post("/v1/chat/completions", body_with(images.url()));
+  {
+    RawClient closes(server.port());
+    closes.send(chat);
+    ASSERT_TRUE(comes_true([&] { return images.asked() == 1; }));
+  }
+  EXPECT_TRUE(comes_true([&] { return images.given_up() == 1; }));
+  {
+    // A reset tells it at once, also behind a part of a next request.
+    RawClient resets(server.port());
+    resets.send(chat + "GET /hea");
+    ASSERT_TRUE(comes_true([&] { return images.asked() == 2; }));
+    const linger at_once{1, 0};
+    setsockopt(resets.descriptor(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  }
+  EXPECT_TRUE(comes_true([&] { return images.given_up() == 2; }));
+  RawClient stays(server.port());
+  stays.send(post("/v1/chat/completions", body_with(other.url())));  // one thread fetches, and it is free
+  EXPECT_EQ(stays.read_response().status, 200);
+  EXPECT_EQ(engine.seen().size(), 1u);
+  stays.send(get("/metrics"));
+  EXPECT_NE(stays.read_response().body.find("uhd_http_disconnected_clients_total 2"), std::string::npos);
+}
+
+TEST(RemoteImage, AHalfClosedClientGetsItsImageFetched) {
+  std::atomic<bool> probed = false;
+  const MisbehavingServer images([&](int connection, const std::string&) {
+    while (!probed) std::this_thread::sleep_for(1ms);
+    const std::string answer = answer_of(kFetchedPng);
+    EXPECT_GT(send(connection, answer.data(), answer.size(), MSG_NOSIGNAL), 0);
+  });
+  NetOptions options = options_for(images.host());
+  options.port = 0;
+  options.image_timeout_s = 60;
+  FakeEngine engine;
+  HttpServer server(options);
+  server.start(engine);
+  RawClient client(server.port());
+  client.send(post("/v1/chat/completions", body_with(images.url())));
+  client.end_sending();
+  EXPECT_NE(client.read_until("\r\n\r\n").find("100 Continue"), std::string::npos) << "is it still there?";
+  probed = true;
+  EXPECT_EQ(client.read_response().status, 200);
+}
+
+TEST(RemoteImage, ARequestThatComesDuringAFetchIsAnswered) {
+  std::atomic<bool> sent = false;
+  const MisbehavingServer images([&](int connection, const std::string&) {
+    while (!sent) std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(20ms);
+    const std::string answer = answer_of(kFetchedPng);
+    EXPECT_GT(send(connection, answer.data(), answer.size(), MSG_NOSIGNAL), 0);
+  });
+  NetOptions options = options_for(images.host());
+  options.port = 0;
+  options.image_timeout_s = 60;
+  FakeEngine engine;
+  HttpServer server(options);
+  server.start(engine);
+  RawClient client(server.port());
+  client.send(post("/v1/chat/completions", body_with(images.url())));
+  ASSERT_TRUE(comes_true([&] { return images.connections() == 1; }));
+  client.send(get("/health"));
+  sent = true;
+  EXPECT_EQ(client.read_response().status, 200);
+  const auto next = client.read_response();
+  EXPECT_EQ(next.status, 200);
+  EXPECT_NE(next.body.find("status"), std::string::npos);
 }
 
 TEST(RemoteImage, FetchesLeaveAThreadForOthers) {
