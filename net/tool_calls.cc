@@ -10,6 +10,7 @@ namespace {
 constexpr std::string_view kBlanks = " \t\r\n";
 constexpr std::string_view kOpenCall = "<tool_call>";
 constexpr std::string_view kCloseCall = "</tool_call>";
+constexpr std::string_view kPythonTag = "<|python_tag|>";  // that Llama 3 may write first
 
 // Returns how many of the last bytes of a text may be the beginning of a mark.
 size_t held_for(std::string_view text, std::string_view mark) {
@@ -24,7 +25,8 @@ size_t skip_blanks(std::string_view text, size_t at) {
 }
 
 // A Header is what stands before the arguments: {"name": "f", "arguments": , in this order. Llama 3 may write
-// "type": "function" first.
+// "type": "function" first, and Qwen2.5 wrote a second pair of braces, as its first template showed
+// them.
 struct Header {
   enum class Found : uint8_t { whole, more, none } found = Found::none;
   std::string name;
@@ -38,9 +40,9 @@ class HeaderReader {
   Header read() {
     Header header;
     std::string key;
-    if (expect("{") && quoted(key) && skip_type(key) && key == "name" && expect(":") && quoted(header.name) &&
-        expect(",") && quoted(key) && (key == "arguments" || key == "parameters") && expect(":") &&
-        expect("{")) {
+    if (open_braces() && quoted(key) && skip_type(key) && key == "name" && expect(":") &&
+        quoted(header.name) && expect(",") && quoted(key) && (key == "arguments" || key == "parameters") &&
+        expect(":") && expect("{")) {
       header.end = at_ - 1;
       header.found = header.name.empty() ? Header::Found::none : Header::Found::whole;
     } else {
@@ -58,6 +60,11 @@ class HeaderReader {
   bool expect(std::string_view sign) {
     if (!next() || text_[at_] != sign[0]) return false;
     ++at_;
+    return true;
+  }
+  bool open_braces() {
+    if (!expect("{")) return false;
+    if (next() && text_[at_] == '{') ++at_;
     return true;
   }
   bool skip_type(std::string& key) {
@@ -141,10 +148,12 @@ bool ToolSplitter::advance(Parts& parts, bool last) {
 
 // Blanks before and between calls are no text.
 bool ToolSplitter::in_text(Parts& parts, bool last) {
-  const size_t visible = skip_blanks(held_, 0);
+  size_t visible = skip_blanks(held_, 0);
   if (form_ == ToolForm::llama3) {
     // A call is the whole answer; a further one follows a semicolon.
-    if (!begun_ && visible == held_.size() && !last) return false;
+    const std::string_view rest = std::string_view(held_).substr(visible);
+    if (!begun_ && rest.starts_with(kPythonTag)) visible = skip_blanks(held_, visible + kPythonTag.size());
+    if (!begun_ && !last && (visible == held_.size() || kPythonTag.starts_with(rest))) return false;
     const bool opens = visible < held_.size() && held_[visible] == '{' && (!begun_ || calls_ > 0);
     if (opens) {
       held_.erase(0, visible);

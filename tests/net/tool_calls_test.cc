@@ -107,6 +107,25 @@ TEST(ToolCalls, LlamaMayTellTheTypeFirst) {
   expect_all(ToolForm::llama3, other, other, {});
 }
 
+TEST(ToolCalls, MayHaveASecondPairOfBraces) {
+  expect_all(ToolForm::hermes, R"(a<tool_call>{ {"name": "f", "arguments": {"a": {}}}}</tool_call>b)", "ab",
+             {R"(f({"a": {}}))"});
+  expect_all(ToolForm::llama3, R"({{"name": "f", "parameters": {}}}; {"name": "g", "parameters": {}})", "",
+             {"f({})", "g({})"});
+  for (const char* text : {R"(<tool_call>{{{"name": "f", "arguments": {}}}}</tool_call>)",
+                           "<tool_call>{{ name }}</tool_call>", "<tool_call>{{"}) {
+    expect_all(ToolForm::hermes, text, text, {});
+  }
+}
+
+TEST(ToolCalls, LlamaMayBeginWithItsTag) {
+  expect_all(ToolForm::llama3, "<|python_tag|> {\"name\": \"f\", \"parameters\": {}}", "", {"f({})"});
+  for (const char* text : {"<|pyth", "<|python_tag|>", "<|python_tag|>print(1)", "<|pythons|>",
+                           "a<|python_tag|>{\"name\": \"f\", \"parameters\": {}}"}) {
+    expect_all(ToolForm::llama3, text, text, {});
+  }
+}
+
 TEST(ToolCalls, WhatFollowsACallWithoutAnEndIsText) {
   const std::string call = R"(<tool_call>{"name": "f", "arguments": {}})";
   expect_all(ToolForm::hermes, call + "\nThat is all.", "That is all.", {"f({})"});
