@@ -169,6 +169,15 @@ bool ToolSplitter::in_text(Parts& parts, bool last) {
     parts.add(std::exchange(held_, {}));
     return false;
   }
+  // Some models of Qwen leave the marks out. An answer that begins with a call is read as Llama's are then.
+  if (!begun_ && visible < held_.size() && held_[visible] == '{') {
+    const Header header = HeaderReader(std::string_view(held_).substr(visible)).read();
+    if (header.found == Header::Found::more && !last) return false;
+    if (header.found == Header::Found::whole) {
+      form_ = ToolForm::llama3;
+      return true;
+    }
+  }
   const size_t open = held_.find(kOpenCall);
   const size_t end =
       open != std::string::npos ? open : held_.size() - (last ? 0 : held_for(held_, kOpenCall));
@@ -177,6 +186,7 @@ bool ToolSplitter::in_text(Parts& parts, bool last) {
   const size_t text_end = end == 0 || blank == std::string::npos || blank >= end ? 0 : blank + 1;
   const size_t sure = open == std::string::npos && last && calls_ == 0 ? end : text_end;
   parts.add(std::string_view(held_).substr(0, sure));
+  begun_ = begun_ || sure > 0;
   if (open == std::string::npos) {
     held_.erase(0, sure);
     return false;

@@ -8,6 +8,7 @@ namespace uhd {
 namespace {
 
 using ::testing::ElementsAre;
+using namespace std::string_literals;
 
 struct Heard {
   std::string text;
@@ -105,6 +106,18 @@ TEST(ToolCalls, LlamaMayTellTheTypeFirst) {
              {R"(f({"a": 1}))"});
   const std::string other = R"({"type": "text", "name": "f", )";
   expect_all(ToolForm::llama3, other, other, {});
+}
+
+TEST(ToolCalls, AnAnswerThatBeginsWithACallNeedsNoMarks) {
+  const std::string call = R"({"name": "f", "arguments": {"a": "}"}})";
+  expect_all(ToolForm::hermes, '\n' + call + '\n' + call + '\n', "",
+             {R"(f({"a": "}"}))", R"(f({"a": "}"}))"});
+  for (const std::string& text : {"I call " + call, R"({"name": "f", "age": {}})"s, R"({"name": "f", "arg)"s,
+                                  R"({"name": "Bob", "arguments": ["for"]})"s, "{"s}) {
+    expect_all(ToolForm::hermes, text, text, {});
+  }
+  expect_all(ToolForm::hermes, R"({} <tool_call>{"name": "f", "arguments": {}}</tool_call>)", "{}",
+             {"f({})"});
 }
 
 TEST(ToolCalls, MayHaveASecondPairOfBraces) {
