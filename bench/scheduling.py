@@ -16,7 +16,7 @@ turns: a conversation of five turns about the demo's picture. Prints for each tu
 the seconds to the first token, and how many slices were encoded in all.
 work: prints the processor seconds of the server for a picture, for a long prompt, and for the tokens of an answer. They say
 what a setting costs, on a busy machine too. With --ranks they are of all ranks of the language model.
-show: chats, gaps and turns, with each feature switched in turn. Writes table.md, figures.json and plots (SVG) into a folder.
+show: chats, gaps and turns, with each feature switched in turn. Writes table.md, figures.json and plot.svg into a folder.
 
 Each setting gets a server of its own, for every round, in one process; with --url, gaps and chats ask a server that runs
 already, this or another. `uhd bench` sends all requests, from traces that this program writes. Standard library only.
@@ -70,8 +70,7 @@ class Server:
         if run.returncode != 0:
             raise SystemExit(run.stdout + run.stderr)
         report = json.loads(run.stdout)
-        errors = [kinds for part in (report, report.get("beside_before", {}), report.get("beside_among", {})) for kinds in part.get("errors", {})]
-        if errors:
+        if report["errors"]:
             raise SystemExit(f"answers failed: {report}")
         return report
 
@@ -125,7 +124,8 @@ def chats(server, options, seed):
     report = server.replay(asked + pictures(options, seed), "--beside-key", KEYS[0] if options.one_key else KEYS[1])
     alone, beside = report["beside_before"]["first_token"], report["beside_among"]["first_token"]
     return {"alone p50": seconds(alone, "p50"), "alone max": seconds(alone, "max"), "chat p50": seconds(beside, "p50"),
-            "chat p99": seconds(beside, "p99"), "all pictures": report["seconds"], "chats": report["beside_among"]["turns"]}
+            "chat p99": seconds(beside, "p99"), "all pictures": report["seconds"], "chats": report["beside_among"]["turns"],
+            "of them refused": sum(report["beside_among"]["errors"].values())}
 
 
 def turns(server, options, seed):
@@ -212,18 +212,26 @@ SHOWN = [
 ]
 
 
-def bars(title, values):
-    """A plot as SVG: a bar for each name."""
-    longest = max([v for v in values.values() if v == v] + [1e-9])
-    rows = [f'<text x="8" y="20" font-weight="bold">{title}</text>']
-    for i, (name, value) in enumerate(values.items()):
-        y = 34 + 24 * i
-        rows.append(f'<text x="8" y="{y + 14}">{name}</text>'
-                    f'<rect x="220" y="{y}" width="{360 * value / longest:.1f}" height="18" fill="#4878a8"/>'
-                    f'<text x="{226 + 360 * value / longest:.1f}" y="{y + 14}">{value:.3g}</text>')
-    height = 44 + 24 * len(values)
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="660" height="{height}" font-family="sans-serif" font-size="13">'
-            + "".join(rows) + "</svg>\n")
+# Of these a plot is drawn.
+PLOTTED = [("chats", "chat p50"), ("chats", "chat p99"), ("chats", "all pictures"), ("gaps", "gap p50"), ("gaps", "gap p99"), ("gaps", "all pictures"),
+           ("turns", "turn 2 first token"), ("turns", "turn 5 first token")]
+
+
+def plot(middle):
+    """As SVG: for each figure a bar for each name, as long as its part of the longest."""
+    rows, y = [], 24
+    for what, figure in PLOTTED:
+        values = middle[what][figure]
+        longest = max(values.values()) or 1
+        rows.append(f'<text x="8" y="{y}" font-weight="bold">{what}: {figure}, s</text>')
+        for name, value in values.items():
+            y += 21
+            width = 330 * value / longest
+            rows.append(f'<text x="8" y="{y}">{name}</text><rect x="180" y="{y - 13}" width="{width:.1f}" height="16" fill="#4878a8"/>'
+                        f'<text x="{186 + width:.1f}" y="{y}">{value:.3g}</text>')
+        y += 34
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="600" height="{y}" font-family="sans-serif" font-size="13">'
+            f'<rect width="600" height="{y}" fill="white"/>' + "".join(rows) + "</svg>\n")
 
 
 def show(options):
@@ -239,16 +247,16 @@ def show(options):
                 found.setdefault(what, {}).setdefault(figure, {}).setdefault(name, []).append(value)
             print(what, name, *[f"{figure} {values[name][-1]:.3f}" for figure, values in found[what].items()], sep="  ", flush=True)
             (folder / "figures.json").write_text(json.dumps(found, indent=1))
+    middle = {what: {figure: {name: statistics.median(values) for name, values in by_name.items()} for figure, by_name in figures.items()}
+              for what, figures in found.items()}
     lines = [f"The median of {options.rounds} rounds, in seconds and counts.", ""]
-    for what, figures in found.items():
+    for what, figures in middle.items():
         names = list(next(iter(figures.values())))
         lines += ["| " + what + " | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-        for figure, by_name in figures.items():
-            middle = {name: statistics.median(values) for name, values in by_name.items()}
-            lines.append(f"| {figure} | " + " | ".join(f"{middle[name]:.3g}" for name in names) + " |")
-            (folder / f"{what}-{figure.replace(' ', '-')}.svg").write_text(bars(f"{what}: {figure}", middle))
+        lines += [f"| {figure} | " + " | ".join(f"{by_name[name]:.3g}" for name in names) + " |" for figure, by_name in figures.items()]
         lines.append("")
     (folder / "table.md").write_text("\n".join(lines))
+    (folder / "plot.svg").write_text(plot(middle))
 
 
 def main():
