@@ -308,7 +308,7 @@ std::vector<Setting> settings_of(ServerConfig& c) {
        "CPU instructions; auto: what multiplies fastest on this processor",
        0,
        0,
-       {"auto", "amx", "avx512_bf16", "avx512", "avx2", "scalar"}},
+       {"auto", "amx", "avx512_bf16", "avx512", "avx2", "neon_bf16", "neon", "scalar"}},
       {"backend.attention",
        &e.backend.attention,
        "form of attention on CUDA: tensor cores where they fit, none, or FlashInfer's where built",

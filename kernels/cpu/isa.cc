@@ -4,6 +4,9 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(UHD_ARM64)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include <array>
@@ -25,6 +28,9 @@ bool bf16_dot_is_slow(const Processor& processor) {
 const Table* table_named(std::string_view name) {
 #if defined(UHD_X86)
   for (const Table* table : {&kAmxTable, &kAvx512Bf16Table, &kAvx512Table, &kAvx2Table})
+    if (name == table->name) return table;
+#elif defined(UHD_ARM64)
+  for (const Table* table : {&kNeonBf16Table, &kNeonTable})
     if (name == table->name) return table;
 #endif
   return name == kScalarTable.name ? &kScalarTable : nullptr;
@@ -82,6 +88,11 @@ Processor this_processor() {
   processor.avx512_bf16 =
       processor.avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
   processor.amx = processor.avx512_bf16 && ask_for_tiles() == 0;
+#elif defined(UHD_ARM64)
+  constexpr unsigned long kProducts = HWCAP2_BF16 | HWCAP2_I8MM;
+  processor.neon = (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
+  processor.neon_bf16 = processor.neon && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 &&
+                        (getauxval(AT_HWCAP2) & kProducts) == kProducts;
 #endif
   return processor;
 }
@@ -95,6 +106,8 @@ std::vector<std::string_view> table_order(const Processor& processor) {
   if (processor.avx512) order.emplace_back("avx512");
   if (bf16 && slow) order.emplace_back("avx512_bf16");
   if (processor.avx2) order.emplace_back("avx2");
+  if (processor.neon && processor.neon_bf16) order.emplace_back("neon_bf16");
+  if (processor.neon) order.emplace_back("neon");
   order.emplace_back("scalar");
   return order;
 }
@@ -138,10 +151,13 @@ const Table& choose_table(const std::string& isa) {
       message("backend.isa is '", isa, "', which this machine does not have; it can be: auto, ", names));
 }
 
-// Every table but those in plain C++ is for AVX2 or what includes it.
-bool has_avx2(const std::string& isa) {
+bool has_avx2([[maybe_unused]] const std::string& isa) {
+#if defined(UHD_X86)  // every table there but those in plain C++ is for AVX2 or what includes it
   const Table* table = &choose_table(isa);
   return table != &kScalarTable && table != &kAmxTwinTable;
+#else
+  return false;
+#endif
 }
 
 bool has_avx512_bytes([[maybe_unused]] const std::string& isa) {

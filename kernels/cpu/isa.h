@@ -19,6 +19,8 @@ struct Processor {
   bool avx512 = false;       // F, BW, DQ and VL
   bool avx512_bf16 = false;  // beside avx512, and with VNNI
   bool amx = false;          // tiles of bfloat16 and int8, beside avx512_bf16, and permission to use them
+  bool neon = false;         // of arm64
+  bool neon_bf16 = false;    // beside neon: dot and matrix products of bfloat16 and of bytes
 };
 // Features count where the operating system keeps their registers too.
 Processor this_processor();

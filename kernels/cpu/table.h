@@ -107,6 +107,8 @@ extern const Table kAvx2Table;
 extern const Table kAvx512Table;
 extern const Table kAvx512Bf16Table;
 extern const Table kAmxTable;
+extern const Table kNeonTable;
+extern const Table kNeonBf16Table;
 extern const Table kAmxTwinTable;        // kAmxTable's loops on any processor; slow, for tests
 extern const Table kAmxTwinAvx512Table;  // all of kAmxTable but its tile instructions; slow, for tests
 

@@ -48,6 +48,8 @@ TEST(TableOrder, FollowsVendorFamilyAndFeatures) {
               ElementsAre("avx512_bf16", "avx512", "avx2", "scalar"));
   EXPECT_THAT(table_order(processor("GenuineIntel", 6, 143, false, false, true)), ElementsAre("scalar"));
   EXPECT_THAT(table_order({}), ElementsAre("scalar"));
+  EXPECT_THAT(table_order({.neon = true}), ElementsAre("neon", "scalar"));
+  EXPECT_THAT(table_order({.neon = true, .neon_bf16 = true}), ElementsAre("neon_bf16", "neon", "scalar"));
 }
 
 TEST(TableOrder, IsTheOrderOfTheTablesHere) {
