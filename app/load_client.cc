@@ -227,7 +227,7 @@ class LoadDriver {
     if (!over(trace_[index])) co_await session(index);
   }
 
-  // Whether a session is beside the others, and these have ended.
+  // Returns true for a session beside the others once these have ended.
   bool over(const LoadSession& session) const { return session.beside && left_ == 0; }
 
   void end_session(size_t index) {

@@ -87,7 +87,7 @@ std::pair<double, double> others_of(const LoadRun& run) {
   return time;
 }
 
-// Of turns that were sent, and of pieces that came, from `begin` to `end`.
+// Sums up turns that were sent, and pieces that came, from `begin` to `end`.
 BesideSummary beside_within(const LoadRun& run, double begin, double end) {
   BesideSummary summary;
   std::vector<double> first, gaps;
