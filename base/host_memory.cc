@@ -35,6 +35,12 @@ int64_t available_memory() {
 // The size must be said: else the first large block that is freed raises it beyond all others.
 void keep_large_blocks_apart() { ::mallopt(M_MMAP_THRESHOLD, 256 << 10); }
 
-void give_back_freed_memory() { ::malloc_trim(0); }
+void give_back_freed_memory() {
+// A sanitizer allocates by itself, so that this would be glibc's first call. Two threads that make it at once
+// find the allocator half begun.
+#if !defined(UHD_SANITIZED)
+  ::malloc_trim(0);
+#endif
+}
 
 }  // namespace uhd
