@@ -189,6 +189,7 @@ std::variant<std::string, ApiError> fetch_image(std::string_view text, const Net
   if (!is_allowed_host(*url, options.image_hosts)) {
     return bad_remote("Images of this host are not fetched: it is not in net.image_hosts.");
   }
+  std::unique_ptr<ImageStream> stream;  // outlives the place: who sees it close may bring a next image
   const auto place = Place::take(std::max(1, options.intake_threads - 1));
   if (place == nullptr) return no_room();
   const Addresses addresses = resolve(*url, deadline, intake.stop, place);
@@ -197,7 +198,7 @@ std::variant<std::string, ApiError> fetch_image(std::string_view text, const Net
         return is_public_address(plain(address.first));
       });
   if (!reachable) return not_fetched();
-  const auto stream = connect(addresses, *url, deadline, intake.stop);
+  stream = connect(addresses, *url, deadline, intake.stop);
   if (stream == nullptr || !stream->write(request_for(*url))) return not_fetched();
   return read_image_answer(*stream, options.max_image_bytes, intake.take);
 }
