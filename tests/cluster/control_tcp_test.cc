@@ -2,14 +2,13 @@
 // steps of the protocol on a simulated network.
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "base/error.h"
 #include "cluster/encoders/secret.h"
 #include "cluster/launch/rendezvous.h"
 #include "tests/cluster/control_fixture.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
@@ -276,15 +275,12 @@ TEST(ControlTcp, OneProcessHonoursItsSettings) {
   options.control_port = 0;
   options.secret_file = "/no/such/secret";
   EXPECT_THROW(open_control_server(options, {}, nullptr, {}), Error);
-  const std::filesystem::path file =
-      std::filesystem::temp_directory_path() / message("uhd-secret-", getpid());
-  std::ofstream(file) << kTcpSecret << "\n";
-  options.secret_file = file;
+  const TemporaryDirectory folder;
+  options.secret_file = folder.write("secret", std::string(kTcpSecret) + "\n");
   options.control_host = "127.0.0.2";
   const ControlHub hub = open_control_server(options, {}, nullptr, {});
   EXPECT_EQ(hub.access.secret, kTcpSecret);
   EXPECT_THAT(hub.access.local_address, HasSubstr("127.0.0.2:"));
-  std::filesystem::remove(file);
 }
 
 TEST(ControlTcp, AddressesAreReadAndWritten) {

@@ -1,9 +1,6 @@
 #include "cluster/encoders/messages.h"
 
-#include <unistd.h>
-
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <set>
 
@@ -11,6 +8,7 @@
 #include "cluster/encoders/handshake.h"
 #include "cluster/encoders/secret.h"
 #include "tests/cluster/control_fixture.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
@@ -147,10 +145,10 @@ TEST(Secret, ComparesContentAndLength) {
 }
 
 TEST(Secret, IsReadFromAFileAndMustBeLong) {
-  const auto path = std::filesystem::temp_directory_path() / message("uhd_secret_test_", getpid());
-  std::ofstream(path) << "0123456789abcdef\n";
+  const TemporaryDirectory folder;
+  const auto path = folder.write("secret", "0123456789abcdef\n");
   EXPECT_EQ(read_secret(path), "0123456789abcdef");
-  std::ofstream(path) << "short\n";
+  folder.write("secret", "short\n");
   EXPECT_THROW(read_secret(path), Error);
   std::filesystem::remove(path);
   EXPECT_THROW(read_secret(path), Error);

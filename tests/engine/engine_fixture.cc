@@ -2,14 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <unistd.h>
 #include <algorithm>
-
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <fstream>
 #include <future>
 #include <iterator>
+#include <list>
 #include <thread>
 
 #include "model/config.h"
@@ -17,6 +16,7 @@
 #include "model/vision/png_writer.h"
 #include "model/weights/checkpoint.h"
 #include "tests/support/goldens.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 
@@ -184,16 +184,14 @@ const char* safetensors_name(DType dtype) {
   return dtype == DType::f32 ? "F32" : dtype == DType::bf16 ? "BF16" : dtype == DType::f16 ? "F16" : "I64";
 }
 
-// Copies the vision tower of a checkpoint to a checkpoint of its own, in a temporary folder.
+// Copies the vision tower of a checkpoint to a checkpoint of its own, which stays until the program ends.
 std::filesystem::path copy_tower(const ModelConfig& whole) {
-  const auto folder = std::filesystem::path(::testing::TempDir()) /
-                      message("tower_", whole.directory.filename().string(), "_", getpid());
-  std::filesystem::create_directories(folder);
+  static std::list<TemporaryDirectory> copies;
+  const std::filesystem::path folder = copies.emplace_back().path();
   const auto config = boost::json::parse(read_bytes(whole.directory / "config.json")).as_object();
   std::ofstream(folder / "config.json") << boost::json::serialize(config.at("vision_config"));
   std::filesystem::copy_file(whole.directory / "preprocessor_config.json",
-                             folder / "preprocessor_config.json",
-                             std::filesystem::copy_options::overwrite_existing);
+                             folder / "preprocessor_config.json");
   const Checkpoint checkpoint(whole.directory);
   boost::json::object header;
   std::string data;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "engine/leader/chrome_trace.h"
 #include "engine/leader/tracer.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
@@ -21,19 +22,12 @@ using ::testing::ElementsAre;
 constexpr TimePoint kEpoch{std::chrono::hours(1)};
 TimePoint after(double seconds) { return kEpoch + from_seconds(seconds); }
 
-// A folder of its own that goes with the test.
-struct Folder {
-  Folder() : path(fs::temp_directory_path() / message("uhd-traces-", getpid(), '-', ++made)) {
-    fs::create_directory(path);
-  }
-  ~Folder() { fs::remove_all(path); }
+struct Folder : TemporaryDirectory {
   std::vector<std::string> files() const {
     std::set<std::string> names;
-    for (const auto& entry : fs::directory_iterator(path)) names.insert(entry.path().filename());
+    for (const auto& entry : fs::directory_iterator(path())) names.insert(entry.path().filename());
     return {names.begin(), names.end()};
   }
-  static inline int made = 0;
-  fs::path path;
 };
 
 // The spans of one rank's thread, as (name, begin, duration) in microseconds.
@@ -116,15 +110,15 @@ std::function<std::string()> text_of(size_t bytes) {
 
 TEST(TraceFiles, TheOldestMakeRoom) {
   Folder folder;
-  std::ofstream(folder.path / "notes.txt") << "mine";
-  std::ofstream(folder.path / "uhd-0000.json") << "of an earlier process";
+  std::ofstream(folder.path() / "notes.txt") << "mine";
+  std::ofstream(folder.path() / "uhd-0000.json") << "of an earlier process";
   {
-    TraceFiles files(folder.path, 3, 1000);
+    TraceFiles files(folder.path(), 3, 1000);
     for (const char* name : {"0001", "0002", "0003"}) files.write(name, text_of(100));
   }
   EXPECT_THAT(folder.files(), ElementsAre("notes.txt", "uhd-0001.json", "uhd-0002.json", "uhd-0003.json"));
   {
-    TraceFiles files(folder.path, 3, 250);
+    TraceFiles files(folder.path(), 3, 250);
     files.write("0004", text_of(100));
     files.write("0005", text_of(251));  // more than all may have
   }
@@ -135,7 +129,7 @@ TEST(TraceFiles, TheThreadThatWritesMakesTheText) {
   Folder folder;
   std::thread::id maker;
   {
-    TraceFiles files(folder.path, 1, 1000);
+    TraceFiles files(folder.path(), 1, 1000);
     files.write("1", [&maker] {
       maker = std::this_thread::get_id();
       return std::string("x");
@@ -147,8 +141,8 @@ TEST(TraceFiles, TheThreadThatWritesMakesTheText) {
 
 TEST(TraceFiles, ADirectoryThatCannotBeIsAnError) {
   Folder folder;
-  std::ofstream(folder.path / "file") << "x";
-  EXPECT_THROW(TraceFiles(folder.path / "file" / "below", 1, 1000), Error);
+  std::ofstream(folder.path() / "file") << "x";
+  EXPECT_THROW(TraceFiles(folder.path() / "file" / "below", 1, 1000), Error);
 }
 
 Request request_sampled(bool yes) {
@@ -159,10 +153,10 @@ Request request_sampled(bool yes) {
 
 TEST(Tracer, TracesWhatClientsSampleAndAShareOfTheRest) {
   Folder folder;
-  Tracer none({.dir = folder.path}, 0);
+  Tracer none({.dir = folder.path()}, 0);
   EXPECT_EQ(none.begin(1, request_sampled(false)), nullptr);
   EXPECT_NE(none.begin(2, request_sampled(true)), nullptr);
-  Tracer all({.dir = folder.path, .share = 1}, 0);
+  Tracer all({.dir = folder.path(), .share = 1}, 0);
   EXPECT_NE(all.begin(3, request_sampled(false)), nullptr);
   std::vector<std::shared_ptr<TraceRecord>> open;
   for (RequestId id = 10; id < 26; ++id) open.push_back(all.begin(id, request_sampled(true)));
@@ -175,7 +169,7 @@ TEST(Tracer, TracesWhatClientsSampleAndAShareOfTheRest) {
 TEST(Tracer, WritesOnceEveryRankHasToldOfTheLastStep) {
   Folder folder;
   const auto written = [&] { return folder.files().size(); };
-  auto tracer = std::make_unique<Tracer>(TraceOptions{.dir = folder.path}, 2);
+  auto tracer = std::make_unique<Tracer>(TraceOptions{.dir = folder.path()}, 2);
   const auto run = [&](RequestId id) {
     auto traced = tracer->begin(id, request_sampled(true));
     tracer->arrived(traced);

@@ -2,21 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "base/error.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
 
-std::filesystem::path file_with(const std::string& name, const std::string& text) {
-  const auto path = std::filesystem::path(testing::TempDir()) / name;
-  std::ofstream(path) << text;
-  return path;
+ApiKeys keys_of(const std::string& text) {
+  const TemporaryDirectory folder;
+  return ApiKeys(folder.write("keys", text));
 }
 
 TEST(ApiKeys, KnowsTheKeysOfItsFileOnly) {
-  const ApiKeys keys(file_with("keys1", "# ours\nalpha\n\n  beta \r\ngamma"));
+  const ApiKeys keys = keys_of("# ours\nalpha\n\n  beta \r\ngamma");
   EXPECT_TRUE(keys.asked());
   for (const char* good : {"Bearer alpha", "bearer beta", "BEARER  gamma"})
     EXPECT_TRUE(keys.tenant(good)) << good;
@@ -28,19 +26,19 @@ TEST(ApiKeys, KnowsTheKeysOfItsFileOnly) {
 
 TEST(ApiKeys, RefusesAKeyThatNoClientCanSend) {
   for (const std::string& key : {std::string("\0\1", 2), std::string("a\x7f"), std::string(1025, 'k')}) {
-    EXPECT_THROW(ApiKeys(file_with("unsent", "alpha\n" + key + "\n")), Error) << key.size();
+    EXPECT_THROW(keys_of("alpha\n" + key + "\n"), Error) << key.size();
   }
-  EXPECT_EQ(ApiKeys(file_with("longest", std::string(1024, 'k'))).quota("none"), 0);
+  EXPECT_EQ(keys_of(std::string(1024, 'k')).quota("none"), 0);
 }
 
 TEST(ApiKeys, TenantIsAPrefixOfTheHash) {
-  const ApiKeys keys(file_with("keys2", "alpha\nbeta\n"));
+  const ApiKeys keys = keys_of("alpha\nbeta\n");
   EXPECT_EQ(keys.tenant("Bearer alpha"), "8ed3f6ad685b959e") << "first bytes of sha256(\"alpha\")";
   EXPECT_NE(keys.tenant("Bearer alpha"), keys.tenant("Bearer beta"));
 }
 
 TEST(ApiKeys, AKeyMayHaveAQuota) {
-  const ApiKeys keys(file_with("keys4", "alpha quota=30\nbeta\ngamma \t quota=0.5 \r\n"));
+  const ApiKeys keys = keys_of("alpha quota=30\nbeta\ngamma \t quota=0.5 \r\n");
   const auto quota = [&](const char* key) {
     return keys.quota(keys.tenant(std::string("Bearer ") + key).value());
   };
@@ -50,12 +48,12 @@ TEST(ApiKeys, AKeyMayHaveAQuota) {
   EXPECT_FALSE(keys.tenant("Bearer alpha quota=30"));
   for (const char* bad : {"alpha quota=", "alpha quota=0", "alpha quota=-1", "alpha quota=inf",
                           "alpha quota=nan", "alpha quota=1x", "alpha beta", "alpha quota=1 quota=2"}) {
-    EXPECT_THROW(ApiKeys(file_with("keys5", bad)), Error) << bad;
+    EXPECT_THROW(keys_of(bad), Error) << bad;
   }
 }
 
 TEST(ApiKeys, AFileWithoutKeysIsAnError) {
-  EXPECT_THROW(ApiKeys(file_with("keys3", "# nothing\n\n")), Error);
+  EXPECT_THROW(keys_of("# nothing\n\n"), Error);
   EXPECT_THROW(ApiKeys(std::filesystem::path("/does/not/exist")), Error);
 }
 

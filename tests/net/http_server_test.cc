@@ -5,8 +5,6 @@
 
 #include <sys/socket.h>
 
-#include <fstream>
-
 #include "base/error.h"
 #include "base/log.h"
 #include "tests/net/fake_engine.h"
@@ -408,8 +406,8 @@ TEST_F(HttpServerTest, OneClientHasALimitOfRunningRequests) {
 }
 
 TEST_F(HttpServerTest, KeysGuardEveryRouteButProbes) {
-  const std::string file = std::string(testing::TempDir()) + "/server_keys";
-  std::ofstream(file) << "secret-one\nsecret-two quota=2.5\n";
+  const TemporaryDirectory folder;
+  const std::string file = folder.write("keys", "secret-one\nsecret-two quota=2.5\n");
   start({.api_keys_file = file});
   for (const char* path : {"/health", "/livez", "/ready", "/readyz"})
     EXPECT_EQ(ask(get(path)).status, 200) << path;
@@ -429,8 +427,8 @@ TEST_F(HttpServerTest, KeysGuardEveryRouteButProbes) {
 }
 
 TEST_F(HttpServerTest, EveryRequestHasOneLineInTheLog) {
-  const std::string file = std::string(testing::TempDir()) + "/logged_keys";
-  std::ofstream(file) << "secret-one\n";
+  const TemporaryDirectory folder;
+  const std::string file = folder.write("keys", "secret-one\n");
   start({.api_keys_file = file, .max_body_bytes = 4000});
   const std::string key = "Authorization: Bearer secret-one\r\n";
   const auto posted = [&](const std::string& id, const std::string& text, const std::string& fields = "") {

@@ -3,9 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "net/page_files.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
@@ -16,12 +15,9 @@ HttpResponse get_page(const Router& router, const std::string& path) {
   return std::get<HttpResponse>(router.handle({.method = "GET", .path = path}));
 }
 
-std::filesystem::path sample_folder(const std::string& name, const std::string& demo) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / name;
-  std::filesystem::create_directories(folder);
-  std::ofstream(folder / "demo.json") << demo;
-  std::ofstream(folder / "page.png") << "a picture";
-  return folder;
+void write_sample(const TemporaryDirectory& folder, const std::string& demo) {
+  folder.write("demo.json", demo);
+  folder.write("page.png", "a picture");
 }
 
 Router page_router(const std::filesystem::path& samples) {
@@ -50,8 +46,9 @@ TEST(Page, EveryFileIsServedWithItsTypeAndLoadsNothingFromElsewhere) {
 }
 
 TEST(Page, OffersTheSampleBesideTheCheckpoint) {
-  const Router router =
-      page_router(sample_folder("page1", R"({"image":"page.png","question":"What?","about":"It reads."})"));
+  const TemporaryDirectory folder;
+  write_sample(folder, R"({"image":"page.png","question":"What?","about":"It reads."})");
+  const Router router = page_router(folder.path());
   EXPECT_EQ(get_page(router, "/page/samples.json").body,
             R"({"about":"It reads.","samples":[{"image":"page.png","question":"What?"}]})");
   EXPECT_EQ(get_page(router, "/page/samples/page.png").body, "a picture");
@@ -62,11 +59,12 @@ TEST(Page, OffersTheSampleBesideTheCheckpoint) {
 }
 
 TEST(Page, OffersNoSampleThatIsNotInItsFolder) {
-  int n = 2;
   for (const char* demo :
-       {"", "[]", "{", R"({"image":7})", R"({"image":"../page1/page.png"})", R"({"image":"/etc/hostname"})",
+       {"", "[]", "{", R"({"image":7})", R"({"image":"../page.png"})", R"({"image":"/etc/hostname"})",
         R"({"image":"missing.png","question":"What?"})", R"({"image":""})"}) {
-    const Router router = page_router(sample_folder("page" + std::to_string(n++), demo));
+    const TemporaryDirectory folder;
+    write_sample(folder, demo);
+    const Router router = page_router(folder.path());
     EXPECT_EQ(get_page(router, "/page/samples.json").body, R"({"about":"","samples":[]})") << demo;
   }
 }

@@ -11,15 +11,13 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
 
 class UnixSocketTest : public ::testing::Test {
  protected:
-  void SetUp() override { std::filesystem::create_directory(folder_); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   const sockaddr* name() const { return reinterpret_cast<const sockaddr*>(&address_); }
   // Makes another program's socket at the path.
   int bound(int type) {
@@ -31,9 +29,8 @@ class UnixSocketTest : public ::testing::Test {
   }
 
   sockaddr_un address_{};
-  const std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / message("uhd-unix-socket-", getpid());
-  const std::string path_ = folder_ / "s";
+  const TemporaryDirectory folder_;
+  const std::string path_ = folder_.path() / "s";
 };
 
 TEST_F(UnixSocketTest, ItsFileHasTheModeAndGoesWithIt) {
@@ -85,8 +82,8 @@ TEST_F(UnixSocketTest, RefusesModesAndPathsThatAreNone) {
     EXPECT_THROW(UnixSocketFile(path_, mode), Error) << mode;
   }
   EXPECT_THROW(UnixSocketFile("", "0600"), Error);
-  EXPECT_THROW(UnixSocketFile(folder_ / std::string(200, 'x'), "0600"), Error);
-  EXPECT_THROW(UnixSocketFile(folder_ / "none" / "s", "0600"), Error);
+  EXPECT_THROW(UnixSocketFile(folder_.path() / std::string(200, 'x'), "0600"), Error);
+  EXPECT_THROW(UnixSocketFile(folder_.path() / "none" / "s", "0600"), Error);
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
