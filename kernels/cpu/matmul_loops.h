@@ -78,14 +78,8 @@ CodeSums<V> code_sums(const PanelJob& job, int64_t r, const uint32_t* sums, int6
           static_cast<const float*>(job.scales)};
 }
 
-// With few rows memory is the limit, and with more than one strip it would idle while the later strips reuse
-// a block. So each strip prefetches its share of the next block; the panels follow one another in memory.
-constexpr int64_t kFewRows = 128;
-constexpr int64_t kFewUnits = 64;  // 16 KiB of the panel
-// With many rows arithmetic is the limit; a block of the panel stays in the second-level cache for all of
-// them.
-constexpr int64_t kManyUnits = 512;
-
+// A block of the panel stays in cache while all strips use it. Memory would idle while the later ones do, so
+// each strip prefetches its share of the next block; the panels follow one another in memory.
 template <class V, class Units>
 void one_strip(const PanelJob& job, typename Units::Element* sums, int64_t row, int64_t rows, int64_t first,
                int64_t units, int ahead, int64_t ahead_line) {
@@ -107,15 +101,14 @@ template <class V, class Units>
 void panel(const PanelJob& job) {
   alignas(64) typename Units::Element sums[kPanelRows * kPanel];
   const int64_t strips = (job.rows + Units::kRows - 1) / Units::kRows;
-  const bool few = strips > 1 && job.rows <= kFewRows;
-  const int64_t block = strips == 1 ? job.units : few ? kFewUnits : kManyUnits;
+  const int64_t block = strips == 1 ? job.units : V::kBlockUnits;
   for (int64_t first = 0; first < job.units; first += block) {
     const int64_t units = smaller(block, job.units - first);
     int64_t line = 0;
     for (int64_t row = 0; row < job.rows;) {
       const int64_t rows = strip_rows(job.rows - row, Units::kRows);
       // The strips share the four lines of each row of the block.
-      const int ahead = !few || line == 4 ? 0 : strips == 2 || (strips == 3 && line == 0) ? 2 : 1;
+      const int ahead = strips == 1 || line == 4 ? 0 : strips == 2 || (strips == 3 && line == 0) ? 2 : 1;
       one_strip<V, Units>(job, sums, row, rows, first, units, ahead, line);
       line += ahead;
       row += rows;

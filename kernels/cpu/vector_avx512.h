@@ -33,6 +33,7 @@ struct V {
 #endif
   // Six rows of four vectors take 24 sums, 4 columns and a broadcast in 32 registers.
   static constexpr int kRowsF32 = 6;
+  static constexpr int kBlockUnits = 512;  // 128 KiB of a panel stay in the second-level cache
   static constexpr int kVectors = 4;
   static constexpr int kRowVectors = 4;
 

@@ -32,6 +32,7 @@ struct V {
   static constexpr int kRowsF32 = 6;
   static constexpr int kRowsBf16 = kNativeBf16 ? 6 : 4;
   static constexpr uint32_t kExcess = 0;
+  static constexpr int kBlockUnits = 64;  // 16 KiB of a panel stay in the first-level cache
   static constexpr int kVectors = 4;
   static constexpr int kRowVectors = 8;
 

@@ -19,6 +19,7 @@ struct V {
   static constexpr int kRowsBf16 = 4;
   static constexpr int kRowsInt8 = 4;
   static constexpr uint32_t kExcess = 0;  // of dot_int8: Int8Units
+  static constexpr int kBlockUnits = 64;  // 16 KiB of a panel stay in the first-level cache
   static constexpr int kVectors = 2;
   static constexpr int kRowVectors = 4;
 
