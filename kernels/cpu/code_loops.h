@@ -103,17 +103,20 @@ struct Int4Codes {
   }
 };
 
-// A block of codes (16 KiB) at a time becomes units in the first-level cache, for all rows.
+// A block of codes at a time becomes units, for all rows: in the first-level cache for few strips of rows,
+// which read it once or twice, else where blocks of bfloat16 stay as well.
 constexpr int64_t kCodeUnits = 64;
+constexpr int64_t kFewStrips = 4;
 
 template <class V, class Codes>
 void code_panel(const PanelJob& job) {
   using Units = Bf16Units<V>;
   alignas(64) float sums[kPanelRows * kPanel];
-  alignas(64) uint32_t block[kCodeUnits * kPanel];
+  alignas(64) uint32_t block[V::kBlockUnits * kPanel];
   const int64_t columns = (job.columns + V::kWidth - 1) / V::kWidth * V::kWidth;
-  for (int64_t first = 0; first < job.units; first += kCodeUnits) {
-    const int64_t units = smaller(kCodeUnits, job.units - first);
+  const int64_t together = job.rows > kFewStrips * Units::kRows ? V::kBlockUnits : kCodeUnits;
+  for (int64_t first = 0; first < job.units; first += together) {
+    const int64_t units = smaller(together, job.units - first);
     Codes::expand(block, job, first, units);
     for (int64_t row = 0; row < job.rows;) {
       const int64_t rows = strip_rows(job.rows - row, Units::kRows);
