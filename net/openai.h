@@ -47,7 +47,8 @@ struct Call {
   bool thinks = false;              // thoughts of the answers are told apart
   ToolForm tools = ToolForm::none;  // calls of tools are told apart in this form; none: not at all
   bool parallel_calls = true;       // an answer may hold several
-  std::string repeated;             // for responses, a JSON object: what the answer repeats of the call
+  std::vector<std::string> tool_names;
+  std::string repeated;  // for responses, a JSON object: what the answer repeats of the call
 };
 
 // Parses a call. The caller fills in tenant, client, deadline and trace id. `intake` is for images

@@ -262,7 +262,8 @@ ReplyWriter::ReplyWriter(const Call& call, std::string id, int64_t created)
   if (endpoint_ == Endpoint::responses) {
     responses_ = std::make_unique<ResponsesWriter>(id_, model_, call.repeated, created_, stream_);
   }
-  for (Choice& choice : choices_) choice.splits_calls = ToolSplitter(call.tools, call.parallel_calls);
+  for (Choice& choice : choices_)
+    choice.splits_calls = ToolSplitter(call.tools, call.parallel_calls, call.tool_names);
 }
 
 std::string ReplyWriter::end_of_responses(FinishReason finish) {

@@ -30,7 +30,8 @@ size_t skip_blanks(std::string_view text, size_t at) {
 struct Header {
   enum class Found : uint8_t { whole, more, none } found = Found::none;
   std::string name;
-  size_t end = 0;  // where the arguments begin
+  size_t end = 0;            // where the arguments begin
+  bool like_a_call = false;  // its first member is one of a call
 };
 
 class HeaderReader {
@@ -40,9 +41,9 @@ class HeaderReader {
   Header read() {
     Header header;
     std::string key;
-    if (open_braces() && quoted(key) && skip_type(key) && key == "name" && expect(":") &&
-        quoted(header.name) && expect(",") && quoted(key) && (key == "arguments" || key == "parameters") &&
-        expect(":") && expect("{")) {
+    if (open_braces() && quoted(key) && (header.like_a_call = is_of_a_call(key)) && skip_type(key) &&
+        key == "name" && expect(":") && quoted(header.name) && expect(",") && quoted(key) &&
+        (key == "arguments" || key == "parameters") && expect(":") && expect("{")) {
       header.end = at_ - 1;
       header.found = header.name.empty() ? Header::Found::none : Header::Found::whole;
     } else {
@@ -52,6 +53,9 @@ class HeaderReader {
   }
 
  private:
+  static bool is_of_a_call(std::string_view key) {
+    return key == "type" || key == "name" || key == "arguments" || key == "parameters";
+  }
   bool next() {
     at_ = skip_blanks(text_, at_);
     short_ = at_ == text_.size();
@@ -89,6 +93,23 @@ class HeaderReader {
 };
 
 }  // namespace
+
+size_t JsonDepth::close(std::string_view text) {
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (in_string_) {
+      in_string_ = escaped_ || c != '"';
+      escaped_ = !escaped_ && c == '\\';
+    } else if (c == '"') {
+      in_string_ = true;
+    } else if (c == '{' || c == '[') {
+      ++depth_;
+    } else if ((c == '}' || c == ']') && --depth_ == 0) {
+      return at + 1;
+    }
+  }
+  return std::string_view::npos;
+}
 
 void ToolSplitter::Parts::add(std::string_view more) {
   if (more.empty()) return;
@@ -141,42 +162,65 @@ bool ToolSplitter::advance(Parts& parts, bool last) {
     case State::arguments:
       return in_arguments(parts);
     case State::tail:
-      return in_tail(last);
+      return marked_ ? in_tail(last) : in_bare_tail(last);
   }
   return false;
 }
 
+ToolSplitter::Step ToolSplitter::find_bare_call(Parts& parts, bool last) {
+  const bool llama = form_ == ToolForm::llama3;
+  // What may stand before: Llama's tag, a semicolon between two, or the end of a call that was not opened.
+  const std::string_view mark = bare_ == Bare::first ? (llama ? kPythonTag : std::string_view())
+                                                     : (llama ? std::string_view(";") : kCloseCall);
+  size_t at = skip_blanks(held_, 0);
+  std::string_view rest = std::string_view(held_).substr(at);
+  if (!last && (rest.empty() || (rest != mark && mark.starts_with(rest)))) return Step::wait;
+  if (!mark.empty() && rest.starts_with(mark)) {
+    at = skip_blanks(held_, at + mark.size());
+    rest = std::string_view(held_).substr(at);
+    if (bare_ == Bare::next) {
+      held_.erase(0, at);
+      return Step::again;
+    }
+    if (rest.empty() && !last) return Step::wait;
+  }
+  if (rest.empty() && bare_ == Bare::next) {
+    held_.clear();
+    return Step::wait;
+  }
+  if (rest.starts_with('{')) {
+    const Header header = HeaderReader(rest).read();
+    if (header.found == Header::Found::more && !last) return Step::wait;
+    if (header.found == Header::Found::whole && is_tool(header.name)) {
+      begin(parts, header.name);
+      held_.erase(0, at + header.end);
+      state_ = State::arguments;
+      return Step::again;
+    }
+    // Another order of its members: it is decided when it is whole.
+    const size_t end =
+        header.found == Header::Found::none && header.like_a_call ? JsonDepth().close(rest) : 0;
+    if (end == std::string_view::npos && !last) return Step::wait;
+    if (end != std::string_view::npos && end > 0 && whole_call(parts, rest.substr(0, end))) {
+      held_.erase(0, at + end);
+      return Step::again;
+    }
+  }
+  if (bare_ == Bare::next) held_.erase(0, at);
+  bare_ = Bare::never;
+  return Step::on;
+}
+
 // Blanks before and between calls are no text.
 bool ToolSplitter::in_text(Parts& parts, bool last) {
-  size_t visible = skip_blanks(held_, 0);
+  if (bare_ != Bare::never) {
+    marked_ = false;
+    const Step step = find_bare_call(parts, last);
+    if (step != Step::on) return step == Step::again;
+  }
   if (form_ == ToolForm::llama3) {
-    // A call is the whole answer; a further one follows a semicolon.
-    const std::string_view rest = std::string_view(held_).substr(visible);
-    if (!begun_ && rest.starts_with(kPythonTag)) visible = skip_blanks(held_, visible + kPythonTag.size());
-    if (!begun_ && !last && (visible == held_.size() || kPythonTag.starts_with(rest))) return false;
-    const bool opens = visible < held_.size() && held_[visible] == '{' && (!begun_ || calls_ > 0);
-    if (opens) {
-      held_.erase(0, visible);
-      state_ = State::header;
-      return true;
-    }
-    if (calls_ > 0 && visible < held_.size() && held_[visible] == ';') {
-      held_.erase(0, visible + 1);
-      return true;
-    }
-    if (calls_ > 0 && visible == held_.size()) return false;
-    begun_ = true;
     parts.add(std::exchange(held_, {}));
     return false;
-  }
-  // Some models of Qwen leave the marks out. An answer that begins with a call is read as Llama's are then.
-  if (!begun_ && visible < held_.size() && held_[visible] == '{') {
-    const Header header = HeaderReader(std::string_view(held_).substr(visible)).read();
-    if (header.found == Header::Found::more && !last) return false;
-    if (header.found == Header::Found::whole) {
-      form_ = ToolForm::llama3;
-      return true;
-    }
   }
   const size_t open = held_.find(kOpenCall);
   const size_t end =
@@ -186,12 +230,13 @@ bool ToolSplitter::in_text(Parts& parts, bool last) {
   const size_t text_end = end == 0 || blank == std::string::npos || blank >= end ? 0 : blank + 1;
   const size_t sure = open == std::string::npos && last && calls_ == 0 ? end : text_end;
   parts.add(std::string_view(held_).substr(0, sure));
-  begun_ = begun_ || sure > 0;
   if (open == std::string::npos) {
     held_.erase(0, sure);
     return false;
   }
+  opened_ = held_.substr(sure, open + kOpenCall.size() - sure);
   held_.erase(0, open + kOpenCall.size());
+  marked_ = true;
   state_ = State::header;
   return true;
 }
@@ -202,93 +247,104 @@ bool ToolSplitter::in_header(Parts& parts, bool last) {
     begin(parts, header.name);
     held_.erase(0, header.end);
     state_ = State::arguments;
-    depth_ = 0;
     return true;
   }
   if (header.found == Header::Found::more && !last) return false;
-  if (whole_call(parts)) return true;
   // Another order of its members: it is decided when it is whole.
-  if (!last && form_ == ToolForm::hermes && held_.find(kCloseCall) == std::string::npos) return false;
-  give_up(parts);
+  const size_t close = held_.find(kCloseCall);
+  if (close == std::string::npos && !last) return false;
+  state_ = State::text;
+  if (close != std::string::npos && whole_call(parts, std::string_view(held_).substr(0, close))) {
+    held_.erase(0, close + kCloseCall.size());
+  } else {
+    give_up(parts);
+  }
   return true;
 }
 
 // Gives the arguments on up to the brace that closes them.
 bool ToolSplitter::in_arguments(Parts& parts) {
-  size_t at = 0;
-  bool closed = false;
-  for (; at < held_.size() && !closed; ++at) {
-    const char c = held_[at];
-    if (in_string_) {
-      in_string_ = escaped_ || c != '"';
-      escaped_ = !escaped_ && c == '\\';
-    } else if (c == '"') {
-      in_string_ = true;
-    } else if (c == '{' || c == '[') {
-      ++depth_;
-    } else if (c == '}' || c == ']') {
-      closed = --depth_ == 0;
-    }
-  }
-  if (at > 0) parts.list.emplace_back(ToolPiece{calls_ - 1, false, "", held_.substr(0, at)});
-  held_.erase(0, at);
-  if (closed) state_ = State::tail;
-  return closed;
+  const size_t close = depth_.close(held_);
+  const size_t end = std::min(close, held_.size());
+  if (end > 0) parts.list.emplace_back(ToolPiece{calls_ - 1, false, "", held_.substr(0, end)});
+  held_.erase(0, end);
+  if (close == std::string::npos) return false;
+  state_ = State::tail;
+  return true;
 }
 
 // The end of a call is left out, with further members; what follows a call without an end is text.
 bool ToolSplitter::in_tail(bool last) {
-  const std::string_view mark = form_ == ToolForm::hermes ? kCloseCall : "}";
   const size_t at = std::min(held_.find_first_not_of(" \t\r\n}"), held_.size());
   const std::string_view rest = std::string_view(held_).substr(at);
-  if (mark.starts_with(rest) && rest != mark) {
+  if (kCloseCall.starts_with(rest) && rest != kCloseCall) {
     if (last) held_.clear();
     return false;
   }
-  size_t close = rest.starts_with(mark) ? 0 : std::string_view::npos;
-  if (rest.front() == ',') close = rest.find(mark);
+  size_t close = rest.starts_with(kCloseCall) ? 0 : std::string_view::npos;
+  if (rest.front() == ',') close = rest.find(kCloseCall);
   if (rest.front() == ',' && close == std::string_view::npos && !last) return false;
-  held_.erase(0, close == std::string_view::npos ? at : at + close + mark.size());
+  held_.erase(0, close == std::string_view::npos ? at : at + close + kCloseCall.size());
   state_ = State::text;
   return true;
 }
 
-// A call with its members in any order, or with arguments as a text.
-bool ToolSplitter::whole_call(Parts& parts) {
-  const size_t close = form_ == ToolForm::hermes ? held_.find(kCloseCall) : held_.size();
-  if (close == std::string::npos) return false;
+// Without marks the call ends with its brace, or with both of two.
+bool ToolSplitter::in_bare_tail(bool last) {
+  size_t at = skip_blanks(held_, 0);
+  if (at < held_.size() && held_[at] == ',') {
+    const size_t end = JsonDepth().close('{' + held_.substr(at + 1));
+    if (end == std::string::npos && !last) return false;
+    at = std::min(end == std::string::npos ? end : at + end, held_.size());
+  }
+  at = std::min(held_.find_first_not_of(" \t\r\n}", at), held_.size());
+  if (at == held_.size() && !last) return false;
+  held_.erase(0, at);
+  state_ = State::text;
+  return !held_.empty();
+}
+
+// Reads a call with its members in any order, or with arguments as a text.
+bool ToolSplitter::whole_call(Parts& parts, std::string_view text) {
   boost::json::error_code failed;
-  const boost::json::value value = boost::json::parse(std::string_view(held_).substr(0, close), failed);
+  const boost::json::value value = boost::json::parse(text, failed);
   if (failed || !value.is_object()) return false;
   const boost::json::object& call = value.get_object();
   const auto* name = call.if_contains("name");
   const auto* arguments = call.if_contains("arguments");
   if (arguments == nullptr) arguments = call.if_contains("parameters");
   if (name == nullptr || !name->is_string() || name->get_string().empty()) return false;
-  begin(parts, std::string(name->get_string()));
-  std::string text = "{}";
-  if (arguments != nullptr) {
-    text = arguments->is_string() ? std::string(arguments->get_string()) : boost::json::serialize(*arguments);
+  const std::string_view called = name->get_string();
+  if (!marked_ &&
+      (!is_tool(called) || arguments == nullptr || !(arguments->is_object() || arguments->is_string()))) {
+    return false;
   }
-  parts.list.emplace_back(ToolPiece{calls_ - 1, false, "", std::move(text)});
-  held_.erase(0, std::min(held_.size(), form_ == ToolForm::hermes ? close + kCloseCall.size() : close));
-  state_ = State::text;
+  begin(parts, std::string(called));
+  std::string given = "{}";
+  if (arguments != nullptr) {
+    given =
+        arguments->is_string() ? std::string(arguments->get_string()) : boost::json::serialize(*arguments);
+  }
+  parts.list.emplace_back(ToolPiece{calls_ - 1, false, "", std::move(given)});
   return true;
 }
 
 void ToolSplitter::give_up(Parts& parts) {
-  if (form_ == ToolForm::hermes) parts.add(kOpenCall);
-  const size_t close = form_ == ToolForm::hermes ? held_.find(kCloseCall) : std::string::npos;
+  const size_t close = held_.find(kCloseCall);
   const size_t end = close == std::string::npos ? held_.size() : close + kCloseCall.size();
+  parts.add(std::exchange(opened_, {}));
   parts.add(std::string_view(held_).substr(0, end));
   held_.erase(0, end);
-  begun_ = true;
-  state_ = State::text;
 }
 
 void ToolSplitter::begin(Parts& parts, std::string name) {
-  begun_ = true;
+  bare_ = marked_ ? Bare::never : Bare::next;
+  depth_ = {};
   parts.list.emplace_back(ToolPiece{calls_++, true, std::move(name), ""});
+}
+
+bool ToolSplitter::is_tool(std::string_view name) const {
+  return std::ranges::find(names_, name) != names_.end();
 }
 
 }  // namespace uhd

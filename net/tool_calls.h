@@ -18,12 +18,30 @@ struct ToolPiece {
   std::string arguments;  // a part of a JSON text
 };
 
+// Follows the braces and brackets of a JSON text, outside of its strings.
+class JsonDepth {
+ public:
+  // Returns where the first bracket that was opened is closed, behind it; npos if that is not in `text`.
+  size_t close(std::string_view text);
+
+ private:
+  int depth_ = 0;
+  bool in_string_ = false;
+  bool escaped_ = false;
+};
+
 // A ToolSplitter follows one answer. Arguments are given on as they come, once name and order of a call are
-// plain. Text that begins like a call and is none stays text.
+// plain. Text that begins like a call and is none stays text. How the answer is cut into pieces changes
+// nothing.
+//
+// A call without marks is a JSON object that begins the answer or follows another such call, has arguments
+// and names one of the request's tools: Llama 3 writes them so, and some models of Qwen leave the marks out.
 class ToolSplitter {
  public:
   ToolSplitter() = default;
-  ToolSplitter(ToolForm form, bool parallel) : form_(form), parallel_(parallel) {}
+  // `names` are of the request's tools.
+  ToolSplitter(ToolForm form, bool parallel, std::vector<std::string> names)
+      : form_(form), parallel_(parallel), names_(std::move(names)) {}
 
   // Text and pieces of calls, in their order.
   struct Parts {
@@ -38,24 +56,30 @@ class ToolSplitter {
 
  private:
   enum class State : uint8_t { text, header, arguments, tail };
+  enum class Bare : uint8_t { first, next, never };  // whether a call without marks may come here
+  enum class Step : uint8_t { wait, again, on };
   bool advance(Parts& parts, bool last);
+  Step find_bare_call(Parts& parts, bool last);
   bool in_text(Parts& parts, bool last);
   bool in_header(Parts& parts, bool last);
   bool in_arguments(Parts& parts);
   bool in_tail(bool last);
-  bool whole_call(Parts& parts);
+  bool in_bare_tail(bool last);
+  bool whole_call(Parts& parts, std::string_view text);
   void give_up(Parts& parts);
   void begin(Parts& parts, std::string name);
+  bool is_tool(std::string_view name) const;
 
   ToolForm form_ = ToolForm::none;
   bool parallel_ = true;
+  std::vector<std::string> names_;
   State state_ = State::text;
-  std::string held_;    // text that is not decided yet
-  bool begun_ = false;  // the answer has visible text, or a call
+  Bare bare_ = Bare::first;
+  bool marked_ = false;  // the call under way is between marks
+  std::string held_;     // text that is not decided yet
+  std::string opened_;   // what stood before a header between marks, with the mark: text, if there is no call
   size_t calls_ = 0;
-  int depth_ = 0;  // of the arguments' braces and brackets
-  bool in_string_ = false;
-  bool escaped_ = false;
+  JsonDepth depth_;  // within the arguments
 };
 
 }  // namespace uhd

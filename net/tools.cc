@@ -134,6 +134,7 @@ ToolUse read_tools(const Fields& call, const ModelInfo& model, FieldCheck& known
   if (tools.empty() || none) return use;
   use.tools = json::serialize(*list);
   use.may_call = true;
+  for (const Tool& tool : tools) use.names.push_back(tool.name);
   if (!must.empty()) use.grammar = grammar_of(must, model.tools, use.parallel);
   return use;
 }

@@ -83,15 +83,15 @@ const std::vector<RecordedAnswer>& recorded_answers() {
   return answers;
 }
 
-ReplyWriter recorded_writer(ToolForm form, bool stream) {
+ReplyWriter recorded_writer(const RecordedAnswer& answer, bool stream) {
   ModelInfo model{"fake", "text", false, 2048, 1000};
-  model.tools = form;
-  auto call = parse_call(
-      Endpoint::chat,
-      message(
-          R"({"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":)",
-          R"("f"}}],"stream":)", stream ? "true}" : "false}"),
-      model, {});
+  model.tools = answer.form;
+  json::array tools{{{"type", "function"}, {"function", {{"name", "f"}}}}};
+  for (const std::string& one : answer.calls)
+    tools.push_back({{"type", "function"}, {"function", {{"name", one.substr(0, one.find('('))}}}});
+  const json::object body{
+      {"messages", {{{"role", "user"}, {"content", "hi"}}}}, {"tools", tools}, {"stream", stream}};
+  auto call = parse_call(Endpoint::chat, json::serialize(body), model, {});
   if (const auto* error = std::get_if<ApiError>(&call)) throw Error(error->message);
   return {std::get<Call>(std::move(call)), "chatcmpl-1", 1};
 }
@@ -172,7 +172,7 @@ TEST(RecordedCalls, AreToldWholeAndInPieces) {
   for (const RecordedAnswer& answer : recorded_answers()) {
     for (const size_t bytes : {size_t{1}, size_t{2}, size_t{3}, size_t{5}, size_t{16}, answer.text.size()}) {
       SCOPED_TRACE(message(answer.source, ", in pieces of ", bytes));
-      ReplyWriter whole = recorded_writer(answer.form, false), streamed = recorded_writer(answer.form, true);
+      ReplyWriter whole = recorded_writer(answer, false), streamed = recorded_writer(answer, true);
       give_in_pieces(whole, answer.text, bytes);
       for (const ToldAnswer& told :
            {told_whole(whole.body()), told_in_frames(give_in_pieces(streamed, answer.text, bytes))}) {

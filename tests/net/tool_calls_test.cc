@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace uhd {
 namespace {
 
@@ -17,7 +19,7 @@ struct Heard {
 
 // Feeds an answer in pieces of so many bytes.
 Heard heard(ToolForm form, std::string_view answer, size_t piece, bool parallel = true) {
-  ToolSplitter splitter(form, parallel);
+  ToolSplitter splitter(form, parallel, {"f", "g", "a", "b", "get_weather"});
   Heard out;
   for (size_t at = 0; at <= answer.size(); at += piece) {
     const bool last = at + piece > answer.size();
@@ -64,10 +66,9 @@ TEST(ToolCalls, TextStaysText) {
     expect_all(ToolForm::hermes, text, text, {});
   }
   for (const char* text :
-       {"plain {\"name\": \"f\", \"parameters\": {}}", " {\"answer\": 42}", "{", "{}", "  \n"}) {
-    const Heard got = heard(ToolForm::llama3, text, 1000);
-    EXPECT_EQ(got.text, std::string(text).substr(std::string(text).find_first_not_of(' ') == 1 ? 1 : 0));
-    EXPECT_TRUE(got.calls.empty());
+       {"plain {\"name\": \"f\", \"parameters\": {}}", " {\"answer\": 42}", "{", "{}", "  \n",
+        "<|python_tag|> {\"a\": 1}", "{\"name\": \"f\"}", R"({"name": "Alice", "parameters": {"age": 7}})"}) {
+    expect_all(ToolForm::llama3, text, text, {});
   }
   expect_all(ToolForm::none, "<tool_call>{}</tool_call>", "<tool_call>{}</tool_call>", {});
 }
@@ -116,8 +117,27 @@ TEST(ToolCalls, AnAnswerThatBeginsWithACallNeedsNoMarks) {
                                   R"({"name": "Bob", "arguments": ["for"]})"s, "{"s}) {
     expect_all(ToolForm::hermes, text, text, {});
   }
+  expect_all(ToolForm::hermes, R"({"name": "Alice", "arguments": {"age": 7}} is 7.)",
+             R"({"name": "Alice", "arguments": {"age": 7}} is 7.)", {});
   expect_all(ToolForm::hermes, R"({} <tool_call>{"name": "f", "arguments": {}}</tool_call>)", "{}",
              {"f({})"});
+}
+
+TEST(ToolCalls, WhatFollowsACallWithoutMarksIsReadAsElsewhere) {
+  const std::string call = R"({"name": "f", "arguments": {}})";
+  const std::string marked = "<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>";
+  const std::vector<std::string> both{"f({})", "g({})"};
+  expect_all(ToolForm::hermes, call + '\n' + marked, "", both);
+  expect_all(ToolForm::hermes, call + "\n</tool_call>\n" + marked, "", both);
+  expect_all(ToolForm::hermes, call + "\n</tool_call>", "", {"f({})"});
+  expect_all(ToolForm::hermes, call + "\nand " + marked, "and", both);
+  const std::string prose = R"(This sends {"name": "g", "arguments": {"q": 1}} to it)";
+  for (const ToolForm form : {ToolForm::hermes, ToolForm::llama3}) {
+    expect_all(form, call + '\n' + prose, prose, {"f({})"});
+    expect_all(form, R"({"name": "f", "arguments": {}, "id": {"a": "}"}}; on)",
+               form == ToolForm::llama3 ? "on" : "; on", {"f({})"});
+    expect_all(form, R"({"arguments": {"a": "{"}, "name": "f"} then)", "then", {R"(f({"a":"{"}))"});
+  }
 }
 
 TEST(ToolCalls, MayHaveASecondPairOfBraces) {
@@ -149,8 +169,42 @@ TEST(ToolCalls, WhatFollowsACallWithoutAnEndIsText) {
   expect_all(ToolForm::llama3, R"({"name": "f", "parameters": {}} That is all.)", "That is all.", {"f({})"});
 }
 
+TEST(ToolCalls, HowAnAnswerIsCutChangesNothing) {
+  const std::vector<std::string> fragments{"<tool_call>",
+                                           "</tool_call>",
+                                           "<|python_tag|>",
+                                           R"({"name": "f", "arguments": {)",
+                                           R"("a": [1, "}"])",
+                                           "}",
+                                           "}}",
+                                           "{",
+                                           ";",
+                                           ",",
+                                           "\n",
+                                           " ",
+                                           "text",
+                                           R"({"parameters": {}, "name": "g"})",
+                                           R"({"name": "f", "parameters": {}})",
+                                           R"({"type": "function", "name": "f", )",
+                                           R"("x": {"y": 1}})",
+                                           "<tool"};
+  std::mt19937 random(7);
+  for (int round = 0; round < 4000; ++round) {
+    std::string answer;
+    for (size_t left = 1 + random() % 7; left > 0; --left) answer += fragments[random() % fragments.size()];
+    for (const ToolForm form : {ToolForm::hermes, ToolForm::llama3}) {
+      const Heard whole = heard(form, answer, answer.size() + 1);
+      for (const size_t piece : {1, 2, 3, 7, 20}) {
+        const Heard got = heard(form, answer, piece);
+        ASSERT_EQ(got.text, whole.text) << answer << " in pieces of " << piece;
+        ASSERT_EQ(got.calls, whole.calls) << answer << " in pieces of " << piece;
+      }
+    }
+  }
+}
+
 TEST(ToolCalls, TextAndCallsKeepTheirOrder) {
-  ToolSplitter splitter(ToolForm::hermes, true);
+  ToolSplitter splitter(ToolForm::hermes, true, {"f"});
   const auto parts =
       splitter.take(R"(a<tool_call>{"name": "f", "arguments": {}}</tool_call>b<tool_call>nonsense)", true);
   ASSERT_EQ(parts.list.size(), 4u);
