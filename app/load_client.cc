@@ -117,15 +117,16 @@ class AnswerReader {
       said = true;
       if (key == std::string_view("content")) answer_ += std::string_view(piece->get_string());
     }
-    // A first token whose text is held back shows only in the end of the answer.
+    // Tokens whose text is held back, or that have none, show only in the end of the answer.
     const json::value* reason = member_of(choices->get_array()[0], "finish_reason");
-    if (!said && (reason == nullptr || reason->is_null() || result.first_s > 0)) return;
-    if (result.first_s > 0) {
-      result.gaps_s.push_back(now - last_);
-    } else {
+    if (!said && (reason == nullptr || reason->is_null())) return;
+    result.done_s = now;
+    if (result.first_s == 0) {
       result.first_s = now;
+    } else if (said) {
+      result.gaps_s.push_back(now - last_);
     }
-    last_ = result.done_s = now;
+    last_ = now;
   }
 
   static void take_usage(const json::value& event, TurnResult& result) {
@@ -260,7 +261,7 @@ class LoadDriver {
   asio::awaitable<void> take_turns(size_t index) {
     std::string said;
     for (size_t turn = 0; turn < messages_[index].size(); ++turn) {
-      if (turn > 0) co_await wait_until(now() + trace_[index].think_s);
+      if (turn > 0 && !over(trace_[index])) co_await wait_until(now() + trace_[index].think_s);
       if (over(trace_[index])) co_return;
       TurnResult result{.session = static_cast<int>(index), .turn = static_cast<int>(turn)};
       result.pictures = static_cast<int>(trace_[index].turns[turn].pictures.size());

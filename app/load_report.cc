@@ -239,7 +239,7 @@ std::string load_picture(const LoadRun& run) {
   std::sort(turns.begin(), turns.end(),
             [](const TurnResult& a, const TurnResult& b) { return a.sent_s < b.sent_s; });
   for (const TurnResult& turn : turns) {
-    if (!turn.ok()) continue;
+    if (!turn.ok() || turn.beside) continue;
     first.push_back(turn.first_token_s());
     total.push_back(turn.total_s());
     gaps.insert(gaps.end(), turn.gaps_s.begin(), turn.gaps_s.end());

@@ -109,13 +109,13 @@ __attribute__((target("arch=armv8.2-a+bf16"))) void spin_bf16(int64_t n) {
 void spin_f32_128(int64_t n) {
   float32x4_t ones = vdupq_n_f32(1);
   asm("" : "+w"(ones));
-  float32x4_t sum[kShortChains] = {};
-  for (int j = 0; j < kShortChains; ++j) asm("" : "+w"(sum[j]));
+  float32x4_t sum[kChains] = {};
+  for (int j = 0; j < kChains; ++j) asm("" : "+w"(sum[j]));
   for (int64_t i = 0; i < n; ++i) {
-#pragma GCC unroll 12
-    for (int j = 0; j < kShortChains; ++j) sum[j] = vfmaq_f32(sum[j], ones, ones);
+#pragma GCC unroll 16
+    for (int j = 0; j < kChains; ++j) sum[j] = vfmaq_f32(sum[j], ones, ones);
   }
-  for (int j = 0; j < kShortChains; ++j) sink = sum[j][0];
+  for (int j = 0; j < kChains; ++j) sink = sum[j][0];
 }
 
 void read_128(const float* p, int64_t n) {
@@ -164,7 +164,7 @@ Roofs measure_roofs(ThreadPool& pool, const std::string& isa) {
 #else
   const auto read = read_128;
   if (isa == "neon_bf16") roofs.bf16_flops = flops(pool, spin_bf16, kChains, 4, 8);
-  roofs.f32_flops = flops(pool, spin_f32_128, kShortChains, 4, 2);
+  roofs.f32_flops = flops(pool, spin_f32_128, kChains, 4, 2);
 #endif
 
   constexpr int64_t kFloats = int64_t{64} << 20;

@@ -12,7 +12,7 @@ set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 set(ENV{PKG_CONFIG_SYSROOT_DIR} ${UHD_SYSROOT})
 set(ENV{PKG_CONFIG_LIBDIR} ${UHD_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig:${UHD_SYSROOT}/usr/share/pkgconfig)
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L ${UHD_SYSROOT} -cpu max)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L ${UHD_SYSROOT})
 
 # The compiler's wrapper that is found here is this machine's.
 set(MPI_SKIP_COMPILER_WRAPPER TRUE)

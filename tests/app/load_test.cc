@@ -59,8 +59,10 @@ TEST(LoadTrace, RefusesLinesThatAreNoSessions) {
   EXPECT_TRUE(parse_trace(beside + '\n' + line(turn), "t")[0].beside);
   EXPECT_THROW(parse_trace(beside, "t"), Error) << "there is nothing that it is beside";
   const std::string file = R"({"text":"a","pictures":[{"file":"page.png"}],"max_tokens":4})";
-  EXPECT_EQ(trace_text(parse_trace(trace_text(parse_trace(line(file), "t")), "t")),
-            trace_text(parse_trace(line(file), "t")));
+  const std::string both = R"({"at_us":0,"think_us":0,"beside":true,"turns":[)" + file + "]}\n" + line(turn);
+  const std::vector<LoadSession> again = parse_trace(trace_text(parse_trace(both, "t")), "t");
+  EXPECT_EQ(again[0].turns[0].pictures[0].file, "page.png");
+  EXPECT_TRUE(again[0].beside && !again[1].beside);
   for (
       const std::string& bad :
       {std::string(), std::string("\n"), std::string("[]"), std::string("{"), line(""), line("4"),

@@ -63,8 +63,10 @@ TEST(Page, OffersNoSampleThatIsNotInItsFolder) {
        {"", "[]", "{", R"({"image":7})", R"({"image":"../page.png"})", R"({"image":"/etc/hostname"})",
         R"({"image":"missing.png","question":"What?"})", R"({"image":""})"}) {
     const TemporaryDirectory folder;
-    write_sample(folder, demo);
-    const Router router = page_router(folder.path());
+    folder.write("page.png", "a picture above the folder");
+    std::filesystem::create_directory(folder.path() / "samples");
+    folder.write("samples/demo.json", demo);
+    const Router router = page_router(folder.path() / "samples");
     EXPECT_EQ(get_page(router, "/page/samples.json").body, R"({"about":"","samples":[]})") << demo;
   }
 }

@@ -316,9 +316,13 @@ class SilentImages {
 
  private:
   std::atomic<int> given_up_ = 0;
-  MisbehavingServer server_{[this](int connection, const std::string& request) {
-    char bytes[4096];
-    recv(connection, bytes, request.size(), 0);
+  MisbehavingServer server_{[this](int connection, const std::string&) {
+    std::string came;  // what was looked at is still there
+    for (char bytes[4096]; came.find("\r\n\r\n") == std::string::npos;) {
+      const ssize_t got = recv(connection, bytes, sizeof(bytes), 0);
+      if (got <= 0) break;
+      came.append(bytes, static_cast<size_t>(got));
+    }
     pollfd ends{connection, POLLIN, 0};
     while (!server_.stopped() && poll(&ends, 1, 10) == 0) {
     }
@@ -363,8 +367,10 @@ TEST(RemoteImage, AClientThatLeavesEndsItsFetch) {
   stays.send(post("/v1/chat/completions", body_with(other.url())));  // one thread fetches, and it is free
   EXPECT_EQ(stays.read_response().status, 200);
   EXPECT_EQ(engine.seen().size(), 1u);
-  stays.send(get("/metrics"));
-  EXPECT_NE(stays.read_response().body.find("uhd_http_disconnected_clients_total 2"), std::string::npos);
+  EXPECT_TRUE(comes_true([&] {
+    stays.send(get("/metrics"));
+    return stays.read_response().body.find("uhd_http_disconnected_clients_total 2") != std::string::npos;
+  }));
 }
 
 TEST(RemoteImage, AHalfClosedClientGetsItsImageFetched) {
@@ -385,7 +391,8 @@ TEST(RemoteImage, AHalfClosedClientGetsItsImageFetched) {
   client.end_sending();
   EXPECT_NE(client.read_until("\r\n\r\n").find("100 Continue"), std::string::npos) << "is it still there?";
   probed = true;
-  EXPECT_EQ(client.read_response().status, 200);
+  EXPECT_NE(client.read_until("HTTP/1.1 200 OK").find("200 OK"), std::string::npos)
+      << "behind any number of 100s";
 }
 
 TEST(RemoteImage, ARequestThatComesDuringAFetchIsAnswered) {
