@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <climits>
-#include <map>
 
 #include "base/log.h"
 
@@ -14,13 +13,8 @@ namespace {
 constexpr double kLeastDecodeCost = 0.1;
 constexpr double kMostDecodeCost = 100;
 
-// Rows of prompts that a step may have however long they take.
-constexpr int kLeastPromptRows = 64;
-
 // A look at the encoders that takes so long has encoded something.
 constexpr double kLeastGap = 1e-3;
-
-constexpr Duration kDebtsEvery = std::chrono::seconds(1);
 
 constexpr Duration kBusyWait = std::chrono::milliseconds(20);
 
@@ -58,12 +52,14 @@ LeaderLoop::LeaderLoop(LeaderParts& parts, LeaderState& state)
           parts.on_lost),
       delivery_(scheduler_, table_, *parts.metrics),
       pipeline_(*parts.plans, *parts.worker, table_, from_seconds(parts.step_deadline_s),
-                [this](uint64_t step) { ranks_lost(message("step ", step, " did not end in time")); }) {
+                [this](uint64_t step) { ranks_lost(message("step ", step, " did not end in time")); }),
+      gaps_(parts.options.tpot_target_ms / 1000),
+      report_(parts, state, table_, scheduler_, cost_) {
   pipeline_.warm_up();
   {
     const std::lock_guard held(table_);
     probe_if_due();
-    publish();
+    report_.publish(accepted_);
   }
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
@@ -100,7 +96,7 @@ bool LeaderLoop::turn() {
   const bool stepped = step();
   const bool encoded = advance_images();
   advance_traces();
-  publish();
+  report_.publish(accepted_);
   return stepped || encoded;
 }
 
@@ -264,9 +260,10 @@ CutRequest LeaderLoop::images_of(const LiveRequest& request) const {
 bool LeaderLoop::advance_images() {
   if (parts_.visual == nullptr) return false;
   const TimePoint now = Clock::now();
-  const VisualFlow::Progress progress = parts_.visual->poll(now, encoding_turn());
-  encoding_took_ = seconds(Clock::now() - now);
-  if (encoding_took_ > kLeastGap && scheduler_.decoding() > 0) parts_.metrics->picture_gap(encoding_took_);
+  const VisualFlow::Progress progress = parts_.visual->poll(now, gaps_.encoding_turn(scheduler_.decoding()));
+  const double took = seconds(Clock::now() - now);
+  gaps_.encoded(took);
+  if (took > kLeastGap && scheduler_.decoding() > 0) parts_.metrics->picture_gap(took);
   cost_.encoded(progress.encoded_patches, progress.encoded_seconds);
   for (RequestId id : progress.room) {
     if (const LiveRequest* request = table_.find(id)) images_.add(images_of(*request));
@@ -276,25 +273,6 @@ bool LeaderLoop::advance_images() {
     table_.end(failed.request, FinishReason::error, failed.failure);
   }
   return !progress.room.empty() || !progress.ready.empty() || !progress.failed.empty();
-}
-
-// Pictures get what a step of the sequences that decode leaves of the target, or half of it where prompts
-// want some, too.
-EncodingTurn LeaderLoop::encoding_turn() const {
-  const int decoding = scheduler_.decoding();
-  EncodingTurn turn{.others_decode = decoding > 0};
-  if (parts_.options.tpot_target_ms == 0) return turn;
-  const double left = parts_.options.tpot_target_ms / 1000 - step_time_.predict(decoding);
-  turn.seconds = std::max(0.0, prompts_ ? left / 2 : left);
-  return turn;
-}
-
-// Prompts get what pictures left of the target, and enough rows in any case to be worth reading the weights.
-void LeaderLoop::bound_step() {
-  if (parts_.options.tpot_target_ms == 0) return;
-  const double left = parts_.options.tpot_target_ms / 1000 - encoding_took_;
-  const int least = scheduler_.decoding() + kLeastPromptRows;
-  scheduler_.set_step_rows(step_time_.rows_within(left, least, parts_.options.token_budget));
 }
 
 void LeaderLoop::slice_ready(const VisualFlow::Ready& ready) {
@@ -312,10 +290,8 @@ void LeaderLoop::slice_ready(const VisualFlow::Ready& ready) {
 bool LeaderLoop::step() {
   PlannedStep next = pipeline_.blank();
   if (plan(next)) {
-    pipeline_.launch(std::move(next));
-    if (pipeline_.last().plan.timed) {
-      parts_.tracer->launched(pipeline_.last().plan.number, pipeline_.last().launched);
-    }
+    const PlannedStep& launched = pipeline_.launch(std::move(next));
+    if (launched.plan.timed) parts_.tracer->launched(launched.plan.number, launched.launched);
     if (parts_.visual != nullptr) parts_.visual->placed();
     while (pipeline_.full()) finish_step();
     return true;
@@ -338,7 +314,7 @@ bool LeaderLoop::probe_if_due() {
 // Returns false when nothing can run and nothing has arrived.
 bool LeaderLoop::plan(PlannedStep& step) {
   const TimePoint now = Clock::now();
-  bound_step();
+  scheduler_.set_step_rows(gaps_.step_rows(scheduler_.decoding(), parts_.options.token_budget));
   step.batch = scheduler_.next(now);
   note_schedule(step.batch, now);
   if (parts_.visual != nullptr && parts_.visual->has_placements()) {
@@ -457,14 +433,11 @@ void LeaderLoop::measure(const FinishedStep& done) {
   }
   parts_.metrics->step(batch.tokens - done.step.decoding, done.step.decoding,
                        static_cast<int>(batch.items.size()), done.seconds);
-  // A step that scores a prompt is done when it was launched: it took the time of the one that was under
-  // way, and neither says what its rows cost.
-  const bool scores_next = !pipeline_.empty() && pipeline_.last().batch.scored > 0;
-  if (!std::exchange(time_shared_, scores_next) && !scores_next) {
+  if (!done.step.shares_time) {
     cost_.stepped(batch.rows() - done.step.decoding, done.step.decoding, done.seconds);
-    step_time_.measured(batch.rows(), done.seconds);
+    gaps_.measured(batch.rows(), done.seconds);
   }
-  prompts_ = batch.tokens > done.step.decoding;
+  gaps_.prompts_want_rows(batch.tokens > done.step.decoding);
   scheduler_.set_decode_cost(std::clamp(cost_.decode_in_prefill_rows(), kLeastDecodeCost, kMostDecodeCost));
 }
 
@@ -478,7 +451,8 @@ void LeaderLoop::release(const LiveRequest& request) {
   if (parts_.visual != nullptr) parts_.visual->drop(request.id());
   if (!request.all_cut()) images_.abandoned();
   left_out_.erase(left_out_.lower_bound({request.id(), 0}), left_out_.lower_bound({request.id() + 1, 0}));
-  publish();  // before its places are free: whoever finds the engine idle finds nothing running
+  report_.publish(
+      accepted_);  // before its places are free: whoever finds the engine idle finds nothing running
 }
 
 // The quota was charged what was predicted; what was done of it is priced by what was measured meanwhile.
@@ -488,51 +462,6 @@ void LeaderLoop::count_cost(const LiveRequest& request) {
   const double cost = cost_.predict(request.done(begun)).total();
   state_.quotas.correct(request.tenant(), request.charged(), cost);
   if (!request.tenant().empty()) parts_.metrics->key_cost(request.tenant(), cost);
-}
-
-void LeaderLoop::count_evictions() {
-  const int64_t pages = scheduler_.pages().evictions();
-  if (pages > evicted_pages_) {
-    parts_.metrics->prefix_evicted((pages - evicted_pages_) * parts_.options.page_size);
-  }
-  evicted_pages_ = pages;
-}
-
-// Clients without a key are not told apart.
-void LeaderLoop::tell_debts() {
-  const TimePoint now = Clock::now();
-  if (now - debts_told_ < kDebtsEvery) return;
-  debts_told_ = now;
-  std::map<std::string, double> debts;
-  for (const std::string& key : keys_in_debt_) debts[key] = 0;
-  keys_in_debt_.clear();
-  table_.for_each([&](const LiveRequest& request) {
-    if (request.tenant().empty()) return;
-    debts[request.tenant()] = std::max(0.0, -scheduler_.turns().balance(request.client()));
-    keys_in_debt_.insert(request.tenant());
-  });
-  for (const auto& [key, rows] : debts) parts_.metrics->key_debt(key, rows);
-}
-
-void LeaderLoop::publish() {
-  state_.running = scheduler_.running();
-  state_.free_pages = scheduler_.pages().free();
-  const int encoders = parts_.encoders == nullptr ? 1 : parts_.encoders->encoders();
-  state_.queued_seconds = cost_.predict(accepted_, encoders).total();
-  if (cost_.known()) {
-    const StageSeconds units = cost_.units();
-    state_.patch_seconds = units.encode;
-    state_.prompt_row_seconds = units.prefill;
-    state_.decoded_row_seconds = units.decode;
-  }
-  count_evictions();
-  tell_debts();
-  state_.deepest_debt = scheduler_.turns().deepest_debt();
-  state_.cached_pages = scheduler_.pages().named();
-  if (parts_.encoders != nullptr) {
-    state_.encoders = parts_.encoders->encoders();
-    state_.slices_queued = parts_.encoders->queued();
-  }
 }
 
 }  // namespace uhd

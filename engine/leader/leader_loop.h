@@ -9,13 +9,14 @@
 #include <utility>
 
 #include "engine/cost.h"
+#include "engine/leader/gap_budget.h"
 #include "engine/leader/image_workers.h"
 #include "engine/leader/leader_parts.h"
+#include "engine/leader/leader_report.h"
 #include "engine/leader/leader_state.h"
 #include "engine/leader/request_table.h"
 #include "engine/leader/step_delivery.h"
 #include "engine/leader/step_pipeline.h"
-#include "engine/step_time.h"
 #include "scheduler/scheduler.h"
 
 namespace uhd {
@@ -51,8 +52,6 @@ class LeaderLoop {
   std::string cache_salt(const LiveRequest& request) const;
   std::optional<Fingerprint> cache_root(const LiveRequest& request) const;
   bool advance_images();
-  EncodingTurn encoding_turn() const;
-  void bound_step();
   void slice_ready(const VisualFlow::Ready& ready);
 
   bool step();
@@ -71,9 +70,6 @@ class LeaderLoop {
   void release(const LiveRequest& request);
   void count_cost(const LiveRequest& request);
   void check_deadline(LiveRequest& request);
-  void count_evictions();
-  void tell_debts();
-  void publish();
 
   LeaderParts& parts_;
   LeaderState& state_;
@@ -83,14 +79,9 @@ class LeaderLoop {
   StepDelivery delivery_;
   StepPipeline pipeline_;
   CostModel cost_;
-  StepTime step_time_;
-  bool prompts_ = false;       // the last step had rows of prompts
-  double encoding_took_ = 0;   // of the last turn, in seconds
-  bool time_shared_ = false;   // by the last step and the one before it
-  Work accepted_;              // of all live requests
-  int64_t evicted_pages_ = 0;  // that were counted
-  TimePoint debts_told_;
-  std::set<std::string> keys_in_debt_;            // when they were told
+  GapBudget gaps_;
+  LeaderReport report_;
+  Work accepted_;                                 // of all live requests
   std::set<std::pair<RequestId, int>> left_out_;  // images with slices that were left out (VisualFlow::want)
   std::jthread thread_;
 };

@@ -26,14 +26,18 @@ PlannedStep StepPipeline::blank() {
   step.scores.clear();
   step.arrived.clear();
   step.decoding = 0;
+  step.shares_time = false;
   return step;
 }
 
-void StepPipeline::launch(PlannedStep step) {
+const PlannedStep& StepPipeline::launch(PlannedStep step) {
   step.plan.number = ++number_;
   step.plan.kind = StepKind::compute;
   step.launched = Clock::now();
   for (const BatchItem& item : step.batch.items) step.decoding += item.decodes() ? 1 : 0;
+  if (step.batch.scored > 0 && !under_way_.empty()) {
+    under_way_.back().shares_time = step.shares_time = true;
+  }
   under_way_.push_back(std::move(step));
   PlannedStep& launched = under_way_.back();
   watchdog_.started(launched.plan.number);
@@ -41,6 +45,7 @@ void StepPipeline::launch(PlannedStep step) {
     send(launched.plan);
     launched.scores = worker_.launch(launched.plan, launched.arrived, launched.asked);
   });
+  return launched;
 }
 
 bool StepPipeline::full() const {

@@ -23,6 +23,9 @@ struct PlannedStep {
   std::vector<ScoredToken> scores;  // once it is launched
   std::vector<Tensor> arrived;      // the visual rows that the plan places
   int decoding = 0;                 // sequences of the batch that decode
+  // It ran beside another one, whose rows are a part of its time. A step that scores a prompt is done when it
+  // was launched, and shares the time of the one that was under way.
+  bool shares_time = false;
   TimePoint launched;
 };
 
@@ -46,13 +49,11 @@ class StepPipeline {
   // A blank step, with the memory of one that ended.
   PlannedStep blank();
   void recycle(PlannedStep step) { spare_.push_back(std::move(step)); }
-  // Numbers the step and sends it to all ranks.
-  void launch(PlannedStep step);
+  // Numbers the step and sends it to all ranks. What it returns is valid until the next call.
+  const PlannedStep& launch(PlannedStep step);
   // Returns whether the oldest step must be finished before another is launched.
   bool full() const;
   bool empty() const { return under_way_.empty(); }
-  // Returns the step that was launched last.
-  const PlannedStep& last() const { return under_way_.back(); }
   // Waits for the oldest step.
   FinishedStep finish();
   // Tells the other ranks that there are no more steps.

@@ -84,7 +84,7 @@ class LlmWorker {
   VisualStore store_;
   DeviceBuffer incoming_;  // one slice's rows on their way to the store
   Workspace workspace_;
-  std::optional<Workspace::Scope> step_;  // the last step's, until the next is launched
+  std::optional<Workspace::Scope> step_;  // holds a step's memory until the next is launched
   std::optional<KvCache> cache_;
   std::optional<DecodeGraphs> graphs_;
   struct Launched {

@@ -1,0 +1,35 @@
+// Divides the gap that those who decode shall see (engine.tpot_target_ms) between prompts and pictures.
+#pragma once
+
+#include "engine/slices/slice_encoders.h"
+#include "engine/step_time.h"
+
+namespace uhd {
+
+// What pictures take of a turn is left to the turn's step, and the other way round. A target of 0 bounds
+// nothing. Used by the engine's thread.
+class GapBudget {
+ public:
+  explicit GapBudget(double target_s) : target_s_(target_s) {}
+
+  // Returns how many rows a step may have, of at most `most`, beside those of `decoding` sequences: enough in
+  // any case to be worth reading the weights.
+  int step_rows(int decoding, int most) const;
+  // Returns what pictures may take: what a step of those who decode leaves, or half of it where prompts want
+  // some, too.
+  EncodingTurn encoding_turn(int decoding) const;
+
+  // A look at the encoders took so long.
+  void encoded(double seconds) { encoding_s_ = seconds; }
+  // A step had the ranks for itself, with so many rows in all.
+  void measured(int rows, double seconds) { step_time_.measured(rows, seconds); }
+  void prompts_want_rows(bool wanted) { prompts_ = wanted; }
+
+ private:
+  const double target_s_;
+  StepTime step_time_;
+  double encoding_s_ = 0;  // that pictures take of a turn
+  bool prompts_ = false;   // that prompts take a part of it, too
+};
+
+}  // namespace uhd
