@@ -41,7 +41,7 @@ class BatchInput {
   // Returns the number of requests; those that `done` names are left out.
   size_t leave_out(const std::set<std::string>& done);
   size_t size() const { return lines_.size(); }
-  // Reads a request again. One thread at a time.
+  // Reads a request again. One thread at a time may call it.
   BatchRequest read(size_t index);
 
  private:

@@ -16,7 +16,7 @@ class Rate {
     seconds_ = kKept * seconds_ + seconds;
   }
   bool known() const { return seconds_ > 0; }
-  // Known rates only.
+  // The rate must be known().
   double seconds_per_unit() const { return seconds_ / units_; }
 
  private:

@@ -105,9 +105,9 @@ class Backend : public Operations {
   // Returns whether this is a rehearsal, which does not look at values that are uploaded or packed.
   virtual bool rehearses() const { return false; }
 
-  // Memory, uninitialised; what is not there is OutOfMemory with the numbers. upload/download copy between
-  // dense host tensors and device tensors of equal shape and dtype. When upload returns, the host tensor may
-  // be changed. Only download and synchronize wait for the device.
+  // allocate() returns uninitialised memory, or throws OutOfMemory, which tells the numbers. upload/download
+  // copy between dense host tensors and device tensors of equal shape and dtype. When upload returns, the
+  // host tensor may be changed. Only download and synchronize wait for the device.
   virtual DeviceBuffer allocate(size_t bytes) = 0;
   void upload(Tensor device, Tensor host);
   void download(Tensor host, Tensor device);

@@ -8,9 +8,9 @@
 
 namespace uhd {
 
-// Not thread-safe; belongs to the thread that runs the step. take() past the capacity is an Error that says
-// how much was wanted: the size was found by running the largest step, so that is a bug, not a load
-// condition.
+// A Workspace is not thread-safe: it belongs to the thread that runs the step. take() past the capacity is an
+// Error that says how much was wanted: the size was found by running the largest step, so that is a bug, not
+// a load condition.
 class Workspace {
  public:
   Workspace(Backend& backend, size_t bytes);

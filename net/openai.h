@@ -127,8 +127,8 @@ class ReplyWriter {
   struct Prompt {
     std::vector<TimelineSpan> timeline;  // where the answer is not streamed
     std::string echo;
-    std::vector<PromptToken> scored;  // as far as it is, where its tokens are told
-    std::shared_ptr<void> memory;     // of what is told of them, until the answer is written
+    std::vector<PromptToken> scored;  // those scored so far, where the prompt's tokens are told
+    std::shared_ptr<void> memory;     // held for what is told of them, until the answer is written
     int tokens = 0;
     int image_tokens = 0;
   };

@@ -169,7 +169,7 @@ bool ToolSplitter::advance(Parts& parts, bool last) {
 
 ToolSplitter::Step ToolSplitter::find_bare_call(Parts& parts, bool last) {
   const bool llama = form_ == ToolForm::llama3;
-  // What may stand before: Llama's tag, a semicolon between two, or the end of a call that was not opened.
+  // This may stand before it: Llama's tag, a semicolon between two, or the end of a call that was not opened.
   const std::string_view mark = bare_ == Bare::first ? (llama ? kPythonTag : std::string_view())
                                                      : (llama ? std::string_view(";") : kCloseCall);
   size_t at = skip_blanks(held_, 0);

@@ -31,8 +31,8 @@ class JsonDepth {
 };
 
 // A ToolSplitter follows one answer. Arguments are given on as they come, once name and order of a call are
-// plain. Text that begins like a call and is none stays text. How the answer is cut into pieces changes
-// nothing.
+// plain. Text that begins like a call and is none stays text. The pieces that the answer comes in
+// change nothing.
 //
 // A call without marks is a JSON object that begins the answer or follows another such call, has arguments
 // and names one of the request's tools: Llama 3 writes them so, and some models of Qwen leave the marks out.
@@ -56,7 +56,7 @@ class ToolSplitter {
 
  private:
   enum class State : uint8_t { text, header, arguments, tail };
-  enum class Bare : uint8_t { first, next, never };  // whether a call without marks may come here
+  enum class Bare : uint8_t { first, next, never };  // a call without marks may come here, or not
   enum class Step : uint8_t { wait, again, on };
   bool advance(Parts& parts, bool last);
   Step find_bare_call(Parts& parts, bool last);
@@ -77,7 +77,7 @@ class ToolSplitter {
   Bare bare_ = Bare::first;
   bool marked_ = false;  // the call under way is between marks
   std::string held_;     // text that is not decided yet
-  std::string opened_;   // what stood before a header between marks, with the mark: text, if there is no call
+  std::string opened_;   // the mark before a header and blanks before it; text, if there is no call
   size_t calls_ = 0;
   JsonDepth depth_;  // within the arguments
 };

@@ -1,4 +1,4 @@
-// A Unix socket to listen on, and its file.
+// Makes a Unix socket to listen on, and owns its file.
 #pragma once
 
 #include <sys/types.h>

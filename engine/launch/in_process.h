@@ -21,7 +21,7 @@ struct InProcessEngine {
   std::unique_ptr<Engine> engine;
   std::shared_ptr<EncoderThreads> encoders;  // null without any
 };
-// `on_lost`: LeaderParts::on_lost.
+// `on_lost` becomes LeaderParts::on_lost.
 InProcessEngine start_in_process(const EngineOptions& options, const ClusterOptions& cluster,
                                  std::function<void()> on_lost = {});
 

@@ -1,4 +1,4 @@
-// The parts of the leader's loop, put together from its LLM rank and what slices are encoded by.
+// Puts the parts of the leader's loop together, from its LLM rank and what slices are encoded by.
 #pragma once
 
 #include <memory>

@@ -6,8 +6,8 @@
 
 namespace uhd {
 
-// What pictures take of a turn is left to the turn's step, and the other way round. A target of 0 bounds
-// nothing. Used by the engine's thread.
+// The turn's step gets the rest of a turn's time when pictures took some, and pictures what a step leaves. A
+// target of 0 bounds nothing. Used by the engine's thread.
 class GapBudget {
  public:
   explicit GapBudget(double target_s) : target_s_(target_s) {}

@@ -71,8 +71,8 @@ class Grammars {
   std::mutex mutex_;                           // guards what follows
   std::condition_variable idle_;
   ClientTurns turns_;
-  bool next_waits_ = false;  // for its turn, however long the one before it takes
-  TimePoint begun_{};        // of what is being compiled
+  bool next_waits_ = false;  // somebody waits for its turn, however long the one before it takes
+  TimePoint begun_{};        // when the compilation under way began
   std::list<Kept> kept_;     // the last used goes first
   int64_t bytes_ = 0;
   std::list<Refused> refused_;  // the last goes first

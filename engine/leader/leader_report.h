@@ -35,7 +35,7 @@ class LeaderReport {
   const CostModel& cost_;
   int64_t evicted_pages_ = 0;  // that were counted
   TimePoint debts_told_;
-  std::set<std::string> told_keys_;  // whose debts were told, so that they are told when they are gone
+  std::set<std::string> told_keys_;  // their debts were told, and are told once more when they are gone
 };
 
 }  // namespace uhd

@@ -49,7 +49,7 @@ class StepPipeline {
   // A blank step, with the memory of one that ended.
   PlannedStep blank();
   void recycle(PlannedStep step) { spare_.push_back(std::move(step)); }
-  // Numbers the step and sends it to all ranks. What it returns is valid until the next call.
+  // Numbers the step and sends it to all ranks. The result is valid until the next call.
   const PlannedStep& launch(PlannedStep step);
   // Returns whether the oldest step must be finished before another is launched.
   bool full() const;

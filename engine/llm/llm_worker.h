@@ -92,9 +92,9 @@ class LlmWorker {
     bool samples = false;
     bool timed = false;
   };
-  std::deque<Launched> launched_;  // and not finished
-  ClockStamp last_ended_ = 0;      // of the timed steps
-  std::deque<StepReport> timed_;   // of the launched ones that are, as a follower; they have not ended
+  std::deque<Launched> launched_;  // steps that are launched and not finished
+  ClockStamp last_ended_ = 0;      // when a timed step ended, so that the next begins no earlier
+  std::deque<StepReport> timed_;   // a follower's reports of launched steps that are timed and have not ended
   int hidden_;
   bool overlap_;
 };

@@ -43,10 +43,10 @@ struct SliceJob {
 
 // Says how a slice went its way, by this rank's clock.
 struct SliceCourse {
-  EncoderId encoder = 0;             // that made it; 0: this rank
-  TimePoint sent;                    // to that encoder
-  TimePoint begun;                   // there
-  std::optional<TimePoint> encoded;  // its rows were ready there; none: a device does not tell
+  EncoderId encoder = 0;             // the encoder that made it; 0 is this rank
+  TimePoint sent;                    // when its job went to that encoder
+  TimePoint begun;                   // when its pass began there
+  std::optional<TimePoint> encoded;  // when its rows were ready there; a device does not tell
 };
 
 // An EncoderPool is not thread-safe. Slices are known by their fingerprints, one at a time for each. Clients

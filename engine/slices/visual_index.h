@@ -59,7 +59,7 @@ class VisualIndex {
     std::vector<int32_t> rows;
     int holds = 0;
     bool arrived = false;
-    std::list<Fingerprint>::iterator idle;  // in idle_, when nobody holds it and it has arrived
+    std::list<Fingerprint>::iterator idle;  // its place in idle_, once it has arrived and nobody holds it
   };
   bool is_idle(const Entry& entry) const { return entry.arrived && entry.holds == 0; }
   void make_idle(const Fingerprint& slice, Entry& entry);

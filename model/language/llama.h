@@ -46,13 +46,13 @@ class Llama {
   // ends. Without sample_at the tensor is empty. Indices are checked against each other before anything runs.
   Tensor forward(const ForwardInput& input, Tensor visual, KvCache& cache, Workspace& workspace);
 
-  // These do the same in two parts. First what comes from the host, checked and uploaded; drawn: the ids i32
-  // that input.drawn_at indexes, may be empty when there are none.
+  // These do the same in two parts. upload() checks what comes from the host and brings it to the device.
+  // `drawn` holds the ids (i32) that input.drawn_at indexes; it may be empty when there are none.
   StepInputs upload(const ForwardInput& input, Tensor visual, Tensor drawn, const KvCache& cache,
                     Workspace& workspace);
-  // Then operations on device memory alone: what Backend::record takes, where the group's calls are
-  // recordable and nobody observes. logits as above, of the caller; empty without samples. scored: [n, H],
-  // activations that become the rows of inputs.score_at; empty without them.
+  // compute() is operations on device memory alone, so Backend::record takes it where the group's calls are
+  // recordable and nobody observes. It writes logits as above into the caller's tensor, which is empty
+  // without samples, and into `scored` [n, H] the rows of inputs.score_at; that is empty without them.
   void compute(Tensor logits, const StepInputs& inputs, KvCache& cache, Workspace& workspace,
                Tensor scored = {});
   // Computes this rank's logits f32 [n, shard().ids] of such rows [n, H].

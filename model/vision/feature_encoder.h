@@ -1,5 +1,5 @@
-// The part of a tower that turns the patches of slices into features, one row for each patch. CLIP's and
-// SigLIP's are two; both run the shared layers of a ViT between their own entrance and end.
+// A FeatureEncoder is the part of a tower that turns the patches of slices into features, one row for each
+// patch. CLIP's and SigLIP's are two; both run the shared layers of a ViT between their own entrance and end.
 #pragma once
 
 #include <functional>

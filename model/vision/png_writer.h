@@ -1,4 +1,4 @@
-// Pixels to a PNG file's bytes, for people to look at.
+// Turns pixels into a PNG file's bytes, for people to look at.
 #pragma once
 
 #include <string>

@@ -317,7 +317,7 @@ class SilentImages {
  private:
   std::atomic<int> given_up_ = 0;
   MisbehavingServer server_{[this](int connection, const std::string&) {
-    std::string came;  // what was looked at is still there
+    std::string came;  // the request is still to be read: it was looked at alone
     for (char bytes[4096]; came.find("\r\n\r\n") == std::string::npos;) {
       const ssize_t got = recv(connection, bytes, sizeof(bytes), 0);
       if (got <= 0) break;
