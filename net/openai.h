@@ -113,7 +113,7 @@ class ReplyWriter {
     ThoughtSplitter splitter;
     std::string thoughts;
     ToolSplitter splits_calls;
-    std::vector<ToolPiece> calls;  // whole ones, where the answer is not streamed
+    std::vector<ToolDelta> calls;  // whole ones, where the answer is not streamed
     std::string text;
     size_t characters = 0;  // in the text
     std::vector<TokenLogprob> logprobs;
@@ -134,7 +134,7 @@ class ReplyWriter {
   };
   const Prompt& prompt_of(size_t choice) const { return prompts_[choice / static_cast<size_t>(n_)]; }
   std::string stream_frames(size_t index, const TokenEvent& event, const std::string& thoughts,
-                            const std::vector<ToolPiece>& calls, const std::vector<size_t>& offsets);
+                            const std::vector<ToolDelta>& calls, const std::vector<size_t>& offsets);
   std::string take_span(size_t index, const TimelineSpan& span);
   boost::json::object legacy_logprobs(size_t index, bool with_prompt, const std::vector<TokenLogprob>& tokens,
                                       const std::vector<size_t>& offsets) const;

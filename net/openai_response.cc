@@ -312,7 +312,7 @@ std::string ReplyWriter::take(size_t index, TokenEvent&& event) {
   }
   const auto parts = choice.splits_calls.take(event.text, event.finish != FinishReason::none);
   event.text = parts.text();
-  const std::vector<ToolPiece> calls = parts.pieces();
+  const std::vector<ToolDelta> calls = parts.pieces();
   // The prompt goes before the first of the answer's text.
   std::string echo;
   if (!choice.begun) echo = text_of(prompt_of(index).echo);
@@ -334,7 +334,7 @@ std::string ReplyWriter::take(size_t index, TokenEvent&& event) {
   if (!stream_ && responses_ == nullptr) {
     choice.thoughts += thoughts;
     choice.text += event.text;
-    for (const ToolPiece& piece : calls) {
+    for (const ToolDelta& piece : calls) {
       if (piece.begins) choice.calls.push_back({piece.call, true, piece.name, ""});
       if (!choice.calls.empty()) choice.calls.back().arguments += piece.arguments;
     }
@@ -376,7 +376,7 @@ std::string ReplyWriter::take_span(size_t index, const TimelineSpan& span) {
 }
 
 std::string ReplyWriter::stream_frames(size_t index, const TokenEvent& event, const std::string& thoughts,
-                                       const std::vector<ToolPiece>& calls,
+                                       const std::vector<ToolDelta>& calls,
                                        const std::vector<size_t>& offsets) {
   Choice& choice = choices_[index];
   const bool chat = endpoint_ == Endpoint::chat;
@@ -431,7 +431,7 @@ std::string ReplyWriter::stream_frames(size_t index, const TokenEvent& event, co
           {"logprobs", std::move(logprobs)},
           {"finish_reason", nullptr}});
   }
-  for (const ToolPiece& piece : calls) {
+  for (const ToolDelta& piece : calls) {
     json::object function{{"arguments", piece.arguments}};
     json::object call{{"index", piece.call}};
     if (piece.begins) {
@@ -496,7 +496,7 @@ std::string ReplyWriter::body() const {
       if (!c.thoughts.empty()) message["reasoning_content"] = c.thoughts;
       if (!c.calls.empty()) {
         json::array list;
-        for (const ToolPiece& call : c.calls) {
+        for (const ToolDelta& call : c.calls) {
           list.push_back(
               json::object{{"id", call_id(i, call.call)},
                            {"type", "function"},

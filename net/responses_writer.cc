@@ -170,7 +170,7 @@ struct ResponsesWriter::State {
     return goes_on ? items.size() - 1 : open(kind);
   }
 
-  void take_piece(const ToolPiece& piece) {
+  void take_piece(const ToolDelta& piece) {
     if (piece.begins) open(ItemKind::call, piece.name);
     const bool is_open = !items.empty() && !items.back().done && items.back().kind == ItemKind::call;
     if (is_open) grow(items.size() - 1, piece.arguments);
@@ -196,7 +196,7 @@ std::string ResponsesWriter::take(const std::string& thoughts, const ToolSplitte
   s.begin();
   if (!thoughts.empty()) s.grow(s.last_or_new(ItemKind::reasoning), thoughts);
   for (const auto& part : answer.list) {
-    if (const auto* piece = std::get_if<ToolPiece>(&part)) {
+    if (const auto* piece = std::get_if<ToolDelta>(&part)) {
       s.take_piece(*piece);
     } else {
       s.grow(s.last_or_new(ItemKind::message), std::get<std::string>(part));

@@ -126,10 +126,10 @@ std::string ToolSplitter::Parts::text() const {
   return whole;
 }
 
-std::vector<ToolPiece> ToolSplitter::Parts::pieces() const {
-  std::vector<ToolPiece> all;
+std::vector<ToolDelta> ToolSplitter::Parts::pieces() const {
+  std::vector<ToolDelta> all;
   for (const auto& part : list) {
-    if (const auto* piece = std::get_if<ToolPiece>(&part)) all.push_back(*piece);
+    if (const auto* piece = std::get_if<ToolDelta>(&part)) all.push_back(*piece);
   }
   return all;
 }
@@ -145,7 +145,7 @@ ToolSplitter::Parts ToolSplitter::take(std::string_view text, bool last) {
   }
   if (!parallel_) {
     std::erase_if(parts.list, [](const auto& part) {
-      const auto* piece = std::get_if<ToolPiece>(&part);
+      const auto* piece = std::get_if<ToolDelta>(&part);
       return piece != nullptr && piece->call > 0;
     });
   }
@@ -167,56 +167,56 @@ bool ToolSplitter::advance(Parts& parts, bool last) {
   return false;
 }
 
-ToolSplitter::Step ToolSplitter::find_bare_call(Parts& parts, bool last) {
+ToolSplitter::Next ToolSplitter::find_bare_call(Parts& parts, bool last) {
   const bool llama = form_ == ToolForm::llama3;
   // This may stand before it: Llama's tag, a semicolon between two, or the end of a call that was not opened.
   const std::string_view mark = bare_ == Bare::first ? (llama ? kPythonTag : std::string_view())
                                                      : (llama ? std::string_view(";") : kCloseCall);
   size_t at = skip_blanks(held_, 0);
   std::string_view rest = std::string_view(held_).substr(at);
-  if (!last && (rest.empty() || (rest != mark && mark.starts_with(rest)))) return Step::wait;
+  if (!last && (rest.empty() || (rest != mark && mark.starts_with(rest)))) return Next::wait;
   if (!mark.empty() && rest.starts_with(mark)) {
     at = skip_blanks(held_, at + mark.size());
     rest = std::string_view(held_).substr(at);
     if (bare_ == Bare::next) {
       held_.erase(0, at);
-      return Step::again;
+      return Next::again;
     }
-    if (rest.empty() && !last) return Step::wait;
+    if (rest.empty() && !last) return Next::wait;
   }
   if (rest.empty() && bare_ == Bare::next) {
     held_.clear();
-    return Step::wait;
+    return Next::wait;
   }
   if (rest.starts_with('{')) {
     const Header header = HeaderReader(rest).read();
-    if (header.found == Header::Found::more && !last) return Step::wait;
+    if (header.found == Header::Found::more && !last) return Next::wait;
     if (header.found == Header::Found::whole && is_tool(header.name)) {
       begin(parts, header.name);
       held_.erase(0, at + header.end);
       state_ = State::arguments;
-      return Step::again;
+      return Next::again;
     }
     // Another order of its members: it is decided when it is whole.
     const size_t end =
         header.found == Header::Found::none && header.like_a_call ? JsonDepth().close(rest) : 0;
-    if (end == std::string_view::npos && !last) return Step::wait;
+    if (end == std::string_view::npos && !last) return Next::wait;
     if (end != std::string_view::npos && end > 0 && whole_call(parts, rest.substr(0, end))) {
       held_.erase(0, at + end);
-      return Step::again;
+      return Next::again;
     }
   }
   if (bare_ == Bare::next) held_.erase(0, at);
   bare_ = Bare::never;
-  return Step::on;
+  return Next::on;
 }
 
 // Blanks before and between calls are no text.
 bool ToolSplitter::in_text(Parts& parts, bool last) {
   if (bare_ != Bare::never) {
     marked_ = false;
-    const Step step = find_bare_call(parts, last);
-    if (step != Step::on) return step == Step::again;
+    const Next next = find_bare_call(parts, last);
+    if (next != Next::on) return next == Next::again;
   }
   if (form_ == ToolForm::llama3) {
     parts.add(std::exchange(held_, {}));
@@ -266,7 +266,7 @@ bool ToolSplitter::in_header(Parts& parts, bool last) {
 bool ToolSplitter::in_arguments(Parts& parts) {
   const size_t close = depth_.close(held_);
   const size_t end = std::min(close, held_.size());
-  if (end > 0) parts.list.emplace_back(ToolPiece{calls_ - 1, false, "", held_.substr(0, end)});
+  if (end > 0) parts.list.emplace_back(ToolDelta{calls_ - 1, false, "", held_.substr(0, end)});
   held_.erase(0, end);
   if (close == std::string::npos) return false;
   state_ = State::tail;
@@ -325,7 +325,7 @@ bool ToolSplitter::whole_call(Parts& parts, std::string_view text) {
     given =
         arguments->is_string() ? std::string(arguments->get_string()) : boost::json::serialize(*arguments);
   }
-  parts.list.emplace_back(ToolPiece{calls_ - 1, false, "", std::move(given)});
+  parts.list.emplace_back(ToolDelta{calls_ - 1, false, "", std::move(given)});
   return true;
 }
 
@@ -340,7 +340,7 @@ void ToolSplitter::give_up(Parts& parts) {
 void ToolSplitter::begin(Parts& parts, std::string name) {
   bare_ = marked_ ? Bare::never : Bare::next;
   depth_ = {};
-  parts.list.emplace_back(ToolPiece{calls_++, true, std::move(name), ""});
+  parts.list.emplace_back(ToolDelta{calls_++, true, std::move(name), ""});
 }
 
 bool ToolSplitter::is_tool(std::string_view name) const {

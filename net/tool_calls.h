@@ -10,8 +10,8 @@
 
 namespace uhd {
 
-// A ToolPiece is the beginning of a call, which has its name, or more of its arguments.
-struct ToolPiece {
+// A ToolDelta is the beginning of a call, which has its name, or more of its arguments.
+struct ToolDelta {
   size_t call = 0;      // the number of the call in its answer
   bool begins = false;  // the first of its call; a call has a name of at least one byte
   std::string name;
@@ -45,10 +45,10 @@ class ToolSplitter {
 
   // Text and pieces of calls, in their order.
   struct Parts {
-    std::vector<std::variant<std::string, ToolPiece>> list;
+    std::vector<std::variant<std::string, ToolDelta>> list;
     void add(std::string_view more);
     std::string text() const;
-    std::vector<ToolPiece> pieces() const;
+    std::vector<ToolDelta> pieces() const;
   };
   // Takes the next text of the answer; nothing follows the last.
   Parts take(std::string_view text, bool last);
@@ -57,9 +57,9 @@ class ToolSplitter {
  private:
   enum class State : uint8_t { text, header, arguments, tail };
   enum class Bare : uint8_t { first, next, never };  // a call without marks may come here, or not
-  enum class Step : uint8_t { wait, again, on };
+  enum class Next : uint8_t { wait, again, on };
   bool advance(Parts& parts, bool last);
-  Step find_bare_call(Parts& parts, bool last);
+  Next find_bare_call(Parts& parts, bool last);
   bool in_text(Parts& parts, bool last);
   bool in_header(Parts& parts, bool last);
   bool in_arguments(Parts& parts);

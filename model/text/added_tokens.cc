@@ -74,9 +74,9 @@ const AddedToken* AddedTokenFinder::longest(std::string_view text, size_t at, bo
   return found;
 }
 
-std::vector<TextPiece> AddedTokenFinder::split(std::string_view text,
-                                               std::span<const TextRange> literal) const {
-  std::vector<TextPiece> pieces;
+std::vector<TextPart> AddedTokenFinder::split(std::string_view text,
+                                              std::span<const TextRange> literal) const {
+  std::vector<TextPart> pieces;
   size_t done = 0;
   size_t next_literal = 0;
   for (size_t at = 0; at < text.size();) {

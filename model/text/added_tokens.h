@@ -29,8 +29,8 @@ struct AddedToken {
 // Reads one entry of `added_tokens` or `added_tokens_decoder`.
 AddedToken read_added_token(const boost::json::value& json, int32_t id, const std::string& where);
 
-// A TextPiece is an added token, or the plain text between two.
-struct TextPiece {
+// A TextPart is an added token, or the plain text between two.
+struct TextPart {
   TextRange range;
   const AddedToken* token = nullptr;  // null for plain text
 };
@@ -42,7 +42,7 @@ class AddedTokenFinder {
   void add(const AddedToken& token, std::string_view needle);
   // Splits the text. Special tokens are not found where they touch a literal range; ranges count from the
   // text's beginning.
-  std::vector<TextPiece> split(std::string_view text, std::span<const TextRange> literal) const;
+  std::vector<TextPart> split(std::string_view text, std::span<const TextRange> literal) const;
 
  private:
   struct Node {

@@ -83,7 +83,7 @@ class SentencePieceTokenizer final : public Tokenizer {
         is_utf8(given) ? given : std::string_view(repaired = repair_utf8(given, Replacement::per_subpart));
     bool first = true;
     if (!text.empty()) {
-      for (const TextPiece& piece : finder_.split(text, literal)) {
+      for (const TextPart& piece : finder_.split(text, literal)) {
         if (piece.token != nullptr) {
           ids.push_back(piece.token->id);
         } else {

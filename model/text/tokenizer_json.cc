@@ -58,7 +58,7 @@ class JsonTokenizer final : public Tokenizer {
     std::string repaired;
     const std::string_view text =
         is_utf8(given) ? given : std::string_view(repaired = repair_utf8(given, Replacement::per_subpart));
-    for (const TextPiece& piece : raw_finder_.split(text, literal)) {
+    for (const TextPart& piece : raw_finder_.split(text, literal)) {
       if (piece.token != nullptr) {
         ids.push_back(piece.token->id);
       } else {
@@ -200,7 +200,7 @@ class JsonTokenizer final : public Tokenizer {
     const TextRange all{0, normal.size()};
     bool typed = false;
     for (const TextRange& one : literal) typed = typed || (one.begin < range.end && range.begin < one.end);
-    for (const TextPiece& piece : normalized_finder_.split(normal, {&all, typed ? size_t{1} : size_t{0}})) {
+    for (const TextPart& piece : normalized_finder_.split(normal, {&all, typed ? size_t{1} : size_t{0}})) {
       if (piece.token != nullptr) {
         ids.push_back(piece.token->id);
       } else {

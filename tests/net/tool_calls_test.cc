@@ -25,7 +25,7 @@ Heard heard(ToolForm form, std::string_view answer, size_t piece, bool parallel 
     const bool last = at + piece > answer.size();
     const auto parts = splitter.take(answer.substr(at, piece), last);
     out.text += parts.text();
-    for (const ToolPiece& p : parts.pieces()) {
+    for (const ToolDelta& p : parts.pieces()) {
       EXPECT_EQ(p.begins, !p.name.empty());
       if (p.begins) {
         EXPECT_EQ(p.call, out.calls.size()) << "a call begins once, in order";
@@ -209,8 +209,8 @@ TEST(ToolCalls, TextAndCallsKeepTheirOrder) {
       splitter.take(R"(a<tool_call>{"name": "f", "arguments": {}}</tool_call>b<tool_call>nonsense)", true);
   ASSERT_EQ(parts.list.size(), 4u);
   EXPECT_EQ(std::get<std::string>(parts.list[0]), "a");
-  EXPECT_EQ(std::get<ToolPiece>(parts.list[1]).name, "f");
-  EXPECT_EQ(std::get<ToolPiece>(parts.list[2]).arguments, "{}");
+  EXPECT_EQ(std::get<ToolDelta>(parts.list[1]).name, "f");
+  EXPECT_EQ(std::get<ToolDelta>(parts.list[2]).arguments, "{}");
   EXPECT_EQ(std::get<std::string>(parts.list[3]), "b<tool_call>nonsense");
 }
 
