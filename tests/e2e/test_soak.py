@@ -1,6 +1,6 @@
 """Random requests, many of which end early: afterwards nothing is held, memory has not grown, and answers are the same.
 
-By hand, with more requests: UHD_SOAK_REQUESTS=20000 build/venv/bin/python -m pytest -s tests/e2e/test_soak.py
+scripts/test --all also runs a short form under ThreadSanitizer. By hand, with more requests: UHD_SOAK_REQUESTS=20000 build/venv/bin/python -m pytest -s tests/e2e/test_soak.py
 """
 
 import asyncio
@@ -116,4 +116,5 @@ def test_after_many_random_requests_nothing_is_held_and_answers_are_the_same():
             reached.append("uhd_preemptions_total")
         for name in reached:
             assert last[name] > 0, f"the soak did not reach {name}"
-        assert late < 1.1 * early + 2**24
+        if REQUESTS >= 300:  # fewer still fill the caches
+            assert late < 1.1 * early + 2**24
