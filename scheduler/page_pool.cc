@@ -8,12 +8,6 @@ PageRef::~PageRef() {
   if (pool_ != nullptr) pool_->release(page_);
 }
 
-PageRef PageRef::share() const {
-  check(pool_ != nullptr, "an empty page reference cannot be shared");
-  ++pool_->at(page_).holders;
-  return PageRef(*pool_, page_);
-}
-
 PagePool::PagePool(int pages) {
   check(pages > 0, "a page pool needs pages, not ", pages);
   pages_.resize(static_cast<size_t>(pages));

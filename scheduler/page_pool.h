@@ -29,8 +29,6 @@ class PageRef {
   ~PageRef();
 
   int32_t page() const { return page_; }
-  // Returns a second hold on the same page, for readers of a page that is full.
-  PageRef share() const;
 
  private:
   friend class PagePool;

@@ -368,13 +368,21 @@ void Scheduler::copy_begun_page(Sequence& sequence, Batch& batch) {
   sequence.computed = last;
 }
 
+// A page whose name another has is given back for that one, so that who holds a named page holds all named
+// pages before it, and gives them up after it. Steps under way have their page numbers, and those that are
+// planned from now on are computed after them.
 void Scheduler::name_pages(Sequence& sequence) {
   const int known = std::min(sequence.computed, static_cast<int>(sequence.tokens.size()));
   const auto full = std::min(sequence.pages.size(), static_cast<size_t>(known / options_.page_size));
   for (; sequence.named < full; ++sequence.named) {
     const std::optional<Fingerprint> name = page_name(sequence, sequence.named, options_.page_size);
     if (!name) return;
-    pool_.name(sequence.pages[sequence.named], *name);
+    PageRef& page = sequence.pages[sequence.named];
+    if (std::optional<PageRef> same = pool_.find(*name)) {
+      page = std::move(*same);
+    } else {
+      pool_.name(page, *name);
+    }
   }
 }
 
@@ -488,6 +496,10 @@ void Scheduler::check_integrity() const {
     check(sequence->phase == Phase::running || sequence->scheduled == 0, "request ", id,
           " is planned without a place");
     for (const PageRef& ref : sequence->pages) ++holders[static_cast<size_t>(ref.page())];
+    for (size_t index = 0; index < sequence->named; ++index) {
+      const int32_t page = sequence->pages[index].page();
+      check(pool_.is_named(page), "request ", id, " holds page ", page, " though another has its name");
+    }
     const auto next = static_cast<size_t>(computed / options_.page_size);
     check(next >= sequence->pages.size() || !pool_.is_named(sequence->pages[next].page()), "request ", id,
           " would write to a page that others may read");

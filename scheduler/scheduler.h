@@ -60,9 +60,10 @@ enum class Admission : uint8_t { queued, queue_full, too_long };
 // leaves its place, and keeps its pages only until another needs them, one by one from its end.
 //
 // A page that is full keeps its name (page_name), and later sequences that begin alike hold it instead of
-// computing it again, whether or not somebody else holds it still. Sequences of one prompt also copy its
-// last page, which is not full. At least one token of each is left to compute, which gives its next. Rows
-// that must be scored are computed by the sequence itself, once.
+// computing it again, whether or not somebody else holds it still. Sequences that computed such a page beside
+// each other hold one of them from then on, so that of a chain the deepest page is always evicted first.
+// Sequences of one prompt also copy its last page, which is not full. At least one token of each is left to
+// compute, which gives its next. Rows that must be scored are computed by the sequence itself, once.
 //
 // So nobody waits in a circle. Requests take rows of the visual store (VisualIndex), then memory for their
 // cut slices (CutQueue), each for all of their slices at once, and hold them while they wait for encoders,

@@ -48,7 +48,7 @@ struct Sequence {
 
   std::optional<Fingerprint> cache_root;  // its pages may be shared by others of the same root
   std::vector<Fingerprint> page_names;    // of its first pages, as far as they were asked for (page_name)
-  size_t named = 0;                       // of its first pages: they have a name, or another page has it
+  size_t named = 0;                       // of its first pages: they have a name
   int unscored = kNothingToScore;         // the first token whose row must be computed for its logits (Batch)
   SequenceId after = 0;                   // it waits until this one, of the same prompt, has computed it
   int cached = 0;                         // tokens of the prompt that were computed by others

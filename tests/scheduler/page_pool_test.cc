@@ -9,6 +9,8 @@
 namespace uhd {
 namespace {
 
+constexpr Fingerprint kFirst{1, 1}, kSecond{2, 2}, kThird{3, 3};
+
 TEST(PagePool, HandsOutEveryPageOnce) {
   PagePool pool(5);
   std::set<int32_t> pages;
@@ -28,9 +30,10 @@ TEST(PagePool, HandsOutEveryPageOnce) {
 TEST(PagePool, FreesSharedPageWhenLastHolderEnds) {
   PagePool pool(1);
   PageRef first = pool.take();
+  pool.name(first, kFirst);
   {
-    PageRef second = first.share();
-    EXPECT_EQ(pool.holders(second.page()), 2);
+    const auto second = pool.find(kFirst);
+    EXPECT_EQ(pool.holders(second->page()), 2);
     { PageRef gone = std::move(first); }
     EXPECT_EQ(pool.free(), 0);
   }
@@ -46,8 +49,6 @@ TEST(PagePool, MovedReferenceHoldsOnce) {
   EXPECT_EQ(pool.total() - pool.free(), 2) << "assignment swaps; nothing is freed while both live";
   pool.check_integrity();
 }
-
-constexpr Fingerprint kFirst{1, 1}, kSecond{2, 2}, kThird{3, 3};
 
 TEST(PagePool, KeepsANamedPageUntilItIsNeeded) {
   PagePool pool(2);

@@ -54,9 +54,11 @@ TEST(Policy, TheYoungestThatWaitsGivesAPageFirst) {
   EXPECT_EQ(choose_spare(waiting, young), &old);
   EXPECT_EQ(spare_pages(waiting, bare, pool), 2);
   EXPECT_EQ(spare_pages(waiting, young, pool), 1) << "its own are no gain";
-  bare.pages.push_back(old.pages[0].share());
+  constexpr Fingerprint kName{1, 1};
+  pool.name(old.pages[0], kName);
+  bare.pages.push_back(std::move(*pool.find(kName)));
   EXPECT_EQ(spare_pages(waiting, young, pool), 1) << "both of its holders wait";
-  const PageRef runs = old.pages[0].share();
+  const auto runs = pool.find(kName);
   EXPECT_EQ(spare_pages(waiting, young, pool), 0) << "one holder's page stays with the other";
 }
 

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "scheduler/policy.h"
@@ -33,6 +35,8 @@ class RandomRun {
   int copied() const { return copied_; }
   int steps() const { return steps_; }
   int scored() const { return scored_; }
+  int64_t evictions() const { return scheduler_->pages().evictions(); }
+  bool looked_up() const { return looked_up_; }
 
   void run() {
     int to_arrive = pick(1, 20);
@@ -48,6 +52,7 @@ class RandomRun {
       if (to_arrive == 0 && under_way_.empty() && scheduler_->empty()) {
         EXPECT_EQ(scheduler_->pages().free(), options_.pages);
         EXPECT_TRUE(live_.empty());
+        expect_kept_pages_to_be_found();
         return;
       }
     }
@@ -96,11 +101,40 @@ class RandomRun {
     live.length = live.known = length;
     live.max_length = length + spec.max_tokens;
     live.arrival = arrivals_++;
+    SequenceSpec at_most = longest(spec, live.max_length);
     const bool fits = scheduler_->fits(live.max_length);
     const bool full = scheduler_->waiting() >= options_.max_waiting;
     const Admission admission = scheduler_->add(std::move(spec));
     EXPECT_EQ(admission, full ? Admission::queue_full : !fits ? Admission::too_long : Admission::queued);
-    if (admission == Admission::queued) live_[id] = live;
+    if (admission != Admission::queued) return;
+    live_[id] = live;
+    ever_.push_back(std::move(at_most));
+  }
+
+  // Returns what the sequence can become at most; its steps draw the token 1.
+  static SequenceSpec longest(SequenceSpec spec, int max_length) {
+    spec.prompt.resize(static_cast<size_t>(max_length), 1);
+    spec.max_tokens = 1;
+    spec.deadline.reset();
+    spec.after = 0;
+    spec.scores = false;
+    return spec;
+  }
+
+  // A named page is of no use once the named page before it is gone: nobody finds it. So whatever was
+  // evicted, the pages that are found from the beginnings of all sequences are all that are kept.
+  void expect_kept_pages_to_be_found() {
+    const auto fits = [&](const SequenceSpec& s) { return scheduler_->fits(std::ssize(s.prompt) + 1); };
+    if (!std::ranges::all_of(ever_, fits)) return;
+    std::set<int32_t> found;
+    for (const SequenceSpec& spec : ever_) {
+      EXPECT_EQ(scheduler_->add(spec), Admission::queued);
+      scheduler_->adopt(spec.id);
+      for (const PageRef& page : scheduler_->find(spec.id)->pages) found.insert(page.page());
+      scheduler_->finish(spec.id);
+    }
+    EXPECT_EQ(std::ssize(found), scheduler_->pages().named()) << "a page is kept that nobody finds";
+    looked_up_ = true;
   }
 
   // Prompts tell one of a few stories, so that many begin alike; a slice is one of two.
@@ -363,6 +397,8 @@ class RandomRun {
   std::unique_ptr<Scheduler> scheduler_;
   std::vector<Fingerprint> memory_;
   std::map<SequenceId, Live> live_;
+  std::vector<SequenceSpec> ever_;
+  bool looked_up_ = false;
   TimePoint now_{};
   uint64_t arrivals_ = 0;
   int shared_ = 0;
@@ -371,17 +407,24 @@ class RandomRun {
   int scored_ = 0;
 };
 
+// A run has some 50 steps: those one by one and the overlapped ones together make a million. UHD_RANDOM_RUNS
+// in the environment sets another number of runs, for more by hand.
+uint64_t runs() {
+  if (const char* more = std::getenv("UHD_RANDOM_RUNS"); more != nullptr)
+    return std::strtoull(more, nullptr, 10);
 #if defined(UHD_SANITIZED)
-constexpr uint64_t kRuns = 3000;  // each takes ten times as long here
+  return 3000;  // each takes ten times as long here
 #else
-constexpr uint64_t kRuns = 11000;  // of some 50 steps: together with the overlapped ones a million
+  return 11000;
 #endif
+}
 
 class RandomSchedule : public ::testing::TestWithParam<bool> {};
 
 TEST_P(RandomSchedule, KeepsItsInvariantsAndEndsEveryRequest) {
-  int shared = 0, copied = 0, steps = 0, scored = 0;
-  for (uint64_t seed = 0; seed < kRuns && !HasFailure(); ++seed) {
+  int64_t shared = 0, copied = 0, steps = 0, scored = 0, looked_up = 0;
+  const uint64_t all = runs();
+  for (uint64_t seed = 0; seed < all && !HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     RandomRun one(seed, GetParam());
     one.run();
@@ -389,11 +432,14 @@ TEST_P(RandomSchedule, KeepsItsInvariantsAndEndsEveryRequest) {
     copied += one.copied();
     steps += one.steps();
     scored += one.scored();
+    looked_up += one.looked_up() && one.evictions() > 0 ? 1 : 0;
   }
   EXPECT_GT(shared, 1000) << "tokens that one computed for another";
   EXPECT_GT(copied, 100) << "pages that one had begun";
   EXPECT_GT(scored, 1000) << "chunks of prompts";
-  EXPECT_GT(steps, 46 * static_cast<int>(kRuns));
+  EXPECT_GT(looked_up, std::min<int64_t>(1000, static_cast<int64_t>(all) / 4))
+      << "runs in which pages were evicted";
+  EXPECT_GT(steps, 46 * static_cast<int64_t>(all));
 }
 
 INSTANTIATE_TEST_SUITE_P(Steps, RandomSchedule, ::testing::Bool(),

@@ -468,6 +468,57 @@ TEST(Scheduler, SharesPagesThatAreHeldAndCountsThemOnce) {
   run(scheduler, both);
 }
 
+// Adds it, and finishes it at once: the tokens of its prompt that kept pages hold.
+int kept_of(Scheduler& scheduler, SequenceSpec s) {
+  const SequenceId id = s.id;
+  scheduler.add(std::move(s));
+  const int kept = scheduler.adopt(id);
+  scheduler.finish(id);
+  return kept;
+}
+
+// Two prompts that begin alike are computed in one step, so that each computes the beginning.
+TEST(Scheduler, HoldsOnePageOfEachNameAndGivesUpTheDeepestFirst) {
+  SchedulerOptions options = small(12);
+  options.token_budget = 64;
+  Scheduler scheduler(options);
+  scheduler.add(sharing(1, 9));
+  scheduler.add(sharing(2, 17));
+  const Batch both = scheduler.next(kNow);
+  ASSERT_EQ(both.tokens, 26);
+  EXPECT_EQ(scheduler.pages().free(), 12 - 8);
+  run(scheduler, both);
+  EXPECT_EQ(scheduler.pages().named(), 4);
+  EXPECT_EQ(scheduler.pages().free(), 12 - 6) << "each holds the same two pages, and what is its own";
+  scheduler.finish(1);
+  scheduler.finish(2);
+  EXPECT_EQ(kept_of(scheduler, sharing(3, 17)), 16);
+  EXPECT_EQ(computed_of(scheduler, spec(4, 39)), 39);
+  EXPECT_EQ(scheduler.pages().evictions(), 2);
+  EXPECT_EQ(kept_of(scheduler, sharing(5, 17)), 8) << "the first two of four pages are left";
+}
+
+// The second one's next step is planned and launched before the pages of the first are known to be the same.
+TEST(Scheduler, HoldsOnePageOfEachNameWhileAStepIsUnderWay) {
+  Scheduler scheduler(small(20));
+  for (const SequenceId id : {1, 2}) {
+    SequenceSpec s = sharing(id, 6);
+    s.client = std::to_string(id);
+    scheduler.add(std::move(s));
+  }
+  const Batch prompts = scheduler.next(kNow);
+  ASSERT_EQ(prompts.items.size(), 2u);
+  scheduler.launched(prompts);
+  const Batch answers = scheduler.next(kNow);
+  ASSERT_EQ(answers.items.size(), 2u);
+  scheduler.launched(answers);
+  EXPECT_EQ(scheduler.pages().free(), 20 - 4);
+  complete(scheduler, prompts);
+  EXPECT_EQ(scheduler.pages().free(), 20 - 3);
+  EXPECT_EQ(scheduler.find(1)->pages[0].page(), scheduler.find(2)->pages[0].page());
+  complete(scheduler, answers);
+}
+
 TEST(Scheduler, TheAnswersOfOnePromptWaitForTheFirst) {
   Scheduler scheduler(small(20));
   scheduler.add(sharing(1, 20));
