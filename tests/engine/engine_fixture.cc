@@ -121,6 +121,16 @@ std::string flipped_png(const GoldenCase& c) {
   return encode_png(image);
 }
 
+std::string png_with_inverted(const GoldenCase& c, int left, int top, int width, int height) {
+  Image image = decode_image(*c.request.messages[0].parts[0].image, c.image.limits, true);
+  for (int y = top; y < top + height; ++y) {
+    const auto row = image.pixels.begin() + 3 * (std::ptrdiff_t{y} * image.width + left);
+    std::transform(row, row + 3 * width, row,
+                   [](uint8_t value) { return static_cast<uint8_t>(255 - value); });
+  }
+  return encode_png(image);
+}
+
 std::string read_bytes(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(message("cannot read ", path.string()));

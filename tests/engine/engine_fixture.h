@@ -79,6 +79,8 @@ GoldenCase golden_case(const std::string& ending);
 
 // Returns the picture of the case, upside down.
 std::string flipped_png(const GoldenCase& c);
+// Returns the picture of the case with the pixels of a rectangle inverted.
+std::string png_with_inverted(const GoldenCase& c, int left, int top, int width, int height);
 
 std::string read_bytes(const std::filesystem::path& path);
 

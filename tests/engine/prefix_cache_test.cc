@@ -85,6 +85,34 @@ TEST_P(PrefixCache, ASliceWhoseKeysAndValuesAreKeptIsNotEncoded) {
   EXPECT_EQ(again.answer->usage.images[0].cached_slices, pieces - anew);
 }
 
+// A screenshot after an edit: its two slices lie side by side, and the pixels of the right one change.
+TEST_P(PrefixCache, OfAnEditedPictureTheChangedSliceAndTheOverviewAreEncodedAlone) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  Request edited = c.request;
+  edited.messages[0].parts[0].image =
+      std::make_shared<const std::string>(png_with_inverted(c, 340, 60, 80, 80));
+  const auto plain = make_engine(options(), GetParam());
+  const Submitted alone = submit(*plain, exact(edited));
+  alone.answer->wait();
+  const auto engine = make_engine(options(), GetParam());
+  submit(*engine, c.request).answer->wait();
+  const double encoded = metric(*engine, "uhd_slices_encoded_total");
+  EXPECT_EQ(encoded, 3) << "two slices and the overview";
+  const Submitted second = submit(*engine, exact(edited));
+  expect_same(second.answer->wait(), *alone.answer);
+  EXPECT_EQ(metric(*engine, "uhd_slices_encoded_total") - encoded, 2);
+  EXPECT_EQ(second.answer->usage.images[0].cached_slices, 1);
+  // The picture begins with its first slice, of which a separator parts the second.
+  const std::vector<int32_t> prompt = std::get<RequestPlan>(engine->plan(edited)).prompt_ids;
+  const auto first_slice = std::ranges::find(prompt, -1);
+  const auto separator = std::find_if(first_slice, prompt.end(), [](int32_t id) { return id != -1; });
+  const auto changed = static_cast<int>(separator - prompt.begin()) + 1;
+  EXPECT_EQ(prompt[static_cast<size_t>(changed)], -1);
+  EXPECT_LE(second.answer->usage.cached_tokens, changed);
+  EXPECT_GT(second.answer->usage.cached_tokens, changed - 2 * 16)
+      << "whole pages, but for one of the text before the picture, which is begun while it is cut";
+}
+
 // One place and 52 pages. A question of 31 pages waits behind an answer that grows to 48, and loses to it the
 // pages of slices that nobody encoded.
 TEST_F(PrefixCacheOfOneRank, ASliceThatWasNotEncodedIsEncodedWhenItsPagesAreLost) {
