@@ -33,18 +33,42 @@ Told told(const AnswerListener& answer) {
   return told;
 }
 
+// One listener to each answer of a request.
+using Answers = std::vector<std::shared_ptr<AnswerListener>>;
+
+// There are none if the request is refused.
+Answers ask(Engine& engine, const Request& request) {
+  Answers answers;
+  for (int i = 0; i < request.n; ++i) answers.push_back(std::make_shared<AnswerListener>());
+  const auto taken = engine.submit(request, [answers](TokenEvent&& event) {
+    answers.at(static_cast<size_t>(event.answer))->sink()(std::move(event));
+  });
+  if (const auto* refused = std::get_if<Failure>(&taken)) {
+    ADD_FAILURE() << refused->message;
+    return {};
+  }
+  return answers;
+}
+
+std::vector<Told> told_by_all(const Answers& answers) {
+  std::vector<Told> all;
+  for (const auto& answer : answers) all.push_back(told(answer->wait()));
+  return all;
+}
+
 // One way of going about it.
 struct Way {
   std::string name;
   std::function<void(EngineOptions&)> change;
   int encoders = 0;
+  int answers = 1;  // of each request
 };
 
 class Exact : public testing::TestWithParam<Way> {
  public:
   // Two questions about one picture, one of them drawn, and two texts, one of them longer than a page. The
   // prompts of the drawn one and of the long text are scored.
-  static std::vector<Request> requests(const std::string& model) {
+  static std::vector<Request> requests(const std::string& model, int answers = 1) {
     const GoldenCase image = golden_case(model);
     std::vector<Request> requests(2, image.request);
     requests[1].messages.back().parts.push_back({.text = " And what else?"});
@@ -62,6 +86,7 @@ class Exact : public testing::TestWithParam<Way> {
       request.sampling.logprobs = 2;
       request.stop.max_tokens = 12;
       request.stop.ignore_eos = true;
+      request.n = answers;
     }
     return requests;
   }
@@ -73,14 +98,15 @@ class Exact : public testing::TestWithParam<Way> {
     return options;
   }
 
-  // Each alone, in an engine that keeps nothing.
-  static std::vector<Told> alone(const std::string& model) {
+  // Each request and each of its answers alone, in an engine that keeps nothing.
+  static std::vector<std::vector<Told>> alone(const std::string& model, int count) {
     EngineOptions options = Exact::options(model);
     options.prefix_cache = false;
-    std::vector<Told> answers;
-    for (const Request& request : requests(model)) {
+    options.max_running = 1;
+    std::vector<std::vector<Told>> answers;
+    for (const Request& request : requests(model, count)) {
       const auto engine = make_engine(options, ranks(1, 0));
-      answers.push_back(told(submit(*engine, request).answer->wait()));
+      answers.push_back(told_by_all(ask(*engine, request)));
     }
     return answers;
   }
@@ -91,21 +117,20 @@ TEST_P(Exact, AnswersAreThoseOfEachAlone) {
   for (const std::string model :
        {"uhd-v1-tiny/golden_image_2slices", "minicpmv26-tiny/golden_image_slices"}) {
     SCOPED_TRACE(model);
-    const std::vector<Told> expected = alone(model);
+    const std::vector<std::vector<Told>> expected = alone(model, GetParam().answers);
     EngineOptions options = Exact::options(model);
     GetParam().change(options);
     const auto engine = make_engine(options, ranks(1, GetParam().encoders));
-    const std::vector<Request> asked = requests(model);
+    const std::vector<Request> asked = requests(model, GetParam().answers);
     std::mt19937 random(5);
     for (int round = 0; round < 3; ++round) {
       std::vector<size_t> order;
       for (size_t copy = 0; copy < 2 * asked.size(); ++copy) order.push_back(copy % asked.size());
       std::ranges::shuffle(order, random);
-      std::vector<Submitted> submitted;
-      for (const size_t i : order) submitted.push_back(submit(*engine, asked[i]));
+      std::vector<Answers> answers;
+      for (const size_t i : order) answers.push_back(ask(*engine, asked[i]));
       for (size_t i = 0; i < order.size(); ++i) {
-        ASSERT_EQ(submitted[i].refused.message, "");
-        EXPECT_EQ(told(submitted[i].answer->wait()), expected[order[i]]) << "request " << order[i];
+        EXPECT_EQ(told_by_all(answers[i]), expected[order[i]]) << "request " << order[i];
       }
     }
     preempted += metric(*engine, "uhd_preemptions_total");
@@ -169,7 +194,8 @@ INSTANTIATE_TEST_SUITE_P(
                           o.kv_memory_bytes = int64_t{44} * 16 * 4 * 2 * 256 * 4;
                           o.prefix_cache = false;  // shared pages would be enough
                         }},
-                    Way{"ByTwoEncoders", [](EngineOptions&) {}, 2}),
+                    Way{"ByTwoEncoders", [](EngineOptions&) {}, 2},
+                    Way{"ThreeAnswersEach", [](EngineOptions&) {}, 0, 3}),
     [](const auto& way) { return way.param.name; });
 
 }  // namespace
