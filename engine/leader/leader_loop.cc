@@ -144,28 +144,36 @@ void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
                  Failure{FailureKind::busy, "queue_full", "too many requests are waiting", 1});
       return;
     }
-    if (!request.all_cut()) return parts_.visual->add(id, request.client(), request.spans());
-    check_deadline(request);
+    if (ended_by_deadline(request) || request.all_cut()) return;
+    parts_.visual->add(id, request.client(), request.spans());
   });
 }
 
 // Ends a request whose first token cannot come in time, by what was measured, before anything of it is
-// encoded or computed. All of its images are cut, so that it is known what is kept of it.
-void LeaderLoop::check_deadline(LiveRequest& request) {
-  if (!request.deadline() || !cost_.measured()) return;
-  Work left{.prefill_rows = request.work().prefill_rows - covered_tokens(request), .decode_rows = 1};
+// encoded or computed, and returns true then. Once all of its images are cut it is known what is kept of it.
+// Before that it is known only where a whole page of text before them is not kept: then nothing behind that
+// page is, though slices need perhaps not be encoded.
+bool LeaderLoop::ended_by_deadline(LiveRequest& request) {
+  if (!request.deadline() || !cost_.measured()) return false;
+  const int covered = covered_tokens(request);
+  if (!request.all_cut() && cache_root(request)) {
+    const int text = std::ranges::min(*request.spans(), {}, &VisualSpan::position).position;
+    if (covered + parts_.options.page_size > text) return false;
+  }
+  Work left{.prefill_rows = request.work().prefill_rows - covered, .decode_rows = 1};
   for (const VisualSpan& span : *request.spans()) {
     const bool encodes = span.held && !span.ready && cost_.measured_encoding();
     if (encodes) left.patches += request.work().patches / static_cast<int64_t>(request.spans()->size());
   }
   const StageSeconds need = cost_.predict(left, parts_.encoders == nullptr ? 1 : parts_.encoders->encoders());
   const double there = seconds(*request.deadline() - Clock::now());
-  if (there <= 0 || can_end_within(need, there)) return;
+  if (there <= 0 || can_end_within(need, there)) return false;
   table_.end(request.id(), FinishReason::error,
              Failure{FailureKind::unavailable, "deadline_unreachable",
                      message("the first token would take about ", need.total(), " s, and ", there,
                              " s are left of the request's time"),
                      1});
+  return true;
 }
 
 void LeaderLoop::image_cut(CutImage cut) {
@@ -179,7 +187,7 @@ void LeaderLoop::image_cut(CutImage cut) {
     note(*request, {.stage = Stage::cut, .image = cut.image}, cut.begun, cut.ended);
     const bool first_time = !request->was_cut();
     want_slices(*request, cut);
-    if (first_time && request->all_cut()) check_deadline(*request);
+    if (first_time && request->all_cut()) ended_by_deadline(*request);
   });
 }
 

@@ -69,7 +69,7 @@ class LeaderLoop {
 
   void release(const LiveRequest& request);
   void count_cost(const LiveRequest& request);
-  void check_deadline(LiveRequest& request);
+  bool ended_by_deadline(LiveRequest& request);
 
   LeaderParts& parts_;
   LeaderState& state_;

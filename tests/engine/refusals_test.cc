@@ -117,6 +117,43 @@ TEST(Refusals, ATimeThatCannotBeKeptIsRefusedAtOnceAndSaysWhatItWouldTake) {
   EXPECT_EQ(submit(*engine, request).answer->wait().finish, FinishReason::length);
 }
 
+// A long text, and a picture behind it.
+Request long_question_about_a_picture(int number) {
+  Request request = long_question(number);
+  request.messages.push_back({.role = "assistant", .parts = {{.text = "Show me."}}});
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  request.messages.push_back(c.request.messages.back());
+  return request;
+}
+
+TEST(Refusals, ATimeThatTheTextAloneCannotKeepIsRefusedBeforeThePictureIsCut) {
+  EngineOptions options = tiny_options(golden_case("uhd-v1-tiny/golden_text").model);
+  options.image_order = "client";
+  const auto engine = make_engine(options, ranks(1, 0));
+  const Submitted first = submit(*engine, long_question_about_a_picture(0));
+  EXPECT_EQ(first.answer->wait().finish, FinishReason::length);
+  EXPECT_GT(first.answer->usage.times.preprocess, 0);
+  const double takes = first.answer->usage.times.prefill;
+  // On a busy machine the time may be over before anybody looks.
+  bool refused = false;
+  for (int number = 1; number < 100 && !refused; ++number) {
+    Request request = long_question_about_a_picture(number);
+    request.deadline = Clock::now() + from_seconds(takes / 8);
+    const Submitted late = submit(*engine, request);
+    ASSERT_EQ(late.answer->wait().finish, FinishReason::error);
+    refused = late.answer->failure.code == "deadline_unreachable";
+    EXPECT_TRUE(refused || late.answer->failure.code == "deadline_exceeded");
+    EXPECT_TRUE(!refused || late.answer->usage.times.preprocess == 0) << "the picture was cut";
+  }
+  EXPECT_TRUE(refused);
+  // Its text is kept, and its picture may be.
+  for (int time = 0; time < 3; ++time) {
+    Request kept = long_question_about_a_picture(0);
+    kept.deadline = Clock::now() + from_seconds(takes / 4);
+    EXPECT_NE(submit(*engine, kept).answer->wait().failure.code, "deadline_unreachable");
+  }
+}
+
 // The context is the client's to shorten; the store is the operator's.
 TEST(Refusals, MorePicturesThanTheStoreHoldsNameTheStore) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
@@ -137,18 +174,25 @@ TEST(Refusals, MorePicturesThanTheStoreHoldsNameTheStore) {
   EXPECT_THAT(codes, testing::ElementsAre("too_many_visual_tokens"));
 }
 
-TEST(Refusals, ACancelledRequestLeavesNothingBehindWhateverItsStage) {
+class CancelledRequest : public testing::TestWithParam<int> {};
+
+// A step that is under way when a request is cancelled goes on, and the next may be planned already.
+constexpr int kMostStepsOfACancelledRequest = 2;
+
+TEST_P(CancelledRequest, LeavesNothingBehindByTheNextStepWhateverItsStage) {
   const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
   EngineOptions options = tiny_options(c.model);
   options.visual_cache_bytes = 0;  // room for one picture
   options.prefix_cache = false;
   options.tpot_target_ms = 1e-3;  // passes of the tower stop after each part
-  const auto engine = make_engine(options, ranks(1, 0));
+  const auto engine = make_engine(options, ranks(GetParam(), 0));
   Request request = c.request;
   request.stop.max_tokens = 200;
   request.stop.ignore_eos = true;
-  const auto expect_nothing_left = [&](const std::string& stage) {
+  const auto steps = [&] { return metric(*engine, "uhd_steps_total"); };
+  const auto expect_nothing_left = [&](const std::string& stage, double before) {
     EXPECT_TRUE(becomes_idle(*engine)) << stage;
+    EXPECT_LE(steps() - before, kMostStepsOfACancelledRequest) << stage;
     EXPECT_EQ(engine->stats().free_pages, engine->stats().total_pages) << stage;
     EXPECT_EQ(engine->stats().running, 0) << stage;
     EXPECT_EQ(metric(*engine, "uhd_slices_queued"), 0) << stage;
@@ -158,16 +202,20 @@ TEST(Refusals, ACancelledRequestLeavesNothingBehindWhateverItsStage) {
     for (int i = 0; i < 3; ++i) several.push_back(submit(*engine, request));
     std::this_thread::sleep_for(std::chrono::milliseconds(ms));
     for (const Submitted& s : several) engine->cancel(s.id);
+    const double before = steps();
     for (const Submitted& s : several) EXPECT_EQ(s.answer->wait().finish, FinishReason::cancelled);
-    expect_nothing_left(std::to_string(ms));
+    expect_nothing_left(std::to_string(ms), before);
   }
   const Submitted decoding = submit(*engine, request);
   decoding.answer->wait_for_tokens(3);
   engine->cancel(decoding.id);
+  const double before = steps();
   EXPECT_EQ(decoding.answer->wait().finish, FinishReason::cancelled);
-  expect_nothing_left("decoding");
+  expect_nothing_left("decoding", before);
   EXPECT_EQ(submit(*engine, c.request).answer->wait().ids, c.ids) << "all rows of the store are there";
 }
+
+INSTANTIATE_TEST_SUITE_P(Ranks, CancelledRequest, testing::Values(1, 2));
 
 }  // namespace
 }  // namespace uhd
