@@ -150,7 +150,7 @@ void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
 }
 
 // Ends a request whose first token cannot come in time, by what was measured, before anything of it is
-// encoded or computed, and returns true then. Once all of its images are cut it is known what is kept of it.
+// encoded or computed, and returns true then. It is known what is kept of it when all of its images are cut.
 // Before that it is known only where a whole page of text before them is not kept: then nothing behind that
 // page is, though slices need perhaps not be encoded.
 bool LeaderLoop::ended_by_deadline(LiveRequest& request) {
