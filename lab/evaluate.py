@@ -2,6 +2,7 @@
 
     python -m lab.evaluate --model models/nano-uhd --kind number --count 200
     python -m lab.evaluate --url http://127.0.0.1:8080 --kind number --count 200
+    python -m lab.evaluate --url http://127.0.0.1:8080 --pages runs/plain
 
 Prints the model card's tables.
 """
@@ -11,6 +12,7 @@ import json
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from . import generate, slicing, text
 from .client import Server
@@ -45,27 +47,42 @@ def aspect(w, h):
     return "1:4..1:2" if ratio < 0.5 else "1:2..2:1" if ratio <= 2 else "2:1..4:1"
 
 
+def record(kind, seed, size, text_px, turn, question, answer, got):
+    grid = slicing.plan(*size).grid
+    return {
+        "kind": kind,
+        "seed": seed,
+        "size": list(size),
+        "slices": grid[0] * grid[1] if grid else 0,
+        "aspect": aspect(*size),
+        "text_px": text_px,
+        "turn": turn,
+        "question": question,
+        "answer": answer,
+        "got": got,
+        "right": got == answer,
+    }
+
+
 def evaluate(ask, kind, count, questions, first_seed, size=None):
     """One record for each question asked."""
     records = []
     for seed in range(first_seed, first_seed + count):
         page = generate.make(kind, seed, size)
         asked = page.questions[:questions]
-        grid = slicing.plan(page.w, page.h).grid
+        text_px = page.words[0].size if page.words else None
         for turn, ((question, answer), got) in enumerate(zip(asked, ask(generate.draw(page), [q for q, _ in asked]))):
-            records.append({
-                "kind": kind,
-                "seed": seed,
-                "size": [page.w, page.h],
-                "slices": grid[0] * grid[1] if grid else 0,
-                "aspect": aspect(page.w, page.h),
-                "text_px": page.words[0].size if page.words else None,
-                "turn": turn,
-                "question": question,
-                "answer": answer,
-                "got": got,
-                "right": got == answer,
-            })
+            records.append(record(kind, seed, (page.w, page.h), text_px, turn, question, answer, got))
+    return records
+
+
+def evaluate_pages(ask, folder):
+    """The same for the pictures of a folder with a pages.jsonl, as lab.plain writes it."""
+    records = []
+    for line in map(json.loads, (folder / "pages.jsonl").read_text().splitlines()):
+        image = Image.open(folder / line["image"]).convert("RGB")
+        (got,) = ask(image, [line["question"]])
+        records.append(record(folder.name, line["seed"], image.size, line["text_px"], 0, line["question"], line["answer"], got))
     return records
 
 
@@ -117,6 +134,7 @@ def main():
     target.add_argument("--read", type=Path, nargs="+", help="files written by --out, to print the tables of")
     parser.add_argument("--name", help="model name for the server; the first one it lists by default")
     parser.add_argument("--kind", choices=generate.KINDS, action="append", help="may be repeated; all by default")
+    parser.add_argument("--pages", type=Path, help="folder of pictures to ask about instead, with their questions in its pages.jsonl")
     parser.add_argument("--count", type=int, default=100, help="pictures of each kind")
     parser.add_argument("--questions", type=int, default=1, help="most questions about one picture")
     parser.add_argument("--talk", action="store_true", help="ask a server these questions in one conversation, not each alone")
@@ -133,8 +151,8 @@ def main():
         ask = Local(args.model) if args.model else Server(args.url, args.name)
         if args.talk:
             ask = Server(args.url, args.name).talk
-        records = []
-        for kind in args.kind or generate.TASKS:
+        records = evaluate_pages(ask, args.pages) if args.pages else []
+        for kind in () if args.pages else args.kind or generate.TASKS:
             records += evaluate(ask, kind, args.count, args.questions, args.first_seed, args.size and tuple(args.size))
     if args.out:
         args.out.write_text("".join(json.dumps(r) + "\n" for r in records))
