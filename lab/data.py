@@ -25,7 +25,10 @@ class Writing:
 
     def word(self, rng):
         what = rng.random()
-        return g.number(rng) if what < self.numbers else g.letters(rng) if what < (2 + self.numbers) / 3 else g.price(rng)
+        return g.number(rng, 6) if what < self.numbers else g.letters(rng) if what < (2 + self.numbers) / 3 else g.price(rng)
+
+    def face(self, rng):
+        return g.any_face(rng) if rng.random() < 0.8 else rng.randrange(len(g.FACES))
 
     def size(self, rng):
         return round(self.zoom * (rng.randint(15, 18) if rng.random() < 0.55 else rng.randint(14, 27)))
@@ -33,14 +36,14 @@ class Writing:
 
 def text_lines(rng, page, writing):
     """Lines of words over the whole page, cut by its borders."""
-    size, face, color = writing.size(rng), g.any_face(rng), g.ink(rng)
+    size, face, color = writing.size(rng), writing.face(rng), g.ink(rng)
     y = rng.uniform(-2, size)
     while y < page.h + size * 0.5:
         if rng.random() < 0.5:
-            size, face, color = writing.size(rng), g.any_face(rng), g.ink(rng)
+            size, face, color = writing.size(rng), writing.face(rng), g.ink(rng)
         x = rng.uniform(-50, 20)
         while x < page.w:
-            word = g.Word(writing.word(rng), round(x), round(y), size, face, color)
+            word = g.Word(writing.word(rng), round(x, 2), round(y, 2), size, face, color)
             page.words.append(word)
             x += g.width(face, size, word.text) + size * rng.uniform(0.6, 2.5)
         y += size * rng.uniform(1.15, 2.2)
@@ -51,7 +54,7 @@ def scattered(rng, page, words, shapes, writing):
     for _ in range(shapes):
         g.place_shape(rng, page, taken)
     for _ in range(words):
-        word = g.Word(writing.word(rng), rng.randint(-40, page.w), rng.randint(0, page.h + 8), writing.size(rng), g.any_face(rng), g.ink(rng))
+        word = g.Word(writing.word(rng), rng.randint(-40, page.w), rng.randint(0, page.h + 8), writing.size(rng), writing.face(rng), g.ink(rng))
         if g.clear(g.box(word), taken):
             taken.append(g.box(word))
             page.words.append(word)
@@ -90,8 +93,10 @@ def filled(rng, page, crowd, writing):
     return page
 
 
-def drawn(page, size):
+def drawn(rng, page, size):
     image = g.draw(page)
+    if rng.random() < 0.5:
+        image = g.wear(rng, image)
     return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
 
 
@@ -101,7 +106,7 @@ def window(rng, writing):
     offset = rng.randint(0, grid[0] - WINDOW), rng.randint(0, grid[1] - WINDOW)
     size = (WINDOW * 14, WINDOW * 14)
     page = slice_page(rng, *size, writing)
-    return drawn(page, size), View(Content(page), (0, 0, page.w, page.h), size, grid, offset)
+    return drawn(rng, page, size), View(Content(page), (0, 0, page.w, page.h), size, grid, offset)
 
 
 def whole_slices(rng, count, writing):
@@ -109,7 +114,7 @@ def whole_slices(rng, count, writing):
     grid = (24, 24) if rng.random() < 0.5 else grids(rng)
     size = grid[0] * 14, grid[1] * 14
     pages = [slice_page(rng, *size, writing) for _ in range(count)]
-    return [drawn(p, size) for p in pages], [View(Content(p), (0, 0, p.w, p.h), size) for p in pages]
+    return [drawn(rng, p, size) for p in pages], [View(Content(p), (0, 0, p.w, p.h), size) for p in pages]
 
 
 def padded_pages(rng, count, writing):
@@ -130,7 +135,7 @@ def page_views(page, form=FORMS["uhd"]):
     return [View(content, rect, size, cells=form.cells, limits=limits) for rect, size in form.views(page.w, page.h)]
 
 
-MIX = ("number", "word", "both", "table", "receipt", "count", "relation")
+MIX = ("number", "long", "cut", "word", "both", "table", "receipt", "count", "relation")
 
 
 def random_page(rng, kinds=MIX, size=None, most=None):

@@ -2,8 +2,8 @@
 it what to look for. Their heads are thrown away after training.
 
 After `PLACES` layers every visual token should know where in the picture it lies. In the layer after that, some heads are told
-where to look: from a word to what stands above or left of it, from a value to its label, from a shape to those like it
-and to its neighbours. A head that looks evenly at n things and at the start of the prompt, which weighs as much as `SINK`
+where to look: from a word to what stands above or left of it, from a value to its label, from the rest of a word that slices
+cut to its beginning, from a shape to those like it and to its neighbours. A head that looks evenly at n things and at the start of the prompt, which weighs as much as `SINK`
 things, has counted them. After `LAYER` layers words and shapes should know what follows from that, and a token of the
 answer what the question asks, for which heads of the last of these layers look at the shape or label that the question names; in the
 layer after that, some heads look at the character that comes next or the shapes that are the answer, and some at the whole word, so that its end
@@ -25,11 +25,11 @@ PLACES, LAYER = 2, 4
 ACROSS = 7 * CELLS  # cells of six slices one above the other, and of the overview
 SINK = 3
 MOST = 8
-WORD_FACTS = {"row": MOST, "column": MOST, "field": 16}  # of the table's cell; of the label whose value this is
+WORD_FACTS = {"row": MOST, "column": MOST, "field": 16, "begun": MOST}  # of the table's cell; of the label whose value this is; its characters in earlier slices
 SHAPE_FACTS = {"count": 10, "before": SHAPE_COUNT, "after": SHAPE_COUNT}  # so many like it until here; its neighbours in a line
 PLACE_FACTS = {"x": ACROSS, "y": ACROSS}  # of the token's cell in the picture
 QUESTION_FACTS = {"asked_shape": SHAPE_COUNT, "asked_field": 16, "asked_row": MOST, "asked_column": MOST}
-LOOKS = {"above": (0,), "left": (1,), "label": (2, 3), "like": (4,), "beside": (5,)}  # the heads that look so
+LOOKS = {"above": (0,), "left": (1,), "label": (2, 3), "like": (4,), "beside": (5,), "begun": (6, 7)}  # the heads that look so
 NAMED, POINTERS, WHOLE, LAST_POINTERS = (4, 5), (0, 1), (2, 3), (2, 5)
 
 
@@ -69,10 +69,10 @@ class PageFacts:
                 seen = np.flatnonzero((x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1]))
                 return zip(seen, *view._cells(x[seen], y[seen]))
 
-            for n, cell, half in places(content.x, content.y):
+            for (n, cell, half), index in zip(places(content.x, content.y), view.index):
                 word = content.word[n]
                 self.chars.setdefault((word, n - first[word]), []).append((v, cell))
-                for name, value in page.words[word].facts.items():
+                for name, value in (page.words[word].facts | {"begun": n - first[word] - index}).items():
                     if name in WORD_FACTS:
                         self.targets[name][v, cell, half] = value
             self.order += sorted((v, cell, n) for n, cell, _ in places(content.sx, content.sy))
@@ -109,6 +109,11 @@ class PageFacts:
             for spot in self.spots(n):
                 look("left", spot, sum(map(list, left), []), SINK)
         for n, word in enumerate(words):
+            spots = self.spots(n)
+            for at, spot in enumerate(spots):
+                begun = [earlier for earlier in spots if earlier[0] < spot[0]]
+                if begun or at == 0:
+                    look("begun", spot, begun, 1)
             if "label" in word.facts:
                 for spot in self.spots(n):
                     look("label", spot, self.spots(word.facts["label"]), 0)

@@ -5,18 +5,24 @@
 
 import argparse
 import functools
+import io
 import json
 import random
 from dataclasses import dataclass, field
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 FONTS = "/usr/share/fonts/truetype/"
 FACES = [  # fonts-dejavu-core, fonts-liberation
     *("dejavu/DejaVu" + f for f in ("Sans", "Sans-Bold", "SansMono", "SansMono-Bold", "Serif", "Serif-Bold")),
     *("liberation/Liberation" + f for f in ("Sans-Regular", "Sans-Bold", "Serif-Regular", "Serif-Bold")),
     *("liberation/Liberation" + f for f in ("Mono-Regular", "Mono-Bold", "SansNarrow-Regular", "SansNarrow-Bold")),
+    # for the vision side's training alone
+    *("dejavu/DejaVu" + f for f in ("SansCondensed", "SansCondensed-Bold", "SerifCondensed", "SerifCondensed-Bold")),
+    *("dejavu/DejaVu" + f for f in ("Sans-Oblique", "SansMono-Oblique", "Serif-Italic")),
+    *("liberation/Liberation" + f for f in ("Sans-Italic", "Serif-Italic", "Mono-Italic", "SansNarrow-Italic")),
 ]
+DRAWN = 14  # so many of them are on the pages that are asked about
 PLAIN = (0, 1, 6, 7)
 DIGITS, LETTERS = "0123456789", "abcdefghijklmnopqrstuvwxyz"
 SHAPES = ("circle", "square", "triangle")
@@ -114,6 +120,25 @@ def draw(page):
     return image
 
 
+def wear(rng, image):
+    """What becomes of pictures on their way, for training: a tint, the grain of the paper, a slight turn, blur, JPEG."""
+    size = image.size
+    if rng.random() < 0.4:
+        image = ImageChops.multiply(image, Image.new("RGB", size, pastel(rng)))
+    if rng.random() < 0.15:
+        grain = Image.effect_noise(size, rng.uniform(2, 12))
+        image = ImageChops.add(image, Image.merge("RGB", (grain,) * 3), 1, -128)
+    if rng.random() < 0.15:
+        image = image.rotate(rng.uniform(-1, 1), Image.Resampling.BICUBIC, fillcolor=image.getpixel((0, 0)))
+    if rng.random() < 0.15:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.7)))
+    if rng.random() < 0.25:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=rng.randint(40, 95))
+        image = Image.open(file).convert("RGB")
+    return image
+
+
 def light(rng):
     level = rng.randint(225, 255)
     return tuple(min(255, level + rng.randint(-12, 12)) for _ in range(3))
@@ -127,8 +152,8 @@ def ink(rng):
     return (rng.randint(0, 40),) * 3 if rng.random() < 0.6 else tuple(rng.randint(0, 110) for _ in range(3))
 
 
-def number(rng, most=5):
-    digits = rng.randint(1, most)
+def number(rng, most=5, least=1):
+    digits = rng.randint(least, most)
     return str(rng.randint(10 ** (digits - 1) if digits > 1 else 0, 10**digits - 1))
 
 
@@ -146,7 +171,7 @@ def price(rng):
 
 def any_face(rng):
     """Half the time one of the four plainest faces."""
-    return rng.choice(PLAIN) if rng.random() < 0.5 else rng.randrange(len(FACES))
+    return rng.choice(PLAIN) if rng.random() < 0.5 else rng.randrange(DRAWN)
 
 
 def canvas(rng):
@@ -199,14 +224,16 @@ def decorate(rng, page, taken, most=12):
             page.decor.append(("line", rect, {"fill": color, "width": thick}))
 
 
-def place(rng, page, text, size, taken):
-    """Puts a word where nothing is yet; None when there is no room."""
+def place(rng, page, text, size, taken, borders=()):
+    """Puts a word where nothing is yet, and where there are borders (their x) on one of them; None when there is no room."""
     for _ in range(40):
         word = Word(text, 0, 0, size, any_face(rng), ink(rng))
         w = width(word.face, size, text)
         if w + 8 >= page.w or size * 1.4 + 6 >= page.h:
             continue
         word.x = rng.randint(4, int(page.w - w - 4))
+        if borders:
+            word.x = min(max(4, round(rng.choice(borders) - w * rng.uniform(0.05, 0.95))), int(page.w - w - 4))
         word.y = rng.randint(size + 2, int(page.h - size * 0.3 - 2))
         if clear(box(word), taken):
             taken.append(box(word))
@@ -279,6 +306,35 @@ def word_page(rng, size=None):
     page.questions = [(rng.choice(ASK_WORD), target.text)]
     page.about = {page.questions[0][0]: [target]}
     return page
+
+
+def read_page(rng, size, text, asks, borders=()):
+    """A page with this text, on one of the borders if there are any."""
+    page = Page(*(size or canvas(rng)), light(rng))
+    taken = []
+    target = None
+    while target is None:
+        target = place(rng, page, text, small_print(rng), taken, borders)
+    for _ in range(rng.randint(0, 2)):
+        place_shape(rng, page, taken)
+    decorate(rng, page, taken)
+    page.questions = [(rng.choice(asks), target.text)]
+    page.about = {page.questions[0][0]: [target]}
+    return page
+
+
+def long_page(rng, size=None):
+    """A number of five or six digits."""
+    return read_page(rng, size, number(rng, 6, 5), ASK_NUMBER)
+
+
+def cut_page(rng, size=None):
+    """A number, or one time in three a word, that lies on the border of two slices, where the page has such borders."""
+    from . import slicing  # needs NumPy, which drawing the other kinds does without
+
+    size = size or canvas(rng)
+    text, asks = (word(rng), ASK_WORD) if rng.random() < 1 / 3 else (number(rng, 6, 2), ASK_NUMBER)
+    return read_page(rng, size, text, asks, slicing.borders(*size))
 
 
 def both_page(rng, size=None):
@@ -433,6 +489,8 @@ def demo_page(rng):
 KINDS = {
     "number": number_page,
     "print": print_page,
+    "long": long_page,
+    "cut": cut_page,
     "word": word_page,
     "both": both_page,
     "table": table_page,

@@ -16,12 +16,14 @@ from .tokens import PerfectTokens, RealTokens
 
 # Groups of kinds of pages whose conversations are about equally long, with the embeddings these take, and their share
 # of the steps.
-READING = (("number", "print", "word", "word", "both"), 25)
+READING = (("number", "long", "cut", "cut", "print", "word", "word", "both"), 25)
+CUT = (("cut",), 25)
 TABLES, RECEIPTS, COUNTS, RELATIONS = (("table",), 80), (("receipt",), 60), (("count",), 45), (("relation",), 60)
 MIXES = {
     "number": ((("number", "print"), 20, 1.0),),
     "corner": ((("corner",), 60, 1.0),),
     "reading": ((*READING, 1.0),),
+    "cut": ((*CUT, 0.3), (*READING, 0.25), (*TABLES, 0.12), (*RECEIPTS, 0.13), (*COUNTS, 0.1), (*RELATIONS, 0.1)),
     "mostly reading": ((*READING, 0.45), (*TABLES, 0.1), (*RECEIPTS, 0.15), (*COUNTS, 0.15), (*RELATIONS, 0.15)),
     "spatial": ((*READING, 0.18), (*TABLES, 0.14), (*RECEIPTS, 0.14), (*COUNTS, 0.27), (*RELATIONS, 0.27)),
     "all": ((*READING, 0.26), (*TABLES, 0.17), (*RECEIPTS, 0.19), (*COUNTS, 0.19), (*RELATIONS, 0.19)),

@@ -54,6 +54,12 @@ def plan(w, h, max_slices=6):
     return Plan(best_size(w, h, False), grid, cell)
 
 
+def borders(w, h):
+    """Where one slice ends and the next one to its right begins."""
+    columns = (plan(w, h).grid or (1, 1))[0]
+    return [w * n / columns for n in range(1, columns)]
+
+
 def views(w, h, max_slices=6):
     """Every view of a picture in the order the language model sees it, as (rectangle in the picture, (w, h))."""
     p = plan(w, h, max_slices)

@@ -56,7 +56,8 @@ class RealTokens:
         char, shape = data.stack_cells(data.page_views(page, self.model.form))
         busy = (char != 0).any(-1) | (shape != 0)
         known = busy.any(1) | np.array([every or rng.random() < 0.25 for _ in busy])
-        parts = self.model.form.cut(generate.draw(page))
+        image = generate.draw(page)
+        parts = self.model.form.cut(generate.wear(rng, image) if rng.random() < 0.5 else image)
         features = []
         for views in ([i for i in np.flatnonzero(known[:-1])], [len(parts) - 1] if known[-1] else []):
             if views:
