@@ -47,7 +47,13 @@ def aspect(w, h):
     return "1:4..1:2" if ratio < 0.5 else "1:2..2:1" if ratio <= 2 else "2:1..4:1"
 
 
-def record(kind, seed, size, text_px, turn, question, answer, got):
+def extent(page, question):
+    """Where the word that is the answer begins and ends, None where it is not a word."""
+    thing = next(iter(page.about.get(question, ())), None)
+    return (thing.x, thing.x + generate.width(thing.face, thing.size, thing.text)) if isinstance(thing, generate.Word) else None
+
+
+def record(kind, seed, size, text_px, turn, question, answer, got, across):
     grid = slicing.plan(*size).grid
     return {
         "kind": kind,
@@ -56,6 +62,7 @@ def record(kind, seed, size, text_px, turn, question, answer, got):
         "slices": grid[0] * grid[1] if grid else 0,
         "aspect": aspect(*size),
         "text_px": text_px,
+        "cut": across and any(across[0] < x < across[1] for x in slicing.borders(*size)),
         "turn": turn,
         "question": question,
         "answer": answer,
@@ -72,7 +79,7 @@ def evaluate(ask, kind, count, questions, first_seed, size=None):
         asked = page.questions[:questions]
         text_px = page.words[0].size if page.words else None
         for turn, ((question, answer), got) in enumerate(zip(asked, ask(generate.draw(page), [q for q, _ in asked]))):
-            records.append(record(kind, seed, (page.w, page.h), text_px, turn, question, answer, got))
+            records.append(record(kind, seed, (page.w, page.h), text_px, turn, question, answer, got, extent(page, question)))
     return records
 
 
@@ -82,7 +89,7 @@ def evaluate_pages(ask, folder):
     for line in map(json.loads, (folder / "pages.jsonl").read_text().splitlines()):
         image = Image.open(folder / line["image"]).convert("RGB")
         (got,) = ask(image, [line["question"]])
-        records.append(record(folder.name, line["seed"], image.size, line["text_px"], 0, line["question"], line["answer"], got))
+        records.append(record(folder.name, line["seed"], image.size, line["text_px"], 0, line["question"], line["answer"], got, line["across"]))
     return records
 
 
@@ -99,6 +106,7 @@ GROUPS = {  # name of a column's value: what it is told from
     "text": lambda r: text_class(r["text_px"]),
     "square view": lambda r: shrunk(r["size"]),
     "slices": lambda r: str(r["slices"]),
+    "on a border of slices": lambda r: {True: "yes", False: "no"}.get(r.get("cut"), "not known"),
     "aspect": lambda r: r["aspect"],
     "question": lambda r: str(r["turn"] + 1),
     "answer": lambda r: r["answer"] if r["kind"] == "count" else f"length {len(r['answer'])}",

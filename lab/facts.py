@@ -25,9 +25,11 @@ PLACES, LAYER = 2, 4
 ACROSS = 7 * CELLS  # cells of six slices one above the other, and of the overview
 SINK = 3
 MOST = 8
-WORD_FACTS = {"row": MOST, "column": MOST, "field": 16, "begun": MOST}  # of the table's cell; of the label whose value this is; its characters in earlier slices
+WORD_FACTS = {"row": MOST, "column": MOST, "field": 16}  # of the table's cell; of the label whose value this is
+WORD_FACTS |= {"begun": MOST, "first": MOST}  # characters of it in earlier slices; those before the first one here
 SHAPE_FACTS = {"count": 10, "before": SHAPE_COUNT, "after": SHAPE_COUNT}  # so many like it until here; its neighbours in a line
 PLACE_FACTS = {"x": ACROSS, "y": ACROSS}  # of the token's cell in the picture
+SLICE_FACTS = {"local": MOST}  # of an answer's token: how many characters of its word come before its own in its slice
 QUESTION_FACTS = {"asked_shape": SHAPE_COUNT, "asked_field": 16, "asked_row": MOST, "asked_column": MOST}
 LOOKS = {"above": (0,), "left": (1,), "label": (2, 3), "like": (4,), "beside": (5,), "begun": (6, 7)}  # the heads that look so
 NAMED, POINTERS, WHOLE, LAST_POINTERS = (4, 5), (0, 1), (2, 3), (2, 5)
@@ -38,7 +40,7 @@ class Heads(nn.Module):
         super().__init__()
         for name, classes in WORD_FACTS.items():
             setattr(self, name, nn.Linear(d, 2 * classes))
-        for name, classes in (SHAPE_FACTS | PLACE_FACTS | QUESTION_FACTS).items():
+        for name, classes in (SHAPE_FACTS | PLACE_FACTS | SLICE_FACTS | QUESTION_FACTS).items():
             setattr(self, name, nn.Linear(d, classes))
 
 
@@ -56,6 +58,7 @@ class PageFacts:
         slices = rects[:-1] or rects
         columns, rows = sorted({r[0] for r, _ in slices}), sorted({r[1] for r, _ in slices})
         self.chars, self.shapes = {}, {}  # (word, index of the character), shape: [(view, cell)]
+        self.local = {}  # (word, index of the character): how many of the word's characters come before it in its slice
         first = np.searchsorted(content.word, np.arange(len(page.words)))  # character of each word
         self.order = []  # (view, cell, shape) in the order of the tokens
         for v, (rect, size) in enumerate(slices):
@@ -71,10 +74,14 @@ class PageFacts:
 
             for (n, cell, half), index in zip(places(content.x, content.y), view.index):
                 word = content.word[n]
-                self.chars.setdefault((word, n - first[word]), []).append((v, cell))
-                for name, value in (page.words[word].facts | {"begun": n - first[word] - index}).items():
+                k = n - first[word]
+                self.chars.setdefault((word, k), []).append((v, cell))
+                self.local[word, k] = index
+                for name, value in (page.words[word].facts | {"begun": k - index}).items():
                     if name in WORD_FACTS:
                         self.targets[name][v, cell, half] = value
+                if self.targets["first"][v, cell, half] == IGNORE:
+                    self.targets["first"][v, cell, half] = k
             self.order += sorted((v, cell, n) for n, cell, _ in places(content.sx, content.sy))
         for v, cell, n in self.order:
             self.shapes.setdefault(n, []).append((v, cell))
@@ -138,6 +145,12 @@ class PageFacts:
         things = self.page.about.get(question, ())
         return next((n for n, w in enumerate(self.page.words) if things and w is things[0]), None)
 
+    def in_slice(self, question, length):
+        """Target of each of the length tokens of the answer, the last of which is the end mark."""
+        word = self.read_word(question)
+        last = self.local.get((word, length - 2), IGNORE)
+        return [self.local.get((word, k), IGNORE) for k in range(length - 1)] + [last + 1 if last >= 0 else IGNORE]
+
     def pointers(self, question, length):
         """For each of the length tokens of the answer, the places that it is read from, those of the whole word, and the weight of
         the prompt's start."""
@@ -176,12 +189,11 @@ def asked(question):
     return facts
 
 
-def question_loss(heads, hidden, questions):
-    """The same as `loss` for hidden [n, d] of answers to these n questions."""
+def answer_fact_loss(heads, names, hidden, of_answers):
+    """The same as `loss` for hidden [n, d] of n tokens of answers and the facts {name: value} that are known of each."""
     total, hits = hidden.new_zeros((), dtype=torch.float32), {}
-    facts = [asked(q) for q in questions]
-    for name in QUESTION_FACTS:
-        target = torch.tensor([f.get(name, IGNORE) for f in facts])
+    for name in names:
+        target = torch.tensor([f.get(name, IGNORE) for f in of_answers])
         if (target >= 0).any():
             logits, target = getattr(heads, name)(hidden[target >= 0]).float(), target[target >= 0]
             total = total + F.cross_entropy(logits, target)

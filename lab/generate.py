@@ -324,8 +324,8 @@ def read_page(rng, size, text, asks, borders=()):
 
 
 def long_page(rng, size=None):
-    """A number of five or six digits."""
-    return read_page(rng, size, number(rng, 6, 5), ASK_NUMBER)
+    """A number of five digits, of which `number_page` draws few."""
+    return read_page(rng, size, number(rng, 5, 5), ASK_NUMBER)
 
 
 def cut_page(rng, size=None):
@@ -333,7 +333,7 @@ def cut_page(rng, size=None):
     from . import slicing  # needs NumPy, which drawing the other kinds does without
 
     size = size or canvas(rng)
-    text, asks = (word(rng), ASK_WORD) if rng.random() < 1 / 3 else (number(rng, 6, 2), ASK_NUMBER)
+    text, asks = (word(rng), ASK_WORD) if rng.random() < 1 / 3 else (number(rng, 5, 2), ASK_NUMBER)
     return read_page(rng, size, text, asks, slicing.borders(*size))
 
 

@@ -58,7 +58,8 @@ def main():
             tab.set_content(html)
             tab.screenshot(path=args.out / f"{seed}.png")
             left, right = tab.evaluate("(({left, right}) => [left, right])(document.querySelector('span').getBoundingClientRect())")
-            lines.append({"image": f"{seed}.png", "seed": seed, "text_px": px, "across": [left, right], "question": question, "answer": answer})
+            line = {"image": f"{seed}.png", "seed": seed, "text_px": px, "across": [left, right]}
+            lines.append(line | {"question": question, "answer": answer})
         browser.close()
     (args.out / "pages.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
