@@ -502,7 +502,8 @@ KINDS = {
 }
 
 
-TASKS = tuple(kind for kind in KINDS if kind != "corner")  # of the bundled model; corners are for the comparison of forms
+APART = ("corner", "long", "cut")  # corners are for the comparison of forms; the others are what numbers fail by, asked about by name only
+TASKS = tuple(kind for kind in KINDS if kind not in APART)  # of the bundled model
 LARGEST = {"table": 5, "receipt": 9, "count": 6, "relation": 4}  # kinds that can be told how much there may be on a page, and how much there may
 
 
