@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <latch>
 #include <mutex>
 #include <set>
@@ -256,6 +257,64 @@ TEST(CudaEngines, MakeNothingForTheFirstTimeForAPicture) {
     }
     EXPECT_EQ(emulation::failure(), "");
   }
+}
+
+// Returns the answers to a question about a picture that comes twice, the second time after questions about
+// pictures of other widths. `look` sees the engine before the second time, and after it.
+Ids asked_twice(const EngineOptions& options, Request question, const std::vector<int>& others,
+                const std::function<void(const Engine&)>& look) {
+  question.stop.max_tokens = 3;
+  question.sampling.temperature = 1;
+  question.sampling.seed = 11;
+  const auto engine = make_engine(options, ranks(1, 0));
+  Ids ids = answers_of(*engine, question);
+  for (const int width : others) answers(*engine, {asks_about(width, 64)});
+  look(*engine);
+  for (const auto& answer : answers_of(*engine, question)) ids.push_back(answer);
+  look(*engine);
+  return ids;
+}
+
+TEST(CudaEngines, AnswerSeveralTimesFromKeptPagesAsTheCpuDoes) {
+  emulation::set_devices(4);
+  Request question = asks_about(64, 96);
+  question.n = 3;
+  const auto found = [&](const char* kind) {
+    EngineOptions options = options_of({}, kind);
+    options.context_length = 512;
+    options.kv_memory_bytes = int64_t{128} * 8 * 4 * 2 * 256 * 4;  // 128 pages
+    std::vector<double> prefilled;
+    const Ids ids = asked_twice(options, question, {}, [&](const Engine& engine) {
+      prefilled.push_back(metric(engine, "uhd_prefill_tokens_total"));
+    });
+    EXPECT_LT(prefilled[1], 1.5 * prefilled[0]) << kind;
+    return ids;
+  };
+  EXPECT_EQ(found("cuda"), found("cpu"));
+  EXPECT_EQ(emulation::failure(), "");
+}
+
+// The store holds two pieces.
+TEST(CudaEngines, AnswerFromRowsInHostMemoryAsTheCpuDoes) {
+  emulation::set_devices(4);
+  const auto found = [&](const char* kind) {
+    EngineOptions options = options_of({}, kind);
+    options.context_length = 512;
+    options.kv_memory_bytes = int64_t{128} * 8 * 4 * 2 * 256 * 4;  // 128 pages
+    options.prefix_cache = false;                                  // kept pages would be enough
+    options.visual_cache_bytes = 0;
+    options.visual_cache_host_bytes = 1 << 24;
+    options.image.max_slices = 1;
+    std::vector<double> kept;
+    const Ids ids = asked_twice(options, asks_about(64, 96), {48, 80}, [&](const Engine& engine) {
+      kept.push_back(metric(engine, "uhd_slices_kept_total"));
+    });
+    EXPECT_EQ(kept[0], 0) << kind;
+    EXPECT_GT(kept[1], 0) << kind;
+    return ids;
+  };
+  EXPECT_EQ(found("cuda"), found("cpu"));
+  EXPECT_EQ(emulation::failure(), "");
 }
 
 // A rank that hangs, and is told of by nothing: the others end in the time of a step, streams with an error,
