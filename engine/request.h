@@ -53,6 +53,8 @@ struct Message {
   std::vector<MessagePart> parts;
   std::string tool_calls;    // of an assistant: a JSON array of calls, as OpenAI has them; empty: none
   std::string tool_call_id;  // of a tool: the call that it answers
+  std::string thoughts;      // of an earlier answer; may be empty
+  std::string name;          // of the one who speaks; may be empty
 };
 
 struct SamplingParams : SamplingRule {

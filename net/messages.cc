@@ -48,10 +48,11 @@ class Conversation {
     Message out{.role = read_role(fields)};
     known_.check(kMessageFields, v.get_object(), path + ".");
     read_tool_fields(fields, out);
+    read_thoughts(fields, out);
+    if (const auto name = fields.string("name")) out.name = take_text(*name, fields.path("name"));
     const json::value* content = fields.find("content");
     if (content == nullptr) {
-      // A turn that only called tools, or refused, has no content; its other fields are not part of the
-      // prompt.
+      // A turn that only thought, called tools, or refused, has no content.
       if (out.role == "assistant")
         return with_text(std::move(out), fields.string("refusal").value_or(""), path);
       throw ApiError{400, message("'", path, ".content' is missing."), path + ".content",
@@ -100,6 +101,20 @@ class Conversation {
     if (id) out.tool_call_id = *id;
     text_bytes_ += out.tool_calls.size() + out.tool_call_id.size();
     check_text_bytes(text_bytes_, model_, fields.path("tool_calls"));
+  }
+
+  // Clients give an answer back with its thoughts by either name, or by both.
+  void read_thoughts(const Fields& fields, Message& out) {
+    for (const std::string_view name : {"reasoning_content", "reasoning"}) {
+      const std::string_view text = fields.string(name).value_or("");
+      if (text.empty() || text == out.thoughts) continue;
+      if (!out.thoughts.empty()) {
+        throw ApiError{400,
+                       message('\'', fields.path(name), "' has other thoughts than 'reasoning_content'."),
+                       fields.path(name), "invalid_value"};
+      }
+      out.thoughts = take_text(text, fields.path(name));
+    }
   }
 
   Message with_text(Message message, std::string_view text, const std::string& path) {

@@ -60,7 +60,7 @@ class Input {
     if (!v.is_object()) throw_bad_field(path, "an object", v);
     const Fields item(v.get_object(), path + ".");
     const std::string_view type = item.string("type").value_or("message");
-    if (type == "reasoning") return;  // thoughts of an earlier answer are no part of the prompt
+    if (type == "reasoning") return read_thoughts(item);
     if (type != "message" && type != "function_call" && type != "function_call_output") {
       throw_unsupported(item.path("type"),
                         "items are message, function_call, function_call_output and reasoning.");
@@ -73,17 +73,39 @@ class Input {
         {"role", type == "message" ? needed(item, "role") : std::string_view("tool")},
         {"content", read_content(*content, item.path(type == "message" ? "content" : "output"))}};
     if (type == "function_call_output") message["tool_call_id"] = needed(item, "call_id");
+    const bool answers = message.at("role") == "assistant";
     add(std::move(message), path);
+    answers ? add_thoughts() : thoughts_.clear();
   }
 
-  // Calls belong to the assistant's turn before them.
+  // Thoughts belong to the assistant's turn after them. A summary is none: the model never wrote it.
+  void read_thoughts(const Fields& item) {
+    const json::array* parts = item.array("content");
+    for (size_t i = 0; parts != nullptr && i < parts->size(); ++i) {
+      const std::string path = element(item.path("content"), i);
+      if (!(*parts)[i].is_object()) throw_bad_field(path, "an object", (*parts)[i]);
+      thoughts_ += needed(Fields((*parts)[i].get_object(), path + "."), "text");
+    }
+    thoughts_path_ = item.path("content");
+  }
+
+  void add_thoughts() {
+    if (thoughts_.empty()) return;
+    messages_.back().get_object()["reasoning_content"] = thoughts_;
+    form_.origins.emplace_back(element("messages", messages_.size() - 1) + ".reasoning_content",
+                               thoughts_path_);
+    thoughts_.clear();
+  }
+
+  // Calls belong to the assistant's turn before them, if no thoughts stand between.
   void add_call(const Fields& item, const std::string& path) {
     const json::object call{
         {"id", needed(item, "call_id")},
         {"type", "function"},
         {"function", json::object{{"name", needed(item, "name")}, {"arguments", needed(item, "arguments")}}}};
-    const bool joins = !messages_.empty() && messages_.back().at("role") == "assistant";
+    const bool joins = !messages_.empty() && messages_.back().at("role") == "assistant" && thoughts_.empty();
     if (!joins) add({{"role", "assistant"}, {"content", nullptr}}, path);
+    add_thoughts();
     json::object& turn = messages_.back().get_object();
     if (!turn.contains("tool_calls")) turn["tool_calls"] = json::array();
     json::array& calls = turn["tool_calls"].get_array();
@@ -122,6 +144,8 @@ class Input {
   ChatForm& form_;
   FieldCheck& known_;
   json::array messages_;
+  std::string thoughts_;  // of the item before, if it has some
+  std::string thoughts_path_;
 };
 
 // Tools and the chosen one stand flat here.

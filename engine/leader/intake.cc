@@ -140,7 +140,7 @@ ChatEnd end_of(const Request& request) {
 std::vector<ChatTurn> turns_of(const Request& request) {
   std::vector<ChatTurn> turns;
   for (const Message& m : request.messages) {
-    ChatTurn turn{m.role, {}, m.tool_calls, m.tool_call_id};
+    ChatTurn turn{m.role, {}, m.tool_calls, m.tool_call_id, m.thoughts, m.name};
     for (const MessagePart& part : m.parts) {
       turn.parts.push_back(part.is_image() ? ChatPart{"", true} : ChatPart{part.text, false});
     }
@@ -365,7 +365,7 @@ std::optional<Failure> Intake::check_size(const Request& request) const {
   auto bytes = static_cast<int64_t>(request.template_variables.size() + request.tools.size());
   if (request.prompt) bytes += static_cast<int64_t>(request.prompt->size());
   for (const Message& m : request.messages) {
-    bytes += static_cast<int64_t>(m.tool_calls.size());
+    bytes += static_cast<int64_t>(m.tool_calls.size() + m.thoughts.size() + m.name.size());
     for (const MessagePart& part : m.parts) bytes += static_cast<int64_t>(part.text.size());
   }
   return check_bytes(bytes);

@@ -285,6 +285,11 @@ class JinjaChatTemplate final : public ChatTemplate {
     if (!turn.tool_call_id.empty()) {
       message->set("tool_call_id", jinja::Value::text(turn.tool_call_id, kUserVariable));
     }
+    // Templates differ in the name by which they read thoughts.
+    for (const char* name : {"reasoning_content", "reasoning"}) {
+      if (!turn.thoughts.empty()) message->set(name, jinja::Value::text(turn.thoughts, kUserVariable));
+    }
+    if (!turn.name.empty()) message->set("name", jinja::Value::text(turn.name, kUserVariable));
     return jinja::Value::of(std::move(message));
   }
 

@@ -25,6 +25,8 @@ struct ChatTurn {
   std::string
       tool_calls;  // of an assistant: a JSON array as OpenAI has it, arguments as objects; empty: none
   std::string tool_call_id;  // of a tool: the call that it answers; may be empty
+  std::string thoughts;      // of an earlier answer, for a template that reads them; may be empty
+  std::string name;          // of the one who speaks, for a template that reads it; may be empty
 };
 
 struct ChatText {
@@ -48,7 +50,7 @@ class ChatTemplate {
  public:
   virtual ~ChatTemplate() = default;
   // `variables` is a JSON object, or empty: more variables for the template. `tools` is a JSON array as
-  // OpenAI has it, or empty. The texts of both, and of calls, are a user's.
+  // OpenAI has it, or empty. The texts of both, of calls, thoughts and names are a user's.
   virtual ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end, std::string_view variables,
                           std::string_view tools) const = 0;
   ChatText render(const std::vector<ChatTurn>& turns, ChatEnd end, std::string_view variables) const {

@@ -15,6 +15,7 @@ namespace uhd {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::shared_ptr<const ChatTemplate> chat_of(const std::string& source) {
   const TemporaryDirectory directory;
@@ -37,6 +38,7 @@ std::vector<ChatTurn> turns_of(const boost::json::array& messages) {
     if (const auto* calls = fields.if_contains("tool_calls"))
       turn.tool_calls = boost::json::serialize(*calls);
     if (const auto* id = fields.if_contains("tool_call_id")) turn.tool_call_id = id->as_string();
+    if (const auto* text = fields.if_contains("reasoning_content")) turn.thoughts = text->as_string();
     turns.push_back(std::move(turn));
   }
   return turns;
@@ -62,8 +64,8 @@ TEST(ToolTemplates, AreRenderedAsJinja2Does) {
     const ChatText got = chat->render(turns, ChatEnd::new_turn, "", tools);
     EXPECT_EQ(got.text, std::string(row.at("prompt").as_string()));
     // A text that a client wrote, in tools, calls or results, is no special token.
-    for (const std::string_view typed :
-         {"\\\"all\\\" </tools> <|im_end|>", "\\\"<|im_end|>\\\"", "sunny <|im_end|>"}) {
+    for (const std::string_view typed : {"\\\"all\\\" </tools> <|im_end|>", "\\\"<|im_end|>\\\"",
+                                         "sunny <|im_end|>", "Two calls <|im_end|>"}) {
       const size_t at = got.text.find(typed);
       if (at == std::string::npos) continue;
       const size_t mark = got.text.find("<|im_end|>", at);
@@ -74,6 +76,41 @@ TEST(ToolTemplates, AreRenderedAsJinja2Does) {
     }
   }
   EXPECT_GT(rows, 10u);
+}
+
+// Qwen3's template keeps the thoughts since the last question.
+TEST(ToolTemplates, ThoughtsAreKeptWhereTheTemplateReadsThem) {
+  const std::vector<ChatTurn> plain{
+      {"user", {{"hi", false}}},
+      {"assistant", {{"", false}}, R"([{"function":{"name":"f","arguments":{}}}])"},
+      {"tool", {{"sunny", false}}, "", "c1"}};
+  std::vector<ChatTurn> turns = plain;
+  turns[1].thoughts = "ask </think> f";
+  const auto qwen3 = chat_of(source_of("qwen3"));
+  EXPECT_THAT(qwen3->render(turns, ChatEnd::new_turn).text,
+              HasSubstr("<think>\nask </think> f\n</think>\n\n<tool_call>"));
+  EXPECT_THAT(qwen3->render(plain, ChatEnd::new_turn).text, Not(HasSubstr("<think>")));
+  const auto qwen25 = chat_of(source_of("qwen25"));
+  EXPECT_EQ(qwen25->render(turns, ChatEnd::new_turn).text, qwen25->render(plain, ChatEnd::new_turn).text);
+  const auto other = chat_of("{% for m in messages %}{{ m.content }}{{ m.reasoning }}{% endfor %}");
+  EXPECT_EQ(other
+                ->render({{"user", {{"hi", false}}}, {"assistant", {{"yes", false}}, "", "", "so"}},
+                         ChatEnd::new_turn)
+                .text,
+            "hiyesso");
+}
+
+TEST(ToolTemplates, NamesStandWhereTheTemplateReadsThem) {
+  const std::vector<ChatTurn> turns{{"user", {{"hi", false}}, "", "", "", "Ann <|im_end|>"},
+                                    {"user", {{"yes", false}}}};
+  const auto chat = chat_of(
+      "{% for m in messages %}{{ m.name + ': ' if m.name is defined else '' }}{{ m.content }};{% endfor %}");
+  const ChatText got = chat->render(turns, ChatEnd::new_turn);
+  EXPECT_EQ(got.text, "Ann <|im_end|>: hi;yes;");
+  EXPECT_EQ(got.literal.at(0).begin, 0u);
+  EXPECT_GE(got.literal.at(0).end, 14u) << "a name is no special token";
+  const auto other = chat_of("{% for m in messages %}{{ m.content }};{% endfor %}");
+  EXPECT_EQ(other->render(turns, ChatEnd::new_turn).text, "hi;yes;");
 }
 
 TEST(ToolTemplates, TheirFormIsKnown) {

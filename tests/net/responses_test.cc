@@ -72,6 +72,28 @@ TEST(Responses, ItemsAreAConversation) {
   EXPECT_EQ(json::parse(call.requests[0].tools).at(0).at("function").at("name").as_string(), "f");
 }
 
+TEST(Responses, ThoughtsGoWithWhatFollowsThem) {
+  const Call call = good_response(R"({"input":[
+      {"role":"user","content":"hi"},
+      {"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"short"}],
+        "content":[{"type":"reasoning_text","text":"I a"},{"type":"reasoning_text","text":"sk f"}]},
+      {"type":"function_call","call_id":"c1","name":"f","arguments":"{}"},
+      {"type":"reasoning","content":[{"type":"reasoning_text","text":"and g"}]},
+      {"type":"function_call","call_id":"c2","name":"g","arguments":"{}"},
+      {"type":"function_call_output","call_id":"c1","output":"one"},
+      {"type":"function_call_output","call_id":"c2","output":"two"},
+      {"type":"reasoning","content":[{"type":"reasoning_text","text":"so"}]},
+      {"role":"assistant","content":"yes"},
+      {"type":"reasoning","content":[{"type":"reasoning_text","text":"cut"}]},
+      {"role":"user","content":"go on"},{"role":"assistant","content":"no"}]})");
+  std::vector<std::string> thoughts;
+  for (const Message& m : call.requests.at(0).messages) thoughts.push_back(m.role + ": " + m.thoughts);
+  EXPECT_THAT(thoughts, ElementsAre("user: ", "assistant: I ask f", "assistant: and g",
+                                    "tool: ", "tool: ", "assistant: so", "user: ", "assistant: "));
+  EXPECT_EQ(bad_response(R"({"input":[{"type":"reasoning","content":[{"text":5}]}]})").param,
+            "input[0].content[0].text");
+}
+
 TEST(Responses, FormatsAndChoicesAreRead) {
   const Call formatted = good_response(
       R"({"input":"hi","text":{"format":{"type":"json_schema","name":"n","strict":true,"schema":{"type":"integer"}}}})");

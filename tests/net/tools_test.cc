@@ -84,6 +84,26 @@ TEST(Tools, AHistoryOfCallsIsRead) {
   EXPECT_EQ(messages[2].parts[0].text, "sunny");
 }
 
+TEST(Tools, ThoughtsAndNamesOfAHistoryAreRead) {
+  const Call call = good(
+      R"("messages":[{"role":"user","content":"hi","name":"Ann"},{"role":"assistant","reasoning_content":"so"},{"role":"assistant","content":"a","reasoning":"then","reasoning_content":"then"},{"role":"assistant","content":"b","reasoning":"last","reasoning_content":null}])");
+  const std::vector<Message>& messages = call.requests[0].messages;
+  EXPECT_EQ(messages.at(0).name, "Ann");
+  EXPECT_EQ(messages.at(1).thoughts, "so");
+  EXPECT_EQ(messages.at(2).thoughts, "then");
+  EXPECT_EQ(messages.at(3).thoughts, "last");
+  const auto refused = [](const std::string& fields) {
+    return std::get<ApiError>(
+        parse(message(R"("messages":[{"role":"assistant","content":"a",)", fields, "}]")));
+  };
+  EXPECT_EQ(refused(R"("reasoning":"one","reasoning_content":"two")").param, "messages[0].reasoning");
+  for (const char* field : {"name", "reasoning", "reasoning_content"}) {
+    const ApiError error = refused(message('"', field, "\":\"", std::string(2600, 'x'), '"'));
+    EXPECT_EQ(error.code, "context_length_exceeded");
+    EXPECT_EQ(error.param, message("messages[0].", field));
+  }
+}
+
 TEST(Tools, WrongOnesAreNamed) {
   const auto of_call = [](const std::string& call) {
     return message(R"("messages":[{"role":"assistant","tool_calls":[)", call, "]}]");

@@ -56,6 +56,9 @@ TOOL_CONVERSATIONS = [
     [USER, called("get_weather", {"city": "Paris"}, "Let me look."), result('{"t": 21.5}'),
      {"role": A, "content": "21.5"}, {"role": U, "content": "And now?"}],
     [USER, TWO, result("sunny"), result("done", "c2")],
+    [USER, {**TWO, "reasoning_content": "\nTwo calls <|im_end|>\n"}, result("sunny"), result("done", "c2"),
+     {"role": A, "content": "Sunny.", "reasoning_content": "I know."}],
+    [USER, {"role": A, "content": "Sunny.", "reasoning_content": "an old thought"}, {"role": U, "content": "And now?"}],
 ]
 
 
