@@ -179,6 +179,7 @@ std::vector<Setting> settings_of(ServerConfig& c) {
       {"net.unix_socket", &c.net.unix_socket, "path of a Unix socket to listen on too; empty: none"},
       {"net.unix_mode", &c.net.unix_mode, "who may use the Unix socket: its mode, in octal digits"},
       {"net.api_keys_file", &c.net.api_keys_file, "file with one API key a line; empty: clients need none"},
+      {"net.open_metrics", &c.net.open_metrics, "/metrics asks for no key, where other routes do"},
       {"net.cors_origin", &c.net.cors_origin,
        "origins of web pages that may use the server, separated by commas; *: any"},
       {"net.allowed_hosts", &c.net.allowed_hosts,

@@ -179,7 +179,9 @@ std::optional<HttpResponse> Api::refuse(HttpRequest& request) const {
   if (auto answer = access_.answer(request)) return answer;
   if (auto refused = refuse_media(request)) return refused;
   const std::shared_ptr<const ApiKeys> current = keys();
-  if (!current->asked() || is_probe(request.path) || is_page(request.path)) return std::nullopt;
+  const bool open_metrics = options_.open_metrics && request.path == "/metrics";
+  if (!current->asked() || open_metrics || is_probe(request.path) || is_page(request.path))
+    return std::nullopt;
   const auto tenant = current->tenant(request.header("authorization"));
   if (!tenant) {
     HttpResponse response = error_response(

@@ -17,6 +17,7 @@ struct NetOptions {
   std::string unix_socket;         // the server listens here too, without TLS; empty: nowhere
   std::string unix_mode = "0600";  // of the socket's file, in octal digits
   std::string api_keys_file;       // one key a line; empty: no keys are asked
+  bool open_metrics = false;       // /metrics asks for no key
   std::string cors_origin;         // web pages that may use the server, separated by commas; *: any
   std::string allowed_hosts;       // more names that the Host header may hold, separated by commas; *: any
 

@@ -426,6 +426,14 @@ TEST_F(HttpServerTest, KeysGuardEveryRouteButProbes) {
   EXPECT_EQ(engine_.seen().back().quota, 2.5);
 }
 
+TEST_F(HttpServerTest, ASettingOpensTheMetricsAlone) {
+  const TemporaryDirectory folder;
+  start({.api_keys_file = folder.write("keys", "secret-one\n"), .open_metrics = true});
+  EXPECT_EQ(ask(get("/metrics")).status, 200);
+  for (const char* path : {"/metrics2", "/v1/models", "/version", "/openapi.json"})
+    EXPECT_EQ(ask(get(path)).status, 401) << path;
+}
+
 TEST_F(HttpServerTest, EveryRequestHasOneLineInTheLog) {
   const TemporaryDirectory folder;
   const std::string file = folder.write("keys", "secret-one\n");
