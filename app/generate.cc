@@ -15,6 +15,7 @@
 #include "base/queue.h"
 #include "engine/launch/launch.h"
 #include "engine/metrics.h"
+#include "model/vision/image.h"
 #include "net/image_json.h"
 
 namespace uhd {
@@ -31,7 +32,18 @@ struct Question {
   bool json = false;
 };
 
-Request make_request(const Question& question) {
+// A file that is no picture is told before a model is loaded, and by its name.
+std::shared_ptr<const std::string> read_picture(const std::string& file, const ImageOptions& options) {
+  auto bytes = std::make_shared<const std::string>(read_text_file(file));
+  try {
+    read_image_header(*bytes, options.limits, options.reference_compat);
+  } catch (const ImageError& error) {
+    throw Error(message(file, ": ", error.what()));
+  }
+  return bytes;
+}
+
+Request make_request(const Question& question, const ImageOptions& options) {
   Request request;
   request.sampling.temperature = static_cast<float>(question.temperature);
   request.sampling.seed = question.seed;
@@ -45,7 +57,7 @@ Request make_request(const Question& question) {
   if (!question.system.empty()) request.messages.push_back({"system", {{.text = question.system}}});
   Message user{"user", {}};
   for (const std::string& file : question.images) {
-    user.parts.push_back({.image = std::make_shared<const std::string>(read_text_file(file))});
+    user.parts.push_back({.image = read_picture(file, options)});
   }
   user.parts.push_back({.text = question.text});
   request.messages.push_back(std::move(user));
@@ -87,7 +99,7 @@ void generate(const ServerConfig& config, const Question& question) {
   if (config.engine.model_path.empty()) {
     throw UsageError("--model: say which checkpoint to ask, for example --model models/nano-uhd");
   }
-  Request request = make_request(question);
+  Request request = make_request(question, config.engine.image);
   const std::unique_ptr<Engine> engine = make_engine(config.engine, config.cluster);
   const auto events =
       std::make_shared<Queue<TokenEvent>>(static_cast<size_t>(engine->model().context_length) + 16);

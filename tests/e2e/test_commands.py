@@ -35,6 +35,18 @@ def test_generate_refuses_what_it_cannot_read(tmp_path):
         assert run.returncode != 0 and run.stderr and not run.stdout
 
 
+def test_generate_names_a_file_that_is_no_picture_before_it_loads_a_model(tmp_path):
+    for name, content in (("broken.png", b"not an image"), ("old.gif", b"GIF89a" + bytes(40)),
+                          ("cut.jpg", b"\xff\xd8\xff")):
+        file = tmp_path / name
+        file.write_bytes(content)
+        loading = uhd("generate", "--model", "/no/such", "--image", str(file), TEXT)
+        assert loading.returncode == 1 and str(file) in loading.stderr and "/no/such" not in loading.stderr
+        run = uhd("generate", "--model", TINY, "--image", str(file), TEXT)
+        assert run.returncode == 1 and str(file) in run.stderr and not run.stdout
+        assert "model" not in run.stderr.replace(str(file), "")
+
+
 def test_slices_plans_and_writes(tmp_path):
     image = tmp_path / "page.png"
     image.write_bytes(encoded(picture(672, 1008)))
