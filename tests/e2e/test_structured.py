@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import math
 import re
 
 import pydantic
@@ -66,6 +67,23 @@ def test_the_official_client_parses():
         reply = c.chat.completions.parse(model="nano-uhd", messages=question(text="How far is it?"), seed=3,
                                          temperature=1, max_tokens=200, response_format=Reading)
         assert isinstance(reply.choices[0].message.parsed, Reading)
+
+
+def test_numbers_without_bounds_end():
+    """A model that would write digits for ever ends its answer all the same."""
+    kinds = {"whole": {"type": "integer"}, "least": {"type": "integer", "minimum": 12}, "most": {"type": "integer", "maximum": -1},
+             "number": {"type": "number"}, "above": {"type": "number", "exclusiveMinimum": 0.5}}
+    schema = {"type": "object", "properties": kinds, "required": list(kinds), "additionalProperties": False}
+    bias = {}
+    for characters, added in (("123456789", 100), (" \t\r\n", -100)):
+        ids = post({"prompt": characters, "add_special_tokens": False}, path="/../tokenize").json()["tokens"]
+        bias.update({str(i): added for i in ids})
+    reply = answer(question(), max_tokens=400, temperature=0, logit_bias=bias, guided_json=schema)
+    text = text_of(reply)
+    value = json.loads(text)
+    assert list(value) == list(kinds)
+    assert len(str(value["whole"])) == 19 == len(str(value["least"])) and len(str(value["most"])) == 20
+    assert math.isfinite(value["number"]) and 0.5 < value["above"] < 1e20
 
 
 def test_regex_choice_grammar():

@@ -124,6 +124,41 @@ TEST_F(GrammarOf, WhiteSpaceHasAnEnd) {
   EXPECT_FALSE(matches(GrammarKind::json_object, "", '{' + std::string(200, ' ') + '}'));
 }
 
+TEST_F(GrammarOf, NumbersHaveAnEnd) {
+  const auto takes = [](const std::string& schema, const std::string& text) {
+    return matches(GrammarKind::json_schema, schema, text);
+  };
+  const std::string digits(20, '9');
+  const std::string whole = R"({"type":"integer"})", number = R"({"type":"number"})";
+  for (const char* text : {"0", "-7", "9223372036854775807", "-9223372036854775808"}) {
+    EXPECT_TRUE(takes(whole, text)) << text;
+    EXPECT_TRUE(takes(number, text)) << text;
+  }
+  for (const char* text : {"0.5", "-12.3456789012345678", "1e10", "1.7976E+99", "2E-7"})
+    EXPECT_TRUE(takes(number, text)) << text;
+  for (const std::string& text : {digits, '-' + digits}) EXPECT_FALSE(takes(whole, text));
+  for (const std::string& text : {digits, "0." + digits, std::string("1e100")})
+    EXPECT_FALSE(takes(number, text)) << text;
+  const struct {
+    const char* schema;
+    std::string good, bad;
+  } cases[] = {
+      {R"({"type":"integer","minimum":0})", "9223372036854775807", digits},
+      {R"({"type":"integer","minimum":12})", "9223372036854775807", digits},
+      {R"({"type":"integer","maximum":-3})", "-9223372036854775808", '-' + digits},
+      {R"({"type":"integer","maximum":3})", "-9223372036854775808", '-' + digits},
+      {R"({"type":"integer","minimum":9223372036854775807})", "9223372036854775807", "9223372036854775806"},
+      {R"({"type":"number","minimum":0.5})", "123456789.25", digits},
+      {R"({"type":["integer","null"]})", "9223372036854775807", digits},
+      {R"({"type":"array","items":{"$ref":"#/$defs/n"},"$defs":{"n":{"type":"integer"}}})", "[1, 22]",
+       '[' + digits},
+  };
+  for (const auto& c : cases) {
+    EXPECT_TRUE(takes(c.schema, c.good)) << c.schema;
+    EXPECT_FALSE(takes(c.schema, c.bad)) << c.schema;
+  }
+}
+
 TEST_F(GrammarOf, Regex) {
   EXPECT_TRUE(matches(GrammarKind::regex, "[0-9]{2,3}(a|b)?", "123b"));
   for (const char* text : {"1", "1234", "12c"})
