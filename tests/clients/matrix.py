@@ -7,6 +7,11 @@
 It is run by hand, against the bundled model with structured output's plugin (scripts/grammar). A call that must be
 refused ends well when it is refused by name. A client that is not installed is told and not counted. Programs have
 environments of their own beside that of the libraries, for they do not agree on versions.
+
+A server whose model knows tools is asked for those alone. This makes such a model of the bundled one:
+
+    cp -r models/nano-uhd /tmp/nano-tools
+    cp tests/model/data/tool_templates/qwen25.jinja /tmp/nano-tools/chat_template.jinja
 """
 
 import base64
@@ -20,6 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -46,9 +53,9 @@ def run(name, *arguments, limit=300, **environment):
     return done.stdout + done.stderr
 
 
-def call(*needs):
+def call(*needs, tools=False):
     def add(function):
-        CALLS[function.__name__] = (function, needs)
+        CALLS[function.__name__] = (function, needs, tools)
         return function
 
     return add
@@ -88,9 +95,13 @@ def schema():
     import pydantic
 
     class Reading(pydantic.BaseModel):
-        number: int = pydantic.Field(ge=0, le=99999)
+        number: int
 
     return Reading
+
+
+def held(reading):
+    assert isinstance(reading.number, int), reading
 
 
 @call("openai")
@@ -119,9 +130,9 @@ def stream_helper():
 
 @call("openai")
 def parse():
-    reply = client().chat.completions.parse(model=model(), temperature=0, max_tokens=100, messages=asked(),
+    reply = client().chat.completions.parse(model=model(), temperature=0, max_tokens=200, messages=asked(),
                                             response_format=schema())
-    assert reply.choices[0].message.parsed.number >= 0
+    held(reply.choices[0].message.parsed)
 
 
 @call("openai")
@@ -140,7 +151,7 @@ def responses():
 def responses_parse():
     reply = client().responses.parse(model=model(), temperature=0, input="A number?", text_format=schema(),
                                      max_output_tokens=100)
-    assert reply.output_parsed.number >= 0
+    held(reply.output_parsed)
 
 
 @call("openai")
@@ -150,6 +161,8 @@ def refusals():
     remote = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://127.0.0.1:9/x.png"}}]}]
     refused(404, "model_not_found", lambda: c.chat.completions.create(model="other", messages=text))
     refused(400, "invalid_image_url", lambda: c.chat.completions.create(model=model(), messages=remote))
+    many = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": DATA}}] * 17}]  # one more than image.max_images
+    refused(400, "too_many_images", lambda: c.chat.completions.create(model=model(), messages=many))
     refused(404, None, lambda: c.embeddings.create(model=model(), input="hi"))
     refused(400, "unsupported_parameter", lambda: c.responses.create(model=model(), input="hi", store=True))
     tool = {"type": "function", "function": {"name": "f"}}
@@ -162,18 +175,18 @@ def instructor_json_schema():
 
     asks = instructor.from_openai(client(), mode=instructor.Mode.JSON_SCHEMA)
     reply = asks.chat.completions.create(model=model(), response_model=schema(), messages=asked(), temperature=0,
-                                         max_tokens=100, max_retries=0)
-    assert reply.number >= 0
+                                         max_tokens=200, max_retries=0)
+    held(reply)
 
 
 @call("langchain_openai")
 def langchain():
     from langchain_openai import ChatOpenAI
 
-    chat_model = ChatOpenAI(model=model(), base_url=URL, api_key=KEY, temperature=0, max_tokens=100)
+    chat_model = ChatOpenAI(model=model(), base_url=URL, api_key=KEY, temperature=0, max_tokens=200)
     right(chat_model.invoke(asked()).content)
     right("".join(chunk.content for chunk in chat_model.stream(asked())))
-    assert chat_model.with_structured_output(schema(), method="json_schema").invoke(asked()).number >= 0
+    held(chat_model.with_structured_output(schema(), method="json_schema").invoke(asked()))
 
 
 @call("litellm")
@@ -184,7 +197,7 @@ def litellm():
         reply = library.completion(model=f"{prefix}/{model()}", api_base=URL, api_key=KEY, temperature=0, messages=asked())
         right(reply.choices[0].message.content)
     reply = library.completion(model=f"openai/{model()}", api_base=URL, api_key=KEY, temperature=0, messages=asked(),
-                               max_tokens=100, response_format={"type": "json_schema", "json_schema": {
+                               max_tokens=200, response_format={"type": "json_schema", "json_schema": {
                                    "name": "n", "schema": schema().model_json_schema()}})
     schema().model_validate_json(reply.choices[0].message.content)
 
@@ -196,11 +209,11 @@ def pydantic_ai():
     from pydantic_ai.providers.openai import OpenAIProvider
 
     asks = OpenAIChatModel(model(), provider=OpenAIProvider(base_url=URL, api_key=KEY))
-    settings = {"temperature": 0, "max_tokens": 100}
+    settings = {"temperature": 0, "max_tokens": 200}
     picture = BinaryContent(PAGE.read_bytes(), media_type="image/png")
     right(Agent(asks, model_settings=settings).run_sync([DEMO["question"], picture]).output)
     reply = Agent(asks, model_settings=settings, output_type=NativeOutput(schema())).run_sync([DEMO["question"], picture])
-    assert reply.output.number >= 0
+    held(reply.output)
 
 
 @call("llama_index.llms.openai")
@@ -228,6 +241,100 @@ def llm():
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     right(done.stdout)
+
+
+def knows_tools():
+    asked_for = {"messages": [{"role": "user", "content": "hi"}], "tools": [{"type": "function", "function": {"name": "f"}}]}
+    request = urllib.request.Request(URL.removesuffix("/v1") + "/tokenize", json.dumps(asked_for).encode(),
+                                     {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"})
+    try:
+        return urllib.request.urlopen(request).status == 200
+    except urllib.error.HTTPError:
+        return False
+
+
+@call("openai", tools=True)
+def parse_tools():
+    import openai
+
+    fields = {"model": model(), "messages": asked(), "max_tokens": 200, "temperature": 0, "tool_choice": "required",
+              "tools": [openai.pydantic_function_tool(schema())]}
+    called = client().chat.completions.parse(**fields).choices[0].message.tool_calls
+    held(called[0].function.parsed_arguments)
+    with client().chat.completions.stream(**fields) as events:
+        for _ in events:
+            pass
+        held(events.get_final_completion().choices[0].message.tool_calls[0].function.parsed_arguments)
+
+
+@call("instructor", tools=True)
+def instructor_tools():
+    import instructor
+
+    asks = instructor.from_openai(client(), mode=instructor.Mode.TOOLS)
+    held(asks.chat.completions.create(model=model(), response_model=schema(), messages=asked(), temperature=0, max_tokens=200,
+                                      max_retries=0))
+
+
+@call("langchain_openai", tools=True)
+def langchain_tools():
+    from langchain_core.tools import tool
+    from langchain_openai import ChatOpenAI
+
+    @tool
+    def weather(days: int) -> str:
+        """The weather."""
+        return "sunny"
+
+    chat_model = ChatOpenAI(model=model(), base_url=URL, api_key=KEY, temperature=0, max_tokens=200, max_retries=0)
+    held(chat_model.with_structured_output(schema(), method="function_calling").invoke(asked()))
+    bound = chat_model.bind_tools([weather], tool_choice="any")
+    whole, summed = bound.invoke("hi"), None
+    for chunk in bound.stream("hi"):
+        summed = chunk if summed is None else summed + chunk
+    for reply in (whole, summed):
+        assert reply.tool_calls[0]["name"] == "weather" and isinstance(reply.tool_calls[0]["args"]["days"], int), reply
+    result = weather.invoke(whole.tool_calls[0])
+    assert chat_model.bind_tools([weather]).invoke([("user", "hi"), whole, result]).usage_metadata["output_tokens"] > 0
+
+
+@call("pydantic_ai", tools=True)
+def pydantic_ai_tools():
+    from pydantic_ai import Agent, BinaryContent
+    from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    picture = BinaryContent(PAGE.read_bytes(), media_type="image/png")
+    for kind in (OpenAIChatModel, OpenAIResponsesModel):
+        asks = kind(model(), provider=OpenAIProvider(base_url=URL, api_key=KEY))
+        agent = Agent(asks, output_type=schema(), model_settings={"temperature": 0, "max_tokens": 200})
+        held(agent.run_sync([DEMO["question"], picture]).output)
+
+
+@call("litellm", tools=True)
+def litellm_tools():
+    import litellm as library
+    import openai
+
+    reply = library.completion(model=f"hosted_vllm/{model()}", api_base=URL, api_key=KEY, temperature=0, max_tokens=200,
+                               messages=asked(), tools=[openai.pydantic_function_tool(schema())], tool_choice="required")
+    held(schema().model_validate_json(reply.choices[0].message.tool_calls[0].function.arguments))
+
+
+@call("llama_index.llms.openai", tools=True)
+def llama_index_tools():
+    from llama_index.core import PromptTemplate
+    from llama_index.core.base.llms.types import LLMMetadata
+    from llama_index.llms.openai import OpenAI
+
+    class Served(OpenAI):
+        @property
+        def metadata(self):
+            return LLMMetadata(context_window=4096, num_output=200, is_chat_model=True, is_function_calling_model=True,
+                               model_name=self.model)
+
+    asks = Served(model=model(), api_base=URL, api_key=KEY, temperature=0, max_tokens=200)
+    held(asks.structured_predict(schema(), PromptTemplate("What is the number?")))
 
 
 QUESTIONS = [{"question": f"The number {i} is", "choices": [" even.", " odd.", " three words long"], "answer": i % 2}
@@ -368,8 +475,11 @@ def there(module):
 
 def main():
     failed = 0
+    with_tools = knows_tools()
     for name in sys.argv[2:] or CALLS:
-        function, needs = CALLS[name]
+        function, needs, tools = CALLS[name]
+        if tools != with_tools and name not in sys.argv[2:]:
+            continue
         missing = [module for module in needs if not there(module)]
         if missing:
             print(f"{name}: not asked, for {missing[0]} is not installed")
