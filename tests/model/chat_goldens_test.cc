@@ -180,9 +180,10 @@ TEST(ChatGoldens, Templates) {
   EXPECT_GT(texts_before_images, 0u);
 }
 
-// Qwen3's template lets the model think unless it is told not to; MiniCPM says that it is not to.
+// Qwen3's template lets the model think unless it is told not to; MiniCPM says that it is not to, unless a
+// request asks for it.
 TEST(ChatGoldens, ThinkingIsLeftToTheTemplateButForMiniCpm) {
-  size_t rows = 0;
+  size_t rows = 0, rows_that_think = 0;
   for (const auto& entry : fs::directory_iterator(goldens_directory() / "models")) {
     for (const fs::path& path : find_goldens("models" / entry.path().filename(), "golden_chat", ".jsonl")) {
       const TemporaryDirectory directory;
@@ -190,17 +191,21 @@ TEST(ChatGoldens, ThinkingIsLeftToTheTemplateButForMiniCpm) {
       const auto tokenizer = load_tokenizer(entry.path());
       for (const auto& row : read_json_lines(path)) {
         const auto& thinks = row.at("enable_thinking");
-        if (thinks.is_bool() && thinks.as_bool()) continue;  // nobody asks for it yet
         directory.write("config.json",
                         thinks.is_null() ? R"({"model_type":"qwen3"})" : R"({"model_type":"minicpmo"})");
-        const ChatText rendered = load_chat_template(directory.path())->render(messages_of(row), true);
+        const bool asked = thinks.is_bool() && thinks.as_bool();
+        const ChatText rendered =
+            load_chat_template(directory.path())
+                ->render(messages_of(row), ChatEnd::new_turn, asked ? R"({"enable_thinking":true})" : "");
         EXPECT_EQ(rendered.text, text_of(row, "prompt"));
         EXPECT_EQ(tokenizer->encode(rendered.text, false, true), ids_of(row.at("ids"))) << rendered.text;
         ++rows;
+        rows_that_think += asked ? 1 : 0;
       }
     }
   }
   EXPECT_TRUE(rows > 0 || !bundled_goldens());
+  EXPECT_TRUE(rows_that_think > 0 || !bundled_goldens());
 }
 
 // The models' own prompts, through the same path as a request.
