@@ -11,8 +11,12 @@
 
 namespace uhd {
 
+namespace {
+bool counts_codes = false;  // the next backends make codes of activations
+}
+
 std::unique_ptr<Backend> test_backend(WeightFormat format) {
-  const BackendOptions options{.threads = 1, .compute = format};
+  const BackendOptions options{.threads = 1, .quantize_activations = counts_codes, .compute = format};
   return std::make_unique<cpu::Backend>(options, counting_table(cpu::choose_table("auto")));
 }
 
@@ -28,13 +32,15 @@ void expect_agreement(double counted, double modelled, const std::string& what) 
       << what << ": counted " << counted << ", modelled " << modelled;
 }
 
-Counted run_counted(const GoldenModel& model, const Golden& golden, WeightFormat format, int chunk,
-                    int steps) {
+Counted run_counted(const GoldenModel& model, const Golden& golden, WeightFormat format, int chunk, int steps,
+                    bool activations = false) {
   const bool codes = is_quantized(format);
   RunOptions options{.format = codes ? WeightFormat::bf16 : format, .steps = steps, .chunk = chunk};
   if (codes) options.matrices = format;
   take_counted();
+  counts_codes = activations;
   run_language_model(model, {golden.ids("input_ids"), {}}, options);
+  counts_codes = false;
   return take_counted();
 }
 
@@ -65,6 +71,9 @@ TEST(CountedCost, ProductsOfTheLanguageModel) {
       expect_agreement(2 * counted.multiply_adds, modelled_flops(model.config.language, length, chunk, 3),
                        message(c.name(), " in ", name_of(format), ", chunks of ", chunk));
     }
+    const Counted counted = run_counted(model, c.golden, WeightFormat::int8, 100, 3, true);
+    expect_agreement(2 * counted.multiply_adds, modelled_flops(model.config.language, length, 100, 3),
+                     message(c.name(), " in int8 with quantized activations"));
   }
 }
 
@@ -75,11 +84,15 @@ TEST(CountedCost, BytesOfADecodeStep) {
     const GoldenModel model(c.folder);
     const LanguageConfig& language = model.config.language;
     const auto length = static_cast<double>(c.golden.ids("input_ids").size());
-    for (const WeightFormat format :
-         {WeightFormat::bf16, WeightFormat::fp8, WeightFormat::int8, WeightFormat::int4}) {
-      SCOPED_TRACE(message(c.name(), " in ", name_of(format)));
-      const Counted two = run_counted(model, c.golden, format, 100, 2);
-      const Counted three = run_counted(model, c.golden, format, 100, 3);
+    constexpr std::pair<WeightFormat, bool> kRead[] = {{WeightFormat::bf16, false},
+                                                       {WeightFormat::fp8, false},
+                                                       {WeightFormat::int8, false},
+                                                       {WeightFormat::int8, true},
+                                                       {WeightFormat::int4, false}};
+    for (const auto& [format, activations] : kRead) {
+      SCOPED_TRACE(message(c.name(), " in ", name_of(format), activations ? ", activations too" : ""));
+      const Counted two = run_counted(model, c.golden, format, 100, 2, activations);
+      const Counted three = run_counted(model, c.golden, format, 100, 3, activations);
       const double table = 2.0 * language.vocabulary * language.hidden;
       expect_agreement(three.weight_bytes - two.weight_bytes, weight_bytes(language, 1, format) - table,
                        "weights");
@@ -101,8 +114,9 @@ TEST(CountedCost, ProductsOfTheTower) {
       const int patch = model.config.vision->patch;
       grids.push_back({piece.slice.height / patch, piece.slice.width / patch});
     }
-    for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::f32}) {
-      const auto backend = test_backend(format);
+    // model.vision_quantize=int8 multiplies codes of the layers' activations; the rest of the tower is bf16.
+    for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::f32, WeightFormat::int8}) {
+      const auto backend = test_backend(is_quantized(format) ? WeightFormat::bf16 : format);
       VisionEncoder encoder(model.config, model.checkpoint, model.tower(), *backend, format);
       take_counted();
       encoder.encode(views_of(pieces));

@@ -29,6 +29,9 @@ void panel_f32(const cpu::PanelJob& job) { count_panel<&cpu::Table::panel_f32>(j
 void panel_bf16(const cpu::PanelJob& job) { count_panel<&cpu::Table::panel_bf16>(job, {2, 4, 0, 0}); }
 void panel_fp8(const cpu::PanelJob& job) { count_panel<&cpu::Table::panel_fp8>(job, {2, 2, 4, 0}); }
 void panel_int8(const cpu::PanelJob& job) { count_panel<&cpu::Table::panel_int8>(job, {2, 2, 4, 0}); }
+void panel_int8_codes(const cpu::PanelJob& job) {
+  count_panel<&cpu::Table::panel_int8_codes>(job, {4, 4, 4, 0});
+}
 void panel_int4(const cpu::PanelJob& job) {
   count_panel<&cpu::Table::panel_int4>(job, {2, 1, 2, cpu::kGroupUnits});
 }
@@ -63,6 +66,7 @@ const cpu::Table& counting_table(const cpu::Table& inner) {
     counting.panel_bf16 = panel_bf16;
     counting.panel_fp8 = panel_fp8;
     counting.panel_int8 = panel_int8;
+    counting.panel_int8_codes = panel_int8_codes;
     counting.panel_int4 = panel_int4;
     counting.attend_f32 = attend_f32;
     counting.attend_bf16 = attend_bf16;
