@@ -41,8 +41,8 @@ def answer_of(server, path, golden, question):
     return answer
 
 
-def check_picture(server, model, goldens):
-    golden = golden_of(goldens, "golden_image_single")
+def check_picture(server, model, goldens, name="golden_image_single"):
+    golden = golden_of(goldens, name)
     parts = [image_part((goldens / image).read_bytes()) for image in golden["images"]]
     parts.append({"type": "text", "text": golden["question"]})
     question = {"messages": [{"role": "user", "content": parts}], "logprobs": True}
@@ -63,6 +63,14 @@ def test_families_answer_as_their_references(model, goldens, tmp_path):
     launcher, ranks = (MPIRUN, TP2_ENC2) if model == "smolvlm22-tiny" else ([], [])
     with Server(f"family-{model}", launcher, [*ranks, *COMMON, f"--model.path={folder}"]) as server:
         check_picture(server, folder, MODELS / goldens)
+
+
+@pytest.mark.parametrize("model", ["minicpmv45-tiny", "minicpmv40-tiny"])
+def test_slices_and_two_pictures_over_ranks(model):
+    folder = MODELS / model
+    with Server(f"family-{model}-ranks", MPIRUN, [*TP2_ENC2, *COMMON, f"--model.path={folder}"]) as server:
+        for name in ("golden_image_single", "golden_image_slices", "golden_image_two"):
+            check_picture(server, folder, folder, name)
 
 
 @pytest.mark.parametrize("model", ["qwen3-tiny", "qwen3tied-tiny"])
