@@ -3,11 +3,13 @@
 import json
 import shutil
 import struct
+import subprocess
+import sys
 
 import httpx
 import pytest
 
-from helpers import image_part
+from helpers import encoded, image_part, picture
 from server import COMMON, LIMIT_S, MPIRUN, ROOT, TP2_ENC2, Server
 
 MODELS = ROOT / "tests/goldens/models"
@@ -71,6 +73,36 @@ def test_slices_and_two_pictures_over_ranks(model):
     with Server(f"family-{model}-ranks", MPIRUN, [*TP2_ENC2, *COMMON, f"--model.path={folder}"]) as server:
         for name in ("golden_image_single", "golden_image_slices", "golden_image_two"):
             check_picture(server, folder, folder, name)
+
+
+def scores_of(server):
+    """The answer's tokens and the log-probabilities of the likeliest ones, for a text and for a picture."""
+    small = image_part(encoded(picture(120, 80)))
+    small["image_url"]["detail"] = "low"
+    scores = []
+    for content in ("Tell me.", [small, {"type": "text", "text": "What is this?"}]):
+        body = {"messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 4, "ignore_eos": True,
+                "logprobs": True, "top_logprobs": 5}
+        answer = httpx.post(server.url + "/chat/completions", json=body, timeout=LIMIT_S).json()
+        assert "choices" in answer, answer
+        scores += answer["choices"][0]["logprobs"]["content"]
+    return scores
+
+
+def test_nine_heads_are_shared_by_three_ranks(tmp_path):
+    """SmolVLM-256M has 9 heads, and 3 of keys and values: each of three ranks takes 3 and 1."""
+    model = tmp_path / "smolvlm-256m"
+    subprocess.run([sys.executable, ROOT / "bench/seeded_checkpoint.py", "smolvlm-256m", model, "--layers", "3"], check=True)
+    arguments = [*COMMON, f"--model.path={model}"]
+    ranks = ["mpirun", "--bind-to", "none", "--oversubscribe", "-n", "3"]
+    with Server("family-nine-heads", [], arguments) as server:
+        alone = scores_of(server)
+    with Server("family-nine-heads-3", ranks, [*arguments, "--llm.tensor_parallel=3"]) as server:
+        shared = scores_of(server)
+    assert [token["token"] for token in shared] == [token["token"] for token in alone]
+    for one, three in zip(alone, shared):
+        for a, b in zip(one["top_logprobs"], three["top_logprobs"]):
+            assert a["logprob"] == pytest.approx(b["logprob"], abs=1e-3), (one, three)
 
 
 @pytest.mark.parametrize("model", ["qwen3-tiny", "qwen3tied-tiny"])
