@@ -132,7 +132,8 @@ Api::Api(const NetOptions& options, std::function<std::string()> loading)
   }
   router_.add("GET", "/version", [](Asked) { return version_page(); });
   router_.add("GET", "/openapi.json", [this](Asked) {
-    return HttpResponse{.body = openapi_json(options_.unknown_fields != "warn")};
+    const Engine* engine = engine_;
+    return HttpResponse{.body = openapi_json(options_, engine == nullptr ? nullptr : &engine->model())};
   });
   router_.add("GET", "/metrics", [this](Asked) { return metrics_page(engine(), metrics_, budget_->held()); });
   router_.add("GET", "/v1/models", [this](Asked r) { return models(r); });

@@ -1,10 +1,12 @@
 #include "net/openapi.h"
 
 #include <boost/json.hpp>
+#include <set>
 #include <string_view>
 #include <utility>
 
 #include "base/version.h"
+#include "net/openapi_rules.h"
 #include "net/request_fields.h"
 
 namespace uhd {
@@ -49,7 +51,7 @@ constexpr std::pair<FieldObject, std::string_view> kRequired[] = {
     {kToolFields, "function"},     {kFunctionFields, "name"},       {kToolCallFields, "function"},
     {kCalledFields, "name"},       {kChosenFields, "name"},         {kResponsesFields, "input"},
     {kInputPartFields, "type"},    {kTextFormatFields, "type"},     {kFlatToolFields, "type"},
-    {kFlatToolFields, "name"},
+    {kFlatToolFields, "name"},     {kJsonSchemaFields, "schema"},
 };
 
 struct Route {
@@ -81,17 +83,26 @@ json::object reference(std::string_view schema) {
 
 json::object array_of(std::string_view schema) { return {{"type", "array"}, {"items", reference(schema)}}; }
 
+// Fields whose type matters in some kinds of their object alone; the rules of the object say in which.
+bool is_of_some_kinds(FieldObject object, std::string_view name) {
+  if (object == kTextPartFields || object == kInputPartFields) {
+    return name == "text" || name == "refusal" || name == "image_url" || name == "detail" ||
+           name == "max_slices";
+  }
+  return object == kInputItemFields && name != "type" && name != "id" && name != "status";
+}
+
 // The objects within objects.
 json::object nested_schema(FieldObject object, std::string_view name) {
   json::object text{{"type", "string"}};
-  if (name == "messages") return array_of("Message");
-  if (name == "stream_options") return reference("StreamOptions");
+  if (name == "messages") return array_of(object == kChatFields ? "Message" : "PlannedMessage");
+  if (name == "stream_options" && object != kResponsesFields) return reference("StreamOptions");
   if (name == "response_format") return reference("ResponseFormat");
-  if (name == "input") return {{"anyOf", json::array{text, array_of("InputItem")}}};
-  if (object == kInputItemFields && (name == "content" || name == "output")) {
-    return {{"anyOf", json::array{text, array_of("InputPart")}}};
+  if (name == "input") {
+    const json::array items{reference("InputItem"), reference("ReasoningItem")};
+    const json::object list{{"type", "array"}, {"items", json::object{{"anyOf", items}}}};
+    return {{"anyOf", json::array{text, list}}};
   }
-  if (object == kInputPartFields && name == "image_url") return text;
   if (object == kResponsesFields && name == "text") return reference("ResponseText");
   if (object == kTextFields && name == "format") return reference("TextFormat");
   if (object == kResponsesFields && name == "tools") return array_of("ResponseTool");
@@ -99,52 +110,104 @@ json::object nested_schema(FieldObject object, std::string_view name) {
   if (name == "tool_calls") return array_of("ToolCall");
   if (name == "function") return reference(object == kToolFields ? "Function" : "CalledFunction");
   if (name == "structured_outputs") return reference("StructuredOutputs");
-  if (name == "json_schema" && object == kResponseFormatFields) return reference("JsonSchema");
-  if (name == "image_url") return {{"anyOf", json::array{text, reference("ImageUrl")}}};
-  if (name == "content" && object == kMessageFields) {
-    const json::array parts{reference("TextPart"), reference("ImagePart"), reference("ImageSizePart")};
-    const json::object list{{"type", "array"}, {"items", json::object{{"anyOf", parts}}}};
-    return {{"anyOf", json::array{text, list, json::object{{"type", "null"}}}}};
+  if (name == "image_url") {
+    text["format"] = "image-url";
+    return {{"anyOf", json::array{text, reference("ImageUrl")}}};
   }
   return {};
 }
 
-json::object property(FieldObject object, const RequestField& field) {
+// The role of a message decides what it holds. Sizes stand for images in messages that are planned only.
+json::array message_kinds(const ModelInfo* model, bool sizes) {
+  const json::object null{{"type", "null"}}, text{{"type", "string"}};
+  const json::object plain{{"$ref", "#/components/schemas/TextPart"},
+                           {"properties", json::object{{"type", json::object{{"const", "text"}}}}}};
+  json::array pictures{plain};
+  if (model == nullptr || model->vision) pictures.push_back(reference("ImagePart"));
+  if ((model == nullptr || model->vision) && sizes) pictures.push_back(reference("ImageSizePart"));
+  const auto content = [&](const json::object& part) {
+    return json::object{{"anyOf", json::array{text, json::object{{"type", "array"}, {"items", part}}}}};
+  };
+  const auto kind = [&](json::array roles, const json::object& contents) {
+    const bool answers = roles[0] == "assistant", result = roles[0] == "tool";
+    json::object fields{{"role", json::object{{"enum", std::move(roles)}}},
+                        {"content", contents},
+                        {"refusal", json::object{{"enum", json::array{"", nullptr}}}},
+                        {"tool_call_id", result ? text : null}};
+    if (!answers) {
+      fields["tool_calls"] = json::object{{"type", json::array{"array", "null"}}, {"maxItems", 0}};
+    }
+    json::array needed{"content"};
+    if (result) needed.emplace_back("tool_call_id");
+    return json::object{{"properties", std::move(fields)}, {"required", std::move(needed)}};
+  };
+  json::array kinds{kind({"system", "developer"}, content(plain)),
+                    kind({"user"}, content({{"anyOf", std::move(pictures)}})),
+                    kind({"assistant"}, content(reference("TextPart")))};
+  if (model == nullptr || model->tools != ToolForm::none) kinds.push_back(kind({"tool"}, content(plain)));
+  // An answer that only called tools, or refused.
+  kinds.push_back(json::object{{"properties", json::object{{"role", json::object{{"const", "assistant"}}},
+                                                           {"content", null},
+                                                           {"tool_call_id", null}}}});
+  return kinds;
+}
+
+// The document depends on these; `model` is null while none is served.
+struct Served {
+  bool refuses_unknown;
+  const ModelInfo* model;
+  const NetOptions& options;
+};
+
+// null is the same as an absent field, so a field that must be there is not null.
+json::object property(FieldObject object, const RequestField& field, bool required, const Served& served) {
   json::object schema = nested_schema(object, field.name);
-  if (schema.empty()) {
+  if (is_of_some_kinds(object, field.name)) {
+    schema.clear();
+  } else if (schema.empty()) {
     json::array types;
     for (const std::string_view type : types_of(field)) types.emplace_back(type);
-    types.emplace_back("null");
+    if (!required) types.emplace_back("null");
     schema["type"] = std::move(types);
-    schema["examples"] = json::array{json::parse(field.example)};
+    // Some examples hold for other kinds of the object, or not beside the others.
+    const std::set<std::string_view> without{"type", "model", "chat_template_kwargs", "n"};
+    if (!without.contains(field.name)) schema["examples"] = json::array{json::parse(field.example)};
+  } else if (!required) {
+    schema = json::object{{"anyOf", json::array{std::move(schema), json::object{{"type", "null"}}}}};
   }
+  add_field_rules(object, field, required, served.model, served.options, schema);
   schema["description"] = field.text;
   if (field.use == FieldUse::accepted) schema["x-accepted"] = true;  // and nothing follows from it
   return schema;
 }
 
-json::object object_schema(FieldObject object, bool refuses_unknown) {
+json::object object_schema(FieldObject object, const Served& served) {
+  json::array required;
+  std::set<std::string_view> needed;
+  for (const auto& [of, name] : kRequired) {
+    if (of != object) continue;
+    required.emplace_back(name);
+    needed.insert(name);
+  }
   json::object properties, refused;
   for (const RequestField& field : request_fields()) {
     if ((field.objects & object) == 0) continue;
     if (field.use == FieldUse::refused) {
       refused[field.name] = field.text;
     } else {
-      properties[field.name] = property(object, field);
+      properties[field.name] = property(object, field, needed.contains(field.name), served);
     }
-  }
-  json::array required;
-  for (const auto& [of, name] : kRequired) {
-    if (of == object) required.emplace_back(name);
   }
   json::object schema{
       {"type", "object"}, {"properties", std::move(properties)}, {"x-refused", std::move(refused)}};
   if (!required.empty()) schema["required"] = std::move(required);
-  if (refuses_unknown) schema["additionalProperties"] = false;
+  if (served.refuses_unknown) schema["additionalProperties"] = false;
+  add_object_rules(object, served.model, schema);
+  if (object == kMessageFields) schema["anyOf"] = message_kinds(served.model, false);
   return schema;
 }
 
-json::object operation(const Route& route) {
+json::object operation(const Route& route, const ModelInfo* model) {
   const json::object error{
       {"description", "An error"},
       {"content", json::object{{"application/json", json::object{{"schema", reference("Error")}}}}}};
@@ -157,8 +220,10 @@ json::object operation(const Route& route) {
         {"content", json::object{{"application/json", json::object{{"schema", reference(route.schema)}}}}}};
   }
   if (route.path.ends_with("{model}")) {
-    out["parameters"] = json::array{json::object{
-        {"name", "model"}, {"in", "path"}, {"required", true}, {"schema", json::object{{"type", "string"}}}}};
+    json::object name{{"type", "string"}};
+    if (model != nullptr) name["enum"] = names_of(*model);
+    out["parameters"] = json::array{
+        json::object{{"name", "model"}, {"in", "path"}, {"required", true}, {"schema", std::move(name)}}};
   }
   return out;
 }
@@ -175,13 +240,22 @@ json::object error_schema() {
 
 }  // namespace
 
-std::string openapi_json(bool refuses_unknown) {
+std::string openapi_json(const NetOptions& options, const ModelInfo* model) {
+  const Served served{options.unknown_fields != "warn", model, options};
   json::object schemas;
-  for (const auto& [object, name] : kSchemas) schemas[name] = object_schema(object, refuses_unknown);
+  for (const auto& [object, name] : kSchemas) schemas[name] = object_schema(object, served);
+  json::object planned = schemas.at("Message").as_object();
+  planned["anyOf"] = message_kinds(model, true);
+  schemas["PlannedMessage"] = std::move(planned);
+  // Thoughts of an earlier answer are left out, whatever they hold.
+  schemas["ReasoningItem"] =
+      json::object{{"type", "object"},
+                   {"properties", json::object{{"type", json::object{{"const", "reasoning"}}}}},
+                   {"required", json::array{"type"}}};
   schemas["Error"] = error_schema();
   json::object paths;
   for (const Route& route : kRoutes) {
-    paths[route.path] = json::object{{route.schema.empty() ? "get" : "post", operation(route)}};
+    paths[route.path] = json::object{{route.schema.empty() ? "get" : "post", operation(route, model)}};
   }
   return json::serialize(json::object{
       {"openapi", "3.1.0"},

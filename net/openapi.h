@@ -3,9 +3,13 @@
 
 #include <string>
 
+#include "engine/engine.h"
+#include "net/options.h"
+
 namespace uhd {
 
-// Returns the document as JSON. With `refuses_unknown`, objects say that they take no other fields.
-std::string openapi_json(bool refuses_unknown);
+// Returns the document as JSON. Where net.unknown_fields is not "warn", objects say that they take no other
+// fields. `model` is null while none is served: the document then leaves out what depends on it.
+std::string openapi_json(const NetOptions& options, const ModelInfo* model);
 
 }  // namespace uhd

@@ -17,6 +17,11 @@ constexpr FieldUse kHonoured = FieldUse::honoured;
 constexpr FieldUse kAccepted = FieldUse::accepted;
 constexpr FieldUse kRefused = FieldUse::refused;
 
+// A picture of one pixel.
+constexpr std::string_view kPictureExample =
+    "\"data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA"
+    "AABJRU5ErkJggg==\"";
+
 constexpr RequestField kFields[] = {
     {"add_generation_prompt", kChats | kTokenizeFields, kHonoured, "boolean", "false", "",
      "begins a new turn of the assistant; default true"},
@@ -64,10 +69,9 @@ constexpr RequestField kFields[] = {
     {"id", kToolCallFields, kHonoured, "string", R"("c")", "", "names the call"},
     {"ignore_eos", kCalls | kResponsesFields, kHonoured, "boolean", "true", "",
      "the model's end tokens do not end the answer"},
-    {"image_url", kImagePartFields, kHonoured, "string|object", R"("data:image/png;base64,iVBORw0KGgo=")", "",
+    {"image_url", kImagePartFields, kHonoured, "string|object", kPictureExample, "",
      "the image, as a data URL"},
-    {"image_url", kInputPartFields, kHonoured, "string", R"("data:image/png;base64,iVBORw0KGgo=")", "",
-     "the image, as a data URL"},
+    {"image_url", kInputPartFields, kHonoured, "string", kPictureExample, "", "the image, as a data URL"},
     {"include_stop_str_in_output", kCalls, kHonoured, "boolean", "true", "",
      "the answer keeps the stop string or token that ended it"},
     {"include_usage", kStreamOptionsFields, kHonoured, "boolean", "true", "",
@@ -149,7 +153,8 @@ constexpr RequestField kFields[] = {
     {"stop_token_ids", kCalls, kHonoured, "array", "[5]", "", "tokens that end the answer"},
     {"stream", kCalls | kResponsesFields, kHonoured, "boolean", "false", "", "sends the answer as it comes"},
     {"stream_options", kCalls, kHonoured, "object", "{}", "", "what a stream tells besides"},
-    {"structural_tag", kCalls | kStructuredFields, kHonoured, "string|object", "{}", "",
+    {"structural_tag", kCalls | kStructuredFields, kHonoured, "string|object",
+     R"({"type":"structural_tag","format":{"type":"const_string","value":"a"}})", "",
      "the answer has the parts that XGrammar's structural tag says"},
     {"structured_outputs", kCalls, kHonoured, "object", R"({"json":{}})", "",
      "what the answer's text is, in vLLM's form"},
@@ -193,8 +198,7 @@ constexpr RequestField kFields[] = {
     {"type", kTextFormatFields, kHonoured, "string", R"("json_schema")", "",
      "text, json_object or json_schema"},
     {"type", kFlatToolFields, kHonoured, "string", R"("function")", "", "function"},
-    {"url", kImageUrlFields, kHonoured, "string", R"("data:image/png;base64,iVBORw0KGgo=")", "",
-     "the image, as a data URL"},
+    {"url", kImageUrlFields, kHonoured, "string", kPictureExample, "", "the image, as a data URL"},
     {"width", kSizePartFields, kHonoured, "integer", "640", "", "pixels of an image that is not sent"},
     {"annotations", kMessageFields, kAccepted, "array", "[]", "", "what an earlier answer came with"},
     {"annotations", kInputPartFields, kAccepted, "array", "[]", "", "what an earlier answer came with"},

@@ -355,7 +355,7 @@ TEST(RequestFields, OnlyVariablesOfTheTemplateAreTaken) {
 }
 
 TEST(OpenApi, HoldsEveryFieldOfTheList) {
-  const json::value document = json::parse(openapi_json(true));
+  const json::value document = json::parse(openapi_json({}, &kThinkingModel));
   const json::object& schemas = document.at("components").at("schemas").as_object();
   const std::pair<FieldObject, const char*> names[] = {
       {kChatFields, "Chat"},
@@ -396,12 +396,46 @@ TEST(OpenApi, HoldsEveryFieldOfTheList) {
     EXPECT_EQ(schema.at("properties").as_object().size() + schema.at("x-refused").as_object().size(), fields);
     EXPECT_EQ(schema.at("additionalProperties"), false);
   }
-  EXPECT_FALSE(json::parse(openapi_json(false))
+  NetOptions warns;
+  warns.unknown_fields = "warn";
+  EXPECT_FALSE(json::parse(openapi_json(warns, nullptr))
                    .at("components")
                    .at("schemas")
                    .at("Chat")
                    .as_object()
                    .contains("additionalProperties"));
+}
+
+TEST(OpenApi, SaysWhatIsTakenBesidesTypes) {
+  const auto property = [](const ModelInfo* model, const char* schema, const char* name) {
+    return json::parse(openapi_json({}, model))
+        .at("components")
+        .at("schemas")
+        .at(schema)
+        .at("properties")
+        .at(name)
+        .as_object();
+  };
+  ModelInfo model = model_with_variables();
+  model.aliases = {"other"};
+  EXPECT_EQ(property(&model, "Chat", "model").at("enum"), (json::array{"fake", "other", nullptr}));
+  EXPECT_FALSE(property(nullptr, "Chat", "model").contains("enum"));
+  EXPECT_EQ(property(&model, "Detokenize", "tokens").at("type"), json::array{"array"});
+  EXPECT_EQ(property(&model, "Detokenize", "tokens").at("items").at("maximum"), 999);
+  EXPECT_EQ(property(&model, "ResponseTool", "type").at("enum"), json::array{"function"});
+  EXPECT_EQ(property(&model, "Chat", "temperature").at("maximum"), 2.0);
+  const json::object bias = property(&model, "Chat", "logit_bias");
+  EXPECT_EQ(bias.at("propertyNames").at("pattern"), "^([0-9]|[1-9][0-9]{1}|[1-9][0-9]{2})$");
+  EXPECT_EQ(json::parse(openapi_json({}, &model))
+                .at("components")
+                .at("schemas")
+                .at("Tokenize")
+                .at("oneOf")
+                .as_array()
+                .size(),
+            2u);
+  model.tools = ToolForm::none;
+  EXPECT_EQ(property(&model, "Chat", "tools").at("maxItems"), 0);
 }
 
 TEST(RequestFields, ThePageNamesEachOfThem) {
