@@ -1,6 +1,7 @@
 #include "net/field_check.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "base/error.h"
@@ -16,10 +17,13 @@ namespace json = boost::json;
 constexpr int kMostWarnings = 8;
 constexpr size_t kLongestName = 64;
 
+// As in JSON Schema, 5.0 and 1e30 are integers too.
 bool has_known_type(const RequestField& field, const json::value& v) {
   const auto types = types_of(field);
-  return std::any_of(types.begin(), types.end(),
-                     [&](std::string_view type) { return has_json_type(v, type); });
+  return std::any_of(types.begin(), types.end(), [&](std::string_view type) {
+    const bool whole = v.is_double() && std::trunc(v.get_double()) == v.get_double();
+    return has_json_type(v, type) || (type == "integer" && whole);
+  });
 }
 
 // The neutral values of a field, parsed once.

@@ -267,6 +267,11 @@ TEST(RequestFields, AcceptedOnesAreTakenAndHeldToTheirType) {
                  });
 }
 
+TEST(RequestFields, WholeNumbersOfAcceptedOnesMayBeWrittenAsFractions) {
+  for (const double number : {5.0, -1e30}) EXPECT_FALSE(send(kChatFields, "n_discard", number).error);
+  EXPECT_TRUE(send(kChatFields, "n_discard", 5.5).error);
+}
+
 TEST(RequestFields, RefusedOnesAreNamedUnlessTheyAskForNothing) {
   for_each_field(FieldUse::refused, [](FieldObject kind, const RequestField& field, const std::string& path) {
     const Outcome refused = send(kind, field.name, json::parse(field.example));
