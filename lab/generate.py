@@ -126,7 +126,8 @@ def wear(rng, image):
     if rng.random() < 0.4:
         image = ImageChops.multiply(image, Image.new("RGB", size, pastel(rng)))
     if rng.random() < 0.15:
-        grain = Image.effect_noise(size, rng.uniform(2, 12))
+        depth = rng.uniform(2, 12) / 74  # of bytes, whose deviation is 74
+        grain = Image.frombytes("L", size, rng.randbytes(size[0] * size[1])).point(lambda v: 128 + (v - 128) * depth)
         image = ImageChops.add(image, Image.merge("RGB", (grain,) * 3), 1, -128)
     if rng.random() < 0.15:
         image = image.rotate(rng.uniform(-1, 1), Image.Resampling.BICUBIC, fillcolor=image.getpixel((0, 0)))

@@ -32,7 +32,7 @@ std::optional<int64_t> whole(const json::value& v) {
   if (v.is_int64()) return v.get_int64();
   if (v.is_double()) {
     const double d = v.get_double();
-    if (std::isfinite(d) && d == std::trunc(d) && std::abs(d) < 9.0e15) return static_cast<int64_t>(d);
+    if (std::isfinite(d) && d == std::trunc(d) && std::abs(d) < 0x1p63) return static_cast<int64_t>(d);
   }
   return std::nullopt;
 }

@@ -293,7 +293,7 @@ void set_tools(const ToolUse& use, const ModelInfo& model, Call& call, SamplingP
   }
   call.tools = model.tools;
   call.parallel_calls = use.parallel;
-  call.tool_names = std::move(use.names);
+  call.tool_names = use.names;
   sampling.grammar = use.grammar;
 }
 

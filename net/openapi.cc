@@ -247,11 +247,10 @@ std::string openapi_json(const NetOptions& options, const ModelInfo* model) {
   json::object planned = schemas.at("Message").as_object();
   planned["anyOf"] = message_kinds(model, true);
   schemas["PlannedMessage"] = std::move(planned);
-  // Thoughts of an earlier answer are left out, whatever they hold.
-  schemas["ReasoningItem"] =
-      json::object{{"type", "object"},
-                   {"properties", json::object{{"type", json::object{{"const", "reasoning"}}}}},
-                   {"required", json::array{"type"}}};
+  schemas["ReasoningItem"] = json::parse(R"({"type":"object","required":["type"],
+"properties":{"type":{"const":"reasoning"},"encrypted_content":{"type":"null"},
+ "content":{"type":["array","null"],"items":{"type":"object","required":["text"],
+ "properties":{"text":{"type":"string"}}}}}})");
   schemas["Error"] = error_schema();
   json::object paths;
   for (const Route& route : kRoutes) {

@@ -66,6 +66,7 @@ class Input {
                         "items are message, function_call, function_call_output and reasoning.");
     }
     known_.check(kInputItemFields, v.get_object(), path + ".");
+    refuse_others_fields(item, type);
     if (type == "function_call") return add_call(item, path);
     const json::value* content = item.find(type == "message" ? "content" : "output");
     if (content == nullptr) refuse_missing(item.path(type == "message" ? "content" : "output"));
@@ -78,8 +79,24 @@ class Input {
     answers ? add_thoughts() : thoughts_.clear();
   }
 
+  static void refuse_others_fields(const Fields& item, std::string_view type) {
+    constexpr std::string_view kOfMessages[] = {"role", "content"}, kOfCalls[] = {"name", "arguments"};
+    std::vector<std::string_view> others;
+    if (type != "message") others.insert(others.end(), std::begin(kOfMessages), std::end(kOfMessages));
+    if (type != "function_call") others.insert(others.end(), std::begin(kOfCalls), std::end(kOfCalls));
+    if (type != "function_call_output") others.emplace_back("output");
+    if (type == "message") others.emplace_back("call_id");
+    for (const std::string_view name : others) {
+      if (item.find(name) != nullptr)
+        throw_unsupported(item.path(name), "it belongs to another kind of item.");
+    }
+  }
+
   // Thoughts belong to the assistant's turn after them. A summary is none: the model never wrote it.
   void read_thoughts(const Fields& item) {
+    if (item.find("encrypted_content") != nullptr) {
+      throw_unsupported(item.path("encrypted_content"), "only whoever encrypted it can read it.");
+    }
     const json::array* parts = item.array("content");
     for (size_t i = 0; parts != nullptr && i < parts->size(); ++i) {
       const std::string path = element(item.path("content"), i);

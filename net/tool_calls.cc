@@ -11,6 +11,8 @@ constexpr std::string_view kBlanks = " \t\r\n";
 constexpr std::string_view kOpenCall = "<tool_call>";
 constexpr std::string_view kCloseCall = "</tool_call>";
 constexpr std::string_view kPythonTag = "<|python_tag|>";  // that Llama 3 may write first
+// A call without marks that is not told apart within so many bytes is text, since each token looks at all.
+constexpr size_t kMostUndecided = 16384;
 
 // Returns how many of the last bytes of a text may be the beginning of a mark.
 size_t held_for(std::string_view text, std::string_view mark) {
@@ -189,8 +191,10 @@ ToolSplitter::Next ToolSplitter::find_bare_call(Parts& parts, bool last) {
     return Next::wait;
   }
   if (rest.starts_with('{')) {
-    const Header header = HeaderReader(rest).read();
-    if (header.found == Header::Found::more && !last) return Next::wait;
+    const std::string_view seen = rest.substr(0, kMostUndecided);
+    const bool more_comes = !last && rest.size() < kMostUndecided;
+    const Header header = HeaderReader(seen).read();
+    if (header.found == Header::Found::more && more_comes) return Next::wait;
     if (header.found == Header::Found::whole && is_tool(header.name)) {
       begin(parts, header.name);
       held_.erase(0, at + header.end);
@@ -199,9 +203,9 @@ ToolSplitter::Next ToolSplitter::find_bare_call(Parts& parts, bool last) {
     }
     // Another order of its members: it is decided when it is whole.
     const size_t end =
-        header.found == Header::Found::none && header.like_a_call ? JsonDepth().close(rest) : 0;
-    if (end == std::string_view::npos && !last) return Next::wait;
-    if (end != std::string_view::npos && end > 0 && whole_call(parts, rest.substr(0, end))) {
+        header.found == Header::Found::none && header.like_a_call ? JsonDepth().close(seen) : 0;
+    if (end == std::string_view::npos && more_comes) return Next::wait;
+    if (end != std::string_view::npos && end > 0 && whole_call(parts, seen.substr(0, end))) {
       held_.erase(0, at + end);
       return Next::again;
     }
@@ -289,13 +293,23 @@ bool ToolSplitter::in_tail(bool last) {
   return true;
 }
 
-// Without marks the call ends with its brace, or with both of two.
+// Without marks the call ends with its brace, or with both of two, and further members are left out. Text
+// that follows a call without an end stays.
 bool ToolSplitter::in_bare_tail(bool last) {
   size_t at = skip_blanks(held_, 0);
   if (at < held_.size() && held_[at] == ',') {
-    const size_t end = JsonDepth().close('{' + held_.substr(at + 1));
-    if (end == std::string::npos && !last) return false;
-    at = std::min(end == std::string::npos ? end : at + end, held_.size());
+    const size_t member = skip_blanks(held_, at + 1);
+    if (member == held_.size() && !last) return false;
+    const std::string_view seen = std::string_view(held_).substr(at + 1, kMostUndecided);
+    const bool members = member < held_.size() && held_[member] == '"';
+    const size_t end = members ? JsonDepth(1).close(seen) : std::string_view::npos;
+    if (members && end == std::string_view::npos && !last && seen.size() < kMostUndecided) return false;
+    if (end == std::string_view::npos) {
+      held_.erase(0, at);
+      state_ = State::text;
+      return true;
+    }
+    at += 1 + end;
   }
   at = std::min(held_.find_first_not_of(" \t\r\n}", at), held_.size());
   if (at == held_.size() && !last) return false;

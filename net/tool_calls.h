@@ -21,6 +21,9 @@ struct ToolDelta {
 // Follows the braces and brackets of a JSON text, outside of its strings.
 class JsonDepth {
  public:
+  JsonDepth() = default;
+  // So many are open before the text.
+  explicit JsonDepth(int open) : depth_(open) {}
   // Returns where the first bracket that was opened is closed, behind it; npos if that is not in `text`.
   size_t close(std::string_view text);
 

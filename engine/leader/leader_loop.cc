@@ -459,8 +459,8 @@ void LeaderLoop::release(const LiveRequest& request) {
   if (parts_.visual != nullptr) parts_.visual->drop(request.id());
   if (!request.all_cut()) images_.abandoned();
   left_out_.erase(left_out_.lower_bound({request.id(), 0}), left_out_.lower_bound({request.id() + 1, 0}));
-  report_.publish(
-      accepted_);  // before its places are free: whoever finds the engine idle finds nothing running
+  // It comes before the places are free, so that whoever finds the engine idle finds nothing running.
+  report_.publish(accepted_);
 }
 
 // The quota was charged what was predicted; what was done of it is priced by what was measured meanwhile.

@@ -104,7 +104,7 @@ struct Int4Codes {
 };
 
 // A block of codes at a time becomes units, for all rows: in the first-level cache for few strips of rows,
-// which read it once or twice, else where blocks of bfloat16 stay as well.
+// which make little of larger blocks, else where blocks of bfloat16 stay as well.
 constexpr int64_t kCodeUnits = 64;
 constexpr int64_t kFewStrips = 4;
 

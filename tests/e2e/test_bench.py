@@ -126,7 +126,7 @@ def test_bench_counts_the_time_of_tokens_without_text():
         run = bench("--sessions", "1", "--model", "m", "--warm-up", "0", url=url)
     assert run.returncode == 0, run.stderr
     report = json.loads(run.stdout)
-    assert report["total"]["p50_ms"] >= 300 and report["token"]["mean_ms"] >= 100
+    assert report["total"]["p50_ms"] >= 300 and report["token"]["mean_ms"] >= 50
 
 
 def test_bench_names_what_it_was_refused():

@@ -93,7 +93,9 @@ TEST(Refusals, ATimeThatCannotBeKeptIsRefusedAtOnceAndSaysWhatItWouldTake) {
   const auto engine = make_engine(tiny_options(golden_case("uhd-v1-tiny/golden_text").model), ranks(1, 0));
   const Submitted first = submit(*engine, long_question(0));
   first.answer->wait();
-  const double takes = first.answer->usage.times.prefill;
+  const Submitted plain = submit(*engine, long_question(1000));  // no picture's time is in its prefill
+  EXPECT_EQ(plain.answer->wait().finish, FinishReason::length);
+  const double takes = plain.answer->usage.times.prefill;
   ASSERT_GT(takes, 0);
   // On a busy machine the time may be over before anybody looks.
   bool refused = false;
@@ -133,7 +135,9 @@ TEST(Refusals, ATimeThatTheTextAloneCannotKeepIsRefusedBeforeThePictureIsCut) {
   const Submitted first = submit(*engine, long_question_about_a_picture(0));
   EXPECT_EQ(first.answer->wait().finish, FinishReason::length);
   EXPECT_GT(first.answer->usage.times.preprocess, 0);
-  const double takes = first.answer->usage.times.prefill;
+  const Submitted plain = submit(*engine, long_question(1000));  // no picture's time is in its prefill
+  EXPECT_EQ(plain.answer->wait().finish, FinishReason::length);
+  const double takes = plain.answer->usage.times.prefill;
   // On a busy machine the time may be over before anybody looks.
   bool refused = false;
   for (int number = 1; number < 100 && !refused; ++number) {
@@ -146,12 +150,14 @@ TEST(Refusals, ATimeThatTheTextAloneCannotKeepIsRefusedBeforeThePictureIsCut) {
     EXPECT_TRUE(!refused || late.answer->usage.times.preprocess == 0) << "the picture was cut";
   }
   EXPECT_TRUE(refused);
-  // Its text is kept, and its picture may be.
-  for (int time = 0; time < 3; ++time) {
+  // Its text is kept, and its picture may be. On a busy machine the time may be nearly over at a later look.
+  bool taken = false;
+  for (int time = 0; time < 100 && !taken; ++time) {
     Request kept = long_question_about_a_picture(0);
     kept.deadline = Clock::now() + from_seconds(takes / 4);
-    EXPECT_NE(submit(*engine, kept).answer->wait().failure.code, "deadline_unreachable");
+    taken = submit(*engine, kept).answer->wait().failure.code != "deadline_unreachable";
   }
+  EXPECT_TRUE(taken);
 }
 
 // The context is the client's to shorten; the store is the operator's.

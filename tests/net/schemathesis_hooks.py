@@ -43,7 +43,7 @@ def has_taken_size(part):
 
 def have_company(body):
     """No field stands beside another one, or without one, that has it refused."""
-    if is_number(body.get("best_of")) and is_number(body.get("n")) and body["best_of"] != body["n"]:
+    if is_number(body.get("best_of")) and body["best_of"] != (body["n"] if is_number(body.get("n")) else 1):
         return False
     told = body.get("stream_options")
     if isinstance(told, dict) and body.get("stream") is not True and (told.get("include_usage") or told.get("continuous_usage_stats")):
@@ -78,6 +78,9 @@ def filter_case(context, case):
         return False
     parts = list(objects_in(body))
     if any(isinstance(part.get("structural_tag"), dict) for part in parts):  # it has a language of its own
+        return False
+    if any(part[one] != part[other] for part in parts for one, other in [("reasoning", "reasoning_content")]
+           if isinstance(part.get(one), str) and isinstance(part.get(other), str)):  # thoughts are told once
         return False
     pictures = any(part.get("type") in ("image_url", "image_size") for part in parts)
     if pictures and body.get("truncate_prompt_tokens") is not None:  # a prompt with pictures is not cut

@@ -136,7 +136,19 @@ TEST(ToolCalls, WhatFollowsACallWithoutMarksIsReadAsElsewhere) {
     expect_all(form, call + '\n' + prose, prose, {"f({})"});
     expect_all(form, R"({"name": "f", "arguments": {}, "id": {"a": "}"}}; on)",
                form == ToolForm::llama3 ? "on" : "; on", {"f({})"});
+    expect_all(form, R"({"name": "f", "arguments": {}, and now I explain)", ", and now I explain", {"f({})"});
+    expect_all(form, R"({"name": "f", "arguments": {}, "so" it is)", R"(, "so" it is)", {"f({})"});
     expect_all(form, R"({"arguments": {"a": "{"}, "name": "f"} then)", "then", {R"(f({"a":"{"}))"});
+  }
+}
+
+TEST(ToolCalls, WhatIsNotToldApartWithinABoundIsText) {
+  for (const std::string& begin : {R"({"arguments": {"a": ")"s, R"({"name": ")"s}) {
+    const std::string text = begin + std::string(40000, 'x') + "\"}, \"name\": \"f\"}";
+    for (const size_t piece : {size_t{7}, size_t{1000}, text.size() + 1}) {
+      const Heard got = heard(ToolForm::llama3, text, piece);
+      EXPECT_TRUE(got.text == text && got.calls.empty()) << begin << " in pieces of " << piece;
+    }
   }
 }
 
