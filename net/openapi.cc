@@ -247,8 +247,8 @@ std::string openapi_json(const NetOptions& options, const ModelInfo* model) {
   json::object planned = schemas.at("Message").as_object();
   planned["anyOf"] = message_kinds(model, true);
   schemas["PlannedMessage"] = std::move(planned);
-  schemas["ReasoningItem"] = json::parse(R"({"type":"object","required":["type"],
-"properties":{"type":{"const":"reasoning"},"encrypted_content":{"type":"null"},
+  schemas["ReasoningItem"] = json::parse(R"({"type":"object","required":["type"],"additionalProperties":false,
+"properties":{"type":{"const":"reasoning"},"id":{},"status":{},"summary":{},"encrypted_content":{"type":"null"},
  "content":{"type":["array","null"],"items":{"type":"object","required":["text"],
  "properties":{"text":{"type":"string"}}}}}})");
   schemas["Error"] = error_schema();

@@ -60,7 +60,7 @@ class Input {
     if (!v.is_object()) throw_bad_field(path, "an object", v);
     const Fields item(v.get_object(), path + ".");
     const std::string_view type = item.string("type").value_or("message");
-    if (type == "reasoning") return read_thoughts(item);
+    if (type == "reasoning") return read_thoughts(v.get_object(), item);
     if (type != "message" && type != "function_call" && type != "function_call_output") {
       throw_unsupported(item.path("type"),
                         "items are message, function_call, function_call_output and reasoning.");
@@ -93,9 +93,11 @@ class Input {
   }
 
   // Thoughts belong to the assistant's turn after them. A summary is none: the model never wrote it.
-  void read_thoughts(const Fields& item) {
-    if (item.find("encrypted_content") != nullptr) {
-      throw_unsupported(item.path("encrypted_content"), "only whoever encrypted it can read it.");
+  void read_thoughts(const json::object& members, const Fields& item) {
+    constexpr std::string_view kTaken[] = {"type", "id", "status", "summary", "content"};
+    for (const auto& [name, value] : members) {
+      if (!value.is_null() && std::ranges::find(kTaken, std::string_view(name)) == std::end(kTaken))
+        throw_unsupported(item.path(name), "thoughts are read as the text of 'content' alone.");
     }
     const json::array* parts = item.array("content");
     for (size_t i = 0; parts != nullptr && i < parts->size(); ++i) {

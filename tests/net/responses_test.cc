@@ -128,6 +128,7 @@ TEST(Responses, FaultsAreNamedAsTheCallHasThem) {
       {R"({"input":[{"type":"function_call_output","call_id":"c","output":"a","arguments":"{}"}]})",
        "input[0].arguments"},
       {R"({"input":[{"type":"reasoning","encrypted_content":"x"}]})", "input[0].encrypted_content"},
+      {R"({"input":[{"type":"reasoning","content":[],"effort":"low"}]})", "input[0].effort"},
       {R"({"input":"a","max_output_tokens":0})", "max_output_tokens"},
       {R"({"input":"a","store":true})", "store"},
       {R"({"input":"a","previous_response_id":"resp_1"})", "previous_response_id"},
