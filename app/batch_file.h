@@ -75,7 +75,7 @@ class BatchOutput {
   std::string path_;
   int file_ = -1;
   std::set<std::string> answered_;
-  std::string failure_;  // of a line before
+  std::string failure_;  // the failure to write an earlier line; empty: none
 };
 
 }  // namespace uhd

@@ -13,7 +13,7 @@ namespace uhd {
 struct MeasuredProduct {
   int64_t rows = 0;
   double measured_s = 0;
-  double expected_s = 0;  // by the larger of both rates
+  double expected_s = 0;  // the larger of the times that both rates give
   double residual() const { return measured_s / expected_s - 1; }
 };
 
@@ -21,7 +21,7 @@ struct Calibration {
   Machine machine;
   std::string backend;
   std::vector<MeasuredProduct> products;
-  double decode_s = 0;  // of a PNG of 3 megapixels, by one thread
+  double decode_s = 0;  // seconds that one thread takes to decode a PNG of 3 megapixels
 };
 
 // Returns the file that `uhd plan --machine` takes, with the products as comments.

@@ -16,7 +16,7 @@ inline constexpr int kKvTokens = 1024;  // their keys and values are told
 
 struct CheckReport {
   ModelConfig model;
-  std::string format;  // of the weights in memory
+  std::string format;  // the format of the weights in memory
   int ranks = 1;       // LLM ranks
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<Checkpoint> tower;  // null: it is in the checkpoint, or there is none
@@ -25,13 +25,13 @@ struct CheckReport {
   // The memory of each rank, if all are on devices, or on the host.
   struct Memory {
     RankMemory llm;
-    int64_t kv_bytes = 0;              // of kKvTokens, on one LLM rank
-    int64_t rows_bytes = 0;            // of visual rows that are kept; on the host of kKvTokens
-    std::optional<TowerMemory> tower;  // on one encoder rank
-    bool tower_in_f32 = false;         // though the weights are not, as the checkpoint asks
+    int64_t kv_bytes = 0;              // keys and values of kKvTokens, on one LLM rank
+    int64_t rows_bytes = 0;            // visual rows that are kept; on the host those of kKvTokens
+    std::optional<TowerMemory> tower;  // the tower's memory on one encoder rank
+    bool tower_in_f32 = false;  // the tower is in f32, as the checkpoint asks, though the weights are not
   };
   Memory device, host;
-  int tokens = 0;  // of the tokenizer
+  int tokens = 0;  // tokens that the tokenizer knows
 };
 
 // The program and its libraries take so much of a process on the host, as it was measured.

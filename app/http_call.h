@@ -11,7 +11,7 @@ struct HttpAnswer {
   int status = 0;  // 0: no answer came
   std::string body;
   std::string request_id;
-  double retry_after_s = 0;  // as the server asks; 0: it does not
+  double retry_after_s = 0;  // seconds that the server asks to wait; 0: it names none
   bool unreachable = false;  // no connection was made, or an engine of this process is dead
   std::string failure;       // the reason why no answer came
 };

@@ -12,10 +12,10 @@ namespace uhd {
 // A newline is written as "↵"; a token without text as its number ("#7"); a long one ends in "…". A place
 // without tokens is empty.
 struct LayoutWords {
-  std::string between_columns;  // after a slice that is not the last of its row
+  std::string between_columns;  // stands after a slice that is not the last of its row
   std::string after_row;
   std::string after_last_row;
-  std::vector<std::string> before_slice;  // of each slice, row by row
+  std::vector<std::string> before_slice;  // one text for each slice, row by row
   std::string after_slice;
   std::string before_overview, after_overview;
 };

@@ -16,7 +16,7 @@ struct Colour {
 };
 
 struct TextStyle {
-  int pixels = 16;  // of an em
+  int pixels = 16;  // pixels of an em
   bool bold = false;
   Colour colour;
 };

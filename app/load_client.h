@@ -13,12 +13,12 @@ namespace uhd {
 
 struct LoadTarget {
   std::string host, port;
-  std::string prefix;      // of paths: "/v1"
+  std::string prefix;      // the beginning of all paths: "/v1"
   std::string key;         // sent as a bearer token
-  std::string beside_key;  // of sessions beside the others; empty: the same
+  std::string beside_key;  // the key of sessions beside the others; empty: the same
   std::string model;       // empty: the first that the server lists
   bool ignore_eos = false;
-  double timeout_s = 600;  // of one answer
+  double timeout_s = 600;  // the time limit of one answer
 };
 
 // Reads "http://host:port/v1". Another scheme is an Error: a TLS server needs a proxy in front.
@@ -34,9 +34,9 @@ struct TurnResult {
   double sent_s = 0;
   double first_s = 0;  // the first piece of text or thought
   double done_s = 0;
-  std::vector<double> gaps_s;  // between pieces
-  int64_t prompt_tokens = 0;   // as the server counts them
-  int64_t cached_tokens = 0;   // of the prompt, where the server tells
+  std::vector<double> gaps_s;  // the times between pieces
+  int64_t prompt_tokens = 0;   // the count that the server tells
+  int64_t cached_tokens = 0;   // cached tokens of the prompt, where the server tells them
   int64_t answer_tokens = 0;
   std::string error;  // its kind, for example "connect", "timeout", "http 429", "broken"; empty: none
   std::string detail;
@@ -52,7 +52,7 @@ struct TurnResult {
 
 struct LoadRun {
   double seconds = 0;
-  std::vector<TurnResult> turns;  // in the order in which they ended
+  std::vector<TurnResult> turns;  // all turns, in the order in which they ended
   std::vector<LoadSession> sent;  // the trace, at the times at which sessions began
 };
 

@@ -26,19 +26,19 @@ LoadSpread spread_of(std::vector<double> values);
 
 // Answers of sessions beside the others, which show what those did to them.
 struct BesideSummary {
-  int turns = 0;  // that were sent in this time
+  int turns = 0;  // turns that were sent in this time
   std::map<std::string, int> errors;
-  LoadSpread first_token_s;  // of those
-  LoadSpread gap_s;          // of all pieces that came in this time
+  LoadSpread first_token_s;  // times to the first tokens of those turns
+  LoadSpread gap_s;          // gaps before all pieces that came in this time
 };
 
 struct LoadSummary {
   double seconds = 0;
   int turns = 0, answered = 0, good = 0;
   int64_t prompt_tokens = 0, answer_tokens = 0;
-  LoadSpread first_token_s, token_s, gap_s, total_s;  // of what was answered
-  std::map<std::string, int> errors;                  // by kind
-  std::vector<BesideSummary> beside;                  // before the other sessions, and among them; or empty
+  LoadSpread first_token_s, token_s, gap_s, total_s;  // spreads over the answered turns
+  std::map<std::string, int> errors;                  // the number of errors of each kind
+  std::vector<BesideSummary> beside;  // two, before the other sessions and among them; or none
 
   double per_second(double count) const { return seconds > 0 ? count / seconds : 0; }
 };

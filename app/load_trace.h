@@ -19,8 +19,8 @@ struct LoadTurn {
 };
 
 struct LoadSession {
-  double at_s = 0;      // of its first turn, from the start of the run; closed loops do not look at it
-  double think_s = 0;   // between the end of an answer and the next turn
+  double at_s = 0;      // seconds from the start of the run to its first turn; closed loops do not look at it
+  double think_s = 0;   // seconds between the end of an answer and the next turn
   bool beside = false;  // it runs beside the other sessions, and ends when they have ended
   std::vector<LoadTurn> turns;
 };
@@ -29,14 +29,14 @@ struct LoadSession {
 struct LoadMix {
   int sessions = 16;
   double rate = 1;  // sessions a second, on average
-  int burst = 1;    // so many sessions come at once; bursts are as far apart as the rate asks for
+  int burst = 1;    // sessions that come at once; bursts are as far apart as the rate asks for
   int turns = 1;
   double think_s = 0;
   int text = 100;  // characters of a turn
   int max_tokens = 64;
   std::string pictures = "none";  // none, mixed, or a kind (app/load_pictures.h)
-  int pictures_a_turn = 1;        // in the first turn of a session, where there are pictures
-  int width = 0, height = 0;      // of every picture; 0: as the kind has them
+  int pictures_a_turn = 1;        // pictures in the first turn of a session, where there are pictures
+  int width = 0, height = 0;      // the size of every picture; 0: as the kind has them
   std::string file;               // instead of a kind: every picture is this file
   uint64_t seed = 1;
 };

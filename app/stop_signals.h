@@ -23,7 +23,7 @@ class StopSignals {
   // Until one of these is called, a signal ends the process at once, with status 0, but for a SIGHUP that was
   // sent.
   void count();   // counts signals from now on, for wait()
-  void ignore();  // for a rank that ends when its leader does
+  void ignore();  // ignores signals from now on, for a rank that ends when its leader does
   // Calls this at each SIGHUP from now on, on a thread of its own, and at once if one came before. The
   // hang-up of a terminal stops the server as SIGTERM does.
   void on_hangup(std::function<void()> call);
