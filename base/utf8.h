@@ -50,7 +50,7 @@ class Utf8Stream {
   void replace(size_t bytes, std::string& out) const;
 
   Replacement replacement_;
-  std::string unfinished_;  // at most 3 bytes: the beginning of a character
+  std::string unfinished_;  // the beginning of a character, at most 3 bytes
   std::string tail_;
 };
 
