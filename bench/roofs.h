@@ -9,8 +9,8 @@
 namespace uhd {
 
 struct Roofs {
-  double read_bytes = 0;  // a second, from memory
-  double bf16_flops = 0;  // a second; 0 if the processor does not multiply bfloat16
+  double read_bytes = 0;  // bytes read from memory a second
+  double bf16_flops = 0;  // operations a second; 0 if the processor does not multiply bfloat16
   double f32_flops = 0;
 };
 
