@@ -34,8 +34,8 @@ class ClockOffset {
  private:
   struct Exchange {
     int64_t offset = 0;   // nanoseconds that the other clock is ahead
-    int64_t delay = 0;    // of both messages together
-    ClockStamp came = 0;  // here, by this clock
+    int64_t delay = 0;    // nanoseconds that both messages took together
+    ClockStamp came = 0;  // the time of the arrival here, by this clock
   };
   const Exchange& quickest() const;
 

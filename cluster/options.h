@@ -11,7 +11,7 @@ struct ClusterOptions {
   std::string role =
       "auto";          // auto: by rank, LLM ranks first | llm | encoder: what this program was launched as
   std::string leader;  // role encoder in a job of its own: host:port of the leader's control port
-  std::string control_host = "127.0.0.1";  // where the leader listens for encoders
+  std::string control_host = "127.0.0.1";  // the host on which the leader listens for encoders
   int control_port = 0;       // 0: any free port (only encoders of the same job can then find it)
   std::string secret_file;    // shared by leader and encoders; required unless control_host is loopback
   std::string link = "auto";  // the way of visual rows: auto | mpi | tcp

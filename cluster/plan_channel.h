@@ -14,9 +14,9 @@ namespace uhd {
 
 // Says when a follower carried out a plan, by its own clock.
 struct StepReport {
-  uint64_t number = 0;  // of the step
+  uint64_t number = 0;  // the number of the step
   int rank = 0;
-  ClockStamp reached = 0;  // the plan, there
+  ClockStamp reached = 0;  // the time when the plan had arrived
   ClockStamp begun = 0;
   ClockStamp ended = 0;
 };

@@ -30,8 +30,8 @@ struct Challenge {
 // The encoder says to the leader who it is; `mac` proves that it knows the secret (handshake.h).
 struct Hello {
   uint32_t protocol = kControlProtocol;
-  Facts facts;          // of the checkpoint and its preprocessing; they must equal the leader's
-  std::string backend;  // for logs
+  Facts facts;          // facts of the checkpoint and its preprocessing; they must equal the leader's
+  std::string backend;  // a description for logs
   std::string host;
   uint32_t capacity = 1;    // the slices it likes to have at once
   int32_t world_rank = -1;  // its rank in the leader's MPI job; -1: it is in another job

@@ -12,7 +12,7 @@ namespace uhd {
 // A ProcessId names a process, even after its number was given to another one.
 struct ProcessId {
   int32_t pid = 0;
-  uint64_t started = 0;  // in the kernel's ticks since boot
+  uint64_t started = 0;  // ticks of the kernel from boot to its start
   uint64_t space = 0;    // the space of process numbers; processes of another one cannot be watched
 };
 ProcessId process_of(int32_t pid);

@@ -32,8 +32,8 @@ class World {
 
   int rank() const;
   int size() const;
-  const std::string& host() const;                // of this rank
-  const std::vector<std::string>& hosts() const;  // of every rank
+  const std::string& host() const;                // the host of this rank
+  const std::vector<std::string>& hosts() const;  // the hosts of all ranks
   int local_rank() const;                         // its rank among the ranks of this host
   int local_size() const;                         // the ranks of this host
 

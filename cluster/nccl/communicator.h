@@ -11,8 +11,8 @@
 namespace uhd {
 
 struct NcclLimits {
-  Duration meet = std::chrono::seconds(120);  // until all ranks of a group have come
-  Duration wait = std::chrono::seconds(120);  // for one wait on the device
+  Duration meet = std::chrono::seconds(120);  // the limit until all ranks of a group have come
+  Duration wait = std::chrono::seconds(120);  // the limit of one wait on the device
 };
 
 // Makes a group. The call is collective and returns when all ranks have come. Calls on the group queue work

@@ -18,7 +18,7 @@ namespace uhd {
 
 struct IpcOptions {
   std::string mode = "off";                    // off, on or auto: ClusterOptions::ipc_all_reduce
-  Duration limit = std::chrono::seconds(120);  // for one wait for a peer, on the device
+  Duration limit = std::chrono::seconds(120);  // the limit of one wait for a peer, on the device
 };
 
 // Calls queue on the backend's stream, and may be recorded. A peer that does not come within the limit ends
