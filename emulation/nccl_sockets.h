@@ -23,7 +23,7 @@ class Socket {
   }
   ~Socket();
 
-  static Socket listen();  // on a free port
+  static Socket listen();  // listens on a free port
   static Socket connect(uint16_t port);
   bool open() const { return fd_ >= 0; }
   int fd() const { return fd_; }

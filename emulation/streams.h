@@ -74,7 +74,7 @@ int current_device();
 
 // Counts are the calls of this process so far, on all of its devices, that hold up a server while it works.
 struct Counts {
-  uint64_t stream_waits = 0;    // for everything queued on a stream or a device
+  uint64_t stream_waits = 0;    // waits for everything queued on a stream or a device
   uint64_t unpinned_reads = 0;  // copies to host memory that is not pinned
   uint64_t taken = 0;           // allocations of device and pinned memory
   uint64_t freed = 0;
