@@ -12,7 +12,7 @@ namespace uhd {
 
 // Work is what a request asks of each stage.
 struct Work {
-  int64_t patches = 0;       // of slices to encode
+  int64_t patches = 0;       // patches of the slices to encode
   int64_t prefill_rows = 0;  // tokens of the prompt
   int64_t decode_rows = 0;   // tokens of the answers
 
@@ -76,7 +76,7 @@ class CostModel {
   double decode_in_prefill_rows() const { return rate(kDecode) / rate(kPrefill); }
 
  private:
-  enum Stage : size_t { kPrefill, kDecode, kStages };  // of the language model
+  enum Stage : size_t { kPrefill, kDecode, kStages };  // stages of the language model
   struct Mean {
     double seconds = 0;
     bool measured = false;
@@ -85,7 +85,7 @@ class CostModel {
   void correct(Stage stage, double measured, double weight);
 
   std::array<Mean, kStages> rates_;
-  Rate encoding_;  // by patches
+  Rate encoding_;  // its units are patches
 };
 
 }  // namespace uhd

@@ -21,9 +21,9 @@ struct ModelInfo {
   // The most bytes of a prompt's text: more of them cannot be as few tokens as the context holds.
   int64_t max_text_bytes = 0;
   std::vector<std::string> aliases;             // more names that clients use
-  std::vector<std::string> template_variables;  // of the chat template, that a request may set
-  std::string fingerprint;                      // of the model and of what else decides its answers
-  SamplingRule sampling{};                      // of requests that do not say otherwise
+  std::vector<std::string> template_variables;  // variables of the chat template that a request may set
+  std::string fingerprint;                      // stands for the model and all else that decides its answers
+  SamplingRule sampling{};                      // holds for requests that do not say otherwise
   bool thinks = false;                          // its chat template knows thoughts: <think>, </think>
   // The form in which its chat template has calls of tools.
   ToolForm tools = ToolForm::none;

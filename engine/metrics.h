@@ -23,7 +23,7 @@ struct Gauges {
   int encoders = 0;
   int slices_queued = 0;
   double queued_seconds = 0;  // predicted for all that was accepted and has not ended
-  double deepest_debt = 0;    // of a client, in rows of prompts
+  double deepest_debt = 0;    // the deepest debt of a client, in rows of prompts
   bool ready = false;
 };
 
@@ -45,23 +45,23 @@ class Metrics {
   // A slice of so many rows was wanted: an LLM rank had it, or will have it, or it must be encoded.
   void slice_wanted(bool cached, int rows);
   void slice_left_out(int rows);  // its keys and values are kept, and nobody had its rows
-  void slice_evicted(int rows);   // from the ranks' stores
-  void kept_slice_evicted();      // from host memory
+  void slice_evicted(int rows);   // the ranks' stores gave up a slice of so many rows
+  void kept_slice_evicted();      // host memory gave up a slice
   void image_cut_again();         // keys and values of slices that were left out are lost
-  void picture_gap(
-      double seconds);  // decoding sequences waited so long for encoding, in one turn of the loop
+  // Sequences that decode waited so long for encoding, in one turn of the loop.
+  void picture_gap(double seconds);
   void key_cost(const std::string& key, double seconds);  // measured work
   void key_debt(const std::string& key, double rows);
   void slice_encoded(double seconds);  // the time from when it was first sent until its rows are here
   void slice_failed();
   void slice_kept();
   void slice_transferred(double seconds);   // the time from when an encoder had its rows until they are here
-  void encoder(const EncoderState& state);  // as it is now
+  void encoder(const EncoderState& state);  // the present state of an encoder
   void encoder_gone(uint32_t encoder);      // its series end
   void collectives(double seconds);         // more time of the leader in collectives of the LLM ranks
   void slices_retried(double count);
   void encoder_lost();
-  void llm_ranks(int count);  // that share the language model
+  void llm_ranks(int count);  // the ranks that share the language model
 
   std::string text(const Gauges& gauges) const;
 

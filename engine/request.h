@@ -51,10 +51,10 @@ struct MessagePart {
 struct Message {
   std::string role;  // system | user | assistant | tool
   std::vector<MessagePart> parts;
-  std::string tool_calls;    // of an assistant: a JSON array of calls, as OpenAI has them; empty: none
-  std::string tool_call_id;  // of a tool: the call that it answers
-  std::string thoughts;      // of an earlier answer; may be empty
-  std::string name;          // of the one who speaks; may be empty
+  std::string tool_calls;    // an assistant's calls: a JSON array, as OpenAI has them; empty: none
+  std::string tool_call_id;  // the call that a tool's message answers
+  std::string thoughts;      // the thoughts of an earlier answer; may be empty
+  std::string name;          // the name of the one who speaks; may be empty
 };
 
 struct SamplingParams : SamplingRule {
@@ -74,7 +74,7 @@ struct StopRules {
   bool prompt_only = false;  // nothing is answered: the prompt is scored
   int min_tokens = 0;
   std::vector<std::string> stop;  // part of the answer only if `keep_stop`
-  std::vector<int32_t> stop_ids;  // besides the model's own end tokens
+  std::vector<int32_t> stop_ids;  // end tokens besides the model's own
   bool ignore_eos = false;
   bool keep_stop = false;    // the answer's text keeps the stop string or token that ended it
   bool skip_special = true;  // special tokens are no part of the answer's text
@@ -99,15 +99,15 @@ struct Request {
   int n = 1;  // answers: the prompt is planned once, and its images are decoded once
   SamplingParams sampling;
   StopRules stop;
-  std::string tenant;                 // from the API key; salts caches
+  std::string tenant;                 // comes from the API key; salts caches
   double quota = 0;                   // seconds of work that the tenant may cost in a minute; 0: any
   std::string client;                 // the one who asks, by key or address: clients take turns
   int priority = 0;                   // lower goes first; request_limits.h bounds it
   std::optional<TimePoint> deadline;  // give up after it
-  std::string trace_id;               // for logs
-  TraceContext trace;                 // of the client
+  std::string trace_id;               // the request's name in logs
+  TraceContext trace;                 // the client's trace
   bool timeline = false;              // events tell what happens to it
-  std::optional<TimePoint> first_byte, last_byte;  // when it was read from a socket
+  std::optional<TimePoint> first_byte, last_byte;  // the times when these were read from a socket
 };
 
 enum class FinishReason : uint8_t { none, stop, length, cancelled, error };
@@ -140,14 +140,14 @@ struct PromptToken {
 
 // One image was cut so.
 struct ImageReport {
-  int width = 0;  // after EXIF orientation
+  int width = 0;  // pixels, after EXIF orientation
   int height = 0;
   int columns = 0;  // 0 x 0: overview only
   int rows = 0;
-  int slices = 0;                               // without the overview
+  int slices = 0;                               // the overview is not counted
   int tokens = 0;                               // visual tokens and separators
   int cached_slices = 0;                        // answered from the slice cache
-  ImageDetail detail = ImageDetail::automatic;  // as asked
+  ImageDetail detail = ImageDetail::automatic;  // the detail that was asked for
   int max_slices = 0;                           // the most that held; 0: the model cuts no slices
 };
 

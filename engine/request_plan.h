@@ -15,11 +15,11 @@ struct PiecePlan {
   int width = 0;  // pixels
   int height = 0;
   int patches = 0;
-  int tokens = 0;  // without what stands between and around pieces
+  int tokens = 0;  // tokens of the piece, and none of those between and around pieces
 };
 
 struct ImagePlan {
-  ImageReport report;       // as an answer would give it, if nothing were cached
+  ImageReport report;       // the report that an answer would give, if nothing were cached
   double scale_across = 0;  // pixels that the model sees for one of the image's; below 1 it sees fewer
   double scale_down = 0;
   PiecePlan slice;  // each slice, for they are all alike; zeros if there is none
@@ -32,12 +32,12 @@ struct RequestPlan {
   std::vector<int32_t> prompt_ids;  // -1 where a visual token stands
   int prompt_tokens = 0;            // image tokens included
   int image_tokens = 0;             // separators included
-  int max_tokens = 0;               // of one answer, as far as the context has room
+  int max_tokens = 0;               // tokens of one answer, as far as the context has room
   int answers = 1;
   // Pages of the KV cache that one answer needs, if it shares none.
   int page_size = 0;  // tokens
   int prompt_pages = 0;
-  int most_pages = 0;  // with max_tokens
+  int most_pages = 0;  // pages of an answer of max_tokens
   // The request alone takes so long, with the whole answer, as steps were measured; nothing before one was.
   std::optional<StageSeconds> predicted;
   double queued_seconds = 0;       // predicted for all requests that are here

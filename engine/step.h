@@ -30,9 +30,9 @@ struct StepPlan {
   uint64_t number = 0;
   StepKind kind = StepKind::compute;
   std::vector<Placement> placements;
-  std::vector<PageCopy> copies;  // of KV pages, before the forward pass
+  std::vector<PageCopy> copies;  // copies of KV pages, made before the forward pass
   ForwardInput input;
-  TokenChoice choice = TokenChoice::greedy;  // of the sampling sequences' tokens
+  TokenChoice choice = TokenChoice::greedy;  // the choice of the sampling sequences' tokens
   bool timed = false;                        // followers report when they carried it out
 };
 

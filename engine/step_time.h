@@ -27,9 +27,9 @@ class StepTime {
   // Sums over steps, each weighed.
   double steps_ = 0;
   double rows_ = 0;
-  double squares_ = 0;  // of rows
+  double squares_ = 0;  // squares of rows
   double seconds_ = 0;
-  double products_ = 0;  // of rows and seconds
+  double products_ = 0;  // rows times seconds
   double largest_ = 0;   // rows of a step of late
 };
 

@@ -6,9 +6,9 @@
 namespace uhd {
 
 enum class Stage : uint8_t {
-  read,      // from the first byte of the request to its last
+  read,      // the request came, from its first byte to its last
   lay_out,   // its body was read as JSON, its images' headers were looked at, its prompt was made
-  queue,     // until its first sequence was scheduled
+  queue,     // it waited until its first sequence was scheduled
   cut,       // an image was decoded, resized and cut
   cached,    // a moment: a slice, or its keys and values, was there already, or another request brings it
   wait,      // a slice waited for an encoder

@@ -17,10 +17,10 @@ namespace uhd {
 struct LlmRank {
   RankDevice device;
   std::shared_ptr<CollectiveTime> collectives;  // null where nothing measures it
-  std::unique_ptr<Communicator> group;          // of the backend's memory
+  std::unique_ptr<Communicator> group;          // collectives on the backend's memory
   std::unique_ptr<LlmWorker> worker;
   SliceEncoder slices;                  // empty: this rank does not encode
-  std::unique_ptr<RowBuffers> buffers;  // of a leader with vision
+  std::unique_ptr<RowBuffers> buffers;  // null unless this rank leads and the model sees images
 };
 
 // Loads this rank's shard and sizes its memory: the pages come last, and the log tells what all of it is for.

@@ -13,12 +13,12 @@ namespace uhd {
 
 // Immutable; shared by the ranks of one process.
 struct ModelFiles {
-  ModelConfig config;  // with the options' overrides of slicing
+  ModelConfig config;  // the checkpoint's, with the options' overrides of slicing
   Checkpoint checkpoint;
-  std::optional<Checkpoint> tower;  // where the vision tower lies elsewhere
+  std::optional<Checkpoint> tower;  // the vision tower's checkpoint, if it lies elsewhere
   WeightFormat format = WeightFormat::bf16;
-  WeightFormat vision = WeightFormat::bf16;    // of the vision tower: format, f32 (tower_format), or int8
-  WeightFormat matrices = WeightFormat::bf16;  // of the language model: format, or a quantized one
+  WeightFormat vision = WeightFormat::bf16;    // the vision tower's: format, f32 (tower_format), or int8
+  WeightFormat matrices = WeightFormat::bf16;  // the language model's: format, or a quantized one
   std::string identity;  // equal on ranks that would compute the same rows: of files and preprocessing
 
   const Checkpoint& vision_checkpoint() const { return tower ? *tower : checkpoint; }

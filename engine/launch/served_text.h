@@ -11,7 +11,7 @@
 namespace uhd {
 
 struct ServedText {
-  ModelInfo info;  // without its fingerprint
+  ModelInfo info;  // complete but for its fingerprint
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Intake> intake;
 };

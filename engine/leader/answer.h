@@ -72,7 +72,7 @@ class Answer {
   StopReason stop_reason_;
   std::unique_ptr<GrammarMatcher> matcher_;  // null: any text
   bool in_thoughts_ = false;                 // the grammar has not begun
-  std::vector<int32_t> mask_;                // of the next token
+  std::vector<int32_t> mask_;                // bits of the ids that may be the next token
 };
 
 }  // namespace uhd

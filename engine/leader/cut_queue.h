@@ -22,7 +22,7 @@ namespace uhd {
 struct ImageTask {
   std::shared_ptr<const std::string> bytes;
   SlicePlan plan;
-  int number = 0;  // of the image in its request
+  int number = 0;  // the image's number in its request
 };
 
 // Images of one request.
@@ -77,7 +77,7 @@ class CutQueue {
  private:
   struct Begun {
     std::shared_ptr<CutRequest> request;
-    size_t given_out = 0;  // of its images
+    size_t given_out = 0;  // the number of its images that were taken
   };
   void forget_abandoned();
   bool begin_next();
@@ -86,7 +86,7 @@ class CutQueue {
   int64_t memory_;
   int64_t in_use_ = 0;
   Turns<std::shared_ptr<CutRequest>> waiting_;
-  std::deque<Begun> begun_;  // with images that nobody has taken
+  std::deque<Begun> begun_;  // requests with images that nobody has taken
 };
 
 }  // namespace uhd

@@ -28,8 +28,8 @@ class GapBudget {
  private:
   const double target_s_;
   StepTime step_time_;
-  double encoding_s_ = 0;  // that pictures take of a turn
-  bool prompts_ = false;   // that prompts take a part of it, too
+  double encoding_s_ = 0;  // seconds that pictures take of a turn
+  bool prompts_ = false;   // prompts want a part of a turn, too
 };
 
 }  // namespace uhd

@@ -23,8 +23,8 @@ GrammarVocabulary grammar_vocabulary(const Tokenizer& tokenizer, int vocabulary,
                                      const std::vector<int32_t>& end_ids);
 
 struct GrammarLimits {
-  double seconds = 5;                       // of one core, to compile one
-  int64_t cache_bytes = int64_t{64} << 20;  // of compiled ones that no answer uses now
+  double seconds = 5;                       // seconds of one core that compiling a grammar may take
+  int64_t cache_bytes = int64_t{64} << 20;  // memory of compiled grammars that no answer uses now
 };
 
 // Thread-safe. The plugin is loaded for the first grammar that comes.
@@ -37,7 +37,7 @@ class Grammars {
   using Result = std::variant<std::shared_ptr<const Grammar>, Failure>;
   struct Compiled {
     Result result;
-    double seconds = 0;  // that it took; 0: it was known, or never begun
+    double seconds = 0;  // the time that it took; 0: it was known, or never begun
   };
   // Returns the compiled grammar, on the calling thread, which it may hold for some seconds. Grammars are
   // compiled one at a time, so that hostile ones hold neither more than one core nor every thread that reads
@@ -72,7 +72,7 @@ class Grammars {
   std::condition_variable idle_;
   ClientTurns turns_;
   bool next_waits_ = false;  // somebody waits for its turn, however long the one before it takes
-  TimePoint begun_{};        // when the compilation under way began
+  TimePoint begun_{};        // the beginning of the compilation under way
   std::list<Kept> kept_;     // the last used goes first
   int64_t bytes_ = 0;
   std::list<Refused> refused_;  // the last goes first

@@ -26,13 +26,13 @@ struct PlannedImage {
 struct PlannedRequest {
   Prompt prompt;
   std::vector<PlannedImage> images;
-  int64_t patches = 0;                     // of all pieces
+  int64_t patches = 0;                     // patches of all pieces
   int image_tokens = 0;                    // separators included
   int scored = 0;                          // tokens of the prompt whose log-probabilities are wanted
-  int64_t score_bytes = 0;                 // of these, as all answers tell them
-  int max_tokens = 0;                      // as far as the context has room
+  int64_t score_bytes = 0;                 // bytes that the scored tokens take, as all answers tell them
+  int max_tokens = 0;                      // tokens of an answer, as far as the context has room
   bool thinking = false;                   // the prompt ends behind <think>
-  std::shared_ptr<const Grammar> grammar;  // that answers follow, compiled; null: none
+  std::shared_ptr<const Grammar> grammar;  // the compiled grammar that answers follow; null: none
 };
 
 // Returns the work of so many answers if nothing is cached.
@@ -41,7 +41,7 @@ Work work_of(const PlannedRequest& planned, int answers);
 // These bound one request besides the options.
 struct IntakeLimits {
   int context = 0;      // tokens, prompt and answer
-  int visual_rows = 0;  // of one request: what the visual store holds
+  int visual_rows = 0;  // the most rows of one request: what the visual store holds
 };
 
 // Immutable after construction; thread-safe.

@@ -81,7 +81,7 @@ class LeaderLoop {
   CostModel cost_;
   GapBudget gaps_;
   LeaderReport report_;
-  Work accepted_;                                 // of all live requests
+  Work accepted_;                                 // the work of all live requests
   std::set<std::pair<RequestId, int>> left_out_;  // images with slices that were left out (VisualFlow::want)
   std::jthread thread_;
 };

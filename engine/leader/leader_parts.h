@@ -28,7 +28,7 @@ struct LeaderParts {
   double step_deadline_s = 120;
   ModelConfig config;
   ModelInfo info;
-  std::string identity;  // of checkpoint and preprocessing: part of every cache key
+  std::string identity;  // names checkpoint and preprocessing: part of every cache key
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Intake> intake;
   std::unique_ptr<Grammars> grammars;
@@ -37,7 +37,7 @@ struct LeaderParts {
   std::unique_ptr<Backend> backend;
   std::shared_ptr<DeviceTransport> transport;   // null where the backend has none
   std::shared_ptr<CollectiveTime> collectives;  // null where nothing measures it
-  std::unique_ptr<Communicator> group;          // of the backend's memory
+  std::unique_ptr<Communicator> group;          // collectives on the backend's memory
   std::unique_ptr<PlanChannel> plans;
   std::unique_ptr<LlmWorker> worker;
   WorkerSizes sizes;

@@ -33,7 +33,7 @@ class LeaderReport {
   const RequestTable& table_;
   const Scheduler& scheduler_;
   const CostModel& cost_;
-  int64_t evicted_pages_ = 0;  // that were counted
+  int64_t evicted_pages_ = 0;  // evicted pages that were counted
   TimePoint debts_told_;
   std::set<std::string> told_keys_;  // their debts were told, and are told once more when they are gone
 };

@@ -23,7 +23,7 @@ struct LeaderState {
   std::atomic<double> decoded_row_seconds{0};
   StageSeconds units() const { return {patch_seconds, prompt_row_seconds, decoded_row_seconds}; }
   Quotas quotas;                        // it has a lock of its own
-  std::atomic<double> deepest_debt{0};  // of a client, in rows of prompts (Scheduler::turns)
+  std::atomic<double> deepest_debt{0};  // the deepest debt of a client, in rows of prompts (Scheduler::turns)
 };
 
 }  // namespace uhd

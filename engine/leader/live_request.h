@@ -20,9 +20,9 @@ namespace uhd {
 // Moments of a request's life; each is taken once and serves usage, metrics and logs alike.
 struct Moments {
   TimePoint submitted;
-  std::optional<TimePoint> scheduled;     // the first of its sequences
-  std::optional<TimePoint> first_sent;    // its first slice, to an encoder
-  std::optional<TimePoint> last_encoded;  // its last slice, back
+  std::optional<TimePoint> scheduled;     // the time when the first of its sequences was scheduled
+  std::optional<TimePoint> first_sent;    // the time when its first slice went to an encoder
+  std::optional<TimePoint> last_encoded;  // the time when its last slice was back
   double preprocess = 0;
 };
 

@@ -97,7 +97,7 @@ class RequestTable {
   std::function<void()> on_lost_;
   std::mutex mutex_;
   std::map<RequestId, std::unique_ptr<LiveRequest>> live_;
-  int timelines_ = 0;  // of these
+  int timelines_ = 0;  // live requests that have a timeline
 };
 
 }  // namespace uhd

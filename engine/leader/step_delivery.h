@@ -34,8 +34,8 @@ class StepDelivery {
   Scheduler& scheduler_;
   RequestTable& table_;
   Metrics& metrics_;
-  std::vector<int32_t> ids_;           // the tokens of a step,
-  std::vector<SequenceId> sequences_;  // and whose they are
+  std::vector<int32_t> ids_;           // the tokens of a step
+  std::vector<SequenceId> sequences_;  // the sequence of each of these tokens
 };
 
 }  // namespace uhd

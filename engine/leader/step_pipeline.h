@@ -19,8 +19,8 @@ struct PlannedStep {
   StepPlan plan;
   Batch batch;
   std::vector<SampleRow> rows;  // the host draws each token by these, where the plan leaves it to the host
-  std::vector<ScoreRow> asked;  // of the rows that are scored, in the order of plan.input.score_at
-  std::vector<ScoredToken> scores;  // once it is launched
+  std::vector<ScoreRow> asked;  // rows that are scored, in the order of plan.input.score_at
+  std::vector<ScoredToken> scores;  // set once the step is launched
   std::vector<Tensor> arrived;      // the visual rows that the plan places
   int decoding = 0;                 // sequences of the batch that decode
   // It ran beside another one, whose rows are a part of its time. A step that scores a prompt is done when it
@@ -32,7 +32,7 @@ struct PlannedStep {
 struct FinishedStep {
   PlannedStep step;
   std::vector<SampledToken> tokens;  // one for each sequence of the batch that samples
-  double seconds = 0;                // since it had the ranks for itself
+  double seconds = 0;                // the time since it had the ranks for itself
 };
 
 // Used by the engine's thread, which holds the table's lock and is away() from it while ranks work.

@@ -18,7 +18,7 @@ class TraceFiles {
  public:
   // A directory that does not exist is made; one that cannot be is an Error.
   TraceFiles(std::filesystem::path directory, int most_files, int64_t most_bytes);
-  ~TraceFiles();  // after the last file is written
+  ~TraceFiles();  // waits until the last file is written
 
   // The file appears whole. `name` is what stands between "uhd-" and ".json": names sort by age. `text` is
   // called on the thread that writes, and so is its destructor.

@@ -17,7 +17,7 @@ struct TracedStep {
   uint64_t number = 0;
   TimePoint begun;
   TimePoint ended;
-  int rows = 0;  // of all requests
+  int rows = 0;  // rows of all requests
 };
 
 // The same step on another LLM rank, by that rank's clock.

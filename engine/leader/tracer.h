@@ -53,7 +53,7 @@ class Tracer {
   const std::shared_ptr<std::atomic<int>> open_ = std::make_shared<std::atomic<int>>(0);
   std::vector<std::shared_ptr<TraceRecord>> live_;
   std::vector<Ending> ending_;
-  std::map<uint64_t, TimePoint> launched_;  // of the last timed steps
+  std::map<uint64_t, TimePoint> launched_;  // the launches of the last timed steps
   std::map<int, ClockOffset> clocks_;
   TraceFiles files_;
 };

@@ -43,7 +43,7 @@ class DecodeGraphs {
   Backend& backend_;
   int max_sequences_ = 0;  // 0: nothing is recorded
   int page_size_;
-  int pages_;  // of a sequence with the longest context
+  int pages_;  // pages of a sequence with the longest context
   int32_t spare_page_;
   ForwardInput padded_;
   std::map<std::pair<int64_t, int>, std::unique_ptr<Recording>> recordings_;

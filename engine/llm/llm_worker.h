@@ -22,8 +22,8 @@ namespace uhd {
 struct WorkerSizes {
   StepLimits step;         // its context is never more than the pages hold
   int pages = 0;           // the scheduler's pages; the cache has one more, for probes
-  int visual_rows = 0;     // of the visual store
-  int max_piece_rows = 0;  // of one slice
+  int visual_rows = 0;     // rows of the visual store
+  int max_piece_rows = 0;  // the most rows of one slice
   DType kv = DType::bf16;
   bool overlap = true;  // EngineOptions::overlap
 };
@@ -93,7 +93,7 @@ class LlmWorker {
     bool timed = false;
   };
   std::deque<Launched> launched_;  // steps that are launched and not finished
-  ClockStamp last_ended_ = 0;      // when a timed step ended, so that the next begins no earlier
+  ClockStamp last_ended_ = 0;      // the end of the last timed step: the next begins no earlier
   std::deque<StepReport> timed_;   // a follower's reports of launched steps that are timed and have not ended
   int hidden_;
   bool overlap_;

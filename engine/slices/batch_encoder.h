@@ -19,16 +19,16 @@ class BatchEncoder {
 
   struct Item {
     const Slice* slice = nullptr;
-    int rows = 0;  // that it becomes
+    int rows = 0;  // rows that the slice becomes
   };
   // One forward pass: of slices [first, first + count) of the batch.
   struct Pass {
     size_t first = 0;
     size_t count = 0;
-    std::vector<StagedRows> rows;  // of each slice, queued; none where the pass failed
+    std::vector<StagedRows> rows;  // the queued rows of each slice; none where the pass failed
     std::string failure;           // the reason why a pass of one slice failed
-    double seconds = 0;            // of its parts, without what was done in between
-    TimePoint begun{}, ended{};    // with it; on a device it is queued then, no more
+    double seconds = 0;            // the time of its parts, without what was done in between
+    TimePoint begun{}, ended{};    // include the time in between; on a device the pass is only queued then
   };
 
   // Appends the passes in the order of the slices: one of all of them, or one of each. The slices have equal

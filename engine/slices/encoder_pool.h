@@ -25,7 +25,7 @@ namespace uhd {
 using JobId = uint64_t;
 
 struct EncoderPoolLimits {
-  int retries = 2;  // for one slice, after its first try
+  int retries = 2;  // tries of one slice, after its first
   Duration no_encoder_wait = from_seconds(10);
   Duration first_rest =
       from_seconds(1);  // the rest of an encoder that failed; it doubles with each further failure
@@ -44,9 +44,9 @@ struct SliceJob {
 // Says how a slice went its way, by this rank's clock.
 struct SliceCourse {
   EncoderId encoder = 0;             // the encoder that made it; 0 is this rank
-  TimePoint sent;                    // when its job went to that encoder
-  TimePoint begun;                   // when its pass began there
-  std::optional<TimePoint> encoded;  // when its rows were ready there; a device does not tell
+  TimePoint sent;                    // the time when its job went to that encoder
+  TimePoint begun;                   // the time when its pass began there
+  std::optional<TimePoint> encoded;  // the time when its rows were ready there; a device does not tell
 };
 
 // An EncoderPool is not thread-safe. Slices are known by their fingerprints, one at a time for each. Clients
@@ -101,8 +101,8 @@ class EncoderPool {
     std::string reason;
     TimePoint first_sent;
     int64_t patches = 0;
-    double seconds = 0;  // since its encoder had it to do next, if it is ok
-    SliceCourse course;  // if it is ok
+    double seconds = 0;  // the time since its encoder had it to do next, if it is ok
+    SliceCourse course;  // set if it is ok
   };
   std::vector<Outcome> take_outcomes();
 
@@ -130,7 +130,7 @@ class EncoderPool {
     int tries = 0;
     std::set<EncoderId> failed_by;
     std::optional<TimePoint> first_sent;
-    SliceCourse course;  // of the last try
+    SliceCourse course;  // the course of the last try
   };
   struct Flight {
     Waiting waiting;
@@ -142,11 +142,11 @@ class EncoderPool {
     int64_t patches = 0;  // outstanding
     int failures = 0;     // failures in a row
     TimePoint rests_until;
-    TimePoint busy_since;  // since the end of its last slice, or since it had none before
-    Rate speed;            // by patches, transfer included
+    TimePoint busy_since;  // the end of its last slice, or the time when it got a job and had none
+    Rate speed;            // its units are patches, transfer included
     int64_t encoded = 0;   // slices so far
     int64_t failed = 0;
-    ClockOffset clock;                                        // by the jobs that it took and their rows
+    ClockOffset clock;  // known from the jobs that it took and their rows
     int room() const { return failures > 0 ? 1 : capacity; }  // the slices it may have at once
   };
   std::optional<EncoderId> choose(const Waiting& waiting, TimePoint now) const;
@@ -164,10 +164,10 @@ class EncoderPool {
   EncoderLiveness liveness_;
   std::map<EncoderId, Peer> encoders_;
   std::deque<Waiting> queue_;
-  FairTurns turns_{1};  // in patches, of the clients in the queue
+  FairTurns turns_{1};  // turns of the clients in the queue, in patches
   std::map<JobId, Flight> flights_;
   std::vector<Outcome> outcomes_;
-  std::optional<TimePoint> empty_since_;  // since when slices wait without any encoder
+  std::optional<TimePoint> empty_since_;  // slices wait without any encoder since this time
   JobId last_job_ = 0;
   int64_t retries_ = 0;
 };

@@ -63,12 +63,12 @@ class EncoderWorker {
   std::deque<Job> queue_;
   double patches_a_second_ = 0;                     // told in heartbeats; 0 before a pass was measured
   std::unordered_map<uint64_t, StagedRows> ready_;  // encoded, kept until Done or Cancel
-  std::deque<uint64_t> go_;                         // to be sent, in order
+  std::deque<uint64_t> go_;                         // jobs whose rows are to be sent, in order
   std::deque<uint64_t> sending_;                    // begun and not ended, in order
   std::set<uint64_t> cancelled_;                    // jobs among `sending_`
   uint64_t sent_ = 0;                               // rows' transfers that this link has ended
   bool connecting_ = false;                         // the link is polled until it stands
-  std::unique_ptr<VisualLink> link_;                // after the memory that it may be reading
+  std::unique_ptr<VisualLink> link_;                // destroyed before the memory that it may be reading
 };
 
 }  // namespace uhd

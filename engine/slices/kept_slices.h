@@ -33,7 +33,7 @@ class KeptSlices final : public SliceEncoders {
   struct Kept {
     Fingerprint fingerprint;
     std::vector<std::byte> rows;
-    int64_t count = 0;  // of rows
+    int64_t count = 0;  // the number of rows
   };
   using Order = std::list<Kept>;  // the most recently used first
   struct Download {

@@ -51,11 +51,11 @@ class LocalEncoders final : public SliceEncoders {
   int64_t batch_patches_;
   int patch_;
   std::deque<SliceJob> queue_;
-  FairTurns turns_{1};  // in patches, of the clients in the queue
+  FairTurns turns_{1};  // turns of the clients in the queue, in patches
   Pass pass_;
-  Rate part_;                      // of a pass: seconds for each patch of it
+  Rate part_;                      // the time of a part of a pass: seconds for each patch of it
   TimePoint settled_;              // the last slice
-  std::deque<EncodedSlice> made_;  // in order, until the device has judged them
+  std::deque<EncodedSlice> made_;  // slices in order, until the device has judged them
 };
 
 }  // namespace uhd

@@ -44,7 +44,7 @@ class RemoteEncoders final : public SliceEncoders {
     int capacity = 1;
     bool met = false;                  // true once the link stands and the pool knows the encoder
     std::set<JobId> announced;         // jobs whose rows wait, are on their way or are judged
-    std::deque<Transfer> moving;       // in the link's order
+    std::deque<Transfer> moving;       // transfers in the link's order
     uint64_t moved = 0;                // the transfers that ended on the link
     std::unique_ptr<VisualLink> link;  // destroyed before the rows that it may be writing to
   };

@@ -30,8 +30,8 @@ struct EncodedSlice {
   TimePoint first_sent;
   bool kept = false;  // its rows are those of an earlier time
   int64_t patches = 0;
-  double seconds = 0;  // that its encoder took for it, a share of its pass; 0: unknown
-  SliceCourse course;  // if it was encoded
+  double seconds = 0;  // the time that its encoder took for it, a share of its pass; 0: unknown
+  SliceCourse course;  // set if it was encoded
 };
 
 // An EncodingTurn bounds what an encoder takes at a time of the thread that it shares with the leader.

@@ -42,9 +42,9 @@ class VisualFlow {
     RequestId request = 0;
     int image = 0;
     bool cached = false;   // the store held it, another request had it encoded, or it was left out
-    TimePoint first_sent;  // of a slice that was encoded
+    TimePoint first_sent;  // set if the slice was encoded
     int piece = 0;
-    TimePoint wanted;  // of a slice that was encoded, and how it went
+    TimePoint wanted;  // set if the slice was encoded, like its course
     SliceCourse course;
   };
   struct Failed {
@@ -55,7 +55,7 @@ class VisualFlow {
     std::vector<RequestId> room;  // they have room now: their images may be cut
     std::vector<Ready> ready;     // one for each span: it can be read in the next step, or was left out
     std::vector<Failed> failed;
-    int64_t encoded_patches = 0;  // of slices whose encoders' time is known
+    int64_t encoded_patches = 0;  // patches of slices whose encoders' time is known
     double encoded_seconds = 0;
   };
   Progress poll(TimePoint now, const EncodingTurn& turn);

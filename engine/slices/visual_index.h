@@ -66,8 +66,8 @@ class VisualIndex {
   void end_idle(const Entry& entry);
 
   int capacity_;
-  int reserved_ = 0;   // of the free and idle rows: promised to slices that are not known yet
-  int idle_rows_ = 0;  // of the slices in idle_
+  int reserved_ = 0;   // free and idle rows promised to slices that are not known yet
+  int idle_rows_ = 0;  // rows of the slices in idle_
   std::vector<int32_t> free_;
   std::unordered_map<Fingerprint, Entry> entries_;
   std::list<Fingerprint> idle_;  // least recently used first
