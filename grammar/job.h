@@ -17,7 +17,7 @@ namespace uhd {
 struct GrammarJob {
   GrammarSpec spec;
   GrammarVocabulary vocabulary;
-  uint32_t seconds = 0;  // of one core
+  uint32_t seconds = 0;  // seconds of one core that compiling may take
 };
 
 // The result is the compiled grammar in XGrammar's own form, or the reason why there is none.
