@@ -21,7 +21,7 @@ struct BackendOptions {
   std::string isa = "auto";  // CPU only: auto | amx | avx512_bf16 | avx512 | avx2 | scalar
   // CUDA only: which of the devices that this process sees; -1: by local_rank, round and round.
   int device = -1;
-  int local_rank = 0;  // of this rank among those of its host
+  int local_rank = 0;  // the number of this rank among those of its host
   // CUDA only: auto (tensor cores where they fit) | plain | flashinfer (its kernels, where they are built and
   // fit, else as auto)
   std::string attention = "auto";
@@ -82,7 +82,7 @@ struct PackedSizes {
 
 class Backend : public Operations {
  public:
-  virtual std::string description() const = 0;  // for logs: "cpu avx512_bf16, 2 threads"
+  virtual std::string description() const = 0;  // returns a text for logs: "cpu avx512_bf16, 2 threads"
   virtual DType activation_dtype() const = 0;
   // Returns whether tensors lie in memory that the host, and what moves host memory, may touch, and whether
   // operations are done when they return. Where not, upload and download are the only ways in and out.

@@ -23,9 +23,9 @@ struct alignas(16) Draw {
   static constexpr uint64_t kAll = ~uint64_t{0};
 
   float scale = 0;        // the distance for a difference of 1 between logits; 0: the largest logit
-  int32_t top_k = 0;      // only so many; 0: all
-  uint64_t top_p = kAll;  // of those, the first whose weights reach this share of their sum, in 2^-64
-  uint64_t least = 1;     // of those, the ones of at least this weight
+  int32_t top_k = 0;      // the number of ids that stay, the most likely ones; 0: all
+  uint64_t top_p = kAll;  // the share of their sum that the first weights of those reach, in 2^-64
+  uint64_t least = 1;     // the least weight of those that stay
   uint64_t random = 0;    // the place among the weights of the rest, by id: a share of their sum, in 2^-64
 };
 constexpr int64_t kDrawWords = sizeof(Draw) / sizeof(int32_t);
@@ -38,7 +38,7 @@ Draw make_draw(float temperature, int top_k, float top_p, float min_p, uint64_t 
 // never drawn. `scratch` keeps memory from call to call.
 int32_t draw_row(std::span<const float> logits, const Draw& how, std::vector<uint64_t>& scratch);
 
-constexpr uint32_t kNeverDrawn = uint32_t{44} << 24;  // from this distance on weights are 0
+constexpr uint32_t kNeverDrawn = uint32_t{44} << 24;  // the distance from which on weights are 0
 
 UHD_DEVICE_FUNCTION inline uint32_t draw_distance(float logit, float largest, float scale) {
   const float distance = (largest - logit) * scale;

@@ -22,7 +22,7 @@ namespace uhd {
 constexpr int64_t kGroup = 32;  // the inputs that share a scale in int4: 4.5 bits a weight
 constexpr int64_t groups_of(int64_t k) { return (k + kGroup - 1) / kGroup; }
 
-uint8_t to_e4m3(float x);  // to nearest even; beyond ±448 the largest; NaN is not allowed
+uint8_t to_e4m3(float x);  // rounds to nearest even; beyond ±448 to the largest; NaN is not allowed
 float from_e4m3(uint8_t code);
 
 // Quantizes the rows of a host matrix (f32, bf16 or f16), one at a time.

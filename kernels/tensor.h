@@ -78,7 +78,7 @@ class Tensor {
   int64_t row_size() const { return row_elements(shape_); }  // the elements of one row
   int64_t row_stride() const { return row_stride_; }
   int64_t elements() const { return shape_.elements(); }
-  size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype_); }  // for a dense tensor
+  size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype_); }  // needs: a dense tensor
   bool dense() const { return row_stride_ == row_size() || rows() <= 1; }
 
   void* raw() const { return data_; }

@@ -45,7 +45,7 @@ struct Weight {
   int64_t n = 0;  // outputs
   int64_t k = 0;  // inputs
   DeviceBuffer data;
-  DeviceBuffer scales;      // for quantized formats
+  DeviceBuffer scales;      // scales of quantized formats
   bool codes_only = false;  // int8: products make codes of the activations too, whatever the backend does
 };
 

@@ -17,7 +17,7 @@ constexpr int kTileQueryRows = 32;  // two row tiles
 
 struct TileAt {
   const void* data;
-  int64_t stride;  // in bytes
+  int64_t stride;  // bytes from a row to the next
 };
 
 // Sums of up to two row tiles by two column tiles, in registers 0 to 3 row by row.

@@ -23,8 +23,8 @@ namespace {
 constexpr int64_t kHalfPanel = 32;
 constexpr int64_t kStripRows = 32;
 constexpr int64_t kStripSums = kStripRows * kHalfPanel;
-constexpr int64_t kBlockTiles = 16;  // of K: a block of 32 KiB
-constexpr int64_t kCodeTiles = 8;    // of K, where a block is made of codes
+constexpr int64_t kBlockTiles = 16;  // tiles along K in a block of 32 KiB
+constexpr int64_t kCodeTiles = 8;    // tiles along K in a block that is made of codes
 
 // Sums are the result as they are, or are multiplied by the columns' scales, or are integers of codes that
 // take the row's scale as well.
@@ -53,13 +53,13 @@ struct StripStep {
   void* sums;  // four tiles: of the first row tile, then of the second
   bool fresh;  // they begin at zero
   const uint32_t* x;
-  int64_t x_stride;  // to the second row tile, in units
+  int64_t x_stride;  // units to the second row tile
   bool two;          // there is a second one
   const uint32_t* block;
   int64_t tiles;
   const uint32_t* ahead;  // the next memory that is read, or null
-  int64_t lines;          // of it to prefetch for each tile
-  bool near;              // into the first-level cache
+  int64_t lines;          // lines of it to prefetch for each tile
+  bool near;              // these lines go into the first-level cache
 };
 
 template <int kTile>

@@ -70,7 +70,7 @@ class PackedKeys {
   std::vector<int64_t> first_block_;
   int64_t padded_ = 0;
   int64_t heads_ = 0;
-  int64_t k_bytes_ = 0;  // for one key of one head
+  int64_t k_bytes_ = 0;  // bytes of one key of one head
   int64_t v_bytes_ = 0;
 };
 

@@ -60,7 +60,7 @@ class Backend final : public uhd::Backend {
   }
 
   const Table& table_;
-  const bool bf16_attention_;  // of packed_attention
+  const bool bf16_attention_;  // packed_attention multiplies bfloat16
   const bool quantize_activations_;
   size_t allocated_ = 0;
   ThreadPool pool_;

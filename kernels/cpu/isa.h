@@ -12,15 +12,15 @@ namespace uhd::cpu {
 // The choice of a table follows from a Processor. Family and model are CPUID's, with the extended parts
 // added.
 struct Processor {
-  std::string vendor;  // as CPUID says it: "GenuineIntel", "AuthenticAMD"; empty where there is no CPUID
+  std::string vendor;  // CPUID's text: "GenuineIntel", "AuthenticAMD"; empty where there is no CPUID
   int family = 0;
   int model = 0;
-  bool avx2 = false;         // with FMA
+  bool avx2 = false;         // AVX2 and FMA
   bool avx512 = false;       // F, BW, DQ and VL
-  bool avx512_bf16 = false;  // beside avx512, and with VNNI
+  bool avx512_bf16 = false;  // BF16 and VNNI, beside avx512
   bool amx = false;          // tiles of bfloat16 and int8, beside avx512_bf16, and permission to use them
-  bool neon = false;         // of arm64
-  bool neon_bf16 = false;    // beside neon: dot and matrix products of bfloat16 and of bytes
+  bool neon = false;         // NEON of arm64
+  bool neon_bf16 = false;    // dot and matrix products of bfloat16 and of bytes, beside neon
 };
 // Features count where the operating system keeps their registers too.
 Processor this_processor();

@@ -16,8 +16,8 @@ namespace uhd::cpu {
 struct PanelLayout {
   bool tiles = false;
   int64_t together = 1;
-  int64_t line_bytes = 4;  // of one column
-  int64_t lines = 0;       // of a panel
+  int64_t line_bytes = 4;  // bytes of a line of one column
+  int64_t lines = 0;       // lines of a panel
 
   PanelLayout(WeightFormat format, int64_t k, bool by_tiles)
       : tiles(by_tiles && format != WeightFormat::f32),

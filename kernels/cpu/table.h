@@ -20,30 +20,30 @@ constexpr int kPanel = 64;               // columns of one panel of packed weigh
 constexpr int kPanelRows = 288;          // the most rows of one PanelJob
 constexpr int kBlockKeys = 256;          // keys of one softmax block
 constexpr int kQueryRows = 32;           // the most query rows that share one pass over keys and values
-constexpr int64_t kMostCodes = 1 << 17;  // of K: sums of that many products of codes fit 32 bits
+constexpr int64_t kMostCodes = 1 << 17;  // K stays below it: sums of that many products of codes fit 32 bits
 constexpr int kGroupUnits = 16;          // units that share a scale in int4
 
 // RowCodes describe the codes of one row of activations (to_int8).
 struct RowCodes {
   float scale;
-  int32_t sum;  // of its codes
+  int32_t sum;  // the sum of the row's codes
 };
 
 // Computes out [rows, columns] = x · panel + bias, then the epilogue; rows <= kPanelRows, columns <= kPanel.
 // It prefetches a little past the panel's end.
 struct PanelJob {
   float* out;
-  int64_t out_stride;  // in floats
+  int64_t out_stride;  // floats from a row to the next
   const void* x;       // rows of units; where Table::tiles: [row tiles][units / 16][16 rows][16 units]
-  int64_t x_stride;    // in units, from a row to the next; where Table::tiles: from a row tile
-  const void* panel;   // as PanelLayout says; a code is a byte, or a nibble that holds code + 8
-  int64_t units;       // of x; where Table::tiles: a multiple of 16
+  int64_t x_stride;    // units from a row to the next; where Table::tiles: from a row tile
+  const void* panel;   // laid out by PanelLayout; a code is a byte, or a nibble that holds code + 8
+  int64_t units;       // units of a row of x; where Table::tiles: a multiple of 16
   int64_t rows;
   int64_t columns;
-  const float* bias;  // for this panel, or null
+  const float* bias;  // the bias of this panel, or null
   Epilogue epilogue;
-  const void* scales;  // for codes of this panel: f32 [kPanel]; int4: bfloat16 [units / kGroupUnits][kPanel]
-  const RowCodes* row_codes = nullptr;  // of each row, where x holds codes
+  const void* scales;  // f32 [kPanel] for this panel's codes; int4: bfloat16 [units / kGroupUnits][kPanel]
+  const RowCodes* row_codes = nullptr;  // one for each row, where x holds codes
 };
 
 // A KeyBlock holds keys and values of one softmax block: `blocks` pieces of `width` keys each (the last may
@@ -52,10 +52,10 @@ struct KeyBlock {
   const void* const* k;  // each [D units][width]
   const void* const* v;  // each [width in units][v_stride]
   const void*
-      v_last;        // for pairs and odd keys: the last row of units, whose second halves are zero; else null
-  int64_t width;     // a multiple of 16
-  int64_t v_stride;  // in units; a multiple of 16, at least D
-  int64_t keys;      // keys in use, <= kBlockKeys
+      v_last;         // the last row of units for pairs and odd keys, whose second halves are zero; else null
+  int64_t width;      // a multiple of 16
+  int64_t v_stride;   // units from a row to the next; a multiple of 16, at least D
+  int64_t keys;       // keys in use, <= kBlockKeys
   int64_t first_key;  // the position of the block's first key
 };
 
@@ -76,7 +76,7 @@ struct Table {
   const char* name;
   bool native_bf16;  // the processor multiplies bfloat16 itself
   bool tiles;        // weights of products and their x lie in tiles, except for f32
-  int query_rows;    // of a task of attention
+  int query_rows;    // query rows of a task of attention
 
   void (*panel_f32)(const PanelJob&);
   void (*panel_bf16)(const PanelJob&);

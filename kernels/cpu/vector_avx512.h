@@ -26,7 +26,7 @@ struct V {
 #endif
 #if defined(__AVX512VNNI__)
   static constexpr int kRowsInt8 = 6;
-  static constexpr uint32_t kExcess = 128;  // of dot_int8, whose b is taken as code + 128
+  static constexpr uint32_t kExcess = 128;  // dot_int8 takes its b as code + 128
 #else
   static constexpr int kRowsInt8 = 3;
   static constexpr uint32_t kExcess = 0;

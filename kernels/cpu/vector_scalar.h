@@ -18,7 +18,7 @@ struct V {
   static constexpr int kRowsF32 = 4;
   static constexpr int kRowsBf16 = 4;
   static constexpr int kRowsInt8 = 4;
-  static constexpr uint32_t kExcess = 0;  // of dot_int8: Int8Units
+  static constexpr uint32_t kExcess = 0;  // the excess of dot_int8 (Int8Units)
   static constexpr int kBlockUnits = 64;  // 16 KiB of a panel stay in the first-level cache
   static constexpr int kVectors = 2;
   static constexpr int kRowVectors = 4;

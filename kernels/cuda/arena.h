@@ -21,10 +21,10 @@ class Arena {
   bool give_back(void* part, size_t bytes);
 
   size_t bytes() const { return bytes_; }
-  size_t left() const { return left_; }  // in all gaps together
+  size_t left() const { return left_; }  // bytes of all gaps together
   size_t peak() const { return peak_; }  // the least bytes() that would have sufficed so far
 
-  static constexpr size_t kUnit = 256;  // as cudaMalloc aligns
+  static constexpr size_t kUnit = 256;  // the alignment of cudaMalloc
 
  private:
   std::byte* const memory_;

@@ -43,8 +43,8 @@ class Attention {
   int at_once_ = 0;  // the blocks of the split kernel that the device runs together
   size_t scratch_bytes_ = 0;
   DeviceMemory memory_;
-  float* scratch_ = nullptr;   // for splits
-  std::byte* plan_ = nullptr;  // behind the splits, kPlanBytes for FlashInfer
+  float* scratch_ = nullptr;   // memory for splits
+  std::byte* plan_ = nullptr;  // kPlanBytes for FlashInfer, which lie behind the splits
 };
 
 }  // namespace uhd::cuda

@@ -114,13 +114,13 @@ class Backend final : public UniformOperations<Backend, uhd::Backend> {
   bool recording_ = false;
   size_t allocated_ = 0;
   DeviceMemory reserved_;
-  std::optional<Arena> arena_;  // of what lies there
+  std::optional<Arena> arena_;  // gives out parts of reserved_
   Stream stream_;
   Stream uploads_;
   Stream beside_;
   Staging staging_;
   int64_t expected_rows_ = 0;
-  ProductScratch scratch_{};  // of the products that are expected
+  ProductScratch scratch_{};  // scratch of the products that are expected
   std::array<DeviceBuffer, kScratchUses> scratch_memory_;
   Matmul matmul_;
   Attention attention_;

@@ -27,7 +27,7 @@ PinnedMemory take_pinned_memory(size_t bytes);
 struct DestroyEvent {
   void operator()(cudaEvent_t event) const noexcept { cudaEventDestroy(event); }
 };
-using Event = std::unique_ptr<CUevent_st, DestroyEvent>;  // without times
+using Event = std::unique_ptr<CUevent_st, DestroyEvent>;  // an event that records no time
 Event make_event();
 
 }  // namespace uhd::cuda

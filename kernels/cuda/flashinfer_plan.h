@@ -15,7 +15,7 @@ namespace uhd::cuda {
 struct FlashInferRows {
   int tile;   // the rows of a block
   int above;  // only sequences with more rows than this
-  int most;   // and at most these
+  int most;   // only sequences with at most so many rows
 };
 
 // The arrays are in device memory, named as FlashInfer's parameters are. A slot is a block of the grid, for

@@ -94,7 +94,7 @@ class Matmul {
   const bool quantize_activations_;
   const int64_t part_bytes_;
   std::unique_ptr<cublasLtContext, DestroyHandle> handle_;
-  Scratch workspace_;    // for the algorithms; one, because a stream runs one product at a time
+  Scratch workspace_;    // memory of the algorithms; one, because a stream runs one product at a time
   Scratch activations_;  // x in the weight's type
   Scratch biases_;       // a bias in out's type
   Scratch sums_;         // the result of f32 weights on its way to bf16, and sums of codes
@@ -105,7 +105,7 @@ class Matmul {
     std::list<PlanKey>::iterator use;
   };
   std::unordered_map<PlanKey, Kept, PlanKeyHash> plans_;
-  std::list<PlanKey> uses_;  // of plans that were not prepared, the last first
+  std::list<PlanKey> uses_;  // keys of plans that were not prepared, the last used first
   bool preparing_ = false;
   std::unordered_set<uint64_t> prepared_;  // MatmulPlan::code of each plan that has run since
 };

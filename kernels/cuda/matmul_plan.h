@@ -24,7 +24,7 @@ struct PlanKey {
   int64_t rows = 0;  // T
   int64_t n = 0;
   int64_t k = 0;
-  int64_t out_stride = 0;  // in elements
+  int64_t out_stride = 0;  // elements from a row to the next
   int64_t x_stride = 0;
   int64_t w_stride = 0;
   DType out = DType::f32;

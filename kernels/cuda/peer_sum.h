@@ -32,13 +32,13 @@ constexpr size_t kChannelBytes = size_t{64} << 10;
 constexpr size_t kMostSummedBytes = kChannels * kChannelBytes;  // 2 MiB
 
 struct alignas(128) PeerChannel {
-  uint32_t came[kMostPeers];  // by rank r: the epoch that its channel has reached; written by r
+  uint32_t came[kMostPeers];  // [r]: the epoch that the channel of rank r has reached; written by r
   uint32_t epoch;             // the rank's own epoch, behind its last call
 };
 
 struct PeerFlags {
   PeerChannel channels[kChannels];
-  uint32_t left[kMostPeers];  // by rank: not 0 once it reads no more; between hosts, no kernel looks
+  uint32_t left[kMostPeers];  // [rank]: not 0 once it reads no more; between hosts, no kernel looks
 };
 
 // A PeerBuffer is the memory that a rank lets the others address.
@@ -53,10 +53,10 @@ constexpr uint32_t kFirstEpoch = 0u - 16;
 void fill_flags(PeerFlags& host);
 
 struct Peers {
-  PeerBuffer* of[kMostPeers];  // by rank, as this device addresses them
+  PeerBuffer* of[kMostPeers];  // [rank]: its buffer, as this device addresses it
   int rank;
   int size;
-  uint64_t limit_ns;  // for a wait for one peer
+  uint64_t limit_ns;  // the limit of a wait for one peer
   // This lies in the host's memory. It is 0 until the group has ended; then the host has set kEndedByHost, or
   // a kernel whose limit passed has set 1 + the rank that did not come. From then on no kernel waits any
   // more, and sums are worth nothing.
