@@ -41,7 +41,7 @@ struct RopeScaling {
   double attention_factor =
       0;                 // yarn; 0: 0.1 ln(factor) + 1. longrope; 0: sqrt(1 + ln(factor) / ln(original))
   bool truncate = true;  // yarn: correction range rounded to whole dimensions
-  std::vector<double> short_factors, long_factors;  // longrope, [head_dim / 2]: of the frequencies
+  std::vector<double> short_factors, long_factors;  // longrope: factors of the frequencies, [head_dim / 2]
 };
 
 struct LanguageConfig {
@@ -70,8 +70,8 @@ void add_end_token(LanguageConfig& language, int32_t id);
 struct VisionConfig {
   // CLIP has a class token and a norm before its first layer, SigLIP a bias in the embedding of its patches.
   enum class Kind : uint8_t { clip, siglip } kind = Kind::clip;
-  int layers = 0;        // that run: up to the selected hidden state
-  int total_layers = 0;  // that the checkpoint holds
+  int layers = 0;        // layers that run: up to the selected hidden state
+  int total_layers = 0;  // layers that the checkpoint holds
   int hidden = 0;
   int heads = 0;
   int intermediate = 0;
@@ -80,10 +80,10 @@ struct VisionConfig {
   float norm_eps = 1e-5f;
   Activation activation = Activation::quick_gelu;
   bool post_norm = false;  // MiniCPM-V's post_layernorm on the output
-  bool wants_f32 = false;  // beside a language model in bf16 too, where the backend can (mm_vision_dtype)
+  bool wants_f32 = false;  // f32 beside a language model in bf16 too, where the backend can (mm_vision_dtype)
   bool bucket_positions =
       false;  // NaViT: fractional coordinates bucketed into the table, instead of interpolation
-  bool equal_fractions = false;  // of those: i / n as SmolVLM rounds it, instead of NaViT's
+  bool equal_fractions = false;  // fractions are i / n as SmolVLM rounds it, instead of NaViT's
   std::array<float, 3> mean{};
   std::array<float, 3> deviation{};
 };
@@ -96,7 +96,7 @@ enum class ResamplerKind : uint8_t {
 };
 struct ResamplerConfig {
   ResamplerKind kind = ResamplerKind::mlp;
-  int queries = 0;  // per slice; mlp: 0, as many tokens as patches
+  int queries = 0;  // queries per slice; mlp: 0, as many tokens as patches
   int width = 0;
   int heads = 0;
   int shuffle = 1;  // pixel_shuffle: the side of a square, in patches
@@ -125,9 +125,9 @@ struct SlicingConfig {
 // An ImageLayout says how an image's rows are wrapped and joined in the prompt, as token ids.
 struct ImageLayout {
   bool overview_first = false;
-  std::vector<int32_t> column_separator;    // after a slice that is not the last of its row
-  std::vector<int32_t> row_separator;       // after a row
-  std::vector<int32_t> last_row_separator;  // after the last row, if not as after the others
+  std::vector<int32_t> column_separator;    // stands after a slice that is not the last of its row
+  std::vector<int32_t> row_separator;       // stands after a row
+  std::vector<int32_t> last_row_separator;  // stands after the last row, if not as after the others
   bool separator_after_last_row = true;     // UHD: yes; MiniCPM: rows are joined
   // SmolVLM: a mark before each slice, by its place; row r and column c have cell_marks[r · mark_columns +
   // c].
@@ -152,7 +152,7 @@ struct ModelConfig {
   SlicingConfig slicing;
   ImageLayout layout;
   std::filesystem::path directory;
-  std::filesystem::path vision_directory;  // where the tower's tensors are, if not inside the checkpoint
+  std::filesystem::path vision_directory;  // the place of the tower's tensors, if not inside the checkpoint
   // The prefixes come before "layers.0.", "encoder.layers.0." and the resampler's own names; each ends in
   // ".".
   std::string prefix_language, prefix_vision, prefix_resampler;

@@ -52,19 +52,19 @@ struct SampleRow {
 struct SampledToken {
   int32_t id = 0;
   bool valid = true;  // false if no logit was a number: the sequence cannot go on
-  float logprob = 0;  // in the model's own distribution, before penalties and temperature
+  float logprob = 0;  // log-probability in the model's own distribution, before penalties and temperature
   std::vector<std::pair<int32_t, float>> top;  // most likely first; equal ones by id
 };
 
 // A ScoreRow asks how likely a known token was at its place.
 struct ScoreRow {
   int32_t id = 0;
-  int top = 0;  // so many likely tokens are told besides
+  int top = 0;  // likely tokens that are told besides
 };
 
 struct ScoredToken {
   bool valid = true;  // false if no logit was a number
-  float logprob = 0;  // in the model's own distribution
+  float logprob = 0;  // log-probability in the model's own distribution
   int rank = 0;       // counts the tokens that are as likely or more, itself among them
   std::vector<std::pair<int32_t, float>> top;  // most likely first; equal ones by id
 };

@@ -9,9 +9,9 @@ struct SamplingRule {
   int top_k = 0;             // 0: off
   float top_p = 1.0f;
   float min_p = 0.0f;
-  float repetition_penalty = 1.0f;  // over prompt and output
-  float presence_penalty = 0.0f;    // over output
-  float frequency_penalty = 0.0f;   // over output
+  float repetition_penalty = 1.0f;  // looks at prompt and output
+  float presence_penalty = 0.0f;    // looks at the output
+  float frequency_penalty = 0.0f;   // looks at the output
   int logprobs = -1;                // -1: none; 0: of the chosen token; n: also of the n most likely
 };
 

@@ -45,7 +45,7 @@ class Bpe {
   const Merge* find_merge(int32_t left, int32_t right) const;
 
   TokenMap tokens_;
-  std::unordered_map<uint64_t, Merge> merges_;  // by both ids
+  std::unordered_map<uint64_t, Merge> merges_;  // merges, found by both ids
   std::optional<int32_t> unk_;
   bool fuse_unk_ = false;
   bool ignore_merges_ = false;

@@ -23,10 +23,10 @@ struct ChatTurn {
   std::string role;
   std::vector<ChatPart> parts;
   std::string
-      tool_calls;  // of an assistant: a JSON array as OpenAI has it, arguments as objects; empty: none
-  std::string tool_call_id;  // of a tool: the call that it answers; may be empty
-  std::string thoughts;      // of an earlier answer, for a template that reads them; may be empty
-  std::string name;          // of the one who speaks, for a template that reads it; may be empty
+      tool_calls;  // an assistant's calls: a JSON array as OpenAI has it, arguments as objects; empty: none
+  std::string tool_call_id;  // the call that a tool's turn answers; may be empty
+  std::string thoughts;  // the thoughts of an earlier answer, for a template that reads them; may be empty
+  std::string name;      // the name of the one who speaks, for a template that reads it; may be empty
 };
 
 struct ChatText {

@@ -58,7 +58,7 @@ class Grammar {
   virtual ~Grammar() = default;
   virtual std::unique_ptr<GrammarMatcher> matcher() const = 0;
   virtual size_t vocabulary() const = 0;  // ids
-  virtual size_t bytes() const = 0;       // of memory, about
+  virtual size_t bytes() const = 0;       // the memory that it takes, about
 };
 
 // The tokens that answers are made of: the bytes of each id, which are empty where an answer never holds it.

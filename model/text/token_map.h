@@ -35,7 +35,7 @@ class TokenMap {
   size_t slot_of(std::string_view text) const;
 
   std::string texts_;
-  std::vector<uint32_t> ends_;  // of the texts
+  std::vector<uint32_t> ends_;  // the ends of the texts
   std::vector<int32_t> ids_;
   std::vector<uint32_t> slots_;  // numbers of tokens; a power of two, a quarter of them free at least
 };

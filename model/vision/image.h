@@ -27,7 +27,7 @@ struct ImageLimits {
   int64_t max_pixels = 50'000'000;
   int64_t max_side = 32768;
   double max_aspect = 100;           // longer side over shorter
-  int64_t max_piece_patches = 4096;  // of one slice or overview
+  int64_t max_piece_patches = 4096;  // patches of one slice or overview
 };
 
 // A bad image is the client's fault: `code` is short and stable, what() is for the client.
@@ -42,8 +42,8 @@ class ImageError : public Error {
 
 struct ImageHeader {
   enum class Format : uint8_t { jpeg, png, webp } format;
-  Size stored;          // as in the file
-  Size oriented;        // after EXIF orientation (equal to stored with reference_compat)
+  Size stored;          // the size in the file
+  Size oriented;        // the size after EXIF orientation (equal to stored with reference_compat)
   int orientation = 1;  // EXIF, 1 to 8
 };
 

@@ -10,7 +10,7 @@ namespace uhd {
 
 struct StoredImage {
   Size size;
-  std::string_view exif;  // within the bytes; empty: none
+  std::string_view exif;  // a part of the bytes; empty: none
 };
 
 StoredImage read_jpeg_header(std::string_view bytes);

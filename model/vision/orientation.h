@@ -9,8 +9,8 @@ namespace uhd {
 // A stored picture is upright after it is mirrored along the flipped axes, and then transposed where `swap`.
 struct Orientation {
   bool swap = false;
-  bool flip_across = false;  // of the stored columns
-  bool flip_down = false;    // of the stored rows
+  bool flip_across = false;  // the stored columns are reversed
+  bool flip_down = false;    // the stored rows are reversed
 
   // The stored size of what is this large upright, and the other way round.
   Size swapped(Size size) const { return swap ? Size{size.height, size.width} : size; }

@@ -18,7 +18,7 @@ class PixelShuffle final : public Resampler {
 
  private:
   Backend& backend_;
-  int side_;           // of a square, in patches
+  int side_;           // the side of a square, in patches
   Weight projection_;  // [H, side·side·W]
 };
 

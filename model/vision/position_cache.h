@@ -16,7 +16,7 @@ namespace uhd {
 // comes. Not thread-safe. A returned tensor is valid until the next call.
 class PositionCache {
  public:
-  static constexpr int64_t kRows = 24 * 1024;  // of some dozens of grids
+  static constexpr int64_t kRows = 24 * 1024;  // rows of some dozens of grids
   PositionCache(Backend& backend, int64_t width, int64_t rows = kRows);
 
   Tensor get(PatchGrid grid, const std::function<void(Tensor rows)>& fill);
@@ -35,7 +35,7 @@ class PositionCache {
   int64_t wanted_;  // rows
   DeviceBuffer memory_;
   Tensor rows_;
-  int64_t next_ = 0;  // where the next grid's rows go
+  int64_t next_ = 0;  // the place of the next grid's rows
   std::vector<Entry> entries_;
 };
 

@@ -35,11 +35,11 @@ class ResizeStream {
 
   const RowKernels& kernels_;
   const RowSink out_;
-  AxisFilter across_, down_;  // of stored columns and rows
-  bool keeps_rows_;           // as they are: the pass across comes last, or there is none
-  int first_column_ = 0;      // then: of the columns in use
+  AxisFilter across_, down_;  // the filters of stored columns and rows
+  bool keeps_rows_;           // rows are kept as they are: the pass across comes last, or there is none
+  int first_column_ = 0;      // the first of the columns in use, if rows are kept
   int64_t capacity_;          // rows of the ring
-  size_t ring_bytes_;         // of each
+  size_t ring_bytes_;         // bytes of each row of the ring
   std::vector<uint8_t> ring_;
   std::vector<const uint8_t*> rows_;  // inputs of one output
   std::vector<uint8_t> between_;      // one row between the pass down and the one across

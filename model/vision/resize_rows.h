@@ -30,7 +30,7 @@ struct AxisFilter {
   // every lane from a window of the inputs, and the window serves `steps_of_window` steps.
   struct Block {
     int32_t first;    // input of the first output's first tap
-    int32_t outputs;  // at most kLanes / split
+    int32_t outputs;  // their number, at most kLanes / split
     int32_t split;    // 1, 2 or 4
     int32_t steps;
     int32_t steps_of_window;
@@ -42,7 +42,7 @@ struct AxisFilter {
 
   bool copies = false;  // each output is one input
   int outputs() const { return static_cast<int>(first.size()); }
-  int end() const { return first.back() + count.back(); }  // of the inputs in use
+  int end() const { return first.back() + count.back(); }  // the end of the inputs in use
 };
 
 // PIL's filters: the bicubic of a = −0.5, and Lanczos' with three lobes.

@@ -28,8 +28,8 @@ class SiglipEncoder final : public FeatureEncoder {
   Weight patch_;  // [W, 3·patch·patch]
   DeviceTensor patch_bias_;
   DeviceTensor table_;                              // [side·side, W] of NaViT's positions
-  std::optional<InterpolatedPositions> positions_;  // else these
-  LayerNorm post_norm_;                             // where the config has one
+  std::optional<InterpolatedPositions> positions_;  // used instead of the table
+  LayerNorm post_norm_;                             // used where the config has one
   std::optional<Vit> vit_;
 };
 

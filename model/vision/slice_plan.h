@@ -17,7 +17,7 @@ struct Size {
 };
 
 struct SlicePlan {
-  Size image;       // as given, after orientation
+  Size image;       // the size that was given, after orientation
   Size source;      // the size that is cut: of the image, or of its prescaled form
   int columns = 0;  // grid; 0 x 0: no slices, overview only
   int rows = 0;

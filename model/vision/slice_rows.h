@@ -11,7 +11,7 @@ namespace uhd {
 
 struct SliceRows {
   int each = 0;             // rows of every slice, whatever its size; 0: a slice has them by its patches
-  int patches_per_row = 1;  // where `each` is 0
+  int patches_per_row = 1;  // used where `each` is 0
 
   int64_t of(PatchGrid grid) const { return each > 0 ? each : grid.patches() / patches_per_row; }
   // The most rows that `slices` slices of so many patches together become.

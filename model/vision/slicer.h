@@ -16,7 +16,7 @@ struct Slice {
   int width = 0;  // pixels, multiples of the patch size
   int height = 0;
   std::vector<uint8_t> pixels;  // u8 RGB HWC
-  Fingerprint fingerprint;      // over pixels, shape and the salt (model, preprocessing, tenant)
+  Fingerprint fingerprint;      // made of pixels, shape and the salt (model, preprocessing, tenant)
 };
 
 // The plan of an image whose size is known, upright; before a pixel is decoded. Throws ImageError where the

@@ -11,8 +11,8 @@
 namespace uhd {
 
 struct EncoderLimits {
-  int64_t max_patches = 4096;  // of one pass, and of one slice
-  int max_slices = 16;         // of one pass
+  int64_t max_patches = 4096;  // patches of one pass, and of one slice
+  int max_slices = 16;         // slices of one pass
 };
 
 // Returns the bytes that the largest pass within the limits takes of a Workspace, pixels included, with

@@ -22,7 +22,7 @@ struct SliceView {
 // An encoder knows this of its tower's slices and rows.
 struct TowerShape {
   int patch = 0;   // pixels a side
-  SliceRows rows;  // of a slice
+  SliceRows rows;  // rows of a slice
   int hidden = 0;  // H of the language model
 };
 TowerShape tower_shape(const ModelConfig& model);

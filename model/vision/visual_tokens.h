@@ -17,7 +17,7 @@ struct RowSpan {
 struct VisualTokens {
   DeviceBuffer memory;
   Tensor rows;                  // [n, H] of the language model, activation type
-  std::vector<RowSpan> slices;  // in the order they were given
+  std::vector<RowSpan> slices;  // each slice's rows, in the order in which slices were given
 };
 
 }  // namespace uhd

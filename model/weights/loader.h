@@ -64,11 +64,11 @@ class Loader {
   // are in the mapped file, and only rows that are used take memory.
   DeviceTensor table(const RowRange& range);
 
-  DeviceTensor upload(const std::vector<float>& values, Shape shape);  // as f32
+  DeviceTensor upload(const std::vector<float>& values, Shape shape);  // loads values as f32
   const Tensor& tensor(const std::string& name) const;
 
  private:
-  void tell_read(const std::string& name);  // towards what was announced
+  void tell_read(const std::string& name);  // counts a tensor as read, towards those announced
   Tensor matrix_rows(const RowRange& range) const;
   // Returns what `pack` makes of the parts, or what the checkpoint's cache kept of it.
   Weight kept(std::span<const Tensor> parts, Tensor whole, int64_t rows, const std::function<Weight()>& pack);

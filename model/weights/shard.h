@@ -12,8 +12,8 @@ struct LanguageShard {
   int size = 1;
   int first_head = 0, heads = 0;        // query heads
   int first_kv_head = 0, kv_heads = 0;  // shared by several ranks if there are more ranks than heads
-  int first_unit = 0, units = 0;        // in the MLP's intermediate width
-  int first_id = 0;                     // in the vocabulary
+  int first_unit = 0, units = 0;        // units of the MLP's intermediate width
+  int first_id = 0;                     // the first row's id in the vocabulary
   int ids = 0;                          // the rows held, padding included: equal on all ranks
   int real_ids = 0;                     // the rows that are tokens
 };

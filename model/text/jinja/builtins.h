@@ -12,7 +12,7 @@ namespace uhd::jinja {
 
 struct Arguments {
   List positional;
-  std::vector<std::pair<std::string, Value>> named;  // in the order of writing
+  std::vector<std::pair<std::string, Value>> named;  // names and values in the order of writing
   // Returns the argument at this place or of this name, else null.
   const Value* get(size_t place, std::string_view name) const;
   const Value* get(std::string_view name) const;
@@ -23,7 +23,7 @@ struct Arguments {
 // These say whether a name is known; they are asked when a template is read.
 bool is_filter(const std::string& name);
 bool is_test(const std::string& name);
-bool is_method(const std::string& name);  // of a text, list, mapping, loop or cycler
+bool is_method(const std::string& name);  // a method of a text, list, mapping, loop or cycler
 std::optional<Function> function_of(std::string_view name);
 
 // Each throws an Error for values of the wrong type.

@@ -23,7 +23,7 @@ enum class TokenKind : uint8_t {
 
 struct Token {
   TokenKind kind = TokenKind::end;
-  std::string text;  // of a string: its text with escapes resolved
+  std::string text;  // the text of a string has its escapes resolved
   int line = 0;
 };
 

@@ -21,7 +21,7 @@ using List = std::vector<Value>;
 enum class DictKind : uint8_t { mapping, name_space, loop, joiner, cycler };
 
 struct Dict {
-  std::vector<std::pair<Value, Value>> items;  // in order of insertion
+  std::vector<std::pair<Value, Value>> items;  // entries in order of insertion
   DictKind kind = DictKind::mapping;
   std::string watched;            // the name of a member
   mutable bool was_read = false;  // true once that member has been looked up
