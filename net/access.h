@@ -35,8 +35,8 @@ class Access {
   bool listed(std::string_view origin) const;
   HttpResponse preflight(const HttpRequest& request) const;
 
-  std::vector<std::string> origins_;  // in lower case
-  std::vector<std::string> hosts_;    // in lower case
+  std::vector<std::string> origins_;  // names in lower case
+  std::vector<std::string> hosts_;    // names in lower case
   bool check_hosts_;
   bool check_origins_;
 };

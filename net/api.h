@@ -47,7 +47,7 @@ class Api {
   BodyBudget& budget() { return *budget_; }
 
  private:
-  Engine& engine() const { return *engine_; }  // only after serve()
+  Engine& engine() const { return *engine_; }  // needs: serve() was called
   std::shared_ptr<const ApiKeys> keys() const;
   HttpResponse ready() const;
   Reply complete(Endpoint endpoint, const HttpRequest& request);

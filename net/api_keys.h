@@ -15,7 +15,7 @@ namespace uhd {
 // ApiKeys is immutable after construction, and safe to share between threads.
 class ApiKeys {
  public:
-  ApiKeys() = default;  // without keys, every client is let in
+  ApiKeys() = default;  // knows no keys: every client is let in
   // Reads one key per line, and skips empty lines and lines that begin with #. Behind a key may stand
   // quota=SECONDS, of work in a minute. A line of another form, an unreadable file, or one without keys is an
   // Error.
@@ -32,7 +32,7 @@ class ApiKeys {
   void add(std::string_view line);
 
   std::vector<std::array<uint8_t, 32>> digests_;
-  std::unordered_map<std::string, double> quotas_;  // by tenant, of those that have one
+  std::unordered_map<std::string, double> quotas_;  // quotas of the tenants that have one
 };
 
 }  // namespace uhd

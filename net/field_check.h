@@ -37,7 +37,7 @@ class FieldCheck {
 
  private:
   const bool refuses_unknown_;
-  int64_t values_left_;  // of texts that hold JSON
+  int64_t values_left_;  // JSON values that texts may still hold
   int unknown_ = 0;
   std::string warning_;
 };

@@ -19,8 +19,8 @@ namespace uhd {
 inline constexpr std::string_view kWarningHeader = "X-Uhd-Warning";
 
 struct HttpRequest {
-  std::string method;                          // in upper case
-  std::string path;                            // in plain form (net/target.h)
+  std::string method;                          // upper case
+  std::string path;                            // a path in plain form (net/target.h)
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
   int64_t body_bytes = 0;  // received, whether the body is still here or not
@@ -28,7 +28,7 @@ struct HttpRequest {
   std::string client;      // its address; for IPv6 its network
   std::string tenant;      // the tenant of the API key; empty without keys
   TimePoint first_byte, last_byte;
-  TraceContext trace;         // that the client named
+  TraceContext trace;         // the trace that the client named
   std::stop_token stop = {};  // its client has left: nobody waits for the answer
 
   // Returns the header's value, or an empty text if it is absent. `name` is in lower case.
@@ -45,7 +45,7 @@ struct HttpResponse {
   std::string body;
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
-  std::string error_code;  // of an error, for the log
+  std::string error_code;  // the code of an error, for the log
 };
 
 class Completion;

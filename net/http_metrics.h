@@ -16,8 +16,8 @@ class HttpMetrics {
   void answered(const std::string& route, int status);
   void connected();
   void disconnected();
-  void connection_refused();  // over the limit
-  void client_left();         // before its answer was complete
+  void connection_refused();  // the limit on connections was reached
+  void client_left();         // a client left before its answer was complete
 
   // `body_bytes`: bytes of request bodies, and of images until they are cut, that are held now.
   std::string text(int64_t body_bytes) const;

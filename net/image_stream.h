@@ -26,7 +26,7 @@ class ImageStream {
 
 struct StreamLimits {
   TimePoint open_by;          // it is connected by then, and TLS has shaken hands
-  TimePoint deadline;         // of all that follows
+  TimePoint deadline;         // all that follows is done by then
   std::stop_token stop = {};  // a wait that is told to stop fails soon
 };
 

@@ -31,7 +31,7 @@ enum class Endpoint : uint8_t { chat, completions, plan, responses };
 // + a.
 struct Call {
   Endpoint endpoint = Endpoint::chat;
-  std::string model;        // as the client called it
+  std::string model;        // the name that the client used
   std::string fingerprint;  // ModelInfo's
   std::vector<Request> requests;
   int n = 1;
@@ -40,15 +40,15 @@ struct Call {
   bool include_usage = false;
   bool usage_in_chunks = false;  // every chunk holds the usage so far
   bool logprobs = false;
-  int prompt_logprobs = -1;         // so many likely tokens at each place of the prompt; -1: not told
+  int prompt_logprobs = -1;         // likely tokens told at each place of the prompt; -1: not told
   bool echo = false;                // each answer begins with its prompt
-  bool prompt_only = false;         // with echo: nothing is answered
+  bool prompt_only = false;         // nothing is answered: echo gives the prompt alone
   std::string warning;              // fields that were left out; empty: none
   bool thinks = false;              // thoughts of the answers are told apart
   ToolForm tools = ToolForm::none;  // calls of tools are told apart in this form; none: not at all
   bool parallel_calls = true;       // an answer may hold several
   std::vector<std::string> tool_names;
-  std::string repeated;  // for responses, a JSON object: what the answer repeats of the call
+  std::string repeated;  // a JSON object for responses: what the answer repeats of the call
 };
 
 // Parses a call. The caller fills in tenant, client, deadline and trace id. `intake` is for images
@@ -60,7 +60,7 @@ std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body
 struct TokenizeCall {
   std::string text;
   std::optional<Request> conversation;
-  bool add_special = true;  // to the text
+  bool add_special = true;  // special tokens are added to the text
   bool with_texts = false;  // the text of each token too
   std::string warning;
 };
@@ -105,7 +105,7 @@ class ReplyWriter {
   void begin() { begun_ = true; }        // says that the stream's header is sent: failures become events
   std::string body() const;              // needs: not streaming, finished, no failure
   int reasoning_tokens() const;
-  Usage usage() const;  // so far, summed over prompts and choices
+  Usage usage() const;  // the usage so far, summed over prompts and choices
 
  private:
   struct Choice {
@@ -115,17 +115,17 @@ class ReplyWriter {
     ToolSplitter splits_calls;
     std::vector<ToolDelta> calls;  // whole ones, where the answer is not streamed
     std::string text;
-    size_t characters = 0;  // in the text
+    size_t characters = 0;  // characters of the text
     std::vector<TokenLogprob> logprobs;
-    std::vector<size_t> offsets;  // in characters of the text, one for each entry of logprobs
+    std::vector<size_t> offsets;  // places in the text, in characters, one for each entry of logprobs
     FinishReason finish = FinishReason::none;
     StopReason stop_reason;
-    int tokens = 0;            // so far
-    int reasoning_tokens = 0;  // of those, inside its thoughts
+    int tokens = 0;            // tokens so far
+    int reasoning_tokens = 0;  // those of them inside its thoughts
     Usage usage;
   };
   struct Prompt {
-    std::vector<TimelineSpan> timeline;  // where the answer is not streamed
+    std::vector<TimelineSpan> timeline;  // kept where the answer is not streamed
     std::string echo;
     std::vector<PromptToken> scored;  // those scored so far, where the prompt's tokens are told
     std::shared_ptr<void> memory;     // held for what is told of them, until the answer is written

@@ -10,10 +10,10 @@ namespace uhd {
 
 struct RemoteUrl {
   bool tls = false;
-  std::string host;       // in lower case; an IPv6 address without brackets
-  std::string port;       // in digits
+  std::string host;       // lower case; an IPv6 address without brackets
+  std::string port;       // digits
   std::string target;     // path and query, still encoded
-  std::string authority;  // for the Host header
+  std::string authority;  // the value of the Host header
 
   bool operator==(const RemoteUrl&) const = default;
 };

@@ -30,18 +30,18 @@ enum FieldObject : uint32_t {
   kImagePartFields = 512,
   kSizePartFields = 1024,
   kImageUrlFields = 2048,
-  kStructuredFields = 4096,  // of structured_outputs
-  kJsonSchemaFields = 8192,  // of response_format.json_schema
+  kStructuredFields = 4096,  // structured_outputs
+  kJsonSchemaFields = 8192,  // response_format.json_schema
   kToolFields = 1 << 14,
-  kFunctionFields = 1 << 15,  // of a tool
+  kFunctionFields = 1 << 15,  // the function of a tool
   kToolCallFields = 1 << 16,
   kCalledFields = 1 << 17,  // the function of a call
   kChosenFields = 1 << 18,  // the function of tool_choice
   kResponsesFields = 1 << 19,
-  kInputItemFields = 1 << 20,   // of the input of responses
-  kInputPartFields = 1 << 21,   // of an item
-  kTextFields = 1 << 22,        // of the text of responses
-  kTextFormatFields = 1 << 23,  // of its format
+  kInputItemFields = 1 << 20,   // an item of the input of responses
+  kInputPartFields = 1 << 21,   // a part of such an item
+  kTextFields = 1 << 22,        // the text of responses
+  kTextFormatFields = 1 << 23,  // the format of that text
   kFlatToolFields = 1 << 24,    // a tool as responses have it
 };
 
@@ -49,7 +49,7 @@ struct RequestField {
   std::string_view name;
   uint32_t objects;  // a set of FieldObject
   FieldUse use;
-  std::string_view types;    // of JSON Schema, separated by '|'
+  std::string_view types;    // types of JSON Schema, separated by '|'
   std::string_view example;  // JSON: a value that has an effect, or is refused
   std::string_view neutral;  // JSON, for refused fields: an array of the values that ask for nothing
   std::string_view text;     // its effect, or the reason of a refusal

@@ -9,7 +9,7 @@ namespace uhd {
 
 struct Target {
   std::string path;       // percent-decoded, in plain form, without the query; "*" for OPTIONS *
-  std::string authority;  // from "GET http://host:port/path"; it takes the place of the Host header
+  std::string authority;  // host:port of "GET http://host:port/path"; it takes the place of the Host header
 };
 
 // Returns nothing if the text is neither a path, nor an absolute http URL, nor "*", or if its escapes are

@@ -82,7 +82,7 @@ class ToolSplitter {
   std::string held_;     // text that is not decided yet
   std::string opened_;   // the mark before a header and blanks before it; text, if there is no call
   size_t calls_ = 0;
-  JsonDepth depth_;  // within the arguments
+  JsonDepth depth_;  // the depth inside the arguments
 };
 
 }  // namespace uhd

@@ -17,7 +17,7 @@ struct ToolUse {
   std::string tools;                   // a JSON array for the chat template; empty: none are shown
   bool may_call = false;               // calls are told apart from the answer's text
   bool parallel = true;                // several calls in one answer
-  std::vector<std::string> names;      // of the tools that may be called
+  std::vector<std::string> names;      // names of the tools that may be called
   std::optional<GrammarSpec> grammar;  // set where the answer must be calls
 };
 

@@ -22,7 +22,7 @@ class UnixSocketFile {
  private:
   const std::string path_;
   int socket_ = -1;
-  dev_t device_ = 0;  // of the file, so that no later one is removed
+  dev_t device_ = 0;  // the device of the file, so that no later one is removed
   ino_t inode_ = 0;
 };
 

@@ -41,7 +41,7 @@ class Wire {
     bytes,
     end,          // the client sends no more; it may still read (over TLS it is lost then)
     late,         // the deadline came first
-    interrupted,  // by interrupt()
+    interrupted,  // interrupt() was called
     lost,         // the connection is broken or closed
   };
   // Waits until at least one byte has come, and appends at most `most` of them to the unread bytes. An end is
