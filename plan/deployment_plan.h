@@ -20,7 +20,7 @@ namespace uhd {
 // A PlanQuestion describes the load. Weights, activations and cache are bf16 unless `format` says otherwise.
 struct PlanQuestion {
   WeightFormat format = WeightFormat::bf16;
-  int64_t context = 4096;          // for each sequence that decodes
+  int64_t context = 4096;          // tokens of each sequence that decodes
   Size picture{672, 1008};         // one in every request, if the model sees images
   int64_t prompt = 64;             // tokens of text around it
   int64_t answer = 256;            // tokens; prefill gives the first of them
@@ -30,14 +30,14 @@ struct PlanQuestion {
 
 // A RequestShape is one request, exactly: it follows from the picture's size alone, as the engine plans it.
 struct RequestShape {
-  SlicePlan picture;             // for models that see images
-  std::vector<PatchGrid> grids;  // for every piece: the slices, then the overview; empty: no picture
+  SlicePlan picture;             // set for models that see images
+  std::vector<PatchGrid> grids;  // the grid of every piece: the slices, then the overview; empty: no picture
   std::vector<int> patches;      // likewise
   std::vector<int> piece_rows;   // visual tokens, likewise
   int64_t visual_tokens = 0;
-  int64_t layout_tokens = 0;  // between and around the pieces
-  int64_t prompt_rows = 0;    // with the text
-  int64_t tokens = 0;         // with the answer
+  int64_t layout_tokens = 0;  // tokens between and around the pieces
+  int64_t prompt_rows = 0;    // rows of the whole prompt, text included
+  int64_t tokens = 0;         // tokens of the prompt and the answer
 };
 
 // Throws an Error if the picture cannot be planned or is beyond the options' limits for images, if the
@@ -47,7 +47,7 @@ RequestShape request_shape(const ModelConfig& model, const PlanQuestion& questio
 struct DecodeRoof {
   int64_t sequences = 0;
   bool fits = false;
-  double seconds = 0;  // for one step: a token of each sequence (TPOT)
+  double seconds = 0;  // the time of one step: a token of each sequence (TPOT)
   double tokens_per_s = 0;
 };
 
@@ -56,13 +56,13 @@ struct DecodeRoof {
 struct RankPlan {
   int ranks = 1;
   RankMemory memory;
-  TowerMemory tower;     // if this rank encodes
-  int64_t kv_bytes = 0;  // for pages: the options' share of the memory that the fields above leave
+  TowerMemory tower;     // the tower's, if this rank encodes
+  int64_t kv_bytes = 0;  // memory for pages: the options' share of what the fields above leave
   int64_t kv_tokens = 0;
-  int64_t sequences = 0;      // so many with the question's context fit at once; 0: it does not fit
+  int64_t sequences = 0;      // sequences of the question's context that fit at once; 0: it does not fit
   int64_t missing_bytes = 0;  // the memory that a device lacks, if not one sequence fits
   // The fields below are zero if it does not fit.
-  std::vector<DecodeRoof> decode;  // for 1, 8 and 32 sequences and the most that fit (at most 65536)
+  std::vector<DecodeRoof> decode;  // roofs for 1, 8 and 32 sequences and the most that fit (at most 65536)
   double encode_s = 0;             // every piece of the picture, in one pass on one device
   double prefill_s = 0;            // every row of the prompt, in one step
   // The least time to the first token. LLM ranks that encode do both, one after the other. Encoders of their
@@ -70,7 +70,7 @@ struct RankPlan {
   // of the rows from it on; all text counts as if it came before.
   double first_token_s = 0;
   int64_t serving = 0;        // requests at once, if as many as fit decode
-  double requests_per_s = 0;  // of the LLM ranks at that load, with prompts spread over the steps
+  double requests_per_s = 0;  // the LLM ranks' rate at that load, with prompts spread over the steps
   int encoders = 0;           // ranks of one device that encode as many pictures in that time
   int token_budget = 0;       // the engine.token_budget up to which rows cost little; 0: they always cost
   int hidden_rows = 0;        // rows of prompts, beside a decode step of `hidden_beside` sequences

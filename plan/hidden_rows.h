@@ -15,7 +15,7 @@ namespace uhd {
 struct HiddenRows {
   int rows = 0;            // 0: rows cost from the first on (activations, or the link of many ranks)
   double step_s = 0;       // the roof of the decode step alone
-  double with_rows_s = 0;  // and with these rows of one prompt beside it
+  double with_rows_s = 0;  // the roof of that step with these rows of one prompt beside it
 };
 
 // `decoding` holds the sequences of the step, at least one; each is sampled, and so is the prompt. Rows are

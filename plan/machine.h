@@ -15,7 +15,7 @@ struct Machine {
   double memory_gb = 0;
   double link_gb_s = 0;  // one way, to the other devices of its node
   int multiprocessors = 0;
-  bool measured = false;  // if so, times are what to expect, and no roofs
+  bool measured = false;  // true if times are what to expect, and no roofs
   bool host = false;      // the CPU with its memory, and no device beside it
 };
 

@@ -34,7 +34,7 @@ struct DeviceRoof {
   double memory;          // bytes
   double link_speed;      // bytes a second one way, to the other devices of its node
   int processors;         // multiprocessors
-  bool measured = false;  // on the device itself (uhd calibrate): then times are expected ones, and no roofs
+  bool measured = false;  // measured on the device (uhd calibrate): times are expected ones, and no roofs
   bool host = false;      // the CPU with its memory
 };
 std::span<const DeviceRoof> known_devices();  // H100, H200, A100, L40S

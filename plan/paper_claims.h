@@ -9,10 +9,10 @@ namespace uhd {
 
 struct PaperClaim {
   std::string claim;
-  std::string published;   // as the paper says it; empty: it is of the released form, or of the plans alone
+  std::string published;   // the paper's words; empty: it is of the released form, or of the plans alone
   std::string ours;        // the figure with its unit
   std::string derivation;  // the way to it, with the numbers that go in
-  double figure = 0;       // of `ours`, for programs and tests
+  double figure = 0;       // the figure of `ours`, for programs and tests
 };
 
 std::vector<PaperClaim> paper_claims();

@@ -15,8 +15,8 @@ namespace uhd {
 
 struct PictureCost {
   std::string system;
-  std::string source;  // where the rule is published
-  int64_t views = 0;   // that an encoder sees: tiles or slices, with an overview
+  std::string source;  // the place where the rule is published
+  int64_t views = 0;   // views that an encoder sees: tiles or slices, with an overview
   Size seen;           // pixels of the finest view of the whole picture
   int64_t tokens = 0;  // visual tokens, without separators
   int64_t separators = 0;

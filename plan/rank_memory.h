@@ -18,7 +18,7 @@ enum class RankPlace : uint8_t { host, device };
 struct RankMemory {
   int64_t weights = 0;      // the language model's, on one of its ranks
   int64_t steps = 0;        // the workspace of the largest step
-  int64_t visual_rows = 0;  // of encoded slices; 0 if the model sees no images
+  int64_t visual_rows = 0;  // rows of encoded slices; 0 if the model sees no images
   int64_t page = 0;         // one page of K and V over all layers
 };
 

@@ -24,7 +24,7 @@ struct KernelCost {
 struct StepCost {
   std::vector<KernelCost> kernels;
   int all_reduces = 0;
-  double all_reduce_bytes = 0;  // for each
+  double all_reduce_bytes = 0;  // bytes of each all-reduce
   int ranks = 1;
 
   Cost total() const;
