@@ -40,7 +40,7 @@ struct Batch {
   // Returns what the batch takes of a step's rows: a row that is scored counts twice, for its logits.
   int rows() const { return tokens + scored; }
 
-  std::vector<PageCopy> copies;  // before anything is computed; no page is copied and copied to
+  std::vector<PageCopy> copies;  // made before anything is computed; no page is copied and copied to
   std::vector<BatchItem> items;  // decoding sequences first
   int tokens = 0;                // sum of counts
   int samples = 0;               // items that sample

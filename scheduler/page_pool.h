@@ -55,7 +55,7 @@ class PagePool {
   int holders(int32_t page) const { return at(page).holders; }
   bool is_named(int32_t page) const { return at(page).name.has_value(); }
   int named() const { return static_cast<int>(names_.size()); }
-  int64_t evictions() const { return evictions_; }  // of named pages, so far
+  int64_t evictions() const { return evictions_; }  // evictions of named pages so far
 
   // The caller asks free() first: none left is a broken invariant.
   PageRef take();
@@ -73,7 +73,7 @@ class PagePool {
   struct Page {
     int32_t holders = 0;
     std::optional<Fingerprint> name;
-    int32_t before = kNone;  // in the list of named pages that nobody holds
+    int32_t before = kNone;  // neighbours in the list of named pages that nobody holds
     int32_t after = kNone;
   };
   Page& at(int32_t page) { return pages_[static_cast<size_t>(page)]; }
@@ -85,7 +85,7 @@ class PagePool {
   std::vector<Page> pages_;
   std::vector<int32_t> blank_;  // used as a stack, so that warm pages are used again first
   std::unordered_map<Fingerprint, int32_t> names_;
-  int32_t oldest_ = kNone;  // of the list of named pages that nobody holds
+  int32_t oldest_ = kNone;  // ends of the list of named pages that nobody holds
   int32_t newest_ = kNone;
   int idle_ = 0;  // their number
   int64_t evictions_ = 0;

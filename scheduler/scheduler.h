@@ -32,7 +32,7 @@ struct SequenceSpec {
   std::vector<int32_t> prompt;
   // Between two steps the caller sets the spans that become ready.
   std::shared_ptr<const VisualSpans> spans = no_spans();
-  int max_tokens = 0;  // of the answer, at least 1
+  int max_tokens = 0;  // tokens of the answer, at least 1
   std::optional<TimePoint> deadline;
   // Pages are shared among sequences of one root, which stands for those who may know of each other; none:
   // the sequence shares nothing.
@@ -143,7 +143,7 @@ class Scheduler {
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> waiting_;  // the oldest first
   std::vector<Sequence*> running_;  // the oldest first
-  FairTurns turns_;                 // in rows of prompts
+  FairTurns turns_;                 // turns counted in rows of prompts
   double decode_cost_ = 1;
   int step_rows_ = 0;
   uint64_t turns_begun_ = 0;

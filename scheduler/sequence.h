@@ -47,15 +47,15 @@ struct Sequence {
   std::optional<TimePoint> deadline;
 
   std::optional<Fingerprint> cache_root;  // its pages may be shared by others of the same root
-  std::vector<Fingerprint> page_names;    // of its first pages, as far as they were asked for (page_name)
-  size_t named = 0;                       // of its first pages: they have a name
-  int unscored = kNothingToScore;         // the first token whose row must be computed for its logits (Batch)
-  SequenceId after = 0;                   // it waits until this one, of the same prompt, has computed it
-  int cached = 0;                         // tokens of the prompt that were computed by others
+  std::vector<Fingerprint> page_names;  // names of its first pages, as far as they were asked for (page_name)
+  size_t named = 0;                     // the number of its first pages that have a name
+  int unscored = kNothingToScore;       // the first token whose row must be computed for its logits (Batch)
+  SequenceId after = 0;                 // it waits until this one, of the same prompt, has computed it
+  int cached = 0;                       // tokens of the prompt that were computed by others
 
   Phase phase = Phase::waiting;
   uint64_t arrival = 0;
-  std::optional<TimePoint> arrived;  // when the scheduler first planned with it
+  std::optional<TimePoint> arrived;  // the time when the scheduler first planned with it
   uint64_t order = kNoTurn;  // the order of first turns: the older goes first, the younger is preempted
   int computed = 0;          // tokens whose K and V lie in the pages, once the steps under way are done
   int reached = 0;           // tokens computed when it left its place to wait for a slice
