@@ -9,7 +9,7 @@ namespace uhd {
 
 std::vector<std::string> device_orders();
 void choose_device_order(const std::string& order);
-bool device_recovers();  // after a kernel failed
+bool device_recovers();  // returns true if a device works on after a kernel failed
 void recover_device();
 
 }  // namespace uhd

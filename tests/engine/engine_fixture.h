@@ -26,7 +26,7 @@ class AnswerListener {
   std::vector<int32_t> ids;
   std::string text;
   std::vector<TokenLogprob> logprobs;
-  std::vector<PromptToken> prompt;  // where its tokens are scored
+  std::vector<PromptToken> prompt;  // the prompt's tokens, where they are scored
   FinishReason finish = FinishReason::none;
   StopReason stop_reason;
   Usage usage;
@@ -44,7 +44,7 @@ class AnswerListener {
 struct Submitted {
   std::shared_ptr<AnswerListener> answer = std::make_shared<AnswerListener>();
   RequestId id = 0;
-  Failure refused;  // without a code: accepted
+  Failure refused;  // has no code if the request was accepted
   Accepted accepted;
 };
 Submitted submit(Engine& engine, Request request);

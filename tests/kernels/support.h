@@ -18,7 +18,7 @@ struct BackendCase {
   std::string name;  // letters, digits, underscores
   BackendOptions options;
   std::string order;          // the order in which an emulated device runs its threads
-  bool recovers = true;       // after an index outside its tensor
+  bool recovers = true;       // it works on after an index outside its tensor
   bool bits_of_a_row = true;  // a product gives a row the same bits whatever stands beside it
 };
 inline void PrintTo(const BackendCase& which, std::ostream* out) { *out << which.name; }  // NOLINT

@@ -22,7 +22,7 @@ struct RunOptions {
   int ranks = 1;
   WeightFormat format = WeightFormat::f32;
   std::optional<WeightFormat> matrices = {};  // the format of the model's matrices, if they are quantized
-  bool codes = false;  // on the CPU: products with int8 matrices make codes of the activations too
+  bool codes = false;  // products with int8 matrices make codes of the activations too, on the CPU
   int steps = 32;
   int chunk = 100;  // the tokens of a prefill step
   int page_size = 16;
@@ -37,7 +37,7 @@ struct RunResult {
   std::vector<float> tail_logits;                    // [tail, V]
   std::vector<std::vector<float>> logits;            // [steps][V]
   std::map<std::string, std::vector<float>> stages;  // the whole prompt [T, H], of rank 0
-  size_t all_reduces = 0;                            // of one rank, in the first step
+  size_t all_reduces = 0;                            // all-reduces of one rank, in the first step
 };
 
 RunResult run_language_model(const GoldenModel& model, const EmbeddedPrompt& prompt,

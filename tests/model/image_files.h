@@ -28,7 +28,7 @@ struct PngFile {
   std::vector<uint8_t> rows;
   std::vector<uint8_t> palette;                             // RGB
   std::vector<uint8_t> transparent;                         // tRNS, as in the file
-  std::vector<std::pair<std::string, std::string>> chunks;  // before IDAT
+  std::vector<std::pair<std::string, std::string>> chunks;  // they stand before IDAT
 };
 std::string make_png(const PngFile& file);
 std::string png_chunk(std::string_view type, std::string_view data);

@@ -18,7 +18,7 @@ class RawClient {
   // connection.
   std::string read_until(std::string_view mark);
   std::string read_all();                                      // reads until the server closes
-  bool closed_by_server() const { return closed_by_server_; }  // as seen by the last read
+  bool closed_by_server() const { return closed_by_server_; }  // true if the last read met the end
   // A Response is one response with a Content-Length, or chunked (decoded): the header and the body.
   struct Response {
     int status = 0;

@@ -8,8 +8,8 @@ namespace uhd {
 
 struct Counted {
   double multiply_adds = 0;
-  double weight_bytes = 0;  // of the panels that were read, without the padding of their last columns
-  double key_bytes = 0;     // of keys and values in blocks, once for each pass over a block
+  double weight_bytes = 0;  // panels that were read, without the padding of their last columns
+  double key_bytes = 0;     // keys and values in blocks, once for each pass over a block
 };
 
 // Returns a table that does what `inner` does and counts. All such tables count into one place, and wrap the
