@@ -75,8 +75,10 @@ function(uhd_options target)
   endif()
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wno-missing-field-initializers -Werror)
-  # Messages name places in the sources: from the project's root, wherever it was built.
-  target_compile_options(${target} PRIVATE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+  # Messages name places in the sources: from the project's root, wherever it was built. A compiler's cache may call it by
+  # a relative path.
+  file(RELATIVE_PATH root ${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR}/)
+  target_compile_options(${target} PRIVATE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/= -fmacro-prefix-map=${root}=)
   if(UHD_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${UHD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
       -w)  # instrumented code makes compilers see what is not there; the release build holds to its warnings

@@ -1,12 +1,14 @@
 #include "net/process_metrics.h"
 
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
-#include <iomanip>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 #include "base/version.h"
@@ -14,9 +16,22 @@
 namespace uhd {
 namespace {
 
-void add(std::ostringstream& out, const char* name, const char* type, const char* help, double value) {
-  out << "# HELP " << name << ' ' << help << "\n# TYPE " << name << ' ' << type << '\n'
-      << name << ' ' << std::setprecision(15) << value << '\n';
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+MetricFamily counter(const char* name, const char* help, double value) {
+  ClientMetric metric;
+  metric.counter.value = value;
+  return {.name = name, .help = help, .type = MetricType::Counter, .metric = {std::move(metric)}};
+}
+
+MetricFamily gauge(const char* name, const char* help, double value,
+                   std::vector<ClientMetric::Label> labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.gauge.value = value;
+  return {.name = name, .help = help, .type = MetricType::Gauge, .metric = {std::move(metric)}};
 }
 
 // The fields of /proc/self/stat behind the program's name, which may hold anything (proc(5): field 3 is the
@@ -58,26 +73,27 @@ int open_files() {
 std::string process_metrics() {
   constexpr size_t kUserTime = 14 - 3, kSystemTime = 15 - 3, kThreads = 20 - 3, kStart = 22 - 3;
   constexpr size_t kVirtual = 23 - 3, kResident = 24 - 3;
-  std::ostringstream out;
-  out << "# HELP uhd_build_info The program's version; the value is 1\n# TYPE uhd_build_info gauge\n"
-      << "uhd_build_info{version=\"" << version() << "\"} 1\n";
-  const std::vector<double> stat = stat_fields();
-  if (stat.size() <= kResident) return out.str();
-  const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
-  const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
-  add(out, "process_cpu_seconds_total", "counter", "Processor time of user and system, in seconds",
-      (stat[kUserTime] + stat[kSystemTime]) / ticks);
-  add(out, "process_resident_memory_bytes", "gauge", "Resident memory", stat[kResident] * page);
-  add(out, "process_virtual_memory_bytes", "gauge", "Virtual memory", stat[kVirtual]);
-  add(out, "process_threads", "gauge", "Threads", stat[kThreads]);
-  add(out, "process_start_time_seconds", "gauge", "Start of the process, in seconds since 1970",
-      boot_time() + stat[kStart] / ticks);
-  add(out, "process_open_fds", "gauge", "Open file descriptors", open_files());
+  std::vector<MetricFamily> told;
+  told.push_back(gauge("uhd_build_info", "The program's version; the value is 1", 1,
+                       {{"version", std::string(version())}}));
+  if (const std::vector<double> stat = stat_fields(); stat.size() > kResident) {
+    const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
+    const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+    told.push_back(counter("process_cpu_seconds_total", "Processor time of user and system, in seconds",
+                           (stat[kUserTime] + stat[kSystemTime]) / ticks));
+    told.push_back(gauge("process_resident_memory_bytes", "Resident memory", stat[kResident] * page));
+    told.push_back(gauge("process_virtual_memory_bytes", "Virtual memory", stat[kVirtual]));
+    told.push_back(gauge("process_threads", "Threads", stat[kThreads]));
+    told.push_back(gauge("process_start_time_seconds", "Start of the process, in seconds since 1970",
+                         boot_time() + stat[kStart] / ticks));
+    told.push_back(gauge("process_open_fds", "Open file descriptors", open_files()));
+  }
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    add(out, "process_max_fds", "gauge", "The most file descriptors", static_cast<double>(limit.rlim_cur));
+    told.push_back(
+        gauge("process_max_fds", "The most file descriptors", static_cast<double>(limit.rlim_cur)));
   }
-  return out.str();
+  return prometheus::TextSerializer().Serialize(told);
 }
 
 }  // namespace uhd
