@@ -4,8 +4,9 @@ settings of transformers (trim_blocks, lstrip_blocks, loop controls, its own toj
 language_expected.jsonl: what each of language_cases.txt gives, which go through the language itself. And
 tool_expected.jsonl: the templates of tool_templates/ over conversations with tools. No package that this project
 installs holds the published ones (SmolLM2's knows no tools, and MiniCPM's of the goldens neither), so these were
-written down by hand after Qwen2.5's, Qwen3's and Llama 3.1's, and were not compared with the checkpoints' files. What
-is tested is that they are rendered as Jinja2 does, and that the calls they show are read.
+written down by hand after Qwen2.5's, Qwen3's and Llama 3.1's. Over these conversations Jinja2 makes the same texts of
+them as of the published files (compared by hand with the copies in llama.cpp's sources). What is tested is that they
+are rendered as Jinja2 does, and that the calls they show are read.
 
   python3 tests/model/data/make_chat_expected.py      (needs jinja2)
 """
