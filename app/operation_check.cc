@@ -135,6 +135,14 @@ void select(Run& run) {
   run.result(tokens);
 }
 
+void mask(Run& run) {
+  const Tensor logits = run.parameter({3, 40});
+  run->mask_logits(logits, run.index({2, 0}), run.index({0x0f0f0f0f, 3, -1, 1}).reshaped({2, 2}), 24);
+  const Tensor ids = run.room({3}, DType::i32), values = run.room({3}, DType::f32);
+  run->argmax(ids, values, logits);
+  run.result(ids);
+}
+
 void draw(Run& run) {
   const Tensor logits = run.parameter({2, 3, 200});
   std::vector<int32_t> words;
@@ -244,6 +252,7 @@ std::vector<Named> operations(WeightFormat compute) {
          run->finite_rows(flags, run.input({7, 96}));
          run.result(flags);
        }},
+      {"mask_logits", mask},
       {"draw", draw},
   };
 }

@@ -17,6 +17,7 @@ namespace uhd {
 
 enum class StepKind : uint8_t {
   compute,  // places visual rows, then runs the forward pass if it has tokens
+  choose,   // gives the masks that the step launched last waits for, whose tokens are chosen then
   stop,     // the leader ends: leave the loop
 };
 
@@ -33,7 +34,11 @@ struct StepPlan {
   std::vector<PageCopy> copies;  // copies of KV pages, made before the forward pass
   ForwardInput input;
   TokenChoice choice = TokenChoice::greedy;  // the choice of the sampling sequences' tokens
-  bool timed = false;                        // followers report when they carried it out
+  // Masks follow from tokens that the step before draws, so they come when these are known, while the forward
+  // pass runs. A step whose tokens the host draws needs them on the leader alone.
+  bool masked = false;
+  RowMasks masks;      // the masks of a plan to choose
+  bool timed = false;  // followers report when they carried it out
 };
 
 template <class Archive>
@@ -45,8 +50,12 @@ void serialize(Archive& archive, PageCopy& x) {
   archive(x.from, x.to);
 }
 template <class Archive>
+void serialize(Archive& archive, RowMasks& x) {
+  archive(x.rows, x.words);
+}
+template <class Archive>
 void serialize(Archive& archive, StepPlan& x) {
-  archive(x.number, x.kind, x.placements, x.copies, x.input, x.choice, x.timed);
+  archive(x.number, x.kind, x.placements, x.copies, x.input, x.choice, x.masked, x.masks, x.timed);
 }
 
 // This is the seam between scheduler and model: it turns the batch, which says who does how many tokens, into

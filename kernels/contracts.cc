@@ -351,6 +351,16 @@ void BestOfShards::verify() const {
   check(width > 0 && vocabulary > 0, kName, ": shards of ", width, " ids of a vocabulary of ", vocabulary);
 }
 
+void MaskLogits::verify() const {
+  constexpr const char* kName = "mask_logits";
+  expect_memory(kName, {logits, rows, masks});
+  expect(logits.dtype() == DType::f32 && logits.rank() == 2, kName, "logits are f32 [S,W]", logits);
+  expect(masks.dtype() == DType::i32 && masks.rank() == 2 && masks.dense(), kName,
+         "masks are dense i32 [M,words]", masks);
+  expect_index(kName, rows, masks.dim(0));
+  check(first_id >= 0, kName, ": the first id is ", first_id);
+}
+
 void Draw::verify() const {
   expect_memory("draw", {ids, logits, draws});
   expect(logits.dtype() == DType::f32 && logits.rank() == 3 && logits.dense(), "draw",

@@ -248,6 +248,16 @@ struct BestOfShards {
   void verify() const;
 };
 
+// A token stays possible in row rows[i] of logits f32 [S,W] if its bit of masks[i] is set; else its logit is
+// −∞. Column c is the token first_id + c, whose bit is that of value 1 << id % 32 in word id / 32; ids beyond
+// the words have none. rows i32 [M], distinct; masks i32 [M, words], dense.
+struct MaskLogits {
+  Tensor logits, rows, masks;
+  int64_t first_id;
+  OperationTensors tensors() { return {{}, {&logits, &rows, &masks}}; }
+  void verify() const;
+};
+
 // ids i32 [S], each drawn from a row of logits f32 [R,S,W] of R shards, dense, as its uhd::Draw says: shard
 // r's ids begin at r · W, those from `vocabulary` on do not count. draws i32 [S, kDrawWords]. The draw is the
 // same on every backend (kernels/draw.h); -1 where the largest logit is not finite.
@@ -295,8 +305,8 @@ struct CopyPages {
 #define UHD_OPERATIONS(X)                                                                               \
   X(Matmul) X(Embed) X(RmsNorm) X(AddRmsNorm) X(LayerNorm) X(HeadNorm) X(Rope) X(StoreKv)               \
   X(PagedAttention) X(PackedAttention) X(SiluMul) X(Add) X(AddRows) X(GatherRows) X(ScatterRows)        \
-  X(Patchify) X(InterpolatePositions) X(RegionAlign) X(Argmax) X(BestOfShards) X(Draw) X(TakeDrawn)     \
-  X(Cast) X(FiniteRows) X(CopyPages)
+  X(Patchify) X(InterpolatePositions) X(RegionAlign) X(Argmax) X(BestOfShards) X(MaskLogits) X(Draw)    \
+  X(TakeDrawn) X(Cast) X(FiniteRows) X(CopyPages)
 // clang-format on
 
 // A model calls these: each checks the contract, here and nowhere else, and hands the operation to the
@@ -364,6 +374,9 @@ class Operations {
   void argmax(Tensor ids, Tensor values, Tensor logits) { run(ops::Argmax{ids, values, logits}); }
   void best_of_shards(Tensor ids, Tensor part_ids, Tensor values, int64_t width, int64_t vocabulary) {
     run(ops::BestOfShards{ids, part_ids, values, width, vocabulary});
+  }
+  void mask_logits(Tensor logits, Tensor rows, Tensor masks, int64_t first_id) {
+    run(ops::MaskLogits{logits, rows, masks, first_id});
   }
   void draw(Tensor ids, Tensor logits, int64_t vocabulary, Tensor draws) {
     run(ops::Draw{ids, logits, vocabulary, draws});

@@ -40,7 +40,7 @@ Answer::Answer(uint64_t seed, std::shared_ptr<const AnswerRules> rules,
   mask_.resize(mask_words(rules_->grammar->vocabulary()));
 }
 
-SampleRow Answer::sample_row(const Sequence& sequence) {
+SampleRow Answer::sample_row(const Sequence& sequence) const {
   const std::span<const int32_t> tokens(sequence.tokens);
   const auto prompt = static_cast<size_t>(sequence.prompt_length);
   SampleRow row{.rule = rules_->sampling};
@@ -49,24 +49,19 @@ SampleRow Answer::sample_row(const Sequence& sequence) {
   row.logit_bias = rules_->sampling.logit_bias.empty() ? nullptr : &rules_->sampling.logit_bias;
   if (sequence.generated() < rules_->stop.min_tokens) row.banned = rules_->stop_ids;
   if (rules_->tokens) row.tokens = &*rules_->tokens;
-  set_mask(row);
+  row.masked = matcher_ != nullptr;
   row.prompt = tokens.first(prompt);
   row.output = tokens.subspan(prompt);
   return row;
 }
 
-// In thoughts every token may come. The mask is there all the same, so that the token is known before the
-// next one is drawn.
-void Answer::set_mask(SampleRow& row) {
-  if (matcher_ == nullptr) return;
-  row.mask = mask_;
-  if (in_thoughts_) {
-    std::fill(mask_.begin(), mask_.end(), -1);
-    return;
-  }
+// In thoughts every token may come.
+std::span<const int32_t> Answer::next_mask() {
+  if (matcher_ == nullptr || in_thoughts_) return {};
   const double begun = thread_seconds();
   matcher_->next(mask_);
   check_quick(begun);
+  return mask_;
 }
 
 // Returns false for a token that the grammar does not have here.

@@ -34,9 +34,11 @@ class Answer {
   Answer(uint64_t seed, std::shared_ptr<const AnswerRules> rules,
          const std::shared_ptr<const Tokenizer>& tokenizer);
 
-  // Returns how the next token is drawn; the row is valid until the sequence changes. An answer with a
-  // grammar must have taken every token that was drawn. Throws if its grammar takes too long.
-  SampleRow sample_row(const Sequence& sequence);
+  // Returns how the next token is drawn, but for its mask; the row is valid until the sequence changes.
+  SampleRow sample_row(const Sequence& sequence) const;
+  // Returns the mask of the next token; empty: any may come. The answer must have taken every token that was
+  // drawn before, and must not have ended. Valid until the next call. Throws if its grammar takes too long.
+  std::span<const int32_t> next_mask();
   // Takes a token that was drawn; its text waits for take(). Throws what the detokenizer throws.
   void push(const SampledToken& token, TimePoint now);
   // Ends it for another reason than its tokens; without effect once it has ended.
@@ -54,7 +56,6 @@ class Answer {
 
  private:
   bool ends_answer(int32_t id) const;
-  void set_mask(SampleRow& row);
   bool follow(int32_t id);
   void stop_at(int32_t id);
   TokenLogprob logprob_of(const SampledToken& token) const;

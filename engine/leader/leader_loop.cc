@@ -298,9 +298,10 @@ void LeaderLoop::slice_ready(const VisualFlow::Ready& ready) {
 bool LeaderLoop::step() {
   PlannedStep next = pipeline_.blank();
   if (plan(next)) {
-    const PlannedStep& launched = pipeline_.launch(std::move(next));
+    PlannedStep& launched = pipeline_.launch(std::move(next));
     if (launched.plan.timed) parts_.tracer->launched(launched.plan.number, launched.launched);
     if (parts_.visual != nullptr) parts_.visual->placed();
+    if (launched.has_masks) choose_masked(launched);
     while (pipeline_.full()) finish_step();
     return true;
   }
@@ -386,7 +387,9 @@ void LeaderLoop::plan_tokens(PlannedStep& step) {
     if (!item.samples) continue;
     step.rows.push_back(sample_row(*item.sequence));
     plan.choice = std::max(plan.choice, step.rows.back().choice());
+    step.has_masks = step.has_masks || step.rows.back().masked;
   }
+  plan.masked = step.has_masks && plan.choice != TokenChoice::by_host;
   drop_rows_of_ended(step);
   if (plan.choice != TokenChoice::drawn) return;
   for (const SampleRow& row : step.rows) append_draw(row.draw(), plan.input.draws);
@@ -422,6 +425,22 @@ SampleRow LeaderLoop::sample_row(const Sequence& sequence) {
     row = own;
   });
   return row;
+}
+
+// Masks follow from the tokens before, which are known when the steps before are finished; the step's forward
+// pass runs meanwhile on a device.
+void LeaderLoop::choose_masked(PlannedStep& step) {
+  while (pipeline_.under_way() > 1) finish_step();
+  size_t next = 0;
+  for (const BatchItem& item : step.batch.items) {
+    if (!item.samples) continue;
+    SampleRow& row = step.rows[next++];
+    const RequestTable::Place place = table_.find_sequence(item.sequence->id);
+    if (!row.masked || place.request == nullptr || place.request->ended(place.answer)) continue;
+    table_.guarded(place.request->id(), [&] { row.mask = place.request->next_mask(place.answer); });
+  }
+  drop_rows_of_ended(step);
+  pipeline_.choose();
 }
 
 void LeaderLoop::finish_step() {

@@ -82,9 +82,10 @@ class LiveRequest {
   SequenceSpec take_spec(int answer, const std::optional<Fingerprint>& cache_root);
   // So many tokens of the prompt need not be computed.
   void cached_tokens(int tokens) { cached_tokens_ = tokens; }
-  SampleRow sample_row(int answer, const Sequence& sequence) {
+  SampleRow sample_row(int answer, const Sequence& sequence) const {
     return answers_[static_cast<size_t>(answer)].sample_row(sequence);
   }
+  std::span<const int32_t> next_mask(int answer) { return answers_[static_cast<size_t>(answer)].next_mask(); }
 
   // Tells the listener the prompt's first token, where its tokens are scored. Call it before take_spec().
   void begin_scores();

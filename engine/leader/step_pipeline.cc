@@ -19,6 +19,7 @@ PlannedStep StepPipeline::blank() {
   step.plan.placements.clear();
   step.plan.copies.clear();
   step.plan.choice = TokenChoice::greedy;
+  step.plan.masked = false;
   step.plan.timed = false;
   step.batch = {};
   step.rows.clear();
@@ -26,11 +27,12 @@ PlannedStep StepPipeline::blank() {
   step.scores.clear();
   step.arrived.clear();
   step.decoding = 0;
+  step.has_masks = false;
   step.shares_time = false;
   return step;
 }
 
-const PlannedStep& StepPipeline::launch(PlannedStep step) {
+PlannedStep& StepPipeline::launch(PlannedStep step) {
   step.plan.number = ++number_;
   step.plan.kind = StepKind::compute;
   step.launched = Clock::now();
@@ -46,6 +48,22 @@ const PlannedStep& StepPipeline::launch(PlannedStep step) {
     launched.scores = worker_.launch(launched.plan, launched.arrived, launched.asked);
   });
   return launched;
+}
+
+// The host has the masks of tokens that it draws in their rows.
+void StepPipeline::choose() {
+  const PlannedStep& step = under_way_.back();
+  if (!step.plan.masked) return;
+  choice_.number = step.plan.number;
+  choice_.kind = StepKind::choose;
+  RowMasks& masks = choice_.masks;
+  masks.rows.clear();
+  masks.words.clear();
+  for (size_t i = 0; i < step.rows.size(); ++i) append_mask(static_cast<int32_t>(i), step.rows[i], masks);
+  table_.away([&] {
+    send(choice_);
+    worker_.choose(masks);
+  });
 }
 
 bool StepPipeline::full() const {

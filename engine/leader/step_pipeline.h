@@ -23,6 +23,7 @@ struct PlannedStep {
   std::vector<ScoredToken> scores;  // set once the step is launched
   std::vector<Tensor> arrived;      // the visual rows that the plan places
   int decoding = 0;                 // sequences of the batch that decode
+  bool has_masks = false;           // rows are masked
   // It ran beside another one, whose rows are a part of its time. A step that scores a prompt is done when it
   // was launched, and shares the time of the one that was under way.
   bool shares_time = false;
@@ -49,11 +50,14 @@ class StepPipeline {
   // A blank step, with the memory of one that ended.
   PlannedStep blank();
   void recycle(PlannedStep step) { spare_.push_back(std::move(step)); }
-  // Numbers the step and sends it to all ranks. The result is valid until the next call.
-  const PlannedStep& launch(PlannedStep step);
+  // Numbers the step and sends it to all ranks. The result is valid until it is finished.
+  PlannedStep& launch(PlannedStep step);
+  // Sends the masks of the step launched last, which is the only one under way.
+  void choose();
   // Returns whether the oldest step must be finished before another is launched.
   bool full() const;
   bool empty() const { return under_way_.empty(); }
+  size_t under_way() const { return under_way_.size(); }
   // Waits for the oldest step.
   FinishedStep finish();
   // Tells the other ranks that there are no more steps.
@@ -72,6 +76,7 @@ class StepPipeline {
   RequestTable& table_;
   std::deque<PlannedStep> under_way_;
   std::vector<PlannedStep> spare_;
+  StepPlan choice_;
   std::vector<std::byte> plan_bytes_;
   uint64_t number_ = 0;
   TimePoint answered_;

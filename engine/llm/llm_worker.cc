@@ -11,6 +11,15 @@ namespace uhd {
 
 namespace {
 
+// Steps whose recordings differ: by the choice of their tokens, if it is a part of them, and by their inputs.
+int variant_of(const StepPlan& plan) {
+  enum { greedy, drawn, no_choice, no_choice_yet_with_draws };
+  if (plan.choice == TokenChoice::by_host) return no_choice;
+  const bool draws = plan.choice == TokenChoice::drawn;
+  if (plan.masked) return draws ? no_choice_yet_with_draws : no_choice;
+  return draws ? drawn : greedy;
+}
+
 // Rows are placed before a step takes its workspace.
 size_t workspace_bytes(const Llama& llama, const WorkerSizes& sizes, DType activations) {
   const size_t placing = (static_cast<size_t>(sizes.max_piece_rows) * sizeof(int32_t) + 63) / 64 * 64;
@@ -52,7 +61,8 @@ void LlmWorker::take_pages(int pages) {
 std::vector<ScoredToken> LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> arrived,
                                            std::span<const ScoreRow> scored) {
   const ProfilerRange range(backend_, "uhd_step");
-  check(!sampler_.holds_logits(), "a step is launched before the tokens of the last were drawn");
+  check(!sampler_.holds_logits() && !unchosen_,
+        "a step is launched before the tokens of the last were drawn");
   step_.reset();
   place(plan, arrived);
   copy_pages(plan.copies);
@@ -87,22 +97,34 @@ std::vector<ScoredToken> LlmWorker::compute(const StepPlan& plan, std::span<cons
   if (!inputs.score_at.empty()) {
     scored = workspace_.take(backend_.activation_dtype(), {inputs.score_at.rows(), hidden_});
   }
-  const bool chooses = plan.choice != TokenChoice::by_host && samples > 0;
+  const bool waits = plan.masked && samples > 0;
+  const bool chooses = plan.choice != TokenChoice::by_host && samples > 0 && !waits;
   const auto queue = [&] {
     llama_->compute(logits, inputs, *cache_, workspace_, scored);
     if (chooses) sampler_.choose(logits, inputs.draws, workspace_);
   };
   if (decoding != nullptr) {
-    graphs_->run(inputs.ids.rows(), static_cast<int>(plan.choice), queue);
+    graphs_->run(inputs.ids.rows(), variant_of(plan), queue);
   } else {
     queue();
   }
-  if (chooses) {
+  if (waits) {
+    unchosen_ = Unchosen{logits, inputs.draws, samples};
+  } else if (chooses) {
     sampler_.fetch_chosen(samples);
   } else if (samples > 0) {
     sampler_.fetch_logits(logits.slice_rows(0, samples), workspace_);
   }
   return scored.empty() ? std::vector<ScoredToken>{} : score(scored, asked);
+}
+
+void LlmWorker::choose(const RowMasks& masks) {
+  const ProfilerRange range(backend_, "uhd_step.choose");
+  check(unchosen_.has_value(), "no step waits for masks");
+  const Unchosen step = *std::exchange(unchosen_, std::nullopt);
+  sampler_.mask(step.logits, masks, workspace_);
+  sampler_.choose(step.logits, step.draws, workspace_);
+  sampler_.fetch_chosen(step.samples);
 }
 
 // A few rows at a time: logits of all of them would be larger than everything else in a step.
@@ -125,7 +147,7 @@ std::vector<ScoredToken> LlmWorker::score(Tensor rows, std::span<const ScoreRow>
 
 std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
   const ProfilerRange range(backend_, "uhd_step.wait");
-  check(!launched_.empty(), "no step is under way");
+  check(launched_.size() > (unchosen_ ? 1 : 0), "no step is under way whose tokens are chosen");
   const bool samples = launched_.front().samples;
   launched_.pop_front();
   if (!samples) return {};
@@ -152,9 +174,13 @@ std::vector<StepPlan> LlmWorker::first_steps() const {
     plans.emplace_back().input = prompt_input(tokens, 0, false, limits, page);
   }
   for (const int size : DecodeGraphs::batch_sizes(limits.max_sequences)) {
-    for (const TokenChoice choice : {TokenChoice::greedy, TokenChoice::drawn, TokenChoice::by_host}) {
+    using enum TokenChoice;
+    for (const auto& [choice, masked] :
+         {std::pair(greedy, false), std::pair(drawn, false), std::pair(by_host, false),
+          std::pair(greedy, true), std::pair(drawn, true)}) {
       StepPlan& plan = plans.emplace_back();
       plan.choice = choice;
+      plan.masked = masked;
       plan.input = decode_input(size, page, limits.page_size);
       if (choice == TokenChoice::drawn) plan.input.draws.assign(static_cast<size_t>(size * kDrawWords), 0);
     }
@@ -176,6 +202,7 @@ void LlmWorker::warm_up(Watchdog& watchdog) {
     if (group_.rank() == 0 && !plan.placements.empty())
       arrived.push_back(store_.rows().slice_rows(0, static_cast<int64_t>(plan.placements[0].rows.size())));
     launch(plan, arrived);
+    if (plan.masked) choose({.rows = {0}, .words = {-1}});
     finish(std::span(rows).first(plan.input.sample_at.size()));
     watchdog.finished();
   }
@@ -208,13 +235,14 @@ void LlmWorker::follow(PlanChannel& plans, Watchdog& watchdog, Duration silence)
   constexpr Duration kIdle = std::chrono::seconds(1);
   StepPlan plan;
   Duration quiet{};
+  size_t stays = 0;  // of the steps launched
   warm_up(watchdog);
   for (;;) {
     const std::optional<std::vector<std::byte>> bytes = plans.receive(launched_.empty() ? kIdle : kSoon);
     if (!bytes) {
       if (launched_.empty()) quiet += kIdle;
       require(quiet < silence, "the leader has sent nothing for ", seconds(silence), " s");
-      while (!launched_.empty()) finish_watched(plans, watchdog);
+      finish_watched(plans, watchdog, unchosen_ ? 1 : 0);
       continue;
     }
     quiet = {};
@@ -222,28 +250,35 @@ void LlmWorker::follow(PlanChannel& plans, Watchdog& watchdog, Duration silence)
     Reader reader(*bytes);
     reader(plan);
     if (plan.kind == StepKind::stop) return;
-    if (launched_.empty()) watchdog.started(plan.number);
-    if (plan.timed)
-      timed_.push_back({.number = plan.number, .reached = reached, .begun = stamp_of(Clock::now())});
-    launch(plan, {});
-    const size_t stay = may_stay_under_way(plan) ? 1 : 0;
-    while (launched_.size() > stay) finish_watched(plans, watchdog);
+    if (plan.kind == StepKind::choose) {
+      choose(plan.masks);
+    } else {
+      if (launched_.empty()) watchdog.started(plan.number);
+      if (plan.timed)
+        timed_.push_back({.number = plan.number, .reached = reached, .begun = stamp_of(Clock::now())});
+      launch(plan, {});
+      stays = may_stay_under_way(plan) ? 1 : 0;
+    }
+    finish_watched(plans, watchdog, unchosen_ ? 1 : stays);
   }
 }
 
-void LlmWorker::finish_watched(PlanChannel& plans, Watchdog& watchdog) {
-  const bool timed = launched_.front().timed;
-  finish({});
-  watchdog.finished();
-  if (timed) {
-    StepReport report = timed_.front();
-    timed_.pop_front();
-    report.rank = group_.rank();
-    report.ended = stamp_of(Clock::now());
-    report.begun = std::max(report.begun, std::exchange(last_ended_, report.ended));  // one after another
-    plans.report(report);
+// Finishes the oldest steps, of which `stay` may stay under way.
+void LlmWorker::finish_watched(PlanChannel& plans, Watchdog& watchdog, size_t stay) {
+  while (launched_.size() > stay) {
+    const bool timed = launched_.front().timed;
+    finish({});
+    watchdog.finished();
+    if (timed) {
+      StepReport report = timed_.front();
+      timed_.pop_front();
+      report.rank = group_.rank();
+      report.ended = stamp_of(Clock::now());
+      report.begun = std::max(report.begun, std::exchange(last_ended_, report.ended));  // one after another
+      plans.report(report);
+    }
+    if (!launched_.empty()) watchdog.started(launched_.front().number);
   }
-  if (!launched_.empty()) watchdog.started(launched_.front().number);
 }
 
 void LlmWorker::place(const StepPlan& plan, std::span<const Tensor> arrived) {

@@ -53,6 +53,9 @@ class LlmWorker {
   // other ranks pass none and get none.
   std::vector<ScoredToken> launch(const StepPlan& plan, std::span<const Tensor> arrived,
                                   std::span<const ScoreRow> scored = {});
+  // Queues the choice of tokens of the step launched last, whose plan is masked. Every rank gives the same
+  // masks, before it launches another step.
+  void choose(const RowMasks& masks);
   // The tokens of the oldest step that was launched and not finished, one per sampling sequence. Leader:
   // `rows` say how the host draws them, where the plan leaves it to the host; other ranks pass nothing and
   // use nothing.
@@ -74,7 +77,7 @@ class LlmWorker {
   std::vector<ScoredToken> compute(const StepPlan& plan, std::span<const ScoreRow> scored);
   std::vector<ScoredToken> score(Tensor rows, std::span<const ScoreRow> asked);
   std::vector<StepPlan> first_steps() const;
-  void finish_watched(PlanChannel& plans, Watchdog& watchdog);
+  void finish_watched(PlanChannel& plans, Watchdog& watchdog, size_t stay);
 
   Backend& backend_;
   Communicator& group_;
@@ -93,8 +96,14 @@ class LlmWorker {
     bool timed = false;
   };
   std::deque<Launched> launched_;  // steps that are launched and not finished
-  ClockStamp last_ended_ = 0;      // the end of the last timed step: the next begins no earlier
-  std::deque<StepReport> timed_;   // a follower's reports of launched steps that are timed and have not ended
+  // What choose() chooses from, in the memory of the step launched last.
+  struct Unchosen {
+    Tensor logits, draws;
+    int64_t samples = 0;
+  };
+  std::optional<Unchosen> unchosen_;
+  ClockStamp last_ended_ = 0;     // the end of the last timed step: the next begins no earlier
+  std::deque<StepReport> timed_;  // a follower's reports of launched steps that are timed and have not ended
   int hidden_;
   bool overlap_;
 };

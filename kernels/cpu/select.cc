@@ -31,6 +31,21 @@ void Backend::perform(const ops::BestOfShards& op) {
   }
 }
 
+void Backend::perform(const ops::MaskLogits& op) {
+  const int64_t words = op.masks.dim(1);
+  for_rows(op.rows.rows(), op.logits.dim(1), [&](int64_t i) {
+    const int32_t row = op.rows.data<int32_t>()[i];
+    check(row >= 0 && row < op.logits.rows(), "mask_logits: row ", row, " of ", op.logits.rows());
+    float* logits = op.logits.row<float>(row);
+    const int32_t* mask = op.masks.row<int32_t>(i);
+    for (int64_t c = 0; c < op.logits.dim(1); ++c) {
+      const int64_t id = op.first_id + c;
+      const bool may = id / 32 < words && (static_cast<uint32_t>(mask[id / 32]) >> (id % 32) & 1) != 0;
+      if (!may) logits[c] = -std::numeric_limits<float>::infinity();
+    }
+  });
+}
+
 void Backend::perform(const ops::Draw& op) {
   const int64_t shards = op.logits.dim(0), rows = op.logits.dim(1), width = op.logits.dim(2);
   draws_.resize(std::max(draws_.size(), static_cast<size_t>(rows)));

@@ -70,6 +70,19 @@ __global__ void best_rows(int* __restrict__ ids, const int* __restrict__ part_id
   ids[row] = fabsf(best) < INFINITY ? static_cast<int>(chosen) : -1;
 }
 
+// One thread takes one logit; `blocks_a_row` blocks take a row.
+__global__ void mask_rows(RowsOf<float> logits, const int* __restrict__ rows, const int* __restrict__ masks,
+                          int words, int64_t first_id, int columns, int logit_rows, int blocks_a_row) {
+  const int i = blockIdx.x / blocks_a_row;
+  const int column = (blockIdx.x % blocks_a_row) * blockDim.x + threadIdx.x;
+  device_check(rows[i] >= 0 && rows[i] < logit_rows);
+  if (column >= columns) return;
+  const int64_t id = first_id + column, word = id / 32;
+  const bool may =
+      word < words && (static_cast<uint32_t>(masks[int64_t{i} * words + word]) >> (id % 32) & 1) != 0;
+  if (!may) logits[rows[i]][column] = -INFINITY;
+}
+
 // One thread takes one token.
 __global__ void take_ids(int* __restrict__ ids, const int* __restrict__ drawn, const int* __restrict__ at,
                          int tokens, int drawn_rows) {
@@ -86,6 +99,15 @@ void queue(cudaStream_t stream, const ops::BestOfShards& op) {
   launch(best_rows, blocks(op.ids.rows(), kFewThreads), kFewThreads, 0, stream, op.ids.data<int32_t>(),
          op.part_ids.data<int32_t>(), op.values.data<float>(), static_cast<int>(op.part_ids.rows()),
          static_cast<int>(op.ids.rows()), op.width, op.vocabulary);
+}
+
+void queue(cudaStream_t stream, const ops::MaskLogits& op) {
+  if (op.rows.rows() == 0 || op.logits.dim(1) == 0) return;
+  const auto columns = static_cast<int>(op.logits.dim(1));
+  const int blocks_a_row = (columns + kThreads - 1) / kThreads;
+  launch(mask_rows, blocks(op.rows.rows() * blocks_a_row, 1), kThreads, 0, stream, rows_of<float>(op.logits),
+         op.rows.data<int32_t>(), op.masks.data<int32_t>(), static_cast<int>(op.masks.dim(1)), op.first_id,
+         columns, static_cast<int>(op.logits.rows()), blocks_a_row);
 }
 
 void queue(cudaStream_t stream, const ops::TakeDrawn& op) {

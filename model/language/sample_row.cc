@@ -162,11 +162,17 @@ void append_draw(const Draw& draw, std::vector<int32_t>& words) {
   std::memcpy(words.data() + first, &draw, sizeof(draw));
 }
 
+void append_mask(int32_t index, const SampleRow& row, RowMasks& masks) {
+  if (row.mask.empty()) return;
+  masks.rows.push_back(index);
+  masks.words.insert(masks.words.end(), row.mask.begin(), row.mask.end());
+}
+
 TokenChoice SampleRow::choice() const {
   const bool as_they_are = rule.logprobs < 0 && rule.repetition_penalty == 1.0f &&
                            rule.presence_penalty == 0.0f && rule.frequency_penalty == 0.0f &&
                            (logit_bias == nullptr || logit_bias->empty()) && banned.empty() &&
-                           tokens == nullptr && mask.empty();
+                           tokens == nullptr;
   if (!as_they_are) return TokenChoice::by_host;
   return rule.temperature > 0.0f ? TokenChoice::drawn : TokenChoice::greedy;
 }

@@ -29,6 +29,16 @@ Sampler::Sampler(Backend& backend, Communicator& group, const LanguageShard& sha
   for (auto& readback : readbacks_) readback = backend.make_readback(drawn_.bytes());
 }
 
+void Sampler::mask(Tensor logits, const RowMasks& masks, Workspace& workspace) {
+  if (masks.rows.empty()) return;
+  const auto count = static_cast<int64_t>(masks.rows.size());
+  const auto words = static_cast<int64_t>(masks.words.size()) / count;
+  check(words * count == static_cast<int64_t>(masks.words.size()), "masks of different lengths");
+  const Workspace::Scope scope(workspace);
+  backend_.mask_logits(logits, workspace.put(masks.rows), workspace.put(masks.words).reshaped({count, words}),
+                       shard_.first_id);
+}
+
 void Sampler::choose(Tensor logits, Tensor draws, Workspace& workspace) {
   check(logits.dim(1) == shard_.ids, "logits of ", logits.dim(1), " columns for a shard of ", shard_.ids);
   const Workspace::Scope scope(workspace);
@@ -138,6 +148,9 @@ std::vector<SampledToken> Sampler::sample(Tensor logits, TokenChoice choice, std
     fetch_logits(logits, workspace);
     return take(rows);
   }
+  RowMasks masks;
+  for (size_t i = 0; i < rows.size(); ++i) append_mask(static_cast<int32_t>(i), rows[i], masks);
+  mask(logits, masks, workspace);
   Tensor draws;
   if (choice == TokenChoice::drawn) {
     std::vector<int32_t> words;

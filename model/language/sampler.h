@@ -24,6 +24,13 @@ namespace uhd {
 // host, from rows of logits. A step takes the last of those that its rows need.
 enum class TokenChoice : uint8_t { greedy, drawn, by_host };
 
+// The masks of those rows of a step that have one: words (model/text/grammar.h) of row rows[0], then of
+// rows[1] and so on, of each as many. Rows are in ascending order.
+struct RowMasks {
+  std::vector<int32_t> rows;
+  std::vector<int32_t> words;
+};
+
 // TokenRules say which tokens may stand in an answer at all.
 struct TokenRules {
   std::vector<int32_t> allowed;             // sorted; empty: all
@@ -39,11 +46,12 @@ struct SampleRow {
   const std::map<int32_t, float>* logit_bias = nullptr;
   std::span<const int32_t> banned;     // never chosen: end tokens before min_tokens
   const TokenRules* tokens = nullptr;  // null: any token
+  bool masked = false;                 // not every token may come, by a mask that is known later
   std::span<const int32_t> mask;       // bits of the ids that may come (model/text/grammar.h); empty: all
   std::span<const int32_t> prompt;     // visual tokens may stand in it as negative ids
   std::span<const int32_t> output;
 
-  // The host's are those with penalties, biases, rules for tokens, masks or log-probabilities.
+  // The host's are those with penalties, biases, rules for tokens or log-probabilities.
   TokenChoice choice() const;
   // Returns the words made from temperature, top-k, top-p, min-p, seed and step.
   Draw draw() const;
@@ -83,20 +91,25 @@ SampledToken sample_row(std::span<float> logits, const SampleRow& row);
 // Returns a number named by (seed, step), without state; every bit of it is random.
 uint64_t random_bits(uint64_t seed, uint64_t step);
 
+// Appends the mask of row `index`, if it has one.
+void append_mask(int32_t index, const SampleRow& row, RowMasks& masks);
+
 // Appends the words that Backend::draw reads, behind those of the rows before.
 void append_draw(const Draw& draw, std::vector<int32_t>& words);
 
 // Every rank of the group makes the same calls, each with its own logits [n, shard.ids], with n up to
-// max_rows. Greedy and drawn rows are chosen on the device: choose() (which may be recorded), then
-// fetch_chosen(). Other rows go by way of the host: fetch_logits(). Both fetches queue and wait for nothing;
-// take() gives the tokens of the oldest fetch. A Sampler is not thread-safe. Backend and communicator are
-// borrowed.
+// max_rows. Greedy and drawn rows are chosen on the device: mask() where rows have masks, choose() (which may
+// be recorded), then fetch_chosen(). Other rows go by way of the host: fetch_logits(). Both fetches queue and
+// wait for nothing; take() gives the tokens of the oldest fetch. A Sampler is not thread-safe. Backend and
+// communicator are borrowed.
 class Sampler {
  public:
   Sampler(Backend& backend, Communicator& group, const LanguageShard& shard, int vocabulary, int max_rows);
 
   // The ids of the last choose(), i32 [max_rows], equal on all ranks; -1 where no logit is a number.
   Tensor drawn() const { return drawn_.as(DType::i32, {max_rows_}); }
+  // Makes the tokens impossible that masks do not have.
+  void mask(Tensor logits, const RowMasks& masks, Workspace& workspace);
   // Chooses ids. `draws` is i32 [n, kDrawWords] in device memory, equal on all ranks; if it is empty, the
   // largest logit of every row is chosen.
   void choose(Tensor logits, Tensor draws, Workspace& workspace);
@@ -114,7 +127,7 @@ class Sampler {
   // Scores logits at once, and waits for them on rank 0, which alone reads `rows` and has a result.
   std::vector<ScoredToken> score(Tensor logits, std::span<const ScoreRow> rows, Workspace& workspace);
 
-  // All at once. Greedy: `rows` are not read; drawn: on every rank.
+  // All at once. Greedy: of `rows` the masks alone are read, on every rank; drawn: `rows`, on every rank.
   std::vector<SampledToken> sample(Tensor logits, TokenChoice choice, std::span<const SampleRow> rows,
                                    Workspace& workspace);
 

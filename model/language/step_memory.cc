@@ -5,6 +5,7 @@
 #include "kernels/draw.h"
 #include "kernels/idle_backend.h"
 #include "model/language/sampler.h"
+#include "model/text/grammar.h"
 #include "model/weights/blank_checkpoint.h"
 
 namespace uhd {
@@ -78,6 +79,10 @@ size_t step_bytes(const LanguageConfig& config, const LanguageShard& shard, cons
   const Tensor logits = workspace.take(DType::f32, {limits.max_sequences, shard.ids});
   const Tensor scored = workspace.take(activations, {inputs.score_at.rows(), config.hidden});
   llama.compute(logits, inputs, cache, workspace, scored);
+  RowMasks masks;
+  masks.rows.resize(static_cast<size_t>(limits.max_sequences));
+  masks.words.resize(masks.rows.size() * mask_words(static_cast<size_t>(config.vocabulary)));
+  sampler.mask(logits, masks, workspace);
   sampler.choose(logits, {}, workspace);
   sampler.fetch_logits(logits, workspace);  // gathers what drawing gathers
   const int64_t at_once = std::min<int64_t>(scored.rows(), kRowsScoredAtOnce);

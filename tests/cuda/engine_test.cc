@@ -140,6 +140,21 @@ TEST_P(CudaEngine, AnswersAsOnTheCpu) {
   EXPECT_TRUE(becomes_idle(*engine));
 }
 
+// The fake plugin's grammar is the ids of the only answer. The others are drawn on the device as ever.
+TEST_P(CudaEngine, FollowsMasksBesideOthers) {
+  const auto engine = this->engine();
+  Request masked = requests()[2], drawn = requests()[5];
+  for (Request* request : {&masked, &drawn}) request->stop.max_tokens = 9;
+  masked.sampling.grammar = GrammarSpec{GrammarKind::regex, "300 4 999 17 31 64 63"};
+  drawn.sampling.grammar = GrammarSpec{GrammarKind::regex, "32 31 33"};
+  const Submitted first = submit(*engine, masked), second = submit(*engine, drawn);
+  EXPECT_EQ(answers(*engine, {requests()[0], requests()[6]}), (Ids{wanted()[0], wanted()[6]}));
+  EXPECT_THAT(first.answer->wait().ids, testing::ElementsAre(300, 4, 999, 17, 31, 64, 63, testing::_));
+  EXPECT_THAT(second.answer->wait().ids, testing::ElementsAre(32, 31, 33, testing::_));
+  EXPECT_EQ(first.answer->finish, FinishReason::stop);
+  EXPECT_TRUE(becomes_idle(*engine));
+}
+
 // Steps that were launched before the end was known leave nothing behind: no token, no page.
 TEST_P(CudaEngine, EndsWhereItsStopTokenIsAndGivesItsPagesBack) {
   const auto engine = this->engine();
@@ -187,6 +202,9 @@ TEST_P(CudaEngine, MakesNothingForTheFirstTimeOnceItServes) {
   FirstUses later;
   answers(*engine, requests());
   for (const int prompt : {1, 2, 7, 13, 24, 30}) answers(*engine, {greedy(prompt, 2)});
+  Request masked = requests()[5];
+  masked.sampling.grammar = GrammarSpec{GrammarKind::regex, "32 31 33"};
+  submit(*engine, masked).answer->wait();
   EXPECT_TRUE(becomes_idle(*engine));
   EXPECT_THAT(later.seen(), testing::IsEmpty());
 }

@@ -32,7 +32,9 @@ SampledToken draw(Answer& answer, const Sequence& sequence) {
   std::vector<float> logits(310, 0.0f);
   logits['x'] = 10;
   logits[kEnd] = 5;
-  return sample_row(logits, answer.sample_row(sequence));
+  SampleRow row = answer.sample_row(sequence);
+  row.mask = answer.next_mask();
+  return sample_row(logits, row);
 }
 
 TEST(AnswerGrammar, TheMaskGoesBeforeTheModel) {
@@ -40,7 +42,7 @@ TEST(AnswerGrammar, TheMaskGoesBeforeTheModel) {
   Sequence sequence;
   std::string text;
   for (int i = 0; i < 10 && answer.finish() == FinishReason::none; ++i) {
-    EXPECT_EQ(answer.sample_row(sequence).choice(), TokenChoice::by_host);
+    EXPECT_TRUE(answer.sample_row(sequence).masked);
     EXPECT_EQ(draw(answer, sequence).id, draw(answer, sequence).id) << "a step may be planned again";
     answer.push(draw(answer, sequence), Clock::now());
     text += answer.take().text;
@@ -78,7 +80,8 @@ TEST(AnswerGrammar, BeginsBehindThoughts) {
   Answer answer = answer_of(rules);
   Sequence sequence;
   EXPECT_EQ(draw(answer, sequence).id, 'x');
-  EXPECT_EQ(answer.sample_row(sequence).choice(), TokenChoice::by_host) << "it must be known before the next";
+  EXPECT_TRUE(answer.sample_row(sequence).masked) << "the end of the thoughts may be under way";
+  EXPECT_TRUE(answer.next_mask().empty());
   answer.push({.id = 'x'}, Clock::now());
   answer.push({.id = kThoughtsEnd}, Clock::now());
   EXPECT_EQ(draw(answer, sequence).id, '4');
@@ -120,10 +123,10 @@ TEST(AnswerGrammar, ALeaderThatWasNotRunIsNoFaultOfTheAnswer) {
   AnswerRules rules = hex_rules();
   rules.grammar = std::make_shared<SlowGrammar>(false);
   Answer waits = answer_of(rules);
-  EXPECT_NO_THROW(waits.sample_row(Sequence()));
+  EXPECT_NO_THROW(waits.next_mask());
   rules.grammar = std::make_shared<SlowGrammar>(true);
   Answer works = answer_of(rules);
-  EXPECT_ANY_THROW(works.sample_row(Sequence()));
+  EXPECT_ANY_THROW(works.next_mask());
 }
 
 }  // namespace

@@ -100,6 +100,8 @@ TEST(StepPlan, TravelsWhole) {
   StepPlan plan;
   plan.number = 7;
   plan.choice = TokenChoice::drawn;
+  plan.masked = true;
+  plan.masks = {{0, 3}, {1, 2, 3, 4}};
   plan.placements = {{{1, 2}}, {{9}}};
   plan.input = probe_input(3, 64);
   append_draw(make_draw(0.5f, 3, 0.9f, 0.1f, 7), plan.input.draws);
@@ -111,6 +113,9 @@ TEST(StepPlan, TravelsWhole) {
   EXPECT_EQ(reader.left(), 0u);
   EXPECT_EQ(read.number, 7u);
   EXPECT_EQ(read.choice, TokenChoice::drawn);
+  EXPECT_TRUE(read.masked);
+  EXPECT_EQ(read.masks.rows, plan.masks.rows);
+  EXPECT_EQ(read.masks.words, plan.masks.words);
   EXPECT_EQ(read.input.draws, plan.input.draws);
   ASSERT_EQ(read.placements.size(), 2u);
   EXPECT_EQ(read.placements[0].rows, plan.placements[0].rows);

@@ -52,6 +52,10 @@ TEST(Contracts, RefuseWrongShapes) {
   EXPECT_THROW(backend->rope(heads, heads, indices(three), Rows({4, 2, 3})), Error);
   EXPECT_THROW(backend->rope(heads, heads, indices({0, 1, 4}), Rows({4, 2, 4})), Error);
   EXPECT_THROW(backend->cast(out, b), Error);
+  EXPECT_NO_THROW(backend->mask_logits(out, indices(two), indices(two).reshaped({2, 1}), 0));
+  EXPECT_THROW(backend->mask_logits(out, indices(two), indices(three).reshaped({3, 1}), 0), Error);
+  EXPECT_THROW(backend->mask_logits(out, indices(two), indices(two), 0), Error);
+  EXPECT_THROW(backend->mask_logits(out, indices(two), indices(two).reshaped({2, 1}), -1), Error);
   const std::vector<int32_t> draws(2 * kDrawWords);
   const Tensor how = indices(draws).reshaped({2, kDrawWords});
   EXPECT_NO_THROW(backend->draw(indices(two), Rows({3, 2, 4}), 12, how));

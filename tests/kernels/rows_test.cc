@@ -179,6 +179,37 @@ TEST_P(RowOperations, ArgmaxTakesTheFirstLargest) {
   EXPECT_EQ(ids[0], 0);
 }
 
+TEST_P(RowOperations, MaskLogitsLeavesTheTokensOfItsBits) {
+  // Shards that begin within a word, and one that reaches beyond the last.
+  for (const int64_t first : {0, 5, 700, 1000}) {
+    for (const int64_t width : {1, 31, 333, 1025}) {
+      Rows logits({5, width}, 3);
+      const reference::Values before = logits.values();
+      const std::vector<int32_t> rows = {4, 0, 2};
+      std::vector<int32_t> masks(3 * 33);
+      for (size_t i = 0; i < masks.size(); ++i) masks[i] = static_cast<int32_t>(i * 2654435761u);
+      backend_->mask_logits(logits, indices(rows), indices(masks).reshaped({3, 33}), first);
+      reference::Values want = before;
+      for (size_t i = 0; i < rows.size(); ++i) {
+        for (int64_t c = 0; c < width; ++c) {
+          const auto id = static_cast<size_t>(first + c);
+          const bool may =
+              id < 33 * 32 && (static_cast<uint32_t>(masks[i * 33 + id / 32]) >> id % 32 & 1) != 0;
+          if (!may) want[static_cast<size_t>(rows[i] * width + c)] = -INFINITY;
+        }
+      }
+      EXPECT_EQ(logits.values(), want) << first << ' ' << width;
+      EXPECT_TRUE(logits.untouched());
+    }
+  }
+  if (!GetParam().recovers) return;
+  Rows logits({5, 8});
+  for (const int32_t bad : {-1, 5}) {
+    const std::vector<int32_t> rows = {bad}, masks = {1};
+    EXPECT_THROW(backend_->mask_logits(logits, indices(rows), indices(masks).reshaped({1, 1}), 0), Error);
+  }
+}
+
 TEST_P(RowOperations, BestOfShardsTakesTheLowestOfTheLargestThatIsANumber) {
   // Three shards of 10 ids, of which 24 are real; a row each: the third wins, equals, padding, no number.
   const std::vector<int32_t> part_ids = {4, 1, 0, 0, 9,  //

@@ -55,9 +55,9 @@ std::vector<SampledToken> choose(int ranks, const std::vector<std::vector<float>
   std::vector<SampledToken> chosen;
   on_shards(ranks, rows, [&](int rank) -> Use {
     return [&, rank](Sampler& sampler, Tensor logits, Workspace& workspace) {
-      auto tokens = sampler.sample(logits, choice,
-                                   rank == 0 || choice == TokenChoice::drawn ? how : std::vector<SampleRow>{},
-                                   workspace);
+      auto tokens = sampler.sample(
+          logits, choice, rank == 0 || choice != TokenChoice::by_host ? how : std::vector<SampleRow>{},
+          workspace);
       if (rank == 0) chosen = std::move(tokens);
     };
   });
@@ -121,6 +121,26 @@ TEST_P(SamplerOn, TheBackendDrawsWhatTheHostDraws) {
     ASSERT_EQ(backend.size(), host.size());
     for (size_t i = 0; i < host.size(); ++i) EXPECT_EQ(backend[i].id, host[i].id);
   }
+}
+
+// Rows with masks are chosen by the backend as by the host, beside one without.
+TEST_P(SamplerOn, MasksHoldOnEveryShard) {
+  const std::vector<int32_t> odd{0b01010101010}, last{1 << 10};
+  for (uint64_t step = 0; step < 10; ++step) {
+    std::vector<SampleRow> how{{.rule = {.temperature = 2}, .seed = 3, .step = step, .mask = odd},
+                               {.rule = {.temperature = 1}, .seed = 4, .step = step},
+                               {.rule = {.temperature = 1}, .seed = 5, .step = step, .mask = last}};
+    const auto host = choose(GetParam(), kRows, TokenChoice::by_host, how);
+    const auto backend = choose(GetParam(), kRows, TokenChoice::drawn, how);
+    EXPECT_EQ(host[0].id % 2, 1);
+    EXPECT_EQ(host[2].id, 10);
+    for (size_t i = 0; i < host.size(); ++i) EXPECT_EQ(backend[i].id, host[i].id);
+  }
+  const auto largest =
+      choose(GetParam(), kRows, TokenChoice::greedy, {{.mask = odd}, {.mask = odd}, {.mask = last}});
+  EXPECT_EQ(largest[0].id, 5) << "4 of the ids 1, 3, 5, 7, 9";
+  EXPECT_EQ(largest[1].id, 7);
+  EXPECT_EQ(largest[2].id, 10);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, SamplerOn, testing::Values(1, 2, 4, 8, 16));

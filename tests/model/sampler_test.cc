@@ -186,6 +186,7 @@ TEST(SampleRow, SaysWhereItsTokenIsChosen) {
     EXPECT_EQ(row.choice(), TokenChoice::by_host);
   }
   EXPECT_EQ((SampleRow{.logit_bias = &none}).choice(), TokenChoice::drawn);
+  EXPECT_EQ((SampleRow{.masked = true}).choice(), TokenChoice::drawn);
 }
 
 TEST(RandomBits, AreEven) {

@@ -1,0 +1,35 @@
+// A plugin for tests: a grammar's text is the ids of the only answer, and a space between them.
+#include <sstream>
+
+#include "tests/engine/fake_grammar.h"
+
+namespace uhd {
+namespace {
+
+class FakeCompiler final : public GrammarCompiler {
+ public:
+  explicit FakeCompiler(const GrammarVocabulary& vocabulary)
+      : size_(vocabulary.tokens.size()), end_(vocabulary.end_ids.at(0)) {}
+
+  std::shared_ptr<const Grammar> compile(const GrammarSpec& spec, double) const override {
+    std::istringstream text(spec.text);
+    std::vector<int32_t> run;
+    for (int32_t id = 0; text >> id;) run.push_back(id);
+    if (run.empty()) throw GrammarError("no ids");
+    return std::make_shared<FakeGrammar>(std::move(run), end_, size_);
+  }
+
+ private:
+  const size_t size_;
+  const int32_t end_;
+};
+
+}  // namespace
+}  // namespace uhd
+
+extern "C" __attribute__((visibility("default"))) const uhd::GrammarPlugin uhd_grammar_plugin;
+
+const uhd::GrammarPlugin uhd_grammar_plugin = {
+    UHD_GRAMMAR_INTERFACE, [](uhd::GrammarVocabulary vocabulary) -> std::unique_ptr<uhd::GrammarCompiler> {
+      return std::make_unique<uhd::FakeCompiler>(vocabulary);
+    }};
