@@ -6,13 +6,13 @@
 #include <cstdio>
 
 #include "app/commands.h"
+#include "app/run_as_rank.h"
 #include "app/service_manager.h"
 #include "app/settings_option.h"
 #include "app/stop_signals.h"
 #include "app/usage_error.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "cluster/launch/world.h"
 #include "engine/launch/launch.h"
 #include "model/weights/load_progress.h"
 #include "net/http_server.h"
@@ -114,15 +114,7 @@ void serve(const ServerConfig& config) {
     throw UsageError("model.path: say which checkpoint to serve, for example --model.path=models/nano-uhd");
   }
   StopSignals signals;
-  World world;
-  if (world.size() > 1) set_log_name(message("rank", world.rank()));
-  try {
-    run(config, signals, world);
-  } catch (const std::exception& e) {
-    // Leaving this scope ends the whole job before main() could say why.
-    if (world.size() > 1) print_error(message("uhd: rank ", world.rank(), ": ", e.what()));
-    throw;
-  }
+  run_as_rank([&](World& world) { run(config, signals, world); });
 }
 
 }  // namespace
