@@ -1,19 +1,25 @@
-// uhd calibrate measures this machine for the planner: what reading weights and multiplying take here, and
-// how far a roof made of both is from other products.
+// uhd calibrate measures this machine for the planner: what reading weights and multiplying take here, how
+// far a roof made of both is from other products, and what links between ranks take.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
+#include <set>
 #include <thread>
 
 #include "app/calibration_report.h"
 #include "app/commands.h"
+#include "app/least_seconds.h"
 #include "app/load_pictures.h"
-#include "base/clock.h"
+#include "app/run_as_rank.h"
 #include "base/error.h"
 #include "base/host_memory.h"
-#include "cluster/host/local_communicator.h"
+#include "base/numa.h"
+#include "cluster/idle_wait.h"
 #include "kernels/backend.h"
 #include "model/vision/png_writer.h"
 #include "plan/operation_cost.h"
@@ -22,28 +28,16 @@ namespace uhd {
 namespace {
 
 constexpr int64_t kSide = 4096;  // of the products' weights
+constexpr const char* kNoName = "this machine";
+constexpr const char* kStandardOutput = "-";
 
 struct CalibrateOptions {
-  std::string name, out;
+  std::optional<std::string> name;
+  std::string out;
   BackendOptions backend;
   double budget_s = 2;  // of each measurement
   bool json = false;
 };
-
-// Returns the seconds of one call: the fifth percentile of as many as fit the budget, so that what other
-// processes take is mostly left out.
-double least_seconds(double budget_s, const std::function<void()>& call) {
-  call();
-  std::vector<double> samples;
-  const TimePoint end = Clock::now() + from_seconds(budget_s);
-  while (samples.size() < 5 || (Clock::now() < end && samples.size() < 100000)) {
-    const TimePoint begin = Clock::now();
-    call();
-    samples.push_back(seconds(Clock::now() - begin));
-  }
-  std::sort(samples.begin(), samples.end());
-  return samples[samples.size() / 20];
-}
 
 // Products of rows with weights of 4096 x 4096, of which there are more than a cache holds.
 std::vector<MeasuredProduct> measure_products(Backend& backend, double budget_s) {
@@ -70,23 +64,6 @@ std::vector<MeasuredProduct> measure_products(Backend& backend, double budget_s)
   return products;
 }
 
-// Bytes a second one way, of a sum over two ranks that are threads.
-double measure_sums(double budget_s) {
-  constexpr int64_t kFloats = int64_t{1} << 20;
-  constexpr int kSums = 20;
-  auto ranks = make_local_communicators(2);
-  std::vector<float> values[2] = {std::vector<float>(kFloats, 1), std::vector<float>(kFloats, 1)};
-  const auto sum = [&](int rank) {
-    for (int i = 0; i < kSums; ++i)
-      ranks[static_cast<size_t>(rank)]->all_reduce(Tensor(values[rank].data(), DType::f32, {kFloats}));
-  };
-  const double t = least_seconds(budget_s, [&] {
-    std::jthread other(sum, 1);
-    sum(0);
-  });
-  return kSums * kFloats * 4.0 / t;  // 2 (n − 1) / n of the bytes, of which n = 2
-}
-
 void require_plain_name(const std::string& name) {
   const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
@@ -95,10 +72,35 @@ void require_plain_name(const std::string& name) {
           "--name must be 1 to 64 printable ASCII characters without quotes and backslashes");
 }
 
-Calibration calibrate(const CalibrateOptions& options) {
+// Returns the name without what does not belong in a file's name.
+std::string plain_file_name(const std::string& name) {
+  std::string plain;
+  for (const char c : name) {
+    const bool fits = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '_';
+    if (fits) {
+      plain += c;
+    } else if (!plain.empty() && plain.back() != '-') {
+      plain += '-';
+    }
+  }
+  plain.erase(0, plain.find_first_not_of(".-"));
+  plain.erase(plain.find_last_not_of(".-") + 1);
+  require(!plain.empty(), "--name ", name, " has nothing that a file can be called: give --out");
+  return plain;
+}
+
+// Returns the file to write; empty for standard output.
+std::filesystem::path file_of(const CalibrateOptions& options) {
+  if (options.out == kStandardOutput) return {};
+  if (!options.out.empty() || !options.name) return options.out;
+  return std::filesystem::path("configs/machines") / (plain_file_name(*options.name) + ".yaml");
+}
+
+Calibration calibrate(const CalibrateOptions& options, const LinkTimes& links) {
   const auto backend = make_backend(options.backend);
   Calibration found{.backend = backend->description(),
-                    .products = measure_products(*backend, options.budget_s)};
+                    .products = measure_products(*backend, options.budget_s),
+                    .links = links};
   const auto cost = [](int64_t rows) { return matmul_cost(static_cast<double>(rows), kSide, kSide, 2, 4); };
   DeviceRoof roof{};
   roof.memory_speed = 2.0 * kSide * kSide / found.products.front().measured_s;
@@ -106,33 +108,62 @@ Calibration calibrate(const CalibrateOptions& options) {
   for (MeasuredProduct& product : found.products) product.expected_s = roof_seconds(cost(product.rows), roof);
   const std::string picture = encode_png(draw_picture({"photo", 2000, 1500, 1}));
   found.decode_s = least_seconds(options.budget_s, [&] { decode_image(picture, {}, false); });
-  found.machine = {.name = options.name,
+  found.machine = {.name = options.name.value_or(kNoName),
                    .bf16_tflops = roof.bf16_flops / 1e12,
                    .memory_gb_s = roof.memory_speed / 1e9,
                    .memory_gb = static_cast<double>(available_memory()) / 1e9,
-                   .link_gb_s = measure_sums(options.budget_s) / 1e9,
+                   .link_gb_s = links.sum_speed() / 1e9,
                    .multiprocessors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())),
                    .measured = true,
                    .host = backend->host_memory()};
   return found;
 }
 
-void write_file(const std::string& path, const std::string& text) {
+// Sums go by the communicator that LLM ranks get, on cores such as they get.
+LinkTimes measure_links_of_ranks(World& world, double budget_s) {
+  ClusterOptions cluster;
+  cluster.tensor_parallel = world.size();
+  const Topology topology = world.agree_topology(cluster);
+  stay_on_node(world.local_rank(), world.local_size());
+  LinkTimes links = measure_links(*world.tensor_parallel(topology), budget_s);
+  const std::set<std::string> hosts(world.hosts().begin(), world.hosts().end());
+  links.hosts = static_cast<int>(hosts.size());
+  return links;
+}
+
+// The other ranks sleep while rank 0 measures, so that it has the memory and the cores of its host.
+std::optional<Calibration> calibrate_as_rank(World& world, const CalibrateOptions& options) {
+  if (world.size() == 1) return calibrate(options, measure_links_of_threads(options.budget_s));
+  const LinkTimes links = measure_links_of_ranks(world, options.budget_s);
+  if (world.rank() > 0) {
+    for (IdleWait wait; !world.told_to_end(0);) wait.once();
+    return {};
+  }
+  Calibration found = calibrate(options, links);
+  for (int rank = 1; rank < world.size(); ++rank) world.tell_end(rank);
+  return found;
+}
+
+void write_file(const std::filesystem::path& path, const std::string& written) {
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
   std::ofstream file(path, std::ios::binary);
-  file << text;
+  file << written;
   file.close();
-  require(file.good(), path, ": cannot be written");
+  require(file.good(), path.string(), ": cannot be written");
 }
 
 void run_calibrate(const CalibrateOptions& options) {
-  require_plain_name(options.name);
-  const Calibration found = calibrate(options);
-  std::string printed = calibration_yaml(found);
-  if (!options.out.empty()) {
-    write_file(options.out, printed);
-    printed = options.out + '\n';
+  if (options.name) require_plain_name(*options.name);
+  const std::filesystem::path path = file_of(options);
+  std::optional<Calibration> found;
+  run_as_rank([&](World& world) { found = calibrate_as_rank(world, options); });
+  if (!found) return;
+  std::string printed = calibration_yaml(*found);
+  if (!path.empty()) {
+    write_file(path, printed);
+    printed = path.string() + '\n';
   }
-  if (options.json) printed = calibration_json(found) + '\n';
+  if (options.json) printed = calibration_json(*found) + '\n';
   std::fputs(printed.c_str(), stdout);
 }
 
@@ -142,18 +173,21 @@ void add_calibrate_command(CLI::App& app) {
   auto options = std::make_shared<CalibrateOptions>();
   CLI::App* command =
       app.add_subcommand("calibrate", "Measure this machine's processors for uhd plan, in half a minute");
-  command->add_option("--name", options->name, "What the plan calls it")->default_str("this machine");
-  options->name = "this machine";
-  command->add_option("--out", options->out, "YAML file to write; without it to standard output");
+  command->add_option("--name", options->name, message("What the plan calls it (", kNoName, ")"));
+  command->add_option("--out", options->out,
+                      "YAML file to write; -: standard output; without it configs/machines/NAME.yaml, or "
+                      "standard output if there is no --name");
   command->add_option("--threads", options->backend.threads, "Threads; 0: every core (0)")
       ->check(CLI::Range(0, 4096));
   command->add_option("--budget", options->budget_s, "Seconds of each measurement (2)")
       ->check(CLI::Range(0.01, 60.0));
-  command->add_flag("--json", options->json, "Print one JSON object; the file of --out stays YAML");
+  command->add_flag("--json", options->json, "Print one JSON object; the file stays YAML");
   command->footer(
-      "\nNothing else should run meanwhile.\nExamples:\n"
-      "  uhd calibrate --name \"EPYC 9355, 2 cores\" --out configs/machines/epyc.yaml\n"
-      "  uhd plan --model models/nano-uhd --machine configs/machines/epyc.yaml");
+      "\nNothing else should run meanwhile. Sums and transfers are those of two threads, or of ranks under "
+      "mpirun.\nExamples:\n"
+      "  uhd calibrate --name \"EPYC 9355, 2 cores\"\n"
+      "  uhd plan --model models/nano-uhd --machine configs/machines/EPYC-9355-2-cores.yaml\n"
+      "  mpirun --hostfile hosts -n 2 uhd calibrate --name \"two EPYC 9355\" --json");
   command->callback([options] { run_calibrate(*options); });
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "app/link_times.h"
 #include "plan/machine.h"
 
 namespace uhd {
@@ -21,10 +22,11 @@ struct Calibration {
   Machine machine;
   std::string backend;
   std::vector<MeasuredProduct> products;
+  LinkTimes links;
   double decode_s = 0;  // seconds that one thread takes to decode a PNG of 3 megapixels
 };
 
-// Returns the file that `uhd plan --machine` takes, with the products as comments.
+// Returns the file that `uhd plan --machine` takes, with products and links as comments.
 std::string calibration_yaml(const Calibration& found);
 
 // Returns one line.

@@ -198,19 +198,32 @@ class CalibrateCommand : public Command {
 };
 
 TEST_F(CalibrateCommand, WritesAMachineThatThePlanTakes) {
-  const std::string output = run("--name 'a machine' --out own.yaml --budget 0.01 --threads 1");
+  const std::string output = run("--name 'a machine' --budget 0.01 --threads 1");
   EXPECT_EQ(status(), 0) << output;
-  const Machine machine = load_machine(directory() / "own.yaml");
+  EXPECT_EQ(output, "configs/machines/a-machine.yaml\n");
+  const Machine machine = load_machine(directory() / "configs/machines/a-machine.yaml");
   EXPECT_EQ(machine.name, "a machine");
   EXPECT_TRUE(machine.measured);
   EXPECT_TRUE(machine.host);
   for (const double figure : {machine.bf16_tflops, machine.memory_gb_s, machine.link_gb_s})
     EXPECT_GT(figure, 0);
-  const std::string text = read_text_file(directory() / "own.yaml");
-  EXPECT_NE(text.find("512 rows: "), std::string::npos) << text;
-  EXPECT_NE(text.find("residuals up to "), std::string::npos) << text;
-  run("--name 'a \"b\"'");
-  EXPECT_EQ(status(), 1);
+  const std::string text = read_text_file(directory() / "configs/machines/a-machine.yaml");
+  for (const char* told : {"512 rows: ", "residuals up to ", "threads of one process", "GB/s one way"})
+    EXPECT_NE(text.find(told), std::string::npos) << text;
+}
+
+TEST_F(CalibrateCommand, RefusesNamesBeforeItMeasures) {
+  for (const char* name : {"'a \"b\"'", "''", "'../.. -'"}) {
+    EXPECT_NE(run(std::string("--budget 0.01 --name ") + name).find("--name"), std::string::npos) << name;
+    EXPECT_EQ(status(), 1) << name;
+  }
+}
+
+TEST_F(CalibrateCommand, WritesToStandardOutputWhereItIsTold) {
+  const Machine machine = parse_machine(run("--name ../x/y --out - --budget 0.01 --threads 1"), "output");
+  EXPECT_EQ(status(), 0);
+  EXPECT_EQ(machine.name, "../x/y");
+  EXPECT_TRUE(std::filesystem::is_empty(directory()));
 }
 
 TEST_F(CalibrateCommand, PrintsItsFiguresForPrograms) {
@@ -222,6 +235,10 @@ TEST_F(CalibrateCommand, PrintsItsFiguresForPrograms) {
       << "the file rounds";
   EXPECT_EQ(told.at("multiprocessors").to_number<int>(), machine.multiprocessors);
   EXPECT_GT(told.at("picture_decode_s").to_number<double>(), 0);
+  EXPECT_NEAR(told.at("link_gb_s").to_number<double>(), machine.link_gb_s, machine.link_gb_s / 1000);
+  EXPECT_EQ(told.at("links").at("kind").as_string(), "threads");
+  EXPECT_EQ(told.at("links").at("sums").as_array().size(), 2u);
+  EXPECT_GT(told.at("links").at("transfer").at("seconds").to_number<double>(), 0);
   const json::array& products = told.at("products").as_array();
   ASSERT_EQ(products.size(), 10u);
   EXPECT_EQ(products.front().at("rows").to_number<int>(), 1);

@@ -5,8 +5,8 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from helpers import NAME, answer, encoded, picture, post, question
-from server import BINARY, ROOT, TINY, url_of
+from helpers import LIMIT_S, NAME, answer, encoded, picture, post, question
+from server import BINARY, MPIRUN, ROOT, TINY, environment, url_of
 from test_lifecycle import uhd
 
 TEXT = "What is this?"
@@ -63,6 +63,21 @@ def test_check_reports_the_checkpoint():
     assert uhd("check", "--model", "/no/such").returncode != 0
     told = json.loads(uhd("check", "--backend", "cpu", "--json").stdout)
     assert told["holds"] and {operation["weights"] for operation in told["operations"]} == {"f32", "bf16"}
+
+
+def test_calibrate_measures_links_between_ranks(tmp_path):
+    command = [*MPIRUN[:-1], "2", BINARY, "calibrate", "--name", "../Two ranks/1", "--json", "--budget", "0.01", "--threads", "1"]
+    run = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)  # of rank 0 alone
+    links = told["links"]
+    assert (links["kind"], links["ranks"], links["hosts"]) == ("mpi", 2, 1)
+    assert all(figure["seconds"] > 0 for figure in [*links["sums"], links["transfer"]])
+    assert told["link_gb_s"] > 0 and len(told["products"]) == 10
+    file = tmp_path / "configs/machines/Two-ranks-1.yaml"
+    assert "sums of 2 ranks under MPI, on 1 host" in file.read_text() and "threads of one process" not in file.read_text()
+    plan = uhd("plan", "--model", TINY, "--machine", str(file))
+    assert plan.returncode == 0 and told["name"] in plan.stdout, plan.stderr
 
 
 def test_the_shell_completes_commands_options_and_settings():
