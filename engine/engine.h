@@ -60,9 +60,13 @@ class Engine {
   // before any work. It runs on the calling thread up to the queue. The sink is called only for accepted
   // requests.
   virtual std::variant<Accepted, Failure> submit(Request request, TokenSink sink) = 0;
-  // Says what the request would cost and whether submit() would take it now. It takes nothing: no place, no
-  // memory and no page. A request that cannot be planned is a Failure; images may be sizes.
+  // Says what the request would cost, what of it is cached, and whether submit() would take it now. It takes
+  // nothing: no place, no memory and no page; it waits a second at most for the engine's thread. A request
+  // that cannot be planned is a Failure; images may be sizes.
   virtual std::variant<RequestPlan, Failure> plan(const Request& request) const = 0;
+  // Lays the prompt out as plan() does, and waits for nobody: its tokens, with -1 where a visual token
+  // stands.
+  virtual std::variant<std::vector<int32_t>, Failure> lay_out(const Request& request) const = 0;
   // Ends the request soon with FinishReason::cancelled. Unknown or finished ids are ignored.
   virtual void cancel(RequestId id) = 0;
   virtual EngineStats stats() const = 0;

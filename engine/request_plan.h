@@ -27,6 +27,12 @@ struct ImagePlan {
   int visual_tokens = 0;
 };
 
+// These parts of a request are kept at this moment, and would not be computed for it.
+struct CachedParts {
+  int tokens = 0;  // of the prompt, from its beginning, in whole pages of keys and values
+  int slices = 0;  // with overviews: their rows are in a store or on their way, or lie within the tokens
+};
+
 struct RequestPlan {
   std::vector<ImagePlan> images;
   std::vector<int32_t> prompt_ids;  // -1 where a visual token stands
@@ -40,7 +46,9 @@ struct RequestPlan {
   int most_pages = 0;  // pages of an answer of max_tokens
   // The request alone takes so long, with the whole answer, as steps were measured; nothing before one was.
   std::optional<StageSeconds> predicted;
-  double queued_seconds = 0;       // predicted for all requests that are here
+  double queued_seconds = 0;  // predicted for all requests that are here
+  // As far as pictures are known by their bytes; nothing if the engine's thread had no time to look.
+  std::optional<CachedParts> cached;
   std::optional<Failure> refusal;  // submit() would say this now; empty: it would take the request
 };
 

@@ -265,7 +265,8 @@ Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
                                       std::move(ticket));
 }
 
-// Runs nothing and takes nothing but the thread that it is on. A call that no time would make right gets its
+// Runs nothing and takes nothing but the thread that it is on, for as long as the engine's thread needs to
+// look at its caches, or a second. A call that no time would make right gets its
 // error as the answer.
 Reply Api::plan(const HttpRequest& request) const {
   const auto read = read_call(Endpoint::plan, request);
@@ -315,9 +316,7 @@ Reply Api::models(const HttpRequest& request) const {
 // A conversation is laid out as for an answer; -1 stands for each token of an image.
 std::variant<std::vector<int32_t>, Failure> Api::ids_of(const TokenizeCall& call) const {
   if (!call.conversation) return engine().tokenize(call.text, call.add_special);
-  auto planned = engine().plan(*call.conversation);
-  if (auto* failure = std::get_if<Failure>(&planned)) return std::move(*failure);
-  return std::move(std::get<RequestPlan>(planned).prompt_ids);
+  return engine().lay_out(*call.conversation);
 }
 
 Reply Api::tokenize(const HttpRequest& request) const {

@@ -67,14 +67,15 @@ std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&
   return std::nullopt;
 }
 
-// Nothing is computed, so that no place is needed; the plan counts the prompt's tokens.
+// Nothing is computed, so that no place is needed; the prompt's tokens are counted.
 std::optional<ApiError> Completion::end_at_once(const Request& request, size_t first,
                                                 const std::function<void(ChoiceEvent&&)>& sink) const {
-  const auto planned = engine_.plan(request);
-  if (const auto* failure = std::get_if<Failure>(&planned)) return api_error(*failure);
+  const auto laid_out = engine_.lay_out(request);
+  if (const auto* failure = std::get_if<Failure>(&laid_out)) return api_error(*failure);
+  const auto tokens = static_cast<int>(std::get<std::vector<int32_t>>(laid_out).size());
   for (int answer = 0; answer < request.n; ++answer) {
     TokenEvent end{.answer = answer, .finish = FinishReason::length};
-    end.usage = Usage{.prompt_tokens = std::get<RequestPlan>(planned).prompt_tokens};
+    end.usage = Usage{.prompt_tokens = tokens};
     sink(ChoiceEvent{first + static_cast<size_t>(answer), std::move(end)});
   }
   return std::nullopt;

@@ -50,6 +50,11 @@ json::value predicted_json(const RequestPlan& plan) {
                       {"queued", plan.queued_seconds}};
 }
 
+json::value cached_json(const std::optional<CachedParts>& cached) {
+  if (!cached) return nullptr;
+  return json::object{{"tokens", cached->tokens}, {"slices", cached->slices}};
+}
+
 }  // namespace
 
 json::object image_json(const ImageReport& report) {
@@ -78,6 +83,7 @@ std::string plan_json(const RequestPlan& plan, const ModelInfo& model, const std
                                               {"with_answer", plan.most_pages}}},
                     {"flops", nullptr},
                     {"predicted_seconds", predicted_json(plan)},
+                    {"cached", cached_json(plan.cached)},
                     {"admission", admission_json(refusal)}};
   if (cost) body["flops"] = json::object{{"encode", cost->encode_flops}, {"prefill", cost->prefill_flops}};
   return json::serialize(body);

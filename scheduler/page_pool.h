@@ -63,6 +63,8 @@ class PagePool {
   void name(const PageRef& page, const Fingerprint& name);
   // A hold on the page of this name; nothing when there is none.
   std::optional<PageRef> find(const Fingerprint& name);
+  // Says whether find() would find one. It is no use of the page.
+  bool contains(const Fingerprint& name) const { return names_.contains(name); }
 
   // Throws unless every page is either free once or held, and names and pages agree.
   void check_integrity() const;

@@ -14,18 +14,23 @@ struct Named {
   int32_t row = -1;  // -1: the token is no visual one
 };
 
-// The tokens of one page; false while one is not known.
-bool name_tokens(const Sequence& sequence, size_t first, std::vector<Named>& tokens) {
-  if (first + tokens.size() > sequence.tokens.size()) return false;
-  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = {.id = sequence.tokens[first + i]};
-  const int begin = static_cast<int>(first), end = begin + static_cast<int>(tokens.size());
-  for (const VisualSpan& span : *sequence.spans) {
+// The name of the page behind `names`, which are those of all pages before it; nothing while a token of it is
+// not known.
+std::optional<Fingerprint> next_name(const Fingerprint& root, std::span<const Fingerprint> names,
+                                     std::span<const int32_t> ids, const VisualSpans& spans, int page_size) {
+  std::vector<Named> tokens(static_cast<size_t>(page_size));
+  const size_t first = names.size() * tokens.size();
+  if (first + tokens.size() > ids.size()) return std::nullopt;
+  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = {.id = ids[first + i]};
+  const int begin = static_cast<int>(first), end = begin + page_size;
+  for (const VisualSpan& span : spans) {
     for (int p = std::max(begin, span.position); p < std::min(end, span.position + span.length); ++p) {
-      if (!span.slice) return false;
+      if (!span.slice) return std::nullopt;
       tokens[static_cast<size_t>(p - begin)] = {span.slice->high, span.slice->low, 0, p - span.position};
     }
   }
-  return true;
+  const Fingerprint& parent = names.empty() ? root : names.back();
+  return fingerprint({bytes_of(parent), std::as_bytes(std::span<const Named>(tokens))});
 }
 
 }  // namespace
@@ -34,12 +39,19 @@ std::optional<Fingerprint> page_name(Sequence& sequence, size_t index, int page_
   if (!sequence.cache_root) return std::nullopt;
   std::vector<Fingerprint>& names = sequence.page_names;
   while (names.size() <= index) {
-    std::vector<Named> tokens(static_cast<size_t>(page_size));
-    if (!name_tokens(sequence, names.size() * tokens.size(), tokens)) return std::nullopt;
-    const Fingerprint& parent = names.empty() ? *sequence.cache_root : names.back();
-    names.push_back(fingerprint({bytes_of(parent), std::as_bytes(std::span<const Named>(tokens))}));
+    const auto name = next_name(*sequence.cache_root, names, sequence.tokens, *sequence.spans, page_size);
+    if (!name) return std::nullopt;
+    names.push_back(*name);
   }
   return names[index];
+}
+
+std::vector<Fingerprint> prompt_pages(const Fingerprint& root, std::span<const int32_t> tokens,
+                                      const VisualSpans& spans, int page_size) {
+  std::vector<Fingerprint> names;
+  if (!tokens.empty()) tokens = tokens.first(tokens.size() - 1);
+  while (const auto name = next_name(root, names, tokens, spans, page_size)) names.push_back(*name);
+  return names;
 }
 
 }  // namespace uhd

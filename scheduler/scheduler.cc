@@ -94,6 +94,12 @@ int Scheduler::adopt(SequenceId id) {
   return kept == 0 ? sequence.computed : static_cast<int>(whole + kept) * options_.page_size;
 }
 
+int Scheduler::kept_tokens(std::span<const Fingerprint> pages) const {
+  const auto gone =
+      std::ranges::find_if(pages, [&](const Fingerprint& name) { return !pool_.contains(name); });
+  return static_cast<int>(gone - pages.begin()) * options_.page_size;
+}
+
 void Scheduler::set_step_rows(int rows) {
   check(rows > 0, "a step has no rows");
   step_rows_ = std::min(rows, options_.token_budget);

@@ -90,6 +90,10 @@ class Scheduler {
   // and values; 0 for unknown ids. They may be lost again while the sequence waits, or by preemption.
   int adopt(SequenceId id);
 
+  // Returns how many tokens of a prompt, whose pages have these names (prompt_pages), a sequence could take
+  // now instead of computing them. It changes nothing, and is no use of the pages.
+  int kept_tokens(std::span<const Fingerprint> pages) const;
+
   // Sets what a decoded token costs, in rows of a prompt; positive.
   void set_decode_cost(double rows) { decode_cost_ = rows; }
 

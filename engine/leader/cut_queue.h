@@ -41,6 +41,7 @@ struct CutImage {
   RequestId request = 0;
   int image = 0;
   std::variant<std::vector<SharedSlice>, Failure> result;
+  Fingerprint cut;         // the picture's name (cut_name), where it became slices
   TimePoint begun, ended;  // the cutting
 };
 

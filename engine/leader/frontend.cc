@@ -5,11 +5,15 @@
 #include <random>
 
 #include "base/log.h"
+#include "engine/leader/cache_salt.h"
 #include "engine/leader/seed.h"
+#include "scheduler/prefix.h"
 
 namespace uhd {
 
 namespace {
+
+constexpr Duration kLookAtCaches = std::chrono::seconds(1);
 
 uint64_t drawn_seed() {
   std::random_device device;
@@ -101,10 +105,56 @@ std::variant<RequestPlan, Failure> Frontend::plan(const Request& request) const 
     RequestPlan plan = parts_.intake->describe(planned, parts_.options.page_size);
     plan.answers = request.n;
     predict(planned, plan);
+    plan.cached = cached_of(request, planned);
     plan.refusal = refusal_of(request, planned);
     return plan;
   } catch (const std::exception& e) {
     return unreadable(e);
+  }
+}
+
+std::variant<std::vector<int32_t>, Failure> Frontend::lay_out(const Request& request) const {
+  try {
+    auto laid_out = parts_.intake->lay_out(request);
+    if (auto* failure = std::get_if<Failure>(&laid_out)) return std::move(*failure);
+    return std::move(std::get<PlannedRequest>(laid_out).prompt.ids);
+  } catch (const std::exception& e) {
+    return unreadable(e);
+  }
+}
+
+// Pictures that are known get the names of their slices. Where rows of the prompt are scored, all of it is
+// computed.
+CacheQuestion Frontend::question_of(const Request& request, const PlannedRequest& planned) const {
+  CacheQuestion question;
+  question.spans = planned.prompt.spans;
+  const std::string salt = cache_salt(parts_, request.tenant);
+  for (size_t i = 0; i < planned.images.size(); ++i) {
+    const PlannedImage& image = planned.images[i];
+    if (image.bytes == nullptr) continue;
+    const std::vector<Fingerprint> pieces = state_.cuts.find(cut_name(*image.bytes, image.plan, salt));
+    for (VisualSpan& span : question.spans) {
+      if (span.image != static_cast<int>(i) || pieces.empty()) continue;
+      span.slice = pieces.at(static_cast<size_t>(span.piece));
+    }
+  }
+  const std::optional<Fingerprint> root = cache_root(parts_, request.tenant);
+  if (root && request.prompt_logprobs < 0) {
+    question.pages = prompt_pages(*root, planned.prompt.ids, question.spans, parts_.options.page_size);
+  }
+  return question;
+}
+
+// The engine's thread looks between two steps.
+std::optional<CachedParts> Frontend::cached_of(const Request& request, const PlannedRequest& planned) const {
+  CacheQuestion question = question_of(request, planned);
+  std::future<CachedParts> answer = question.answer.get_future();
+  if (!parts_.mailbox->post(std::move(question))) return std::nullopt;
+  if (answer.wait_for(kLookAtCaches) != std::future_status::ready) return std::nullopt;
+  try {
+    return answer.get();
+  } catch (const std::future_error&) {
+    return std::nullopt;  // the ranks were lost
   }
 }
 

@@ -21,6 +21,7 @@ class Frontend final : public Engine {
   const ModelInfo& model() const override { return parts_.info; }
   std::variant<Accepted, Failure> submit(Request request, TokenSink sink) override;
   std::variant<RequestPlan, Failure> plan(const Request& request) const override;
+  std::variant<std::vector<int32_t>, Failure> lay_out(const Request& request) const override;
   void cancel(RequestId id) override { parts_.mailbox->post(CancelRequest{id}); }
   EngineStats stats() const override;
   std::string metrics_text() const override;
@@ -48,6 +49,8 @@ class Frontend final : public Engine {
   std::variant<Accepted, Failure> queue(Request request, PlannedRequest plan, double cost,
                                         std::shared_ptr<void> memory, TokenSink sink);
   void predict(const PlannedRequest& planned, RequestPlan& plan) const;
+  CacheQuestion question_of(const Request& request, const PlannedRequest& planned) const;
+  std::optional<CachedParts> cached_of(const Request& request, const PlannedRequest& planned) const;
   std::optional<Failure> refusal_of(const Request& request, const PlannedRequest& planned) const;
   std::shared_ptr<void> take_memory(const std::string& client, PlannedRequest& planned, int answers);
   Failure no_memory(const std::string& client) const;

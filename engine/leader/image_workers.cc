@@ -1,6 +1,7 @@
 #include "engine/leader/image_workers.h"
 
 #include "base/log.h"
+#include "engine/leader/known_cuts.h"
 
 namespace uhd {
 
@@ -47,33 +48,37 @@ void ImageWorkers::work() {
       shared.changed.wait(lock, [&] { return shared.closed || (work = shared.queue.next()); });
       if (shared.closed) return;
     }
-    const TimePoint begun = Clock::now();
-    Result result = cut(*work);
-    const bool failed = std::holds_alternative<Failure>(result);
+    CutImage image = cut(*work);
+    const bool failed = std::holds_alternative<Failure>(image.result);
     {
       const std::lock_guard lock(shared.mutex);
       failed ? shared.queue.fail(*work) : shared.queue.finish(*work);
     }
     shared.changed.notify_all();
-    done_({work->request->request, work->task().number, std::move(result), begun, Clock::now()});
+    done_(std::move(image));
   }
 }
 
-ImageWorkers::Result ImageWorkers::cut(const CutQueue::Work& work) const {
+CutImage ImageWorkers::cut(const CutQueue::Work& work) const {
   const ImageTask& task = work.task();
+  const std::string& salt = work.request->salt;
+  CutImage image{.request = work.request->request, .image = task.number, .begun = Clock::now()};
   try {
     std::vector<SharedSlice> slices;
     for (Slice& slice : cut_encoded(*task.bytes, options_.limits, options_.reference_compat, task.plan,
-                                    slicing_, work.request->salt, resize_)) {
+                                    slicing_, salt, resize_)) {
       slices.push_back(share(std::move(slice)));
     }
-    return slices;
+    image.result = std::move(slices);
+    image.cut = cut_name(*task.bytes, task.plan, salt);
   } catch (const ImageError& e) {
-    return Failure{FailureKind::invalid, e.code(), e.what(), 0};
+    image.result = Failure{FailureKind::invalid, e.code(), e.what(), 0};
   } catch (const std::exception& e) {
     log_error("an image could not be cut", "reason", e.what());
-    return Failure{FailureKind::internal, "image_failed", "the image could not be processed", 0};
+    image.result = Failure{FailureKind::internal, "image_failed", "the image could not be processed", 0};
   }
+  image.ended = Clock::now();
+  return image;
 }
 
 SharedSlice ImageWorkers::share(Slice&& slice) const {

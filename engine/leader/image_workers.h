@@ -37,9 +37,8 @@ class ImageWorkers {
     CutQueue queue;
     bool closed = false;
   };
-  using Result = std::variant<std::vector<SharedSlice>, Failure>;
   void work();
-  Result cut(const CutQueue::Work& work) const;
+  CutImage cut(const CutQueue::Work& work) const;
   SharedSlice share(Slice&& slice) const;
 
   ImageOptions options_;

@@ -4,6 +4,7 @@
 #include <climits>
 
 #include "base/log.h"
+#include "engine/leader/cache_salt.h"
 
 namespace uhd {
 
@@ -32,6 +33,14 @@ SchedulerOptions scheduler_options(const LeaderParts& parts) {
   return options;
 }
 
+void remember(const CutImage& cut, KnownCuts& cuts) {
+  const auto* slices = std::get_if<std::vector<SharedSlice>>(&cut.result);
+  if (slices == nullptr) return;
+  std::vector<Fingerprint> pieces;
+  for (const SharedSlice& slice : *slices) pieces.push_back(slice->fingerprint);
+  cuts.add(cut.cut, std::move(pieces));
+}
+
 SampleRow any_token() {
   SampleRow row;
   row.rule.temperature = 0;
@@ -46,7 +55,10 @@ LeaderLoop::LeaderLoop(LeaderParts& parts, LeaderState& state)
       scheduler_(scheduler_options(parts)),
       images_(parts.config.vision ? parts.options.image.threads : 1, parts.options.image,
               parts.options.backend.isa, parts.config.slicing, parts.options.slice_memory_bytes,
-              [mailbox = parts.mailbox](CutImage cut) { mailbox->post(std::move(cut)); }),
+              [mailbox = parts.mailbox, &cuts = state.cuts](CutImage cut) {
+                remember(cut, cuts);
+                mailbox->post(std::move(cut));
+              }),
       table_(
           state, *parts.mailbox, *parts.metrics, [this](const LiveRequest& ended) { release(ended); },
           parts.on_lost),
@@ -123,10 +135,19 @@ void LeaderLoop::take_mail() {
       arrive(std::move(*request));
     } else if (auto* cancelled = std::get_if<CancelRequest>(&mail)) {
       table_.end(cancelled->id, FinishReason::cancelled, std::nullopt);
+    } else if (auto* question = std::get_if<CacheQuestion>(&mail)) {
+      tell_cached(std::move(*question));
     } else {
       image_cut(std::move(std::get<CutImage>(mail)));
     }
   }
+}
+
+// The thread that asked waits no longer than it likes, so perhaps nobody hears the answer.
+void LeaderLoop::tell_cached(CacheQuestion question) const {
+  CachedParts cached{.tokens = scheduler_.kept_tokens(question.pages)};
+  if (parts_.visual != nullptr) cached.slices = parts_.visual->cached(question.spans, cached.tokens);
+  question.answer.set_value(cached);
 }
 
 void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
@@ -137,7 +158,7 @@ void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
     if (request.record() != nullptr) parts_.tracer->arrived(request.record());
     request.tell_arrival();
     request.begin_scores();
-    const std::optional<Fingerprint> root = cache_root(request);
+    const std::optional<Fingerprint> root = cache_root(parts_, request.tenant());
     for (int answer = 0; answer < request.answers(); ++answer) {
       if (scheduler_.add(request.take_spec(answer, root)) == Admission::queued) continue;
       table_.end(id, FinishReason::error,
@@ -156,7 +177,7 @@ void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
 bool LeaderLoop::ended_by_deadline(LiveRequest& request) {
   if (!request.deadline() || !cost_.measured()) return false;
   const int covered = covered_tokens(request);
-  if (!request.all_cut() && cache_root(request)) {
+  if (!request.all_cut() && parts_.options.prefix_cache) {
     const int text = std::ranges::min(*request.spans(), {}, &VisualSpan::position).position;
     if (covered + parts_.options.page_size > text) return false;
   }
@@ -240,23 +261,11 @@ void LeaderLoop::want_what_was_left_out() {
   }
 }
 
-// The salt says who may share what is computed of the same input: one tenant, with one model. The length goes
-// first, so that no identity and tenant together spell another pair.
-std::string LeaderLoop::cache_salt(const LiveRequest& request) const {
-  const std::string tenant = parts_.options.share_caches ? "" : request.tenant();
-  return message(parts_.identity.size(), ':', parts_.identity, tenant);
-}
-
-std::optional<Fingerprint> LeaderLoop::cache_root(const LiveRequest& request) const {
-  if (!parts_.options.prefix_cache) return std::nullopt;
-  return fingerprint({bytes_of(cache_salt(request))});
-}
-
 CutRequest LeaderLoop::images_of(const LiveRequest& request) const {
   CutRequest images;
   images.request = request.id();
   images.client = request.client();
-  images.salt = cache_salt(request);
+  images.salt = cache_salt(parts_, request.tenant());
   images.abandoned = request.abandoned();
   for (const PlannedImage& image : request.images()) {
     images.images.push_back({image.bytes, image.plan, static_cast<int>(images.images.size())});

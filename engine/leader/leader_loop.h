@@ -49,8 +49,7 @@ class LeaderLoop {
   int covered_tokens(const LiveRequest& request);
   void want_what_was_left_out();
   CutRequest images_of(const LiveRequest& request) const;
-  std::string cache_salt(const LiveRequest& request) const;
-  std::optional<Fingerprint> cache_root(const LiveRequest& request) const;
+  void tell_cached(CacheQuestion question) const;
   bool advance_images();
   void slice_ready(const VisualFlow::Ready& ready);
 

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "engine/cost.h"
+#include "engine/leader/known_cuts.h"
 #include "engine/leader/quotas.h"
 
 namespace uhd {
@@ -23,6 +24,7 @@ struct LeaderState {
   std::atomic<double> decoded_row_seconds{0};
   StageSeconds units() const { return {patch_seconds, prompt_row_seconds, decoded_row_seconds}; }
   Quotas quotas;                        // it has a lock of its own
+  KnownCuts cuts;                       // it has a lock of its own, too
   std::atomic<double> deepest_debt{0};  // the deepest debt of a client, in rows of prompts (Scheduler::turns)
 };
 

@@ -1,4 +1,5 @@
-// Others reach the engine's thread by mail: requests, cancellations, cut images, and plain wake-ups.
+// Others reach the engine's thread by mail: requests, cancellations, cut images, questions, and plain
+// wake-ups.
 #pragma once
 
 #include <condition_variable>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "engine/leader/cache_question.h"
 #include "engine/leader/cut_queue.h"
 #include "engine/leader/live_request.h"
 
@@ -18,10 +20,10 @@ namespace uhd {
 struct CancelRequest {
   RequestId id = 0;
 };
-using Mail = std::variant<std::unique_ptr<LiveRequest>, CancelRequest, CutImage>;
+using Mail = std::variant<std::unique_ptr<LiveRequest>, CancelRequest, CutImage, CacheQuestion>;
 
 // Unbounded: what is posted is bounded by the requests that were accepted, each of which is sent, cut and
-// cancelled once.
+// cancelled once, and by the threads that ask.
 class Mailbox {
  public:
   // Returns false once the mailbox is closed.

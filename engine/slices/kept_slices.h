@@ -26,6 +26,7 @@ class KeptSlices final : public SliceEncoders {
   bool cancel(const Fingerprint& fingerprint) override;
   std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
+  bool keeps(const Fingerprint& slice) const override { return kept_.contains(slice); }
   int encoders() const override { return encoders_->encoders(); }
   int queued() const override { return encoders_->queued() + static_cast<int>(wanted_.size()); }
 

@@ -57,6 +57,8 @@ class SliceEncoders {
   virtual std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) = 0;
   // Returns when poll() should be called again at the latest, if nobody wakes the engine.
   virtual std::optional<TimePoint> next_poll(TimePoint now) const = 0;
+  // Says whether the slice's rows are kept, so that it would not be encoded. It is no use of them.
+  virtual bool keeps(const Fingerprint&) const { return false; }
   virtual int encoders() const = 0;
   virtual int queued() const = 0;
 };

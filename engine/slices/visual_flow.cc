@@ -1,6 +1,7 @@
 #include "engine/slices/visual_flow.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -41,6 +42,18 @@ int VisualFlow::want(RequestId request, int image, std::vector<SliceJob> pieces,
     acquired(request, span, state, std::move(job), now);
   }
   return left_out;
+}
+
+int VisualFlow::cached(const VisualSpans& spans, int covered) const {
+  std::unordered_set<Fingerprint> wanted;  // of equal slices one is encoded
+  int count = 0;
+  for (const VisualSpan& span : spans) {
+    if (!span.slice) continue;
+    const bool there = index_.contains(*span.slice);
+    const bool left_out = !there && span.position + span.length <= covered;
+    if (there || left_out || encoders_.keeps(*span.slice) || !wanted.insert(*span.slice).second) ++count;
+  }
+  return count;
 }
 
 void VisualFlow::leave_out(RequestId request, VisualSpan& span, TimePoint now) {

@@ -35,6 +35,10 @@ class VisualFlow {
   // `covered` tokens, whose keys and values are kept, are left out where they would have to be encoded.
   // Returns how many were; the image must be cut and wanted again if their keys and values are lost.
   int want(RequestId request, int image, std::vector<SliceJob> pieces, TimePoint now, int covered = 0);
+  // Returns how many of these spans would not be encoded for a request whose first `covered` tokens are kept,
+  // as an answer counts them (Ready::cached); slices that are not known would. It changes nothing, and is no
+  // use of what is there.
+  int cached(const VisualSpans& spans, int covered) const;
   // The request has ended: its rows may give way, slices that nobody else wants are not encoded.
   void drop(RequestId request);
 

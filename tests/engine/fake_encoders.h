@@ -1,5 +1,5 @@
 // Fakes encoders whose work is done when the test says so: `jobs` are the slices that were asked for, `ended`
-// those that the next poll returns.
+// those that the next poll returns, `kept` those whose rows they claim to have.
 #pragma once
 
 #include <set>
@@ -19,11 +19,12 @@ class FakeEncoders final : public SliceEncoders {
   }
   std::vector<EncodedSlice> poll(TimePoint, const EncodingTurn&) override { return std::exchange(ended, {}); }
   std::optional<TimePoint> next_poll(TimePoint) const override { return std::nullopt; }
+  bool keeps(const Fingerprint& slice) const override { return kept.contains(slice); }
   int encoders() const override { return 1; }
   int queued() const override { return static_cast<int>(jobs.size()); }
 
   std::vector<SliceJob> jobs;
-  std::set<Fingerprint> started;
+  std::set<Fingerprint> started, kept;
   std::vector<EncodedSlice> ended;
 };
 

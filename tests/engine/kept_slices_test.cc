@@ -71,7 +71,9 @@ TEST_F(KeptSlicesTest, ASliceIsEncodedOnce) {
 
 TEST_F(KeptSlicesTest, SaysWhatItKept) {
   make(10 * kSliceBytes);
+  EXPECT_FALSE(kept_->keeps({5, 5}));
   ask(5);
+  EXPECT_TRUE(kept_->keeps({5, 5}));
   kept_->add(job(5), kNow);
   EXPECT_EQ(kept_->queued(), 1);
   EXPECT_EQ(kept_->next_poll(kNow), kNow);
@@ -82,7 +84,9 @@ TEST_F(KeptSlicesTest, SaysWhatItKept) {
 
 TEST_F(KeptSlicesTest, TheLeastRecentlyUsedGoes) {
   make(2 * kSliceBytes);
-  for (const uint64_t n : {1, 2, 1, 3}) ask(n);
+  for (const uint64_t n : {1, 2, 1}) ask(n);
+  EXPECT_TRUE(kept_->keeps({2, 2})) << "to be asked for is no use";
+  ask(3);
   EXPECT_EQ(encoded_, 3);
   ask(1);
   EXPECT_EQ(encoded_, 3) << "it was used later than 2";

@@ -147,6 +147,35 @@ TEST_F(VisualFlowTest, LeavesOutWhatIsCoveredAndWouldHaveToBeEncoded) {
   flow_.check_integrity();
 }
 
+TEST_F(VisualFlowTest, SaysWhatWouldNotBeEncodedAndTouchesNothing) {
+  want(1, {5, 6});
+  finish(5);
+  poll();
+  encoders_.kept.insert({8, 8});
+  VisualSpans spans(6);
+  for (size_t i = 0; i < spans.size(); ++i) {
+    spans[i].position = static_cast<int>(i) * kRows;
+    spans[i].length = kRows;
+  }
+  const auto cached = [&](std::vector<uint64_t> names, int covered) {
+    for (size_t i = 0; i < spans.size(); ++i) {
+      spans[i].slice.reset();
+      if (i < names.size()) spans[i].slice = Fingerprint{names[i], names[i]};
+    }
+    return flow_.cached(spans, covered);
+  };
+  EXPECT_EQ(cached({}, 100), 0) << "slices that are not known";
+  EXPECT_EQ(cached({5, 6, 7, 8}, 0), 3) << "held, on its way, kept elsewhere";
+  EXPECT_EQ(cached({7, 7, 5, 7}, 0), 3) << "of equal ones one is encoded";
+  EXPECT_EQ(cached({7, 7, 5, 9}, kRows), 2) << "the first is left out, so that the second is encoded";
+  EXPECT_EQ(cached({7, 7, 5, 9}, 2 * kRows - 1), 2);
+  EXPECT_EQ(cached({7, 9, 5, 9}, 4 * kRows), 4);
+  flow_.drop(1);
+  want(2, {7, 8, 9});
+  EXPECT_EQ(cached({5, 6}, 0), 0) << "nobody held them";
+  flow_.check_integrity();
+}
+
 TEST_F(VisualFlowTest, DropsSlicesThatNobodyWantsAndThatHaveNotStarted) {
   want(1, {5, 6});
   want(2, {6});

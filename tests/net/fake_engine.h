@@ -71,8 +71,14 @@ class FakeEngine final : public Engine {
       plan.images.push_back(image);
       plan.image_tokens += image.report.tokens;
     }
-    plan.prompt_ids = {104, -1, -1, 105};
+    plan.cached = CachedParts{64, 3};
     return plan;
+  }
+
+  std::variant<std::vector<int32_t>, Failure> lay_out(const Request& request) const override {
+    const auto planned = plan(request);
+    if (const auto* failure = std::get_if<Failure>(&planned)) return *failure;
+    return std::vector<int32_t>{104, -1, -1, 105};
   }
 
   void cancel(RequestId id) override {

@@ -160,7 +160,7 @@ TEST_F(HttpServerTest, APromptIsEchoedBeforeItsAnswerOrAlone) {
   EXPECT_EQ(alone.status, 200);
   EXPECT_THAT(alone.body, HasSubstr(R"("index":2,"finish_reason":"length")"));
   EXPECT_THAT(alone.body, HasSubstr(R"("text":"b")"));
-  EXPECT_THAT(alone.body, HasSubstr(R"("prompt_tokens":200,"completion_tokens":0)"));
+  EXPECT_THAT(alone.body, HasSubstr(R"("prompt_tokens":8,"completion_tokens":0)"));
   EXPECT_TRUE(engine_.seen().empty()) << "nothing is computed";
 }
 
@@ -349,6 +349,7 @@ TEST_F(HttpServerTest, PlansWithoutSubmitting) {
   EXPECT_EQ(planned.status, 200);
   EXPECT_THAT(planned.body, HasSubstr(R"("width":640,"height":480,"detail":"low")"));
   EXPECT_THAT(planned.body, HasSubstr(R"("prompt_tokens":100)"));
+  EXPECT_THAT(planned.body, HasSubstr(R"("cached":{"tokens":64,"slices":3})"));
   EXPECT_THAT(planned.body, HasSubstr(R"("admission":{"admitted":true})"));
   EXPECT_TRUE(engine_.seen().empty());
   const auto plan = [&](const std::string& text) {

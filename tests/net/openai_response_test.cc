@@ -119,7 +119,8 @@ TEST(PlanJson, HoldsAnAnswersFieldsAndTheRefusal) {
                    .prompt_pages = 8,
                    .most_pages = 9,
                    .predicted = StageSeconds{0.5, 0.25, 2},
-                   .queued_seconds = 4};
+                   .queued_seconds = 4,
+                   .cached = CachedParts{448, 7}};
   const ImageReport report{672, 1008, 2, 3, 6, 454, 0, ImageDetail::automatic, 7};
   plan.images.push_back({report, 0.5, 0.25, {336, 322, 552, 64}, {280, 406, 580, 65}, 449});
   const ModelInfo model{"fake", "llava-uhd-v1", true, 2048, 1000};
@@ -133,14 +134,17 @@ TEST(PlanJson, HoldsAnAnswersFieldsAndTheRefusal) {
       "prompt_tokens": 470, "image_tokens": 454, "max_tokens": 30, "n": 2,
       "kv_pages": {"page_size": 64, "prompt": 8, "with_answer": 9},
       "flops": {"encode": 3e12, "prefill": 4e12},
-      "predicted_seconds": {"encode": 0.5, "prefill": 0.25, "decode": 2.0, "queued": 4.0}, "admission": {"admitted": true}})");
+      "predicted_seconds": {"encode": 0.5, "prefill": 0.25, "decode": 2.0, "queued": 4.0},
+      "cached": {"tokens": 448, "slices": 7}, "admission": {"admitted": true}})");
   EXPECT_EQ(body, expected);
   plan.images[0].report.slices = 0;
   plan.predicted.reset();
+  plan.cached.reset();
   const json::value refused =
       json::parse(plan_json(plan, model, std::nullopt, ApiError{429, "It is full.", "", "queue_full", 2}));
   EXPECT_TRUE(refused.at("flops").is_null());
   EXPECT_TRUE(refused.at("predicted_seconds").is_null());
+  EXPECT_TRUE(refused.at("cached").is_null());
   EXPECT_TRUE(refused.at("images").at(0).at("slice").is_null());
   EXPECT_EQ(refused.at("admission"), json::parse(R"({"admitted": false, "status": 429, "error":
       {"message": "It is full.", "type": "rate_limit_error", "param": null, "code": "queue_full"}})"));

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "scheduler/prefix.h"
 #include "tests/support/visual_spans.h"
 
 namespace uhd {
@@ -453,6 +454,29 @@ TEST(Scheduler, ComputesAPrefixOnceForAllThatBeginAlike) {
   SequenceSpec alone = sharing(6, 14);
   alone.cache_root.reset();
   EXPECT_EQ(computed_of(scheduler, std::move(alone)), 14);
+}
+
+TEST(Scheduler, SaysWhatIsKeptOfAPromptAndTouchesNothing) {
+  Scheduler scheduler(small(6));
+  const auto kept = [&](SequenceSpec s) {
+    return scheduler.kept_tokens(prompt_pages(*s.cache_root, s.prompt, *s.spans, 4));
+  };
+  EXPECT_EQ(kept(sharing(9, 14)), 0);
+  computed_of(scheduler, sharing(1, 14));
+  EXPECT_EQ(kept(sharing(9, 30)), 12);
+  EXPECT_EQ(kept(sharing(9, 13)), 12);
+  EXPECT_EQ(kept(sharing(9, 12)), 8) << "a token is left to compute, and with it its page";
+  EXPECT_EQ(kept(sharing(9, 1)), 0);
+  EXPECT_EQ(kept(sharing(9, 14, 2)), 0) << "another root";
+  SequenceSpec seen = sharing(9, 14);
+  const auto spans = spans_at({{6, 4}});
+  seen.spans = spans;
+  EXPECT_EQ(kept(seen), 4) << "a slice that is not known";
+  EXPECT_EQ(scheduler.pages().free(), 6);
+  // The first of the pages was let go last, so that others go before it, whatever was asked.
+  computed_of(scheduler, sharing(2, 14, 2));
+  EXPECT_EQ(kept(sharing(9, 14)), 8);
+  scheduler.check_integrity();
 }
 
 TEST(Scheduler, SharesPagesThatAreHeldAndCountsThemOnce) {
