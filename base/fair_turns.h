@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -57,6 +58,17 @@ class FairTurns {
     const double given = (std::floor(least_debt / quantum_) + 1) * quantum_;
     for (Account& account : accounts_) account.balance = std::min(account.balance + given, quantum_);
     return choose(wants);
+  }
+  // The level of a client that wants nothing.
+  static constexpr int kNothing = INT_MAX;
+  // Returns the client whose turn it is among those on the best level, the lowest; null if nobody wants
+  // anything. `level` gives that of what a client wants first.
+  template <class Level>
+  const std::string* choose_by_level(const Level& level) {
+    int best = kNothing;
+    for (const Account& account : accounts_) best = std::min(best, level(account.client));
+    if (best == kNothing) return nullptr;
+    return choose([&](const std::string& client) { return level(client) == best; });
   }
   // Returns what the client may still be given before others go; 0 of a client that is not here.
   double balance(const std::string& client) const {

@@ -23,12 +23,6 @@ bool younger(const Sequence& a, const Sequence& b) {
   return std::tie(a.order, a.arrival) > std::tie(b.order, b.arrival);
 }
 
-int level_of(const Sequence& sequence, TimePoint now, int best) {
-  const double waited = std::max(0.0, seconds(now - sequence.arrived.value_or(now)));
-  if (waited >= sequence.priority - best) return std::min(sequence.priority, best);
-  return sequence.priority - static_cast<int>(waited);
-}
-
 int tokens_at_stake(const Sequence& sequence, int page_size) {
   return std::max(0, sequence.computed - static_cast<int>(sequence.named) * page_size);
 }

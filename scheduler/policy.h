@@ -18,11 +18,6 @@ int runnable_tokens(const Sequence& sequence);
 // Returns true if `a` has had its first turn after `b`, or has had none and came later.
 bool younger(const Sequence& a, const Sequence& b);
 
-// Returns the level of a sequence, of which the lower goes first: its priority, improved by one for each
-// second since it arrived, though never beyond `best`, the best priority that is there. So age alone puts
-// nobody before others of the same priority, and in the end everybody reaches the best level.
-int level_of(const Sequence& sequence, TimePoint now, int best);
-
 // Returns how many tokens would have to be computed again after a preemption: full pages that have a name
 // are kept when nobody holds them, if nobody needs their memory before.
 int tokens_at_stake(const Sequence& sequence, int page_size);

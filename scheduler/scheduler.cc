@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "base/error.h"
+#include "base/urgency.h"
 #include "scheduler/policy.h"
 #include "scheduler/prefix.h"
 
@@ -225,7 +226,8 @@ Scheduler::Candidates Scheduler::prompts(TimePoint now) {
   Candidates found;
   const auto add = [&](Sequence* s) {
     if (s->leaving) return;
-    found.of[s->client].push_back({s, level_of(*s, now, best), s->phase});
+    const Urgency urgency{s->priority, s->arrived.value_or(now)};
+    found.of[s->client].push_back({s, level_of(urgency, now, best), s->phase});
   };
   for (Sequence* s : running_) {
     if (s->scheduled == 0 && !s->decoding()) add(s);
@@ -255,20 +257,14 @@ void Scheduler::schedule_prompts(TimePoint now, Batch& batch) {
   while (batch.rows() < step_rows_) {
     // The first of each client that can compute; those that wait for a slice or for another's prompt are
     // passed.
-    int best = INT_MAX;
     for (auto line = candidates.of.begin(); line != candidates.of.end();) {
       auto& own = line->second;
       while (!own.empty() && !is_next(own.front(), admits)) own.pop_front();
-      if (own.empty()) {
-        line = candidates.of.erase(line);
-        continue;
-      }
-      best = std::min(best, own.front().level);
-      ++line;
+      line = own.empty() ? candidates.of.erase(line) : std::next(line);
     }
-    const std::string* chosen = turns_.choose([&](const std::string& client) {
+    const std::string* chosen = turns_.choose_by_level([&](const std::string& client) {
       const auto line = candidates.of.find(client);
-      return line != candidates.of.end() && line->second.front().level == best;
+      return line == candidates.of.end() ? FairTurns::kNothing : line->second.front().level;
     });
     if (chosen == nullptr) return;
     const std::string client = *chosen;

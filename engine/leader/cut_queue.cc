@@ -25,12 +25,14 @@ int64_t slice_bytes(const SlicePlan& plan) {
 void CutQueue::add(CutRequest request) {
   const std::string client = request.client;
   const auto bytes = static_cast<double>(slice_bytes(request, 0));
-  waiting_.push(client, bytes, std::make_shared<CutRequest>(std::move(request)));
+  const Urgency urgency = request.urgency;
+  waiting_.push(client, urgency, bytes, std::make_shared<CutRequest>(std::move(request)));
 }
 
-std::optional<CutQueue::Work> CutQueue::next() {
+std::optional<CutQueue::Work> CutQueue::next(TimePoint now) {
   forget_abandoned();
-  if (begun_.empty() && !begin_next()) return std::nullopt;
+  if (begun_.empty() || passes_the_begun(now)) begin_next(now);
+  if (begun_.empty()) return std::nullopt;
   Begun& begun = begun_.front();
   Work work{begun.request, begun.given_out++};
   if (begun.given_out == begun.request->images.size()) begun_.pop_front();
@@ -58,13 +60,16 @@ void CutQueue::forget_abandoned() {
   });
 }
 
-bool CutQueue::begin_next() {
-  if (waiting_.empty()) return false;
-  const int64_t needed = slice_bytes(*waiting_.front(), 0);
-  if (in_use_ > 0 && in_use_ + needed > memory_) return false;
+bool CutQueue::passes_the_begun(TimePoint now) {
+  return !waiting_.empty() && more_urgent(waiting_.front(now)->urgency, begun_.front().request->urgency, now);
+}
+
+void CutQueue::begin_next(TimePoint now) {
+  if (waiting_.empty()) return;
+  const int64_t needed = slice_bytes(*waiting_.front(now), 0);
+  if (in_use_ > 0 && in_use_ + needed > memory_) return;
   in_use_ += needed;
-  begun_.push_back({waiting_.take()});
-  return true;
+  begun_.push_front({waiting_.take(now)});
 }
 
 // Frees the memory that was reserved for images that nobody cuts.

@@ -1,6 +1,6 @@
-// The queue says which image is cut next: clients take turns by bytes, requests of one go in order of
-// arrival, and a request begins when all of its slices have memory. A state machine over plain data; threads
-// and pixels are image_workers.
+// The queue says which image is cut next: requests go by priority, and clients take turns by bytes (Turns). A
+// request begins when all of its slices have memory, and where it is more urgent than the one that has begun,
+// before that one's other images. A state machine over plain data; threads and pixels are image_workers.
 #pragma once
 
 #include <atomic>
@@ -29,7 +29,8 @@ struct ImageTask {
 struct CutRequest {
   RequestId request = 0;
   std::string client;  // takes turns with others
-  std::string salt;    // model, preprocessing, tenant
+  Urgency urgency = {};
+  std::string salt;  // model, preprocessing, tenant
   std::vector<ImageTask> images;
   std::shared_ptr<const std::atomic<bool>> abandoned;  // the request has ended: do not begin
 };
@@ -63,7 +64,7 @@ class CutQueue {
     const ImageTask& task() const { return request->images[image]; }
   };
   // An image to cut now; finish() or fail() follows. Requests that were abandoned are forgotten on the way.
-  std::optional<Work> next();
+  std::optional<Work> next(TimePoint now);
 
   // The image became slices, whose memory counts until returned(). Its bytes are let go.
   void finish(const Work& work);
@@ -81,13 +82,14 @@ class CutQueue {
     size_t given_out = 0;  // the number of its images that were taken
   };
   void forget_abandoned();
-  bool begin_next();
+  bool passes_the_begun(TimePoint now);
+  void begin_next(TimePoint now);
   void give_up(const Begun& begun);
 
   int64_t memory_;
   int64_t in_use_ = 0;
   Turns<std::shared_ptr<CutRequest>> waiting_;
-  std::deque<Begun> begun_;  // requests with images that nobody has taken
+  std::deque<Begun> begun_;  // requests with images that nobody has taken, the most urgent first
 };
 
 }  // namespace uhd

@@ -45,7 +45,7 @@ void ImageWorkers::work() {
     std::optional<CutQueue::Work> work;
     {
       std::unique_lock lock(shared.mutex);
-      shared.changed.wait(lock, [&] { return shared.closed || (work = shared.queue.next()); });
+      shared.changed.wait(lock, [&] { return shared.closed || (work = shared.queue.next(Clock::now())); });
       if (shared.closed) return;
     }
     CutImage image = cut(*work);

@@ -166,7 +166,7 @@ void LeaderLoop::arrive(std::unique_ptr<LiveRequest> arrived) {
       return;
     }
     if (ended_by_deadline(request) || request.all_cut()) return;
-    parts_.visual->add(id, request.client(), request.spans());
+    parts_.visual->add(id, request.client(), request.urgency(), request.spans());
   });
 }
 
@@ -265,6 +265,7 @@ CutRequest LeaderLoop::images_of(const LiveRequest& request) const {
   CutRequest images;
   images.request = request.id();
   images.client = request.client();
+  images.urgency = request.urgency();
   images.salt = cache_salt(parts_, request.tenant());
   images.abandoned = request.abandoned();
   for (const PlannedImage& image : request.images()) {

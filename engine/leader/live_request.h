@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/urgency.h"
 #include "engine/cost.h"
 #include "engine/leader/answer.h"
 #include "engine/leader/intake.h"
@@ -44,6 +45,7 @@ class LiveRequest {
   const std::shared_ptr<VisualSpans>& spans() const { return spans_; }
   const std::vector<PlannedImage>& images() const { return images_; }
   const std::shared_ptr<std::atomic<bool>>& abandoned() const { return abandoned_; }
+  Urgency urgency() const { return {request_.priority, moments_.submitted}; }
   int prompt_tokens() const { return prompt_tokens_; }
   Moments& moments() { return moments_; }
   // Returns null if nobody asked for it.

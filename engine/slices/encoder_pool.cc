@@ -15,18 +15,20 @@ constexpr int kMostJobs = 64;  // at one encoder, whatever it claims: their pixe
 }  // namespace
 
 void EncoderPool::add(SliceJob job, TimePoint now) {
-  turns_.enter(job.client);
-  queue_.push_back({std::move(job), 0, {}, std::nullopt});
+  const std::string client = job.client;
+  const Urgency urgency = job.urgency;
+  const auto patches = static_cast<double>(job.patches);
+  queue_.push(client, urgency, patches, {std::move(job), 0, {}, std::nullopt});
   if (encoders_.empty() && !empty_since_) empty_since_ = now;
 }
 
 bool EncoderPool::cancel(const Fingerprint& fingerprint) {
-  const auto at =
-      std::ranges::find_if(queue_, [&](const Waiting& w) { return w.job.slice->fingerprint == fingerprint; });
-  if (at == queue_.end()) return false;
-  turns_.leave(at->job.client);
-  queue_.erase(at);
-  return true;
+  const auto is_it = [&](const Waiting& w) { return w.job.slice->fingerprint == fingerprint; };
+  return std::erase_if(again_, is_it) + queue_.erase_if(is_it) > 0;
+}
+
+void EncoderPool::hasten(const Fingerprint& fingerprint, const Urgency& urgency) {
+  queue_.hasten(urgency, [&](const Waiting& w) { return w.job.slice->fingerprint == fingerprint; });
 }
 
 void EncoderPool::joined(EncoderId encoder, int capacity, TimePoint now) {
@@ -37,7 +39,7 @@ void EncoderPool::joined(EncoderId encoder, int capacity, TimePoint now) {
 
 void EncoderPool::left(EncoderId encoder, const std::string& reason, TimePoint now) {
   liveness_.left(encoder);
-  // Goes from the last to the first, because each goes to the front of the queue: so order is kept.
+  // Goes from the last to the first, because each goes to the front: so order is kept.
   std::vector<JobId> lost;
   for (const auto& [job, flight] : flights_) {
     if (flight.encoder == encoder) lost.push_back(job);
@@ -46,45 +48,29 @@ void EncoderPool::left(EncoderId encoder, const std::string& reason, TimePoint n
     try_again(land(flights_.find(*job)), encoder, message("the encoder was lost: ", reason));
   }
   encoders_.erase(encoder);
-  if (encoders_.empty() && !queue_.empty() && !empty_since_) empty_since_ = now;
+  if (encoders_.empty() && queued() > 0 && !empty_since_) empty_since_ = now;
 }
 
 std::vector<EncoderPool::Send> EncoderPool::dispatch(TimePoint now) {
   std::vector<Send> sends;
-  for (size_t i = 0; i < queue_.size();) {
-    bring_next(i);
-    const std::optional<EncoderId> encoder = choose(queue_[i], now);
-    if (encoder) {
-      send(queue_.begin() + static_cast<std::ptrdiff_t>(i), *encoder, now, sends);
-    } else if (queue_[i].failed_by.empty()) {
-      break;  // nor is there room for any behind it
+  for (auto at = again_.begin(); at != again_.end();) {
+    if (const std::optional<EncoderId> encoder = choose(*at, now)) {
+      send(std::move(*at), *encoder, now, sends);
+      at = again_.erase(at);
     } else {
-      ++i;
+      ++at;
     }
+  }
+  // Where no encoder has room for one of these, none has room for the next.
+  while (!queue_.empty()) {
+    const std::optional<EncoderId> encoder = choose(queue_.front(now), now);
+    if (!encoder) break;
+    send(queue_.take(now), *encoder, now, sends);
   }
   return sends;
 }
 
-// Brings the slice whose turn it is to this place of the queue, from there or behind it.
-void EncoderPool::bring_next(size_t to) {
-  const auto begin = queue_.begin() + static_cast<std::ptrdiff_t>(to);
-  if (begin->tries > 0) return;
-  const auto first_of = [&](const std::string& client) {
-    return std::find_if(begin, queue_.end(), [&](const Waiting& w) { return w.job.client == client; });
-  };
-  // All clients that take turns have something in the queue, though it may lie before this place.
-  const std::string* next =
-      turns_.choose([&](const std::string& client) { return to == 0 || first_of(client) != queue_.end(); });
-  const auto at = first_of(*next);
-  std::rotate(begin, at, at + 1);
-}
-
-void EncoderPool::send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
-                       std::vector<Send>& sends) {
-  Waiting waiting = std::move(*at);
-  queue_.erase(at);
-  if (waiting.tries == 0) turns_.charge(waiting.job.client, static_cast<double>(waiting.job.patches));
-  turns_.leave(waiting.job.client);
+void EncoderPool::send(Waiting waiting, EncoderId encoder, TimePoint now, std::vector<Send>& sends) {
   if (!waiting.first_sent) waiting.first_sent = now;
   waiting.course = {.encoder = encoder, .sent = now};
   ++waiting.tries;
@@ -177,11 +163,12 @@ EncoderPool::Verdict EncoderPool::tick(TimePoint now) {
   for (EncoderId encoder : found.stuck) verdict.close.emplace_back(encoder, "too slow, again and again");
   for (const auto& [encoder, reason] : verdict.close) left(encoder, reason, now);
   if (empty_since_ && now - *empty_since_ >= limits_.no_encoder_wait) {
-    for (const Waiting& waiting : queue_) {
+    const auto give_up = [&](const Waiting& waiting) {
       outcomes_.push_back({waiting.job.slice->fingerprint, false, true, "no encoder is there", now});
-      turns_.leave(waiting.job.client);
-    }
-    queue_.clear();
+      return true;
+    };
+    std::erase_if(again_, give_up);
+    queue_.erase_if(give_up);
     empty_since_.reset();
   }
   return verdict;
@@ -265,8 +252,7 @@ void EncoderPool::try_again(Waiting waiting, EncoderId encoder, const std::strin
   }
   ++retries_;
   waiting.failed_by.insert(encoder);
-  turns_.enter(waiting.job.client);
-  queue_.push_front(std::move(waiting));
+  again_.push_front(std::move(waiting));
 }
 
 std::map<JobId, EncoderPool::Flight>::iterator EncoderPool::flight_of(EncoderId encoder, JobId job) {

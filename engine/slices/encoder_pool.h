@@ -12,12 +12,12 @@
 #include <string>
 #include <vector>
 
-#include "base/fair_turns.h"
 #include "base/rate.h"
 #include "cluster/clock_offset.h"
 #include "cluster/encoders/control_server.h"
 #include "cluster/encoders/liveness.h"
 #include "engine/encoder_state.h"
+#include "engine/turns.h"
 #include "model/vision/slicer.h"
 
 namespace uhd {
@@ -33,12 +33,14 @@ struct EncoderPoolLimits {
   LivenessLimits liveness;
 };
 
-// A SliceJob is one slice to encode, the shape of its result, and the client that wants it first.
+// A SliceJob is one slice to encode, the shape of its result, and the client that wants it first and how
+// urgently.
 struct SliceJob {
   std::shared_ptr<const Slice> slice;
   int rows = 0;
   int64_t patches = 0;
   std::string client;
+  Urgency urgency = {};
 };
 
 // Says how a slice went its way, by this rank's clock.
@@ -49,9 +51,9 @@ struct SliceCourse {
   std::optional<TimePoint> encoded;  // the time when its rows were ready there; a device does not tell
 };
 
-// An EncoderPool is not thread-safe. Slices are known by their fingerprints, one at a time for each. Clients
-// share the encoders: the one that has been given the fewest patches goes next, and its slices in their
-// order. A slice that is tried again goes before them.
+// An EncoderPool is not thread-safe. Slices are known by their fingerprints, one at a time for each. They go
+// by priority, and clients share the encoders by patches (Turns). A slice that is tried again goes before
+// them.
 //
 // An encoder that fails a slice rests: others are preferred until its time is over, and then it gets one
 // slice at a time until it does one well. Nobody knows whether the slice or the encoder is bad, so if all
@@ -66,6 +68,8 @@ class EncoderPool {
   // Says that nobody wants the slice. Returns true if it had not started and is gone; false if it runs on and
   // ends in an Outcome.
   bool cancel(const Fingerprint& fingerprint);
+  // Somebody else wants the slice too, and perhaps more urgently. Without effect once it was sent.
+  void hasten(const Fingerprint& fingerprint, const Urgency& urgency);
 
   void joined(EncoderId encoder, int capacity, TimePoint now);
   void heard(EncoderId encoder, TimePoint now) { liveness_.heard(encoder, now); }
@@ -121,7 +125,7 @@ class EncoderPool {
 
   size_t encoders() const { return encoders_.size(); }
   std::vector<EncoderState> states(TimePoint now) const;
-  size_t queued() const { return queue_.size(); }
+  size_t queued() const { return again_.size() + queue_.size(); }
   int64_t retries() const { return retries_; }
 
  private:
@@ -151,9 +155,7 @@ class EncoderPool {
   };
   std::optional<EncoderId> choose(const Waiting& waiting, TimePoint now) const;
   double usual_speed() const;
-  void bring_next(size_t to);
-  void send(const std::deque<Waiting>::iterator& at, EncoderId encoder, TimePoint now,
-            std::vector<Send>& sends);
+  void send(Waiting waiting, EncoderId encoder, TimePoint now, std::vector<Send>& sends);
   void rest(Peer& peer, TimePoint now);
   Waiting land(std::map<JobId, Flight>::iterator flight);
   void try_again(Waiting waiting, EncoderId encoder, const std::string& reason);
@@ -163,8 +165,8 @@ class EncoderPool {
   EncoderPoolLimits limits_;
   EncoderLiveness liveness_;
   std::map<EncoderId, Peer> encoders_;
-  std::deque<Waiting> queue_;
-  FairTurns turns_{1};  // turns of the clients in the queue, in patches
+  std::deque<Waiting> again_;  // slices that failed, the first to be sent first
+  Turns<Waiting> queue_;       // the other slices
   std::map<JobId, Flight> flights_;
   std::vector<Outcome> outcomes_;
   std::optional<TimePoint> empty_since_;  // slices wait without any encoder since this time

@@ -24,6 +24,9 @@ class KeptSlices final : public SliceEncoders {
 
   void add(SliceJob job, TimePoint now) override;
   bool cancel(const Fingerprint& fingerprint) override;
+  void hasten(const Fingerprint& fingerprint, const Urgency& urgency) override {
+    encoders_->hasten(fingerprint, urgency);
+  }
   std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
   bool keeps(const Fingerprint& slice) const override { return kept_.contains(slice); }

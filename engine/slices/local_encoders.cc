@@ -6,21 +6,22 @@
 namespace uhd {
 
 void LocalEncoders::add(SliceJob job, TimePoint) {
-  turns_.enter(job.client);
-  queue_.push_back(std::move(job));
+  const std::string client = job.client;
+  const Urgency urgency = job.urgency;
+  const auto patches = static_cast<double>(job.patches);
+  queue_.push(client, urgency, patches, std::move(job));
 }
 
 bool LocalEncoders::cancel(const Fingerprint& fingerprint) {
-  const auto at =
-      std::ranges::find_if(queue_, [&](const SliceJob& j) { return j.slice->fingerprint == fingerprint; });
-  if (at == queue_.end()) return false;
-  turns_.leave(at->client);
-  queue_.erase(at);
-  return true;
+  return queue_.erase_if([&](const SliceJob& job) { return job.slice->fingerprint == fingerprint; }) > 0;
+}
+
+void LocalEncoders::hasten(const Fingerprint& fingerprint, const Urgency& urgency) {
+  queue_.hasten(urgency, [&](const SliceJob& job) { return job.slice->fingerprint == fingerprint; });
 }
 
 std::vector<EncodedSlice> LocalEncoders::poll(TimePoint now, const EncodingTurn& turn) {
-  if (!pass_.parts && may_encode()) begin(take_batch(pass_patches(turn)), now);
+  if (!pass_.parts && may_encode()) begin(take_batch(pass_patches(turn), now), now);
   if (pass_.parts) advance(turn.seconds);
   std::vector<EncodedSlice> ended;
   while (!made_.empty() && settle(made_.front(), now)) {
@@ -44,22 +45,17 @@ int64_t LocalEncoders::pass_patches(const EncodingTurn& turn) const {
   return patches < static_cast<double>(batch_patches_) ? static_cast<int64_t>(patches) : batch_patches_;
 }
 
-// The queue is not empty. The slice whose turn it is opens the batch.
-std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches) {
-  const std::string* client = turns_.choose([](const std::string&) { return true; });
-  const auto next = std::ranges::find(queue_, *client, &SliceJob::client);
-  std::rotate(queue_.begin(), next, next + 1);
-  std::vector<const Slice*> waiting;
-  for (const SliceJob& job : queue_) waiting.push_back(job.slice.get());
-  const std::vector<size_t> chosen = choose_batch(waiting, patches, patch_, buffers_.free());
+// The queue is not empty, and there are buffers.
+std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches, TimePoint now) {
   std::vector<SliceJob> batch;
-  batch.reserve(chosen.size());
-  for (size_t i : chosen) {
-    turns_.charge(queue_[i].client, static_cast<double>(queue_[i].patches));
-    batch.push_back(std::move(queue_[i]));
+  batch.push_back(queue_.take(now));
+  const Slice& first = *batch.front().slice;
+  const size_t most = slices_of_pass(first, patches, patch_, buffers_.free());
+  while (batch.size() < most) {
+    auto next = queue_.take(now, [&](const SliceJob& job) { return have_equal_shape(*job.slice, first); });
+    if (!next) break;
+    batch.push_back(std::move(*next));
   }
-  for (const SliceJob& job : batch) turns_.leave(job.client);
-  std::erase_if(queue_, [](const SliceJob& job) { return job.slice == nullptr; });
   return batch;
 }
 

@@ -1,7 +1,7 @@
 // The leader encodes slices itself, some layers of a pass between two steps, so that nobody's tokens wait
-// longer for somebody's picture than the turn says. Clients share its time: the one that has been given the
-// fewest patches goes next, and slices of others go with it where they have its shape. A pass takes so many
-// slices that one of its parts fits into a turn, as far as the parts before tell: the first is of one slice.
+// longer for somebody's picture than the turn says. Slices go by priority, and clients share the time by
+// patches (Turns); the next ones go with the first where they have its shape. A pass takes so many slices
+// that one of its parts fits into a turn, as far as the parts before tell: the first is of one slice.
 #pragma once
 
 #include <deque>
@@ -22,6 +22,7 @@ class LocalEncoders final : public SliceEncoders {
 
   void add(SliceJob job, TimePoint now) override;
   bool cancel(const Fingerprint& fingerprint) override;
+  void hasten(const Fingerprint& fingerprint, const Urgency& urgency) override;
   // The host divides passes. A device only queues a part, so that a pass is queued whole.
   std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
@@ -30,7 +31,7 @@ class LocalEncoders final : public SliceEncoders {
 
  private:
   int64_t pass_patches(const EncodingTurn& turn) const;
-  std::vector<SliceJob> take_batch(int64_t patches);
+  std::vector<SliceJob> take_batch(int64_t patches, TimePoint now);
   bool may_encode() const { return pass_.parts || (!queue_.empty() && buffers_.free() > 0); }
   void begin(std::vector<SliceJob> batch, TimePoint now);
   void advance(double most_seconds);
@@ -50,8 +51,7 @@ class LocalEncoders final : public SliceEncoders {
   RowBuffers& buffers_;
   int64_t batch_patches_;
   int patch_;
-  std::deque<SliceJob> queue_;
-  FairTurns turns_{1};  // turns of the clients in the queue, in patches
+  Turns<SliceJob> queue_;
   Pass pass_;
   Rate part_;                      // the time of a part of a pass: seconds for each patch of it
   TimePoint settled_;              // the last slice

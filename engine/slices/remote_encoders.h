@@ -26,6 +26,9 @@ class RemoteEncoders final : public SliceEncoders {
 
   void add(SliceJob job, TimePoint now) override { pool_.add(std::move(job), now); }
   bool cancel(const Fingerprint& fingerprint) override { return pool_.cancel(fingerprint); }
+  void hasten(const Fingerprint& fingerprint, const Urgency& urgency) override {
+    pool_.hasten(fingerprint, urgency);
+  }
   std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
   int encoders() const override { return static_cast<int>(pool_.encoders()); }

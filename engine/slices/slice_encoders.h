@@ -53,6 +53,8 @@ class SliceEncoders {
   virtual void add(SliceJob job, TimePoint now) = 0;
   // Returns true if the slice had not started and is gone.
   virtual bool cancel(const Fingerprint& fingerprint) = 0;
+  // Somebody else wants a slice that was added and has not ended, and perhaps more urgently.
+  virtual void hasten(const Fingerprint& fingerprint, const Urgency& urgency) = 0;
   // Does a bounded piece of work, and returns the slices that ended since the last call.
   virtual std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) = 0;
   // Returns when poll() should be called again at the latest, if nobody wakes the engine.
@@ -63,9 +65,16 @@ class SliceEncoders {
   virtual int queued() const = 0;
 };
 
-// Returns the indices of one forward pass: the first of the waiting slices and those after it of equal shape,
-// as many as `batch_patches` allow (at least one), and at most `most`. Slices of several requests share a
-// pass; nothing is padded.
+inline bool have_equal_shape(const Slice& a, const Slice& b) {
+  return a.width == b.width && a.height == b.height;
+}
+
+// Returns how many slices of this shape one forward pass takes: as many as `batch_patches` allow (at least
+// one), and at most `most`.
+size_t slices_of_pass(const Slice& slice, int64_t batch_patches, int patch, size_t most);
+
+// Returns the indices of one forward pass: the first of the waiting slices and those after it of equal shape.
+// Slices of several requests share a pass; nothing is padded.
 std::vector<size_t> choose_batch(std::span<const Slice* const> waiting, int64_t batch_patches, int patch,
                                  size_t most);
 

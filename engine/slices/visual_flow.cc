@@ -8,10 +8,11 @@
 
 namespace uhd {
 
-void VisualFlow::add(RequestId request, const std::string& client, std::shared_ptr<VisualSpans> spans) {
-  Wanting wanting{client, std::move(spans)};
+void VisualFlow::add(RequestId request, const std::string& client, const Urgency& urgency,
+                     std::shared_ptr<VisualSpans> spans) {
+  Wanting wanting{client, urgency, std::move(spans)};
   for (const VisualSpan& span : *wanting.spans) wanting.reserved += span.length;
-  no_room_.push(client, wanting.reserved, request);
+  no_room_.push(client, urgency, wanting.reserved, request);
   requests_.emplace(request, std::move(wanting));
 }
 
@@ -39,6 +40,7 @@ int VisualFlow::want(RequestId request, int image, std::vector<SliceJob> pieces,
     span.held = true;
     wanting.reserved -= span.length;
     job.client = wanting.client;
+    job.urgency = wanting.urgency;
     acquired(request, span, state, std::move(job), now);
   }
   return left_out;
@@ -68,7 +70,11 @@ void VisualFlow::acquired(RequestId request, VisualSpan& span, VisualIndex::Stat
   metrics_.slice_wanted(!added, span.length);
   if (state == VisualIndex::State::arrived) return ready(request, span, {.cached = true, .first_sent = now});
   waiters_[*span.slice].push_back({request, &span, !added, now});
-  if (added) encoders_.add(std::move(job), now);
+  if (added) {
+    encoders_.add(std::move(job), now);
+  } else {
+    encoders_.hasten(*span.slice, job.urgency);
+  }
 }
 
 // Fills in whose slice it is.
@@ -85,7 +91,10 @@ void VisualFlow::drop(RequestId request) {
   if (found == requests_.end()) return;
   const Wanting wanting = std::move(found->second);
   requests_.erase(found);
-  if (!wanting.has_room) return no_room_.erase_if([&](RequestId waiting) { return waiting == request; });
+  if (!wanting.has_room) {
+    no_room_.erase_if([&](RequestId waiting) { return waiting == request; });
+    return;
+  }
   index_.unreserve(wanting.reserved);
   for (const VisualSpan& span : *wanting.spans) {
     if (span.held) let_go(request, *span.slice);
@@ -110,7 +119,7 @@ VisualFlow::Progress VisualFlow::poll(TimePoint now, const EncodingTurn& turn) {
       fail_waiters(slice);
     }
   }
-  give_room();
+  give_room(now);
   return std::exchange(progress_, {});
 }
 
@@ -127,12 +136,12 @@ std::vector<Tensor> VisualFlow::take_placements(std::vector<Placement>& placemen
 
 void VisualFlow::placed() { placing_.clear(); }
 
-void VisualFlow::give_room() {
+void VisualFlow::give_room(TimePoint now) {
   while (!no_room_.empty()) {
-    Wanting& wanting = requests_.at(no_room_.front());
+    Wanting& wanting = requests_.at(no_room_.front(now));
     if (!index_.reserve(wanting.reserved)) return;
     wanting.has_room = true;
-    progress_.room.push_back(no_room_.take());
+    progress_.room.push_back(no_room_.take(now));
   }
 }
 

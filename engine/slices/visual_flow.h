@@ -27,8 +27,9 @@ class VisualFlow {
 
   // A request with images. It gets room in the store for all of its spans at once, when poll() says so, and
   // keeps it until drop(); one that waits for room holds nothing else (the order in which things are taken:
-  // Scheduler). Clients take turns by the rows that they were given.
-  void add(RequestId request, const std::string& client, std::shared_ptr<VisualSpans> spans);
+  // Scheduler). Requests go by priority, and clients take turns by the rows that they were given (Turns).
+  void add(RequestId request, const std::string& client, const Urgency& urgency,
+           std::shared_ptr<VisualSpans> spans);
   // One image of the request is cut; pieces[i] is piece i of its plan. This only says which slices are seen.
   static void name(VisualSpans& spans, int image, const std::vector<SliceJob>& pieces);
   // Says the same, and that the slices are wanted; the request has room. Those that end within the first
@@ -79,6 +80,7 @@ class VisualFlow {
  private:
   struct Wanting {
     std::string client;
+    Urgency urgency;
     std::shared_ptr<VisualSpans> spans;
     int reserved = 0;  // rows of slices that are not known yet
     bool has_room = false;
@@ -93,7 +95,7 @@ class VisualFlow {
     Placement placement;
     StagedRows rows;
   };
-  void give_room();
+  void give_room(TimePoint now);
   void acquired(RequestId request, VisualSpan& span, VisualIndex::State state, SliceJob job, TimePoint now);
   void leave_out(RequestId request, VisualSpan& span, TimePoint now);
   void let_go(RequestId request, const Fingerprint& slice);

@@ -9,13 +9,19 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
+constexpr TimePoint kCutAt{};
 constexpr int64_t kBytes = 12;  // of the one slice of an image of 2x2
 
 class CutQueueTest : public testing::Test {
  protected:
-  std::shared_ptr<std::atomic<bool>> add(RequestId id, const std::string& client, int images = 1) {
+  std::shared_ptr<std::atomic<bool>> add(RequestId id, const std::string& client, int images = 1,
+                                         int priority = 0) {
     auto abandoned = std::make_shared<std::atomic<bool>>(false);
-    CutRequest request{.request = id, .client = client, .salt = client, .abandoned = abandoned};
+    CutRequest request{.request = id,
+                       .client = client,
+                       .urgency = {priority, kCutAt},
+                       .salt = client,
+                       .abandoned = abandoned};
     for (int i = 0; i < images; ++i) {
       SlicePlan plan;
       plan.overview = {2, 2};
@@ -28,7 +34,7 @@ class CutQueueTest : public testing::Test {
   std::vector<RequestId> cut(int images = 100) {
     std::vector<RequestId> ids;
     while (images-- > 0) {
-      const auto work = queue_.next();
+      const auto work = queue_.next(kCutAt);
       if (!work) break;
       queue_.finish(*work);
       ids.push_back(work->request->request);
@@ -43,6 +49,20 @@ TEST_F(CutQueueTest, ClientsTakeTurns) {
   for (RequestId id = 1; id <= 4; ++id) add(id, "many");
   add(5, "one");
   EXPECT_THAT(cut(), ElementsAre(1, 5, 2));
+}
+
+TEST_F(CutQueueTest, TheMostUrgentIsCutFirstAndBeforeTheOtherImagesOfWhatHasBegun) {
+  add(1, "a", 2, 5);
+  add(2, "b", 1, 5);
+  EXPECT_THAT(cut(1), ElementsAre(1));
+  add(3, "a", 1, 0);
+  EXPECT_THAT(cut(1), ElementsAre(3));
+  add(4, "a", 1, -5);
+  EXPECT_THAT(cut(), ElementsAre(1)) << "the memory of its images is reserved, and there is no more";
+  queue_.returned(kBytes);
+  EXPECT_THAT(cut(), ElementsAre(4));
+  queue_.returned(kBytes);
+  EXPECT_THAT(cut(), ElementsAre(2));
 }
 
 TEST_F(CutQueueTest, CutsNoMoreThanItsMemoryHolds) {
@@ -74,7 +94,7 @@ TEST_F(CutQueueTest, OneThatNeedsMoreThanAllGoesAlone) {
 
 TEST_F(CutQueueTest, LetsTheBytesOfAnImageGoWithItsCut) {
   add(1, "a", 2);
-  const auto first = queue_.next(), second = queue_.next();
+  const auto first = queue_.next(kCutAt), second = queue_.next(kCutAt);
   queue_.finish(*first);
   EXPECT_EQ(first->task().bytes, nullptr);
   EXPECT_NE(second->task().bytes, nullptr);
@@ -85,9 +105,9 @@ TEST_F(CutQueueTest, LetsTheBytesOfAnImageGoWithItsCut) {
 TEST_F(CutQueueTest, AnImageThatFailsGivesItsMemoryAndThatOfTheRestBack) {
   add(1, "a", 3);
   EXPECT_THAT(cut(1), ElementsAre(1));
-  const auto bad = queue_.next();
+  const auto bad = queue_.next(kCutAt);
   queue_.fail(*bad);
-  EXPECT_FALSE(queue_.next()) << "the third is not begun";
+  EXPECT_FALSE(queue_.next(kCutAt)) << "the third is not begun";
   EXPECT_EQ(queue_.in_use(), kBytes) << "of the first alone";
 }
 
@@ -104,9 +124,9 @@ TEST_F(CutQueueTest, AbandonedRequestsAreForgottenBegunOrNot) {
 
 TEST_F(CutQueueTest, AnAbandonedCutUnderWayKeepsItsOwnMemory) {
   const auto first = add(1, "a", 3);
-  const auto under_way = queue_.next();
+  const auto under_way = queue_.next(kCutAt);
   *first = true;
-  EXPECT_FALSE(queue_.next());
+  EXPECT_FALSE(queue_.next(kCutAt));
   EXPECT_EQ(queue_.in_use(), kBytes);
   queue_.finish(*under_way);
   queue_.returned(kBytes);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace uhd {
 namespace {
 
@@ -74,6 +76,50 @@ TEST(EncoderPool, ClientsShareTheEncodersByPatches) {
   for (const auto& send : pool.dispatch(at(0))) order.push_back(send.slice->fingerprint.high);
   EXPECT_THAT(order, ::testing::ElementsAre(1, 31, 32, 2, 33, 34));
   EXPECT_EQ(pool.queued(), 18u);
+}
+
+// The names of the slices that are sent, in their order.
+std::vector<uint64_t> sent(EncoderPool& pool, TimePoint now) {
+  std::vector<uint64_t> order;
+  for (const auto& send : pool.dispatch(now)) order.push_back(send.slice->fingerprint.high);
+  return order;
+}
+
+TEST(EncoderPool, SlicesGoByPriorityWhichImprovesWithAge) {
+  const auto add = [](EncoderPool& pool, const std::string& client, uint64_t n, int priority) {
+    SliceJob wanted = job(n);
+    wanted.client = client;
+    wanted.urgency = {priority, at(0)};
+    pool.add(std::move(wanted), at(0));
+  };
+  for (const bool aged : {false, true}) {
+    EncoderPool pool(limits());
+    for (uint64_t n = 1; n <= 3; ++n) add(pool, "batch", n, 10);
+    add(pool, "chat", 11, 0);
+    add(pool, "chat", 12, -1);
+    add(pool, "other", 21, 0);
+    pool.joined(1, 6, at(0));
+    if (aged) {
+      EXPECT_THAT(sent(pool, at(11)), ::testing::ElementsAre(1, 11, 21, 2, 12, 3))
+          << "turns of clients alone";
+    } else {
+      EXPECT_THAT(sent(pool, at(0)), ::testing::ElementsAre(12, 21, 11, 1, 2, 3));
+    }
+  }
+}
+
+TEST(EncoderPool, ASliceIsAsUrgentAsTheMostUrgentOfThoseWhoWantIt) {
+  EncoderPool pool(limits());
+  for (uint64_t n = 1; n <= 3; ++n) {
+    SliceJob wanted = job(n);
+    wanted.urgency = {10, at(0)};
+    pool.add(std::move(wanted), at(0));
+  }
+  pool.hasten({3, 3}, {0, at(0)});
+  pool.hasten({1, 1}, {20, at(0)});
+  pool.hasten({9, 9}, {0, at(0)});
+  pool.joined(1, 8, at(0));
+  EXPECT_THAT(sent(pool, at(0)), ::testing::ElementsAre(3, 1, 2));
 }
 
 TEST(EncoderPool, KeepsTheRestInItsQueueWhereItCanBeCancelled) {

@@ -17,6 +17,11 @@ class FakeEncoders final : public SliceEncoders {
     if (started.contains(fingerprint)) return false;
     return std::erase_if(jobs, [&](const SliceJob& j) { return j.slice->fingerprint == fingerprint; }) > 0;
   }
+  void hasten(const Fingerprint& fingerprint, const Urgency& urgency) override {
+    for (SliceJob& job : jobs) {
+      if (job.slice->fingerprint == fingerprint) job.urgency = urgency;
+    }
+  }
   std::vector<EncodedSlice> poll(TimePoint, const EncodingTurn&) override { return std::exchange(ended, {}); }
   std::optional<TimePoint> next_poll(TimePoint) const override { return std::nullopt; }
   bool keeps(const Fingerprint& slice) const override { return kept.contains(slice); }

@@ -57,6 +57,9 @@ class ShortEncoders final : public SliceEncoders {
   ShortEncoders(std::unique_ptr<SliceEncoders> real, int bad) : real_(std::move(real)), bad_(bad) {}
   void add(SliceJob job, TimePoint now) override { real_->add(std::move(job), now); }
   bool cancel(const Fingerprint& fingerprint) override { return real_->cancel(fingerprint); }
+  void hasten(const Fingerprint& fingerprint, const Urgency& urgency) override {
+    real_->hasten(fingerprint, urgency);
+  }
   std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) override {
     std::vector<EncodedSlice> ended = real_->poll(now, turn);
     for (EncodedSlice& slice : ended) {

@@ -63,6 +63,30 @@ TEST_F(LocalEncodersTest, BatchesEqualShapesWithinThePatches) {
   EXPECT_THAT(order, ::testing::ElementsAre(1, 3, 2, 4));
 }
 
+TEST_F(LocalEncodersTest, SlicesGoByPriorityAndSoDoThoseThatGoWithThem) {
+  LocalEncoders encoders = make(4);
+  const auto add = [&](uint64_t n, int priority, int width = 28) {
+    SliceJob wanted = job(n, width);
+    wanted.urgency = {priority, kEncodedAt};
+    encoders.add(std::move(wanted), kEncodedAt);
+  };
+  add(1, 5);
+  add(2, 5);
+  add(3, 0, 42);
+  add(4, 5);
+  add(5, 0);
+  add(6, 5);
+  encoders.hasten({6, 6}, {1, kEncodedAt});
+  std::vector<float> order;
+  while (encoders.next_poll(kEncodedAt)) {
+    for (const EncodedSlice& slice : encoders.poll(kEncodedAt, {})) {
+      order.push_back(*slice.rows.rows.data<float>());
+    }
+  }
+  EXPECT_THAT(order, ::testing::ElementsAre(3, 5, 6, 1, 2, 4));
+  EXPECT_THAT(batches_, ::testing::ElementsAre(1, 2, 2, 1));
+}
+
 TEST_F(LocalEncodersTest, TakesOneSliceAtATimeWhileOthersDecode) {
   LocalEncoders encoders = make(100);
   encoders.add(job(1), kEncodedAt);

@@ -26,7 +26,7 @@ class VisualFlowTest : public ::testing::Test {
 
   // A request that sees as many images as are listed, each of so many pieces.
   std::shared_ptr<VisualSpans> add(RequestId id, const std::vector<int>& images,
-                                   const std::string& client = "") {
+                                   const std::string& client = "", int priority = 0) {
     auto spans = std::make_shared<VisualSpans>();
     int position = 0;
     for (size_t image = 0; image < images.size(); ++image) {
@@ -34,7 +34,7 @@ class VisualFlowTest : public ::testing::Test {
         spans->push_back({static_cast<int>(image), piece, position, kRows});
       }
     }
-    flow_.add(id, client, spans);
+    flow_.add(id, client, {priority, kNow}, spans);
     return spans;
   }
   static std::vector<SliceJob> slices(const std::vector<uint64_t>& names) {
@@ -213,6 +213,31 @@ TEST_F(VisualFlowTest, ClientsTakeTurnsForRoom) {
   flow_.drop(4);
   flow_.drop(2);
   EXPECT_THAT(poll().room, ElementsAre(3));
+}
+
+TEST_F(VisualFlowTest, RoomGoesByPriority) {
+  add(1, {3});
+  poll();
+  add(2, {2}, "", 4);
+  add(3, {2}, "", 4);
+  add(4, {1}, "", -4);
+  add(5, {2}, "");
+  flow_.drop(1);
+  EXPECT_THAT(poll().room, ElementsAre(4, 5));
+  flow_.drop(5);
+  EXPECT_THAT(poll().room, ElementsAre(2));
+}
+
+TEST_F(VisualFlowTest, ASliceIsAsUrgentAsTheMostUrgentOfThoseWhoWantIt) {
+  add(1, {1}, "", 4);
+  add(2, {1}, "", -4);
+  EXPECT_THAT(poll().room, ElementsAre(2, 1));
+  flow_.want(1, 0, slices({5}), kNow);
+  ASSERT_EQ(encoders_.jobs.size(), 1u);
+  EXPECT_EQ(encoders_.jobs[0].urgency.priority, 4);
+  flow_.want(2, 0, slices({5}), kNow);
+  ASSERT_EQ(encoders_.jobs.size(), 1u);
+  EXPECT_EQ(encoders_.jobs[0].urgency.priority, -4);
 }
 
 TEST_F(VisualFlowTest, ARequestThatEndsBeforeItsImagesAreCutGivesItsRoomBack) {

@@ -95,7 +95,7 @@ class WaitingRun {
     spec.prompt.assign(static_cast<size_t>(at + 1), 1);
     ASSERT_EQ(scheduler_.add(std::move(spec)), Admission::queued);
     live.client = live.images.client;
-    if (spans > 0) flow_.add(id, live.client, live.spans);
+    if (spans > 0) flow_.add(id, live.client, live.images.urgency, live.spans);
     live_.emplace(id, std::move(live));
   }
 
@@ -113,7 +113,7 @@ class WaitingRun {
   bool cut() {
     lazy_ = false;
     if (lazy()) return false;
-    const auto work = cutting_.next();
+    const auto work = cutting_.next({});
     if (work) cut_now_.push_back(*work);
     if (cut_now_.empty() || lazy()) return work.has_value();
     const size_t at = static_cast<size_t>(pick(0, size(cut_now_) - 1));
@@ -265,7 +265,7 @@ class WaitingRun {
       pixels_of(work.task().plan.pieces());  // nobody wants it any more
     }
     cut_now_.clear();
-    EXPECT_FALSE(cutting_.next());
+    EXPECT_FALSE(cutting_.next({}));
     encoders_.jobs.clear();
     EXPECT_EQ(cutting_.in_use(), 0);
   }

@@ -96,18 +96,6 @@ TEST(Policy, VictimIsTheOneThatLosesLeast) {
   EXPECT_EQ(choose_victim(running, kept, 4), &lost) << "never an older one, which loses nothing";
 }
 
-TEST(Policy, AgeImprovesAPriorityUpToTheBestThatIsThere) {
-  const TimePoint start{};
-  Sequence s = sequence_of(4);
-  s.priority = 5;
-  s.arrived = start;
-  const auto after = [&](double waited, int best) { return level_of(s, start + from_seconds(waited), best); };
-  EXPECT_EQ(after(0, -2), 5);
-  EXPECT_EQ(after(3.5, -2), 2);
-  EXPECT_EQ(after(1000000, -2), -2);
-  EXPECT_EQ(after(1000000, 5), 5) << "among equals age is nothing";
-}
-
 TEST(Policy, AdmissionKeepsPromisedPages) {
   Sequence half_done = sequence_of(128, 1);
   half_done.phase = Phase::running;
