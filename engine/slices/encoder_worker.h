@@ -61,7 +61,7 @@ class EncoderWorker {
   RowBuffers& buffers_;
   EncoderWorkerOptions options_;
   std::deque<Job> queue_;
-  double patches_a_second_ = 0;                     // told in heartbeats; 0 before a pass was measured
+  double patches_a_second_ = 0;                     // 0 before a pass was measured
   std::unordered_map<uint64_t, StagedRows> ready_;  // encoded, kept until Done or Cancel
   std::deque<uint64_t> go_;                         // jobs whose rows are to be sent, in order
   std::deque<uint64_t> sending_;                    // begun and not ended, in order

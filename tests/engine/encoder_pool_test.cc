@@ -62,6 +62,38 @@ TEST(EncoderPool, ASliceGoesToTheEncoderThatIsLikelyToEndItFirst) {
   EXPECT_THAT(chosen, ::testing::ElementsAre(2, 2, 1, 2));
 }
 
+// Returns how many each encoder gets of slices that come at once; each takes as long for one as is said.
+std::map<EncoderId, int> shares(EncoderPool& pool, int slices, const std::map<EncoderId, double>& takes,
+                                double& now) {
+  static uint64_t name = 1000;
+  for (int i = 0; i < slices; ++i) pool.add(job(++name), at(now));
+  std::map<EncoderId, int> count;
+  double last = now;
+  for (const auto& send : pool.dispatch(at(now))) {
+    const double end = now + takes.at(send.encoder) * ++count[send.encoder];
+    pool.encoded(send.encoder, send.job, at(end));
+    pool.received(send.encoder, send.job, at(end));
+    last = std::max(last, end);
+  }
+  now = last;
+  return count;
+}
+
+TEST(EncoderPool, OneThatIsHalfAsFastGetsHalfAsManySlicesAsLongAsItIs) {
+  EncoderPool pool(limits());
+  pool.joined(1, 64, at(0));
+  pool.joined(2, 64, at(0));
+  double now = 0;
+  using Shares = std::map<EncoderId, int>;
+  EXPECT_EQ(shares(pool, 2, {{1, 1}, {2, 2}}, now), (Shares{{1, 1}, {2, 1}})) << "nothing is known yet";
+  EXPECT_EQ(shares(pool, 30, {{1, 1}, {2, 2}}, now), (Shares{{1, 20}, {2, 10}}));
+  for (int i = 0; i < 4; ++i) shares(pool, 60, {{1, 4}, {2, 2}}, now);
+  EXPECT_EQ(shares(pool, 30, {{1, 4}, {2, 2}}, now), (Shares{{1, 10}, {2, 20}})) << "of late";
+  const auto states = pool.states(at(now));
+  EXPECT_NEAR(states.at(0).patches_per_second, 25, 1);
+  EXPECT_NEAR(states.at(1).patches_per_second, 50, 1e-6);
+}
+
 TEST(EncoderPool, ClientsShareTheEncodersByPatches) {
   EncoderPool pool(limits());
   pool.joined(1, 6, at(0));
