@@ -66,8 +66,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
     parts.encoders = std::make_unique<RemoteEncoders>(*parts.server, *parts.buffers, limits, *parts.metrics);
   } else {
     const int64_t patches = batch_patches(options, parts.buffers->backend().host_memory());
-    parts.encoders = std::make_unique<LocalEncoders>(std::move(rank.slices.encode), *parts.buffers, patches,
-                                                     config.slicing.patch);
+    parts.encoders = std::make_unique<LocalEncoders>(std::move(rank.slices.encode), *parts.buffers, patches);
   }
   if (options.visual_cache_host_bytes > 0) {
     parts.encoders = std::make_unique<KeptSlices>(std::move(parts.encoders), *parts.buffers,

@@ -26,6 +26,7 @@ Parts BatchEncoder::run(std::span<const Item> batch, std::vector<StagedRows>& st
   for (const Item& item : items) {
     slices.push_back(item.slice);
     rows += item.rows;
+    pass.patches += item.patches;
   }
   try {
     const Tensor all = buffers_.batch(rows);

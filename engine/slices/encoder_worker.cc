@@ -74,28 +74,28 @@ void EncoderWorker::drop(uint64_t job) {
 
 // The leader tries a slice only a few times, and a bad one must not use up the tries of its neighbours.
 void EncoderWorker::encode_batch() {
-  std::vector<const Slice*> waiting;
-  for (const Job& job : queue_) waiting.push_back(&job.slice);
-  const std::vector<size_t> chosen = choose_batch(waiting, pass_patches(), options_.patch, buffers_.free());
+  PassRoom room(pass_patches(), buffers_.free());
   std::vector<BatchEncoder::Item> items;
-  items.reserve(chosen.size());
-  for (size_t i : chosen) items.push_back({waiting[i], rows_of_(*waiting[i])});
+  for (const Job& job : queue_) {
+    const int64_t patches = patches_of({job.slice.width, job.slice.height}, options_.patch);
+    if (!room.holds(patches)) break;
+    room.take(patches);
+    items.push_back({&job.slice, rows_of_(job.slice), patches});
+  }
   std::vector<BatchEncoder::Pass> passes;
   batches_.encode(items, passes).finish();
   for (BatchEncoder::Pass& pass : passes) {
-    const Job& first = queue_[chosen[pass.first]];
     if (!pass.failure.empty()) {
-      leader_.send(EncodeFailed{first.id, pass.failure});
+      leader_.send(EncodeFailed{queue_[pass.first].id, pass.failure});
       continue;
     }
-    const int64_t patches = patches_of({first.slice.width, first.slice.height}, options_.patch);
-    patches_a_second_ =
-        static_cast<double>(patches) * static_cast<double>(pass.count) / std::max(pass.seconds, 1e-6);
-    for (size_t i = 0; i < pass.count; ++i)
-      announce(queue_[chosen[pass.first + i]], std::move(pass.rows[i]), pass);
+    patches_a_second_ = static_cast<double>(pass.patches) / std::max(pass.seconds, 1e-6);
+    for (size_t i = 0; i < pass.count; ++i) {
+      const size_t at = pass.first + i;
+      announce(queue_[at], std::move(pass.rows[i]), pass, pass.seconds_of(items[at].patches));
+    }
   }
-  for (size_t n = chosen.size(); n-- > 0;)
-    queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(chosen[n]));
+  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(items.size()));
 }
 
 // The leader takes an encoder for stuck that answers nothing by the deadline of a slice: a pass of several
@@ -107,14 +107,14 @@ int64_t EncoderWorker::pass_patches() const {
   return static_cast<int64_t>(std::clamp(patches, 1.0, static_cast<double>(options_.batch_patches)));
 }
 
-void EncoderWorker::announce(const Job& job, StagedRows staged, const BatchEncoder::Pass& pass) {
+void EncoderWorker::announce(const Job& job, StagedRows staged, const BatchEncoder::Pass& pass, double took) {
   staged.used();
   Encoded encoded;
   encoded.job = job.id;
   encoded.rows = static_cast<uint32_t>(staged.rows.rows());
   encoded.width = static_cast<uint32_t>(staged.rows.row_size());
   encoded.dtype = staged.rows.dtype();
-  encoded.seconds = static_cast<float>(pass.seconds / static_cast<double>(pass.count));
+  encoded.seconds = static_cast<float>(took);
   encoded.came = stamp_of(job.came);
   encoded.begun = stamp_of(pass.begun);
   if (buffers_.backend().host_memory()) encoded.ended = stamp_of(pass.ended);

@@ -1,4 +1,4 @@
-// The loop of an encoder rank: takes slices, batches those of equal shape, encodes, announces, and sends the
+// The loop of an encoder rank: takes slices, batches them, encodes, announces, and sends the
 // rows when the leader says go.
 #pragma once
 
@@ -50,7 +50,7 @@ class EncoderWorker {
   void drop(uint64_t job);
   void encode_batch();
   int64_t pass_patches() const;
-  void announce(const Job& job, StagedRows rows, const BatchEncoder::Pass& pass);
+  void announce(const Job& job, StagedRows rows, const BatchEncoder::Pass& pass, double took);
   void advance_link();
   void end_sent();
   bool may_encode() const { return !queue_.empty() && buffers_.free() > 0; }

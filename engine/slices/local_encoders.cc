@@ -49,11 +49,10 @@ int64_t LocalEncoders::pass_patches(const EncodingTurn& turn) const {
 std::vector<SliceJob> LocalEncoders::take_batch(int64_t patches, TimePoint now) {
   std::vector<SliceJob> batch;
   batch.push_back(queue_.take(now));
-  const Slice& first = *batch.front().slice;
-  const size_t most = slices_of_pass(first, patches, patch_, buffers_.free());
-  while (batch.size() < most) {
-    auto next = queue_.take(now, [&](const SliceJob& job) { return have_equal_shape(*job.slice, first); });
-    if (!next) break;
+  PassRoom room(patches, buffers_.free());
+  room.take(batch.front().patches);
+  while (auto next = queue_.take(now, [&](const SliceJob& job) { return room.holds(job.patches); })) {
+    room.take(next->patches);
     batch.push_back(std::move(*next));
   }
   return batch;
@@ -63,7 +62,7 @@ void LocalEncoders::begin(std::vector<SliceJob> batch, TimePoint now) {
   pass_.jobs = std::move(batch);
   pass_.items.clear();
   pass_.done.clear();
-  for (const SliceJob& job : pass_.jobs) pass_.items.push_back({job.slice.get(), job.rows});
+  for (const SliceJob& job : pass_.jobs) pass_.items.push_back({job.slice.get(), job.rows, job.patches});
   pass_.begun = now;
   pass_.parts = batches_.encode(pass_.items, pass_.done);
 }
@@ -92,7 +91,7 @@ void LocalEncoders::take_passes() {
       slice.first_sent = pass_.begun;
       slice.course = {.sent = pass_.begun, .begun = pass_.begun, .encoded = now};
       slice.patches = job.patches;
-      if (buffers_.backend().host_memory()) slice.seconds = pass.seconds / static_cast<double>(pass.count);
+      if (buffers_.backend().host_memory()) slice.seconds = pass.seconds_of(job.patches);
       slice.ok = pass.failure.empty();
       if (slice.ok) {
         slice.rows = std::move(pass.rows[i]);

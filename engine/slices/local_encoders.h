@@ -14,11 +14,8 @@ namespace uhd {
 
 class LocalEncoders final : public SliceEncoders {
  public:
-  LocalEncoders(EncodeSlices encode, RowBuffers& buffers, int64_t batch_patches, int patch)
-      : batches_(std::move(encode), buffers),
-        buffers_(buffers),
-        batch_patches_(batch_patches),
-        patch_(patch) {}
+  LocalEncoders(EncodeSlices encode, RowBuffers& buffers, int64_t batch_patches)
+      : batches_(std::move(encode), buffers), buffers_(buffers), batch_patches_(batch_patches) {}
 
   void add(SliceJob job, TimePoint now) override;
   bool cancel(const Fingerprint& fingerprint) override;
@@ -50,7 +47,6 @@ class LocalEncoders final : public SliceEncoders {
   BatchEncoder batches_;
   RowBuffers& buffers_;
   int64_t batch_patches_;
-  int patch_;
   Turns<SliceJob> queue_;
   Pass pass_;
   Rate part_;                      // the time of a part of a pass: seconds for each patch of it

@@ -16,8 +16,8 @@
 
 namespace uhd {
 
-// Runs the vision tower and the resampler: rows [sum of the slices' rows, H], slice after slice. Slices of
-// one call have equal shape, and the next call comes after all parts of the last one, or when they were left.
+// Runs the vision tower and the resampler: rows [sum of the slices' rows, H], slice after slice. The next
+// call comes after all parts of the last one, or when they were left.
 using EncodeSlices = std::function<Parts(std::span<const Slice* const> slices, Tensor rows)>;
 
 // An EncodedSlice has ended. If it is ok, `rows` hold it; else `reason` says why not.
@@ -65,17 +65,22 @@ class SliceEncoders {
   virtual int queued() const = 0;
 };
 
-inline bool have_equal_shape(const Slice& a, const Slice& b) {
-  return a.width == b.width && a.height == b.height;
-}
+// The room of one forward pass. Its first slice always fits, and others do while patches and slices are left.
+// Slices of several requests and shapes share a pass; nothing is padded.
+class PassRoom {
+ public:
+  PassRoom(int64_t patches, size_t slices) : patches_(patches), slices_(slices) {}
+  bool holds(int64_t patches) const { return empty_ || (slices_ > 0 && patches <= patches_); }
+  void take(int64_t patches) {
+    empty_ = false;
+    patches_ -= patches;
+    --slices_;
+  }
 
-// Returns how many slices of this shape one forward pass takes: as many as `batch_patches` allow (at least
-// one), and at most `most`.
-size_t slices_of_pass(const Slice& slice, int64_t batch_patches, int patch, size_t most);
-
-// Returns the indices of one forward pass: the first of the waiting slices and those after it of equal shape.
-// Slices of several requests share a pass; nothing is padded.
-std::vector<size_t> choose_batch(std::span<const Slice* const> waiting, int64_t batch_patches, int patch,
-                                 size_t most);
+ private:
+  int64_t patches_;
+  size_t slices_;
+  bool empty_ = true;
+};
 
 }  // namespace uhd

@@ -268,6 +268,7 @@ TEST(EncoderPool, RetriesElsewhereAndThenGivesUp) {
 std::vector<EncoderId> receivers(EncoderPool& pool, TimePoint now, std::vector<EncoderPool::Send>& sends) {
   sends = pool.dispatch(now);
   std::vector<EncoderId> encoders;
+  encoders.reserve(sends.size());
   for (const auto& send : sends) encoders.push_back(send.encoder);
   return encoders;
 }
