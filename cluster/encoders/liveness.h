@@ -23,11 +23,11 @@ struct LivenessLimits {
 // EncoderLiveness is the leader's view of its encoders. It is fed with the control channel's events at the
 // times they happened, and asked with tick(now), which reports each thing once.
 //
-// An encoder does its jobs in order, and may do the next ones together with its oldest. So only its oldest job
-// can be overdue. That job's time counts from when it was sent or became the oldest, because until then it may
-// have waited for others. When it is encoded, its rows wait for the leader; they have a new deadline from when
-// they are fetched, because before that the encoder may have no memory to go on with. An overdue job counts
-// once, however much waits behind it.
+// An encoder does its jobs in order, and may do the next ones together with its oldest. So only its oldest
+// job can be overdue. That job's time counts from when it was sent or became the oldest, because until then
+// it may have waited for others. When it is encoded, its rows wait for the leader; they have a new deadline
+// from when they are fetched, because before that the encoder may have no memory to go on with. An overdue
+// job counts once, however much waits behind it.
 class EncoderLiveness {
  public:
   using Encoder = uint32_t;

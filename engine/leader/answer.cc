@@ -61,7 +61,8 @@ std::span<const int32_t> Answer::next_mask() {
   const double begun = thread_seconds();
   matcher_->next(mask_);
   check_quick(begun);
-  return mask_;
+  const bool none = std::ranges::all_of(mask_, [](int32_t word) { return word == 0; });
+  return none ? std::span<const int32_t>() : mask_;
 }
 
 // Returns false for a token that the grammar does not have here.

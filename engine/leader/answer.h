@@ -36,8 +36,9 @@ class Answer {
 
   // Returns how the next token is drawn, but for its mask; the row is valid until the sequence changes.
   SampleRow sample_row(const Sequence& sequence) const;
-  // Returns the mask of the next token; empty: any may come. The answer must have taken every token that was
-  // drawn before, and must not have ended. Valid until the next call. Throws if its grammar takes too long.
+  // Returns the mask of the next token; empty: any may come, or none, and then push() refuses what comes. The
+  // answer must have taken every token that was drawn before, and must not have ended. Valid until the next
+  // call. Throws if its grammar takes too long.
   std::span<const int32_t> next_mask();
   // Takes a token that was drawn; its text waits for take(). Throws what the detokenizer throws.
   void push(const SampledToken& token, TimePoint now);

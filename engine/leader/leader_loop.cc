@@ -311,7 +311,7 @@ bool LeaderLoop::step() {
     PlannedStep& launched = pipeline_.launch(std::move(next));
     if (launched.plan.timed) parts_.tracer->launched(launched.plan.number, launched.launched);
     if (parts_.visual != nullptr) parts_.visual->placed();
-    if (launched.has_masks) choose_masked(launched);
+    if (launched.has_masks || launched.plan.choice == TokenChoice::by_host) choose_late(launched);
     while (pipeline_.full()) finish_step();
     return true;
   }
@@ -437,20 +437,34 @@ SampleRow LeaderLoop::sample_row(const Sequence& sequence) {
   return row;
 }
 
-// Masks follow from the tokens before, which are known when the steps before are finished; the step's forward
-// pass runs meanwhile on a device.
-void LeaderLoop::choose_masked(PlannedStep& step) {
+// Some rows follow from the tokens before, which are known when the steps before are finished; the step's
+// forward pass runs meanwhile on a device. What ends then takes its rows along.
+void LeaderLoop::choose_late(PlannedStep& step) {
   while (pipeline_.under_way() > 1) finish_step();
+  if (step.has_masks) mask_rows(step);
+  drop_rows_of_ended(step);
+  pipeline_.choose();
+}
+
+// The step's deadline runs: grammars that take long end with their requests before they take a part of it.
+void LeaderLoop::mask_rows(PlannedStep& step) {
+  constexpr double kSlow_s = 0.01;
+  const double most = parts_.step_deadline_s / 4;
+  double slow = 0;
   size_t next = 0;
   for (const BatchItem& item : step.batch.items) {
     if (!item.samples) continue;
     SampleRow& row = step.rows[next++];
     const RequestTable::Place place = table_.find_sequence(item.sequence->id);
     if (!row.masked || place.request == nullptr || place.request->ended(place.answer)) continue;
-    table_.guarded(place.request->id(), [&] { row.mask = place.request->next_mask(place.answer); });
+    table_.guarded(place.request->id(), [&] {
+      const TimePoint begun = Clock::now();
+      row.mask = place.request->next_mask(place.answer);
+      const double took = seconds(Clock::now() - begun);
+      slow += took > kSlow_s ? took : 0;
+      check(took <= kSlow_s || slow < most, "grammars of one step took ", slow, " s");
+    });
   }
-  drop_rows_of_ended(step);
-  pipeline_.choose();
 }
 
 void LeaderLoop::finish_step() {

@@ -63,7 +63,8 @@ class LeaderLoop {
   SampleRow sample_row(const Sequence& sequence);
   void ask_scores(const BatchItem& item, std::vector<ScoreRow>& asked);
   void drop_rows_of_ended(PlannedStep& step);
-  void choose_masked(PlannedStep& step);
+  void choose_late(PlannedStep& step);
+  void mask_rows(PlannedStep& step);
   void finish_step();
   void measure(const FinishedStep& done);
 

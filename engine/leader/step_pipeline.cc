@@ -52,6 +52,7 @@ PlannedStep& StepPipeline::launch(PlannedStep step) {
 
 // The host has the masks of tokens that it draws in their rows.
 void StepPipeline::choose() {
+  check(under_way_.size() == 1, "tokens of ", under_way_.size(), " steps are not known");
   const PlannedStep& step = under_way_.back();
   if (!step.plan.masked) return;
   choice_.number = step.plan.number;

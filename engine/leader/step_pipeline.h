@@ -52,7 +52,7 @@ class StepPipeline {
   void recycle(PlannedStep step) { spare_.push_back(std::move(step)); }
   // Numbers the step and sends it to all ranks. The result is valid until it is finished.
   PlannedStep& launch(PlannedStep step);
-  // Sends the masks of the step launched last, which is the only one under way.
+  // Sends the masks of the step launched last, which is the only one under way, if it waits for some.
   void choose();
   // Returns whether the oldest step must be finished before another is launched.
   bool full() const;

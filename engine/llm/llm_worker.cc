@@ -147,7 +147,7 @@ std::vector<ScoredToken> LlmWorker::score(Tensor rows, std::span<const ScoreRow>
 
 std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
   const ProfilerRange range(backend_, "uhd_step.wait");
-  check(launched_.size() > (unchosen_ ? 1 : 0), "no step is under way whose tokens are chosen");
+  check(launched_.size() > unchosen(), "no step is under way whose tokens are chosen");
   const bool samples = launched_.front().samples;
   launched_.pop_front();
   if (!samples) return {};
@@ -238,11 +238,12 @@ void LlmWorker::follow(PlanChannel& plans, Watchdog& watchdog, Duration silence)
   size_t stays = 0;  // of the steps launched
   warm_up(watchdog);
   for (;;) {
-    const std::optional<std::vector<std::byte>> bytes = plans.receive(launched_.empty() ? kIdle : kSoon);
+    const std::optional<std::vector<std::byte>> bytes =
+        plans.receive(launched_.size() == unchosen() ? kIdle : kSoon);
     if (!bytes) {
       if (launched_.empty()) quiet += kIdle;
       require(quiet < silence, "the leader has sent nothing for ", seconds(silence), " s");
-      finish_watched(plans, watchdog, unchosen_ ? 1 : 0);
+      finish_watched(plans, watchdog, unchosen());
       continue;
     }
     quiet = {};
@@ -259,7 +260,7 @@ void LlmWorker::follow(PlanChannel& plans, Watchdog& watchdog, Duration silence)
       launch(plan, {});
       stays = may_stay_under_way(plan) ? 1 : 0;
     }
-    finish_watched(plans, watchdog, unchosen_ ? 1 : stays);
+    finish_watched(plans, watchdog, std::max(unchosen(), stays));
   }
 }
 

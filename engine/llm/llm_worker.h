@@ -96,12 +96,13 @@ class LlmWorker {
     bool timed = false;
   };
   std::deque<Launched> launched_;  // steps that are launched and not finished
-  // What choose() chooses from, in the memory of the step launched last.
+  // The logits that choose() chooses from, in the memory of the step launched last.
   struct Unchosen {
     Tensor logits, draws;
     int64_t samples = 0;
   };
   std::optional<Unchosen> unchosen_;
+  size_t unchosen() const { return unchosen_ ? 1 : 0; }  // steps under way that wait for choose()
   ClockStamp last_ended_ = 0;     // the end of the last timed step: the next begins no earlier
   std::deque<StepReport> timed_;  // a follower's reports of launched steps that are timed and have not ended
   int hidden_;

@@ -46,7 +46,7 @@ struct SampleRow {
   const std::map<int32_t, float>* logit_bias = nullptr;
   std::span<const int32_t> banned;     // never chosen: end tokens before min_tokens
   const TokenRules* tokens = nullptr;  // null: any token
-  bool masked = false;                 // not every token may come, by a mask that is known later
+  bool masked = false;                 // a mask may come later
   std::span<const int32_t> mask;       // bits of the ids that may come (model/text/grammar.h); empty: all
   std::span<const int32_t> prompt;     // visual tokens may stand in it as negative ids
   std::span<const int32_t> output;

@@ -94,6 +94,17 @@ TEST(AnswerGrammar, ATokenOutsideOfItIsAnError) {
   EXPECT_EQ(answer.failure()->code, "grammar_failed");
 }
 
+// No token continues a run of an id beyond the vocabulary.
+TEST(AnswerGrammar, ThatNoTokenContinuesIsAnErrorOfItsOwn) {
+  AnswerRules rules = hex_rules();
+  rules.grammar = std::make_shared<FakeGrammar>(std::vector<int32_t>{'4', FakeGrammar::kNone}, kEnd, 310);
+  Answer answer = answer_of(rules);
+  answer.push(draw(answer, Sequence()), Clock::now());
+  EXPECT_TRUE(answer.next_mask().empty());
+  answer.push(draw(answer, Sequence()), Clock::now());
+  EXPECT_EQ(answer.failure()->code, "grammar_failed");
+}
+
 // A grammar whose tokens take a while: asleep, or at work.
 class SlowGrammar final : public Grammar {
  public:

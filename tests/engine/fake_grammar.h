@@ -10,6 +10,8 @@ namespace uhd {
 
 class FakeGrammar final : public Grammar {
  public:
+  static constexpr int32_t kNone = -1;  // in a run: no token may come
+
   FakeGrammar(std::vector<int32_t> run, int32_t end, size_t vocabulary, size_t size = 1)
       : run_(std::move(run)), end_(end), vocabulary_(vocabulary), size_(size) {}
 
@@ -23,6 +25,7 @@ class FakeGrammar final : public Grammar {
     explicit Matcher(const FakeGrammar& grammar) : grammar_(grammar) {}
     void next(std::span<int32_t> mask) override {
       std::fill(mask.begin(), mask.end(), 0);
+      if (wanted() == kNone) return;
       const auto id = static_cast<size_t>(wanted());
       mask[id / 32] |= static_cast<int32_t>(1U << (id % 32));
     }

@@ -58,6 +58,43 @@ TEST_P(Masked, AnswersFollowTheirGrammarsAndOthersStayAsTheyAre) {
   EXPECT_TRUE(becomes_idle(*engine_));
 }
 
+TEST_P(Masked, AGrammarThatNoTokenContinuesEndsItsOwnAnswer) {
+  const Request free = asks(40, 0);
+  const std::vector<int32_t> wanted = alone(free);
+  for (const float temperature : {0.0f, 1.0f}) {
+    const Submitted stuck = submit(*engine_, follows(asks(50, temperature), "300 4 -1 7"));
+    const Submitted other = submit(*engine_, free);
+    EXPECT_EQ(stuck.answer->wait().failure.code, "grammar_failed");
+    EXPECT_EQ(other.answer->wait().ids, wanted);
+  }
+  EXPECT_TRUE(becomes_idle(*engine_));
+}
+
+TEST_P(Masked, EndsWhereItIsCancelled) {
+  const Submitted cancelled = submit(*engine_, follows(asks(50, 0), "300 4 999 17 31 64 63 8 9 10 11 12"));
+  cancelled.answer->wait_for_tokens(1);
+  engine_->cancel(cancelled.id);
+  cancelled.answer->wait();
+  EXPECT_EQ(alone(follows(asks(50, 0), "300 4")).size(), 3u);
+  EXPECT_TRUE(becomes_idle(*engine_));
+}
+
+// Its prompt is scored in the same steps.
+TEST_P(Masked, APromptIsScoredBesideIt) {
+  Request scored = asks(40, 0);
+  scored.prompt_logprobs = 2;
+  const Submitted first = submit(*engine_, scored);
+  first.answer->wait();
+  const Submitted beside = submit(*engine_, follows(asks(50, 0), "300 4 999 17 31 64 63"));
+  const Submitted again = submit(*engine_, scored);
+  EXPECT_EQ(again.answer->wait().ids, first.answer->ids);
+  ASSERT_EQ(again.answer->prompt.size(), first.answer->prompt.size());
+  for (size_t i = 1; i < first.answer->prompt.size(); ++i) {
+    EXPECT_EQ(again.answer->prompt[i].logprob, first.answer->prompt[i].logprob);
+  }
+  EXPECT_EQ(beside.answer->wait().ids.size(), 8u);
+}
+
 TEST_P(Masked, SeveralAnswersOfARequestHaveMasksOfTheirOwn) {
   Request three = follows(asks(50, 1), "300 4 999");
   three.n = 3;

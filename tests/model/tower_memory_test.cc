@@ -1,4 +1,5 @@
-// Compares the sizes that pass_bytes counts with passes of real towers of every family.
+// Compares the sizes that pass_bytes counts with passes of real towers of every family, and the rows of
+// slices of several shapes in one pass with those of each alone.
 #include "model/vision/tower_memory.h"
 
 #include <gtest/gtest.h>
@@ -25,8 +26,8 @@ class Tower {
 
   size_t counted() const { return pass_bytes(config_, kLimits, DType::f32, true); }
 
-  // Returns what the pass took of a workspace of so many bytes.
-  size_t run(const std::vector<PatchGrid>& pass, size_t bytes) {
+  // Returns what the pass took of a workspace of so many bytes. Slice s shows noise of seed first_seed + s.
+  size_t run(const std::vector<PatchGrid>& pass, size_t bytes, uint32_t first_seed = 0) {
     Workspace workspace(*backend_, bytes);
     const int side = config_.vision->patch;
     std::vector<PixelSlice> slices;
@@ -37,16 +38,26 @@ class Tower {
       rows += slice_rows_of(config_).of(grid);
     }
     const DeviceBuffer out = backend_->allocate(static_cast<size_t>(rows * config_.language.hidden) * 4);
-    const Tensor grey = workspace.take(DType::u8, {pixels});
-    std::fill_n(grey.data<uint8_t>(), pixels, uint8_t{128});
-    tower_->forward(out.as(DType::f32, {rows, config_.language.hidden}), grey, slices, workspace).finish();
+    const Tensor seen = workspace.take(DType::u8, {pixels});
+    for (size_t s = 0; s < slices.size(); ++s) {
+      std::mt19937 noise(first_seed + static_cast<uint32_t>(s));
+      const int64_t bytes_of_slice = int64_t{3} * slices[s].width * slices[s].height;
+      std::generate_n(seen.data<uint8_t>() + slices[s].offset, bytes_of_slice,
+                      [&] { return static_cast<uint8_t>(noise()); });
+    }
+    const Tensor written = out.as(DType::f32, {rows, config_.language.hidden});
+    tower_->forward(written, seen, slices, workspace).finish();
+    rows_.assign(written.data<float>(), written.data<float>() + written.elements());
     return workspace.peak();
   }
+  // The rows of the last pass.
+  const std::vector<float>& rows() const { return rows_; }
 
  private:
   ModelConfig config_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<VisionTower> tower_;
+  std::vector<float> rows_;
 };
 
 std::vector<std::filesystem::path> folders_with_towers() {
@@ -86,6 +97,18 @@ TEST_P(TowerMemory, IsEnoughForEverySmallerPass) {
     }
     EXPECT_LE(tower.run(pass, counted), counted);
   }
+}
+
+TEST_P(TowerMemory, RowsOfASliceAreThoseThatItHasAlone) {
+  Tower tower{GoldenModel(GetParam())};
+  const std::vector<PatchGrid> pass{{3, 4}, {5, 2}, {1, 7}, {4, 4}, {3, 4}};
+  std::vector<float> alone;
+  for (uint32_t s = 0; s < pass.size(); ++s) {
+    tower.run({pass[s]}, tower.counted(), s);
+    alone.insert(alone.end(), tower.rows().begin(), tower.rows().end());
+  }
+  tower.run(pass, tower.counted());
+  EXPECT_TRUE(tower.rows() == alone);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, TowerMemory, testing::ValuesIn(folders_with_towers()), [](const auto& each) {
