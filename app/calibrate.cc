@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <optional>
 #include <set>
@@ -124,8 +125,11 @@ LinkTimes measure_links_of_ranks(World& world, double budget_s) {
   ClusterOptions cluster;
   cluster.tensor_parallel = world.size();
   const Topology topology = world.agree_topology(cluster);
-  stay_on_node(world.local_rank(), world.local_size());
-  LinkTimes links = measure_links(*world.tensor_parallel(topology), budget_s);
+  // A thread of its own, so that what else is measured has all cores.
+  LinkTimes links = std::async(std::launch::async, [&] {
+                      stay_on_node(world.local_rank(), world.local_size());
+                      return measure_links(*world.tensor_parallel(topology), budget_s);
+                    }).get();
   const std::set<std::string> hosts(world.hosts().begin(), world.hosts().end());
   links.hosts = static_cast<int>(hosts.size());
   return links;
@@ -187,7 +191,7 @@ void add_calibrate_command(CLI::App& app) {
       "mpirun.\nExamples:\n"
       "  uhd calibrate --name \"EPYC 9355, 2 cores\"\n"
       "  uhd plan --model models/nano-uhd --machine configs/machines/EPYC-9355-2-cores.yaml\n"
-      "  mpirun --hostfile hosts -n 2 uhd calibrate --name \"two EPYC 9355\" --json");
+      "  mpirun --hostfile hosts --bind-to none -n 2 uhd calibrate --name \"two EPYC 9355\" --json");
   command->callback([options] { run_calibrate(*options); });
 }
 

@@ -18,6 +18,7 @@ far each point is from the roof that `uhd calibrate` measures for one thread (OU
 """
 
 import argparse
+import contextlib
 import csv
 import functools
 import json
@@ -105,8 +106,12 @@ def ranks_of(pid, binary):
 
 
 def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Of all threads, as the scheduler counts them: the clock of /proc/PID/stat has ticks of 10 ms."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
 
 
 def counts(url):
@@ -173,6 +178,16 @@ class Server:
                 pass
 
 
+def busiest_of_each(server, bench, tensor_parallel, pictures):
+    """The CPU time of the busiest encoder of one picture, which need not be the same one for the next."""
+    total = 0
+    for picture in range(pictures):
+        before = [cpu_seconds(pid) for pid in server.ranks]
+        subprocess.run([*bench, "--sessions", "1", "--seed", str(1000 + picture), "--warm-up", "0"], capture_output=True, text=True, check=True)
+        total += max(cpu_seconds(pid) - start for pid, start in list(zip(server.ranks, before))[tensor_parallel:])
+    return total / pictures
+
+
 def measure(options, sweep, x, point):
     tensor_parallel, encoders = point.get("tensor_parallel", 1), point.get("encoders", 0)
     server = Server(options, tensor_parallel, encoders, point.get("format", "none"), point.get("settings", []), options.out / f"{sweep}-{x}.log")
@@ -187,6 +202,8 @@ def measure(options, sweep, x, point):
         run = subprocess.run([*bench, "--sessions", str(options.rounds * point["streams"]), "--warm-up", "0"], capture_output=True, text=True)
         used = [cpu_seconds(pid) - start for pid, start in zip(server.ranks, before)]
         counted = {name: value - known[name] for name, value in counts(server.url).items()}
+        alone = encoders > 0 and point["streams"] == 1 and used
+        busiest = busiest_of_each(server, bench, tensor_parallel, options.rounds) if alone else None
     finally:
         server.stop()
     if run.returncode:
@@ -195,7 +212,10 @@ def measure(options, sweep, x, point):
     if told["errors"]:
         raise SystemExit(f"{sweep} {x}: {told['errors']}")
     counted["rows"] += told["answer_tokens_per_s"] * told["seconds"]  # of prompts so far
-    return {**counted, **cpu_columns(used, tensor_parallel), "encode_flops": flops, "sweep": sweep, "x": x, "cores": options.cores,
+    columns = cpu_columns(used, tensor_parallel)
+    if busiest is not None:
+        columns["busiest_s"] = busiest * told["turns"]
+    return {**counted, **columns, "encode_flops": flops, "sweep": sweep, "x": x, "cores": options.cores,
             "tensor_parallel": tensor_parallel, "encoders": encoders, "streams": point["streams"], "format": point.get("format", "none"),
             "turns": told["turns"], "wall_s": told["seconds"], "turns_per_s": told["answered_per_s"], "tokens_per_s": told["answer_tokens_per_s"],
             "first_ms": told["first_token"]["p50_ms"], "token_ms": told["token"]["p50_ms"]}

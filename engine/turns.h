@@ -41,12 +41,15 @@ class Turns {
     Line* line = next(now, fits);
     return line == nullptr ? std::nullopt : std::optional<T>(take_out(*line));
   }
-  // Makes those for which predicate(value) holds as urgent as this, if they are not.
+  // Those for which predicate(value) holds go no later than something of this urgency would, nor later than
+  // they would have: the better priority counts, and the longer wait.
   template <class Predicate>
   void hasten(const Urgency& urgency, const Predicate& predicate) {
     for (Line& line : lines_) {
       for (Entry& entry : line.entries) {
-        if (urgency.priority < entry.urgency.priority && predicate(entry.value)) entry.urgency = urgency;
+        if (!predicate(entry.value)) continue;
+        entry.urgency = {std::min(urgency.priority, entry.urgency.priority),
+                         std::min(urgency.since, entry.urgency.since)};
       }
     }
   }
@@ -77,11 +80,14 @@ class Turns {
     int level = FairTurns::kNothing;
   };
   static bool anything(const T&) { return true; }
+  // Returns the place of the client's line, where it is or would be.
+  auto place_of(const std::string& client) {
+    return std::ranges::lower_bound(lines_, client, {}, &Line::client);
+  }
   std::deque<Entry>& line_of(const std::string& client) {
-    for (Line& line : lines_) {
-      if (line.client == client) return line.entries;
-    }
-    return lines_.emplace_back(Line{client, {}}).entries;
+    const auto at = place_of(client);
+    if (at != lines_.end() && at->client == client) return at->entries;
+    return lines_.insert(at, Line{client, {}})->entries;
   }
   // Returns the line whose first goes next, or null if nothing fits.
   template <class Fits>
@@ -91,9 +97,9 @@ class Turns {
       for (const Entry& entry : line.entries) best = std::min(best, entry.urgency.priority);
     }
     for (Line& line : lines_) find_first(line, now, best, fits);
-    const std::string* client = turns_.choose_by_level(
-        [&](const std::string& name) { return std::ranges::find(lines_, name, &Line::client)->level; });
-    return client == nullptr ? nullptr : &*std::ranges::find(lines_, *client, &Line::client);
+    const std::string* client =
+        turns_.choose_by_level([&](const std::string& name) { return place_of(name)->level; });
+    return client == nullptr ? nullptr : &*place_of(*client);
   }
   template <class Fits>
   static void find_first(Line& line, TimePoint now, int best, const Fits& fits) {
@@ -117,8 +123,8 @@ class Turns {
     return std::move(entry.value);
   }
 
-  FairTurns turns_{1};  // the least that can be: one who has been given something waits for the others
-  std::vector<Line> lines_;
+  FairTurns turns_{1};       // the least that can be: one who has been given something waits for the others
+  std::vector<Line> lines_;  // in the order of their clients' names
 };
 
 }  // namespace uhd

@@ -266,8 +266,7 @@ Reply Api::complete(Endpoint endpoint, const HttpRequest& request) {
 }
 
 // Runs nothing and takes nothing but the thread that it is on, for as long as the engine's thread needs to
-// look at its caches, or a second. A call that no time would make right gets its
-// error as the answer.
+// look at its caches, or half a second. A call that no time would make right gets its error as the answer.
 Reply Api::plan(const HttpRequest& request) const {
   const auto read = read_call(Endpoint::plan, request);
   if (const auto* response = std::get_if<HttpResponse>(&read)) return *response;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <future>
+#include <memory>
 #include <vector>
 
 #include "base/hash.h"
@@ -15,6 +16,7 @@ struct CacheQuestion {
   std::vector<Fingerprint> pages;  // of the prompt, from its beginning (prompt_pages)
   VisualSpans spans;               // with the slices that are known
   std::promise<CachedParts> answer;
+  std::shared_ptr<void> place;  // the place of one that asks, free when this is gone
 };
 
 }  // namespace uhd

@@ -13,7 +13,7 @@ namespace uhd {
 
 namespace {
 
-constexpr Duration kLookAtCaches = std::chrono::seconds(1);
+constexpr Duration kLookAtCaches = std::chrono::milliseconds(500);
 
 uint64_t drawn_seed() {
   std::random_device device;
@@ -145,9 +145,13 @@ CacheQuestion Frontend::question_of(const Request& request, const PlannedRequest
   return question;
 }
 
-// The engine's thread looks between two steps.
+// The engine's thread looks between two steps. One thread at a time waits for it, so that those that read
+// requests do not all wait.
 std::optional<CachedParts> Frontend::cached_of(const Request& request, const PlannedRequest& planned) const {
+  if (asked_->exchange(true)) return std::nullopt;
+  std::shared_ptr<void> place(nullptr, [asked = asked_](void*) { *asked = false; });
   CacheQuestion question = question_of(request, planned);
+  question.place = std::move(place);
   std::future<CachedParts> answer = question.answer.get_future();
   if (!parts_.mailbox->post(std::move(question))) return std::nullopt;
   if (answer.wait_for(kLookAtCaches) != std::future_status::ready) return std::nullopt;

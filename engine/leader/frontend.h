@@ -62,6 +62,8 @@ class Frontend final : public Engine {
   LeaderState state_;
   RequestMemory memory_;
   std::atomic<uint64_t> last_id_{0};
+  // It is true while a question about caches is on its way, which may outlive the one who asks.
+  std::shared_ptr<std::atomic<bool>> asked_ = std::make_shared<std::atomic<bool>>(false);
   std::unique_ptr<LeaderLoop> loop_;
 };
 

@@ -19,7 +19,7 @@ Fingerprint cut_name(std::string_view picture, const SlicePlan& plan, std::strin
 // Thread-safe. The pictures that were cut least recently are forgotten first; a look is no use.
 class KnownCuts {
  public:
-  static constexpr size_t kMostPieces = 32768;  // of all pictures, with their overviews: half a MiB
+  static constexpr size_t kMostPieces = 32768;  // of all pictures: some MiB at most
 
   explicit KnownCuts(size_t most_pieces = kMostPieces) : most_pieces_(most_pieces) {}
 

@@ -438,7 +438,7 @@ SampleRow LeaderLoop::sample_row(const Sequence& sequence) {
 }
 
 // Some rows follow from the tokens before, which are known when the steps before are finished; the step's
-// forward pass runs meanwhile on a device. What ends then takes its rows along.
+// forward pass runs meanwhile on a device. Requests that end then take their rows along.
 void LeaderLoop::choose_late(PlannedStep& step) {
   while (pipeline_.under_way() > 1) finish_step();
   if (step.has_masks) mask_rows(step);

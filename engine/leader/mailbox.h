@@ -23,7 +23,7 @@ struct CancelRequest {
 using Mail = std::variant<std::unique_ptr<LiveRequest>, CancelRequest, CutImage, CacheQuestion>;
 
 // Unbounded: what is posted is bounded by the requests that were accepted, each of which is sent, cut and
-// cancelled once, and by the threads that ask.
+// cancelled once, and by the one question about caches that may be asked.
 class Mailbox {
  public:
   // Returns false once the mailbox is closed.

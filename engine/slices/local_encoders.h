@@ -1,6 +1,6 @@
 // The leader encodes slices itself, some layers of a pass between two steps, so that nobody's tokens wait
 // longer for somebody's picture than the turn says. Slices go by priority, and clients share the time by
-// patches (Turns); the next ones go with the first where they have its shape. A pass takes so many slices
+// patches (Turns); the next ones go with the first while the pass has room. A pass takes so many slices
 // that one of its parts fits into a turn, as far as the parts before tell: the first is of one slice.
 #pragma once
 

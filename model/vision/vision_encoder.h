@@ -41,7 +41,8 @@ class VisionEncoder {
   // Returns how many rows a slice of this size becomes.
   int64_t tokens_of(int width, int height) const;
 
-  // The result does not depend on which other slices are encoded with a slice. A slice that is not a multiple
+  // The result does not depend on which other slices are encoded with a slice, but for rounding on a device,
+  // where a small slice beside a large one is attended by other code. A slice that is not a multiple
   // of the patch size, lies about its bytes or exceeds the limits is an Error, before anything runs.
   VisualTokens encode(std::span<const SliceView> slices);
   // As encode, in parts, into rows [sum of tokens, H] of the activation type that the caller owns. Nothing

@@ -70,6 +70,15 @@ TEST(Turns, WhatIsHastenedGoesSoonerAndNeverLater) {
   EXPECT_EQ(turns.take(kTurn), 1);
 }
 
+TEST(Turns, WhatIsHastenedKeepsItsAge) {
+  const TimePoint later = kTurn + std::chrono::seconds(10);
+  Turns<int> turns;
+  turns.push("a", {5, kTurn}, 1, 1);
+  turns.push("a", {0, later}, 1, 2);
+  turns.hasten({4, later}, [](int value) { return value == 1; });
+  EXPECT_EQ(turns.take(later), 1);
+}
+
 TEST(Turns, TakesTheNextThatFits) {
   Turns<int> turns;
   for (int i = 1; i <= 4; ++i) turns.push("a", {}, 1, i);
