@@ -190,14 +190,17 @@ void add_plan_command(CLI::App& app) {
                     "The vision tower has ranks of its own: the LLM ranks do not hold it");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
-      "\nEvery figure is a roof from data sheets: no device can beat it, and nothing was measured. A rank's "
+      "\nEvery figure is a roof from data sheets, which no device can beat, but for those of a --machine "
+      "that uhd "
+      "calibrate has measured. A rank's "
       "memory leaves out libraries and the tower's activations: a tenth of the rest stays free for "
       "them.\nExamples:\n"
       "  uhd plan --model models/nano-uhd\n"
       "  uhd plan --claims\n"
       "  uhd plan --strategies 672 1008 --plot strategies.svg\n"
       "  uhd plan --model /models/llava-uhd-13b --device L40S --ranks 2,4 --format int8\n"
-      "  uhd plan --model /models/llava-uhd-13b --machine configs/machines/example.yaml --json");
+      "  uhd plan --model /models/llava-uhd-13b --machine configs/machines/example.yaml --device H100 "
+      "--json");
   command->callback([options] { run_plan(*options); });
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sweeps ranks, encoders, streams and formats on real ranks, and writes a table and a report with plots.
 
-    bench/scaling.py --model models/nano-uhd --out build/scaling            # everything, about fifteen minutes on two cores
+    bench/scaling.py --model models/nano-uhd --out build/scaling            # everything, some minutes
     bench/scaling.py --model DIR --out DIR --sweeps encoders,slices
     bench/scaling.py --model DIR --out DIR --ranks 64 --launcher 'srun -n {ranks}'
 
@@ -63,7 +63,9 @@ def sweeps(cores):
         "encoders": [(n, {"encoders": n, "streams": 1, "load": PICTURE}) for n in encoders],
         "slices": [(n, {"encoders": n, "streams": 1, "load": TALL, "settings": TALL_SETTINGS}) for n in (1, 2, 3, 4, 6, 12) if n <= max(4, cores)],
         "weak_encoders": [(n, {"encoders": n, "streams": n, "load": PICTURE}) for n in doubled(1, max(4, cores))],
+        "weak_tensor_parallel": [(n, {"tensor_parallel": n, "streams": 2 * n, "load": DECODE}) for n in doubled(1, min(max(4, cores), MOST_LLM_RANKS))],
         "streams": [(n, {"streams": n, "load": DECODE}) for n in (1, 2, 4, 8)],
+        "batch": [(n, {"encoders": 1, "streams": 2, "load": PICTURE, "settings": [f"--encoders.batch_patches={n}"]}) for n in (1, 1024, 2048, 4096)],
         "format": [(f, {"format": f, "streams": 2, "load": DECODE}) for f in ("none", "int8", "int4")],
     }
 
@@ -202,7 +204,7 @@ def measure(options, sweep, x, point):
         run = subprocess.run([*bench, "--sessions", str(options.rounds * point["streams"]), "--warm-up", "0"], capture_output=True, text=True)
         used = [cpu_seconds(pid) - start for pid, start in zip(server.ranks, before)]
         counted = {name: value - known[name] for name, value in counts(server.url).items()}
-        alone = encoders > 0 and point["streams"] == 1 and used
+        alone = encoders > 0 and sweep != "weak_encoders" and used
         busiest = busiest_of_each(server, bench, tensor_parallel, options.rounds) if alone else None
     finally:
         server.stop()

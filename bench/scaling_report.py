@@ -7,11 +7,13 @@ import time
 # The sweeps, in the order of the report.
 TITLES = {"tensor_parallel": "LLM ranks, prompts and answers", "encoders": "encoder ranks, one picture at a time",
           "slices": "one picture's slices over encoders that share them evenly", "weak_encoders": "encoder ranks, as many pictures at once",
-          "streams": "answers at once", "format": "format of weights"}
+          "weak_tensor_parallel": "LLM ranks, two streams for each", "streams": "answers at once",
+          "batch": "patches of a pass of the tower, one encoder and two pictures at once", "format": "format of weights"}
 STAGES = ("queue", "cut", "encode", "prefill", "decode")
-COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
+COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
 SHARE = 0.9  # of the encoders, or of a picture's pieces where they are fewer: the speed-up that is asked for
 STYLE = "td, th { padding-right: 1em; text-align: left }"
+LLM = ("tensor_parallel", "weak_tensor_parallel")
 ENCODERS = ("encoders", "slices", "weak_encoders")
 
 
@@ -135,14 +137,14 @@ def section(sweep, rows):
     first = rows[0]
     out = [f"<h2>{html.escape(TITLES[sweep])}</h2>", bars("answers a second", "1/s", each(rows, "turns_per_s")),
            bars("median time to the first token", "ms", each(rows, "first_ms"), 0)]
-    if sweep == "tensor_parallel":  # ranks wait for each other inside MPI, which counts as CPU time
+    if sweep in LLM:  # ranks wait for each other inside MPI, which counts as CPU time
         speed = [(row["x"], number(row, "turns_per_s") / number(first, "turns_per_s")) for row in rows]
         out.append(bars("speed-up of answers a second, by the wall clock", "times", speed))
         out.append(bars("efficiency: speed-up for each rank", "%", [(name, 100 * value / float(name)) for name, value in speed], 0))
     if sweep in ENCODERS:
         out += scaling_of_encoders(sweep, rows)
     out.append(stages(rows))
-    if sweep == "tensor_parallel":
+    if sweep in LLM:
         out.append(bars("of which sums of the LLM ranks, waiting included, for each step", "ms", each(rows, "sums_s", "steps", 1000), 3))
     if sweep in ENCODERS:
         out.append(bars("of which transfers of rows, for each slice", "ms", each(rows, "transfer_s", "slices", 1000), 3))

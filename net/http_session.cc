@@ -269,7 +269,10 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
   Task<bool> refuse(const HttpRequest& request, const ApiError& error, TimePoint began) {
     hold_.reset();
     framing_.keep_alive = false;
-    if (error.status == 0) co_return false;
+    if (error.status == 0) {  // nobody is there to read an answer
+      if (!request.method.empty()) log_access(request, {kClientLeft, "client_left"}, began, nullptr);
+      co_return false;
+    }
     linger_ = true;
     const HttpResponse response = error_response(error);
     co_return co_await respond(request, response, began);

@@ -1,7 +1,6 @@
 #include "net/metrics_page.h"
 
 #include <boost/json.hpp>
-#include <sstream>
 
 #include "net/process_metrics.h"
 
@@ -43,11 +42,13 @@ HttpResponse loading_page(const std::string& state) {
 
 HttpResponse ready_page(const EngineStats& stats) {
   const bool ready = stats.readiness == Readiness::ready || stats.readiness == Readiness::text_only;
-  std::ostringstream body;
-  body << R"({"status":")" << name_of(stats.readiness) << R"(","running":)" << stats.running
-       << R"(,"waiting":)" << stats.waiting << R"(,"free_pages":)" << stats.free_pages << R"(,"total_pages":)"
-       << stats.total_pages << '}';
-  HttpResponse response{.status = ready ? 200 : 503, .body = body.str()};
+  HttpResponse response{
+      .status = ready ? 200 : 503,
+      .body = boost::json::serialize(boost::json::object{{"status", name_of(stats.readiness)},
+                                                         {"running", stats.running},
+                                                         {"waiting", stats.waiting},
+                                                         {"free_pages", stats.free_pages},
+                                                         {"total_pages", stats.total_pages}})};
   if (!ready) response.headers.emplace_back("Retry-After", "1");
   return response;
 }

@@ -168,6 +168,11 @@ SamplingParams read_sampling(const Fields& call, Endpoint endpoint, const ModelI
   set("repetition_penalty", ranges::kRepetitionPenalty, s.repetition_penalty);
   set("presence_penalty", ranges::kPresencePenalty, s.presence_penalty);
   set("frequency_penalty", ranges::kFrequencyPenalty, s.frequency_penalty);
+  const bool penalized =
+      s.repetition_penalty != 1.0f || s.presence_penalty != 0.0f || s.frequency_penalty != 0.0f;
+  if (penalized && call.find("repeat_last_n") != nullptr) {
+    throw_unsupported("repeat_last_n", "penalties look at the whole answer here.");
+  }
   if (const auto k = call.integer("top_k", -1, std::numeric_limits<int32_t>::max())) {
     s.top_k = static_cast<int>(std::max<int64_t>(0, *k));  // -1 is "off" in vLLM's clients
   }

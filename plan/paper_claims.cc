@@ -116,9 +116,9 @@ void add_shapes(std::vector<PaperClaim>& claims) {
   claims.push_back({.claim = "every source pixel is covered once",
                     .published = "no overlap and no padding",
                     .ours = percent(found.covered_most),
-                    .derivation =
-                        "the area of all cells, of the area of the resized picture, in each of these "
-                        "plans",
+                    .derivation = "the cells of a grid lie side by side in the resized picture, and their "
+                                  "area is its own in each of "
+                                  "these plans",
                     .figure = found.covered_most});
   constexpr std::pair<int, int> kShapes[] = {{1, 1}, {4, 3}, {3, 2}, {16, 9}, {2, 1}, {3, 1}, {4, 1}};
   for (const auto& [width, height] : kShapes) {

@@ -462,6 +462,12 @@ TEST_F(HttpServerTest, EveryRequestHasOneLineInTheLog) {
   leaver->read_until("First");
   leaver->leave();
   engine_.wait_for_cancelled(1);
+  const auto broken = client();
+  const std::string unsent = post("/v1/chat/completions", std::string(100, 'x'),
+                                  key + "X-Request-Id: broken\r\nExpect: 100-continue\r\n");
+  broken->send(unsent.substr(0, unsent.size() - 100));
+  broken->read_until("100 Continue");
+  broken->reset();
   wait_until([&] { return server_->idle(); });
   flush_log();
   const std::string log = testing::internal::GetCapturedStderr();
@@ -486,6 +492,7 @@ TEST_F(HttpServerTest, EveryRequestHasOneLineInTheLog) {
   EXPECT_THAT(line_of("answered id=keyless "), HasSubstr(" status=401 code=invalid_api_key "));
   EXPECT_THAT(line_of("answered id=lost "), HasSubstr(" status=404 code=not_found "));
   EXPECT_THAT(line_of("answered id=left "), HasSubstr(" status=499 code=client_left "));
+  EXPECT_THAT(line_of("answered id=broken "), HasSubstr(" status=499 code=client_left "));
   EXPECT_THAT(log, HasSubstr(" status=400 code=bad_http "));
   EXPECT_THAT(log, Not(HasSubstr("/health"))) << "those that only look are told if they fail";
   EXPECT_THAT(log, Not(HasSubstr("secret")));

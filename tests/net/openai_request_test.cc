@@ -269,6 +269,7 @@ std::vector<BadCase> bad_cases() {
        Endpoint::completions},
       {"NoTokens", R"({"prompt":"a","max_tokens":0})", "max_tokens", Endpoint::completions},
       {"TruncatedToNothing", with(R"("truncate_prompt_tokens":0)"), "truncate_prompt_tokens"},
+      {"RepeatLastN", with(R"("repeat_last_n":64,"presence_penalty":0.5)"), "repeat_last_n"},
       {"NoTokenAllowed", with(R"("allowed_token_ids":[])"), "allowed_token_ids"},
       {"AllowedBeyond", with(R"("allowed_token_ids":[5,1000])"), "allowed_token_ids[1]"},
       {"BadWordEmpty", with(R"("bad_words":["a",""])"), "bad_words[1]"},

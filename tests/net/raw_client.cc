@@ -30,6 +30,12 @@ void RawClient::leave() {
   socket_ = -1;
 }
 
+void RawClient::reset() {
+  const linger at_once{1, 0};
+  setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  leave();
+}
+
 void RawClient::end_sending() { ::shutdown(socket_, SHUT_WR); }
 
 bool RawClient::send(std::string_view bytes) {

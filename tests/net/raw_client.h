@@ -29,6 +29,7 @@ class RawClient {
   void end_sending();  // the other side sees the end, and may still answer
   int descriptor() const { return socket_; }
   void leave();  // closes, like a client that loses interest
+  void reset();  // ends the connection without a word, like a client that is gone
 
  private:
   bool fill();
