@@ -10,7 +10,7 @@
 
 namespace uhd {
 
-// So many rows times weights of 4096 x 4096.
+// A product of so many rows and weights of 4096 x 4096.
 struct MeasuredProduct {
   int64_t rows = 0;
   double measured_s = 0;

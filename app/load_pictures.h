@@ -25,8 +25,8 @@ constexpr const char* kPictureKinds[] = {"photo", "document", "screenshot", "pos
 // kind is drawn too.
 DrawnPicture choose_picture(const std::string& kind, std::mt19937_64& random);
 
-// The same picture for the same description. A kind that is unknown, or a side that is not within 1 and
-// kLargestDrawnSide, is an Error.
+// Returns the same picture for the same description. A kind that is unknown, or a side that is not within 1
+// and kLargestDrawnSide, is an Error.
 Image draw_picture(const DrawnPicture& picture);
 
 }  // namespace uhd

@@ -1,4 +1,4 @@
-// When to tell how far something long is, and how long it will still take.
+// Tells when to say how far something long is, and how long it will still take.
 #pragma once
 
 #include <cstdint>

@@ -22,7 +22,7 @@ struct ImageOptions {
 };
 
 struct EncodeOptions {
-  // Of one forward pass of the vision tower; one piece always fits. 0: 1024 on the host, 4096 on a device
+  // Patches that one pass of the vision tower takes; one piece always fits. 0: 1024 (host), 4096 (device)
   int64_t batch_patches = 0;
   int retries = 2;     // tries of one slice, after its first
   double wait_s = 10;  // image requests fail with 503 when no encoder was there for so long
@@ -45,8 +45,8 @@ struct EngineOptions {
   // A turn's images stand as the model was trained, or as the client put them: model | client
   std::string image_order = "model";
   std::string dtype = "auto";  // weights: auto | bf16 | f32
-  // Of the vision tower and what compresses its features: auto (as the checkpoint's mm_vision_dtype says
-  // where the backend can, else as dtype) | bf16 | f32
+  // The weights of the vision tower and what compresses its features: auto (as the checkpoint's
+  // mm_vision_dtype says where the backend can, else as dtype) | bf16 | f32
   std::string vision_dtype = "auto";
   std::string quantize = "none";  // the language model's matrices: none | fp8 | int8 | int4
   // The vision tower's layers: none | int8, whose products make codes of the activations too. CPU only.

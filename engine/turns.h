@@ -75,7 +75,7 @@ class Turns {
   struct Line {
     std::string client;
     std::deque<Entry> entries;
-    // These are of the last look: what goes first of them, and its level.
+    // The entry that goes first by the look under way, and its level.
     typename std::deque<Entry>::iterator first{};
     int level = FairTurns::kNothing;
   };

@@ -60,7 +60,7 @@ class Readback {
   virtual ~Readback() = default;
   // Queues the copy of a dense tensor. The copy before it is void then.
   virtual void begin(Tensor device) = 0;
-  // The same beside what is queued, for a tensor that nothing queued still writes.
+  // Begins beside what is queued, for a tensor that nothing queued still writes.
   virtual void begin_beside(Tensor device) = 0;
   // Returns whether wait() would wait for nothing.
   virtual bool ready() const = 0;

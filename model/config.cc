@@ -85,6 +85,8 @@ void read_llava(const ConfigObject& json, const fs::path& tower_path, const Tens
   const int select = json.integer("mm_vision_select_layer", -1024, 1024, -2);
   const std::string feature = json.text("mm_vision_select_feature", "patch");
   require(feature == "patch", json.at("mm_vision_select_feature"), " is '", feature, "', not patch");
+  require(!json.flag("mm_use_im_start_end", false), json.at("mm_use_im_start_end"),
+          " is true: marks around an image are not supported");
 
   constexpr const char* kInside = "model.vision_tower.vision_tower.vision_model.";
   const bool inside =

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "base/error.h"
 #include "model/config_parts.h"
 
@@ -52,15 +54,21 @@ VisionConfig read_vision_config(const ConfigObject& json, int select_layer, cons
   return c;
 }
 
-void read_normalisation(const ConfigObject& json, VisionConfig& vision) {
+void read_normalisation(const ConfigObject& preprocessor, VisionConfig& vision) {
   const auto take = [&](const char* key, const char* other, double low, double high,
                         std::array<float, 3>& to) {
-    auto values = json.numbers(key, 3, low, high);
-    if (values.empty()) values = json.numbers(other, 3, low, high);
+    auto values = preprocessor.numbers(key, 3, low, high);
+    if (values.empty()) values = preprocessor.numbers(other, 3, low, high);
     for (size_t i = 0; i < values.size(); ++i) to[i] = static_cast<float>(values[i]);
   };
   take("image_mean", "norm_mean", -10, 10, vision.mean);
   take("image_std", "norm_std", 1e-4, 100, vision.deviation);
+  for (const char* key : {"do_rescale", "do_normalize"}) {
+    require(preprocessor.flag(key, true), preprocessor.at(key),
+            " is false: pixels are always scaled and normalized");
+  }
+  const double scale = preprocessor.number("rescale_factor", 0, 1, 1.0 / 255);
+  require(std::abs(scale * 255 - 1) < 1e-3, preprocessor.at("rescale_factor"), " is ", scale, ", not 1/255");
 }
 
 ConfigObject known_vision_tower(const std::string& name) {

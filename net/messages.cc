@@ -155,8 +155,10 @@ class Conversation {
       return {.text = take_text(*text, path)};
     }
     if (type == "video_url" || type == "video") {
-      throw_unsupported(part.path("type"),
-                        "video is not supported by this server: send its frames as images.");
+      throw_unsupported(
+          part.path("type"),
+          "video is not supported by this server, nor the part of a resampler that is for it: send frames as "
+          "images.");
     }
     if (type == "input_audio" || type == "audio_url") {
       throw_unsupported(part.path("type"), "audio is not supported by this server.");

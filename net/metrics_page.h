@@ -12,7 +12,7 @@ namespace uhd {
 // `body_bytes`: as HttpMetrics::text takes it.
 HttpResponse metrics_page(const Engine& engine, const HttpMetrics& http, int64_t body_bytes);
 HttpResponse health_page();  // says that the process answers
-// The same while the model loads: `state` says how far it is.
+// Says that the model loads, and by `state` how far it is.
 HttpResponse loading_page(const std::string& state);
 HttpResponse ready_page(
     const EngineStats& stats);  // 200 if the ranks answered a real step recently, else 503

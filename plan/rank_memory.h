@@ -28,8 +28,8 @@ struct RankMemory {
 RankMemory llm_rank_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
                            int ranks, RankPlace place);
 
-// Of the vision tower and the layer that compresses its features; 0 for models that see no images. All fields
-// are in bytes.
+// The memory of the vision tower and of the layer that compresses its features, in bytes; 0 for models that
+// see no images.
 struct TowerMemory {
   int64_t weights = 0;
   // The workspace of the largest pass on a device, of a usual one on the host, where a slice of more patches

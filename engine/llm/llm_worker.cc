@@ -61,14 +61,14 @@ void LlmWorker::take_pages(int pages) {
 std::vector<ScoredToken> LlmWorker::launch(const StepPlan& plan, std::span<const Tensor> arrived,
                                            std::span<const ScoreRow> scored) {
   const ProfilerRange range(backend_, "uhd_step");
-  check(!sampler_.holds_logits() && !unchosen_,
+  check(!sampler_.holds_logits() && unchosen() == 0,
         "a step is launched before the tokens of the last were drawn");
   step_.reset();
   place(plan, arrived);
   copy_pages(plan.copies);
   std::vector<ScoredToken> scores;
-  if (!plan.input.ids.empty()) scores = compute(plan, scored);
   launched_.push_back({plan.number, !plan.input.sample_at.empty(), plan.timed});
+  if (!plan.input.ids.empty()) scores = compute(plan, scored);
   return scores;
 }
 
@@ -109,7 +109,7 @@ std::vector<ScoredToken> LlmWorker::compute(const StepPlan& plan, std::span<cons
     queue();
   }
   if (waits) {
-    unchosen_ = Unchosen{logits, inputs.draws, samples};
+    launched_.back().unchosen = Unchosen{logits, inputs.draws, samples};
   } else if (chooses) {
     sampler_.fetch_chosen(samples);
   } else if (samples > 0) {
@@ -120,8 +120,8 @@ std::vector<ScoredToken> LlmWorker::compute(const StepPlan& plan, std::span<cons
 
 void LlmWorker::choose(const RowMasks& masks) {
   const ProfilerRange range(backend_, "uhd_step.choose");
-  check(unchosen_.has_value(), "no step waits for masks");
-  const Unchosen step = *std::exchange(unchosen_, std::nullopt);
+  check(unchosen() == 1, "no step waits for masks");
+  const Unchosen step = *std::exchange(launched_.back().unchosen, std::nullopt);
   sampler_.mask(step.logits, masks, workspace_);
   sampler_.choose(step.logits, step.draws, workspace_);
   sampler_.fetch_chosen(step.samples);
@@ -275,7 +275,7 @@ void LlmWorker::finish_watched(PlanChannel& plans, Watchdog& watchdog, size_t st
       timed_.pop_front();
       report.rank = group_.rank();
       report.ended = stamp_of(Clock::now());
-      report.begun = std::max(report.begun, std::exchange(last_ended_, report.ended));  // one after another
+      report.begun = std::max(report.begun, std::exchange(busy_until_, report.ended));  // one after another
       plans.report(report);
     }
     if (!launched_.empty()) watchdog.started(launched_.front().number);

@@ -90,20 +90,21 @@ class LlmWorker {
   std::optional<Workspace::Scope> step_;  // holds a step's memory until the next is launched
   std::optional<KvCache> cache_;
   std::optional<DecodeGraphs> graphs_;
-  struct Launched {
-    uint64_t number = 0;
-    bool samples = false;
-    bool timed = false;
-  };
-  std::deque<Launched> launched_;  // steps that are launched and not finished
-  // The logits that choose() chooses from, in the memory of the step launched last.
+  // The logits that choose() chooses from, in the memory of its step.
   struct Unchosen {
     Tensor logits, draws;
     int64_t samples = 0;
   };
-  std::optional<Unchosen> unchosen_;
-  size_t unchosen() const { return unchosen_ ? 1 : 0; }  // steps under way that wait for choose()
-  ClockStamp last_ended_ = 0;     // the end of the last timed step: the next begins no earlier
+  struct Launched {
+    uint64_t number = 0;
+    bool samples = false;
+    bool timed = false;
+    std::optional<Unchosen> unchosen{};  // of a step that waits for choose()
+  };
+  std::deque<Launched> launched_;  // steps that are launched and not finished
+  // Returns how many of them wait for choose(), which none but the newest does.
+  size_t unchosen() const { return !launched_.empty() && launched_.back().unchosen ? 1 : 0; }
+  ClockStamp busy_until_ = 0;     // a step that is timed begins no earlier
   std::deque<StepReport> timed_;  // a follower's reports of launched steps that are timed and have not ended
   int hidden_;
   bool overlap_;

@@ -33,7 +33,7 @@ class EncoderWorker {
         buffers_(buffers),
         options_(options) {}
 
-  // Until `ended`, which is asked between batches and many times a second, says so. A leader that was lost is
+  // Works until `ended`, which is asked between batches and many times a second, says so. A lost leader is
   // tried for ever: who launched this encoder knows when that has no more use. A leader that refuses it is an
   // Error with its reason.
   void run(const std::function<bool()>& ended);

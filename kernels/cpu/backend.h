@@ -20,7 +20,7 @@ struct Operand;  // matmul.cc
 class Backend final : public uhd::Backend {
  public:
   explicit Backend(const BackendOptions& options);
-  // With loops of the caller's, which outlive it: tests count what they do.
+  // Takes loops of the caller's, which outlive it: tests count what they do.
   Backend(const BackendOptions& options, const Table& table);
 
   std::string description() const override;

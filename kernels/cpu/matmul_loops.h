@@ -30,7 +30,7 @@ struct FloatSums {
   typename V::F at(int64_t j) const { return V::load(row + j / 16 * step + j % 16); }
 };
 
-// The same times the columns' scales.
+// Sums of floats times the columns' scales.
 template <class V>
 struct ScaledSums {
   FloatSums<V> sums;

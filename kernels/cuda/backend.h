@@ -68,7 +68,7 @@ class Backend final : public UniformOperations<Backend, uhd::Backend> {
   // `look` is called again and again while a call waits for the device, and once behind that; it may throw to
   // end the wait: who has queued work that others must complete (collectives) looks whether they still can,
   // and did. `waited`: how long this wait has been looking, so that a pause of the process does not count.
-  // Without one it forgets the owner's.
+  // No look forgets the owner's.
   using Look = std::function<void(Duration waited)>;
   void while_waiting(const void* owner, Look look);
   // Waits until the event's last record has been reached, with those looks.

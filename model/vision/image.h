@@ -50,7 +50,8 @@ struct ImageHeader {
 // Throws ImageError where an image of this size is beyond the limits, or has no pixels.
 void check_image_size(Size size, const ImageLimits& limits);
 
-// Without decoding a pixel. reference_compat ignores the orientation, as the published code does.
+// Returns the header and decodes no pixel. reference_compat ignores the orientation, as the published code
+// does.
 ImageHeader read_image_header(std::string_view bytes, const ImageLimits& limits, bool reference_compat);
 
 // Bytes that can be read past the end of a row.

@@ -48,9 +48,8 @@ struct AxisFilter {
 // PIL's filters: the bicubic of a = −0.5, and Lanczos' with three lobes.
 enum class ResizeFilter : uint8_t { bicubic, lanczos };
 
-// Of outputs [begin, begin + outputs) of `in` pixels resized to `out`: the filter, stretched where the axis
-// shrinks. `mirrored`: inputs and outputs are counted from the other end, with the same
-// weights.
+// Returns the filter of outputs [begin, begin + outputs) of `in` pixels resized to `out`, stretched where the
+// axis shrinks. `mirrored`: inputs and outputs are counted from the other end, with the same weights.
 AxisFilter make_axis_filter(int in, int64_t out, int begin, int outputs, bool mirrored = false,
                             ResizeFilter kind = ResizeFilter::bicubic);
 

@@ -62,7 +62,7 @@ def check_picture(server, model, goldens, name="golden_image_single"):
     ("minicpmo26", "minicpmv26-tiny"), ("smolvlm-tiny", "smolvlm-tiny"), ("smolvlm22-tiny", "smolvlm22-tiny"), ("smolvlm8b-tiny", "smolvlm8b-tiny")])
 def test_families_answer_as_their_references(model, goldens, tmp_path):
     folder = omni_26(tmp_path / model) if model == "minicpmo26" else MODELS / model
-    launcher, ranks = (MPIRUN, TP2_ENC2) if model == "smolvlm22-tiny" else ([], [])
+    launcher, ranks = (MPIRUN, TP2_ENC2) if model in ("smolvlm22-tiny", "minicpmo26") else ([], [])
     with Server(f"family-{model}", launcher, [*ranks, *COMMON, f"--model.path={folder}"]) as server:
         check_picture(server, folder, MODELS / goldens)
 
@@ -72,6 +72,13 @@ def test_slices_and_two_pictures_over_ranks(model):
     folder = MODELS / model
     with Server(f"family-{model}-ranks", MPIRUN, [*TP2_ENC2, *COMMON, f"--model.path={folder}"]) as server:
         for name in ("golden_image_single", "golden_image_slices", "golden_image_two"):
+            check_picture(server, folder, folder, name)
+
+
+def test_tiles_of_documents_and_two_pictures():
+    folder = MODELS / "smolvlm-tiny"
+    with Server("family-smolvlm-tiles", [], [*COMMON, f"--model.path={folder}"]) as server:
+        for name in ("golden_image_doc", "golden_image_two"):
             check_picture(server, folder, folder, name)
 
 

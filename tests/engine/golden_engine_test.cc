@@ -57,8 +57,9 @@ INSTANTIATE_TEST_SUITE_P(Ranks, GoldenText,
                                            Shape{"OneInSmallChunks", 1, 0, 8}),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Ranks, GoldenImages,
-                         ::testing::Values(Shape{"One"}, Shape{"Two", 2}, Shape{"Four", 4, 1},
-                                           Shape{"OneAndEncoder", 1, 1}, Shape{"TwoAndThreeEncoders", 2, 3},
+                         ::testing::Values(Shape{"One"}, Shape{"Two", 2}, Shape{"Four", 4},
+                                           Shape{"FourAndEncoder", 4, 1}, Shape{"OneAndEncoder", 1, 1},
+                                           Shape{"TwoAndThreeEncoders", 2, 3},
                                            Shape{"OneInSmallChunks", 1, 0, 31}),
                          name_of);
 

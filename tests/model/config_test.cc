@@ -257,6 +257,32 @@ TEST_F(LlavaConfig, ReadsWhatTheTowerIsToRunIn) {
   EXPECT_THROW(read_with("../tower", R"(, "mm_vision_dtype": "float16")"), Error);
 }
 
+// Marks around an image, and pixels that are left as they are, would change every answer.
+TEST_F(LlavaConfig, WhatIsNotServedIsNamed) {
+  const auto error_with = [&](const std::string& more) {
+    try {
+      read_with("../tower", more);
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error_with(R"(, "mm_use_im_start_end": false)"), "");
+  EXPECT_THAT(error_with(R"(, "mm_use_im_start_end": true)"), testing::HasSubstr("mm_use_im_start_end"));
+  for (const auto& [key, usual, other] :
+       {std::tuple("do_rescale", "true", "false"), std::tuple("do_normalize", "true", "false"),
+        std::tuple("rescale_factor", "0.00392156862745098", "1.0")}) {
+    const auto write = [&, key = key](const char* value) {
+      root_.write("model/preprocessor_config.json", message("{\"", key, "\": ", value, "}"));
+      root_.write("tower/preprocessor_config.json", message("{\"", key, "\": ", value, "}"));
+    };
+    write(usual);
+    EXPECT_EQ(error_with(""), "");
+    write(other);
+    EXPECT_THAT(error_with(""), testing::HasSubstr(key));
+  }
+}
+
 TEST_F(LlavaConfig, ATowerInsideIsUsedWhenTheIndexNamesIt) {
   root_.write("model/model.safetensors.index.json", R"({"weight_map": {
     "model.vision_tower.vision_tower.vision_model.embeddings.class_embedding": "a.safetensors"}})");
