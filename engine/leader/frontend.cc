@@ -104,8 +104,8 @@ std::variant<RequestPlan, Failure> Frontend::plan(const Request& request) const 
     const auto& planned = std::get<PlannedRequest>(laid_out);
     RequestPlan plan = parts_.intake->describe(planned, parts_.options.page_size);
     plan.answers = request.n;
-    predict(planned, plan);
     plan.cached = cached_of(request, planned);
+    predict(planned, plan);
     plan.refusal = refusal_of(request, planned);
     return plan;
   } catch (const std::exception& e) {
@@ -162,10 +162,18 @@ std::optional<CachedParts> Frontend::cached_of(const Request& request, const Pla
   }
 }
 
+// Slices count alike here, whatever their sizes.
 void Frontend::predict(const PlannedRequest& planned, RequestPlan& plan) const {
   plan.queued_seconds = state_.queued_seconds;
   const StageSeconds units = state_.units();
-  if (units.prefill > 0) plan.predicted = price(work_of(planned, plan.answers), units, state_.encoders);
+  if (units.prefill <= 0) return;
+  Work work = work_of(planned, plan.answers);
+  if (plan.cached) {
+    const auto slices = static_cast<int64_t>(std::max<size_t>(1, planned.prompt.spans.size()));
+    work.patches -= work.patches * plan.cached->slices / slices;
+    work.prefill_rows -= plan.cached->tokens;
+  }
+  plan.predicted = price(work, units, state_.encoders);
 }
 
 // Asks in the order of submit(), so that the reason is the same.

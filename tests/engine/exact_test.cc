@@ -128,7 +128,11 @@ TEST_P(Exact, AnswersAreThoseOfEachAlone) {
       for (size_t copy = 0; copy < 2 * asked.size(); ++copy) order.push_back(copy % asked.size());
       std::ranges::shuffle(order, random);
       std::vector<Answers> answers;
-      for (const size_t i : order) answers.push_back(ask(*engine, asked[i]));
+      for (const size_t i : order) {
+        Request request = asked[i];
+        request.priority = static_cast<int>(random() % 5) - 2;
+        answers.push_back(ask(*engine, request));
+      }
       for (size_t i = 0; i < order.size(); ++i) {
         EXPECT_EQ(told_by_all(answers[i]), expected[order[i]]) << "request " << order[i];
       }
