@@ -86,7 +86,8 @@ TEST(CudaRanges, AreSeenByAToolThatListens) {
   EXPECT_GE(counts.at("uhd_step > uhd_step.place"), 1);
   EXPECT_GE(counts.at("uhd_step.wait"), 3);
   EXPECT_GE(counts.at("uhd_encode"), 1);
-  EXPECT_EQ(counts.size(), 5u);
+  EXPECT_GE(counts.at("uhd_step.choose"), 1) << "at start";
+  EXPECT_EQ(counts.size(), 6u);
   EXPECT_EQ(heard().size(), 0u);
 }
 
@@ -97,6 +98,8 @@ TEST(CudaRanges, ShowThatStepsOverlapUnlessTheHostDraws) {
   request.sampling.top_k = 50;
   request.sampling.top_p = 0.9f;
   EXPECT_EQ(most_under_way(heard_of(request)), 2) << "drawn on the device";
+  request.sampling.grammar = GrammarSpec{GrammarKind::regex, "32 31 33 34"};
+  EXPECT_EQ(most_under_way(heard_of(request)), 2) << "by a grammar";
   request.sampling.repetition_penalty = 1.5f;
   EXPECT_EQ(most_under_way(heard_of(request)), 1) << "drawn by the host";
 }
