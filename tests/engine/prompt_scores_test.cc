@@ -120,7 +120,7 @@ TEST(PromptScores, APromptAloneEndsBehindItsScores) {
 
 TEST(PromptScores, CostTwiceTheRowsAndTheBytesOfWhatIsTold) {
   EngineOptions options = engine_options();
-  options.prefix_cache = false;  // what is cached would not be computed again
+  options.prefix_cache = false;  // cached tokens would not be computed again
   options.request_memory_bytes = 3 << 19;
   const auto engine = make_engine(options, ranks(1, 0));
   submit(*engine, text_request(100)).answer->wait();  // a step was measured
