@@ -51,7 +51,7 @@ boost::json::value text_or_null(const std::string& text) {
 }  // namespace
 
 ApiError api_error(const Failure& failure) {
-  return {status_of(failure.kind), failure.message, "", failure.code, failure.retry_after_s};
+  return {status_of(failure.kind), failure.message, "", failure.code, failure.retry_after_s, failure.waits};
 }
 
 // Texts of others (a template's, an engine's) may quote anything that a client wrote.

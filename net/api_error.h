@@ -14,6 +14,7 @@ struct ApiError {
   std::string param;  // the field, "messages[0].content"; empty: null
   std::string code;   // short and stable; empty: null
   double retry_after_s = 0;
+  bool waits = false;  // no answer yet: the request is to be submitted again soon
 };
 
 ApiError api_error(const Failure& failure);

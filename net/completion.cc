@@ -42,7 +42,8 @@ Completion::~Completion() {
 }
 
 std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&)>& sink) {
-  for (size_t i = 0; i < requests_.size(); ++i) {
+  for (; submitted_ < requests_.size(); ++submitted_) {
+    const size_t i = submitted_;
     const size_t first = i * static_cast<size_t>(requests_[i].n);
     if (echo_) writer_.echo(i, text_of_prompt(requests_[i]));
     if (prompt_only_ && requests_[i].prompt_logprobs < 0) {
@@ -54,6 +55,7 @@ std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&
       sink(ChoiceEvent{choice, std::move(event)});
     });
     if (const auto* failure = std::get_if<Failure>(&answer)) {
+      if (failure->waits) return api_error(*failure);
       for (const RequestId id : running_) engine_.cancel(id);
       running_.clear();
       return api_error(*failure);

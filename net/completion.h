@@ -28,7 +28,8 @@ class Completion {
   // Returns an upper bound of the number of events of all choices.
   size_t most_events() const { return most_events_; }
   // Submits every prompt. The sink is called on the engine's thread and must not block. On refusal nothing is
-  // left running, and the error is returned.
+  // left running, and the error is returned. Where the error says that a prompt waits for its turn, the call
+  // is to be made again soon, and goes on with that prompt.
   std::optional<ApiError> start(const std::function<void(ChoiceEvent&&)>& sink);
 
   // Fields of the call that were left out; empty: none.
@@ -54,6 +55,7 @@ class Completion {
   const size_t most_events_;
   ReplyWriter writer_;
   std::vector<Request> requests_;
+  size_t submitted_ = 0;  // so many of them
   const bool echo_;
   const bool prompt_only_;
   const std::string warning_;

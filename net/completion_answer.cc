@@ -29,6 +29,7 @@ using Signal = asio::experimental::concurrent_channel<void(boost::system::error_
 namespace {
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+constexpr double kShortestRest_s = 0.02, kLongestRest_s = 0.5;  // of a call that waits for its turn
 constexpr size_t kMostAtOnce = 64 << 10;
 constexpr size_t kTick = std::numeric_limits<size_t>::max();  // a choice that no event is of
 constexpr std::string_view kComment = ": waiting\n\n";
@@ -89,24 +90,38 @@ CompletionAnswer::CompletionAnswer(std::shared_ptr<asio::io_context> io, Wire& w
 
 void CompletionAnswer::stop() { events_->close(); }
 
-Task<CompletionAnswer::End> CompletionAnswer::run(asio::thread_pool& intake) {
+Task<CompletionAnswer::End> CompletionAnswer::run(asio::thread_pool& intake,
+                                                  std::unique_ptr<BodyBudget::Hold> hold) {
   co_await submit(intake);
-  if (refusal_) co_return End::refused;
+  hold.reset();
+  if (refusal_) co_return refusal_->waits ? End::left : End::refused;
   co_await (pump() || watch_.run() || tick() || wait_for_close());
   if (!completion_.finished()) co_return End::left;
   if (!completion_.streams() || !begun_) co_return End::complete;
   co_return written_ ? End::streamed : End::left;
 }
 
+// A call that waits for its turn holds no thread. It is over when its client has left.
 Task<void> CompletionAnswer::submit(asio::thread_pool& intake) {
-  std::function<void(ChoiceEvent &&)> sink = [weak = std::weak_ptr<EventChannel>(events_),
-                                              most = options_.max_backlog_bytes](ChoiceEvent&& event) {
+  const Sink sink = [weak = std::weak_ptr<EventChannel>(events_),
+                     most = options_.max_backlog_bytes](ChoiceEvent&& event) {
     if (const auto to = weak.lock()) to->send(std::move(event), most);
   };
   refusal_ = co_await asio::co_spawn(intake, start_there(sink), asio::use_awaitable);
+  if (refusal_ && refusal_->waits) {
+    co_await (submit_again(intake, sink) || watch_.run() || wait_for_close());
+  }
 }
 
-Task<std::optional<ApiError>> CompletionAnswer::start_there(const std::function<void(ChoiceEvent&&)>& sink) {
+Task<void> CompletionAnswer::submit_again(asio::thread_pool& intake, const Sink& sink) {
+  const TimePoint begun = Clock::now();
+  while (refusal_ && refusal_->waits) {
+    co_await rest(std::clamp(seconds(Clock::now() - begun) / 8, kShortestRest_s, kLongestRest_s));
+    refusal_ = co_await asio::co_spawn(intake, start_there(sink), asio::use_awaitable);
+  }
+}
+
+Task<std::optional<ApiError>> CompletionAnswer::start_there(const Sink& sink) {
   co_return completion_.start(sink);
 }
 
@@ -164,7 +179,7 @@ std::string CompletionAnswer::framed(const std::string& frames) const {
 }
 
 void CompletionAnswer::probe() {
-  if (completion_.streams()) {
+  if (begun_) {
     send_tick();
   } else if (chunked_) {  // HTTP/1.0 knows no interim answers
     send_interim(wire_);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "net/body_budget.h"
 #include "net/client_watch.h"
 #include "net/completion.h"
 #include "net/options.h"
@@ -36,15 +37,18 @@ class CompletionAnswer {
   CompletionAnswer& operator=(const CompletionAnswer&) = delete;
 
   // Submits the completion on a thread of `intake`, and serves it to its end. It runs on the wire's strand.
-  Task<End> run(boost::asio::thread_pool& intake);
+  // `hold` counts the bytes of the call until the engine counts them.
+  Task<End> run(boost::asio::thread_pool& intake, std::unique_ptr<BodyBudget::Hold> hold);
   const ApiError& refusal() const { return *refusal_; }
   // Ends the answer, and cancels running requests. Another coroutine of the strand calls it.
   void stop();
   bool half_closed() const { return watch_.half_closed(); }
 
  private:
+  using Sink = std::function<void(ChoiceEvent&&)>;
   Task<void> submit(boost::asio::thread_pool& intake);
-  Task<std::optional<ApiError>> start_there(const std::function<void(ChoiceEvent&&)>& sink);
+  Task<void> submit_again(boost::asio::thread_pool& intake, const Sink& sink);
+  Task<std::optional<ApiError>> start_there(const Sink& sink);
   Task<void> pump();
   Task<void> tick();
   Task<void> wait_for_close() const;

@@ -289,11 +289,14 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
       reply = handle(request);
     }
     request.body = std::string();
-    hold_.reset();
+    std::unique_ptr<BodyBudget::Hold> hold = std::move(hold_);
     if (left_.stop_requested()) co_return has_left(request, began);
-    if (const auto* response = std::get_if<HttpResponse>(&reply))
+    if (const auto* response = std::get_if<HttpResponse>(&reply)) {
+      hold.reset();
       co_return co_await respond(request, *response, began);
-    co_return co_await complete(request, *std::get<std::shared_ptr<Completion>>(reply), intake, began);
+    }
+    Completion& completion = *std::get<std::shared_ptr<Completion>>(reply);
+    co_return co_await complete(request, completion, std::move(hold), intake, began);
   }
 
   // Only fetches of images stop for a client that left, so nothing is watched where there are none.
@@ -334,12 +337,12 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     }
   }
 
-  Task<bool> complete(const HttpRequest& request, Completion& completion, asio::thread_pool& intake,
-                      TimePoint began) {
+  Task<bool> complete(const HttpRequest& request, Completion& completion,
+                      std::unique_ptr<BodyBudget::Hold> hold, asio::thread_pool& intake, TimePoint began) {
     CompletionAnswer answer(io_, wire_, completion, options_, framing_.version >= 11,
                             [&] { return stream_head(request, completion); });
     answer_ = &answer;
-    const CompletionAnswer::End end = co_await answer.run(intake);
+    const CompletionAnswer::End end = co_await answer.run(intake, std::move(hold));
     answer_ = nullptr;
     if (answer.half_closed()) framing_.keep_alive = false;
     if (end == CompletionAnswer::End::streamed) {

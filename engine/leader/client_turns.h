@@ -1,5 +1,5 @@
-// The turns of clients at what serves one at a time, for callers who do not wait long: who is told to come
-// back keeps its place meanwhile.
+// The turns of clients at what serves one at a time, for callers who do not block: who is told to ask again
+// keeps its place meanwhile.
 #pragma once
 
 #include <cstddef>
@@ -15,15 +15,11 @@ namespace uhd {
 // Not thread-safe.
 class ClientTurns {
  public:
-  static constexpr Duration kKept = std::chrono::seconds(2);
+  static constexpr Duration kKept = std::chrono::seconds(1);
   static constexpr size_t kMostPlaces = 64;
 
-  // The client has a place from now on, if there is one. Returns true if it may begin.
+  // Returns true if the client may begin. If not, it has a place from now on, unless none is left.
   bool ask(const std::string& client, TimePoint now);
-  // Returns true if nobody comes before the client, who asked, but the one that is served now.
-  bool is_next(const std::string& client) const { return is_first(client) && client != last_; }
-  // The client needs its place no more.
-  void leave(const std::string& client);
   // The client is served, until end().
   void begin(const std::string& client);
   void end(TimePoint now);
@@ -33,10 +29,10 @@ class ClientTurns {
     std::string client;
     TimePoint kept_from;
   };
-  bool is_first(const std::string& client) const;
+  bool may_begin(const std::string& client) const;
 
   std::list<Place> places_;  // the next goes first
-  std::string last_;         // the client that was served last: its place is the last one
+  std::string behind_;       // the client whose place is behind all others, because it has been served
   bool busy_ = false;
 };
 

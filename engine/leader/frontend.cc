@@ -67,6 +67,14 @@ class QuotaPart {
   bool kept_ = false;
 };
 
+// A request that came over a socket may wait for its grammar's turn: its client sees no refusal meanwhile.
+bool may_wait(const Request& request) {
+  constexpr auto kLongest = std::chrono::seconds(30);
+  const TimePoint now = Clock::now();
+  return request.last_byte && now - *request.last_byte < kLongest &&
+         (!request.deadline || now < *request.deadline);
+}
+
 Failure no_answer() {
   return {FailureKind::unavailable, "engine_stalled", "the server's ranks do not answer", 5};
 }
@@ -81,7 +89,7 @@ Frontend::Frontend(LeaderParts parts)
 
 Frontend::~Frontend() = default;
 
-std::variant<Accepted, Failure> Frontend::submit(Request request, TokenSink sink) {
+std::variant<Accepted, Failure> Frontend::submit(Request&& request, TokenSink sink) {
   const int answers = std::max(1, request.n);
   std::optional<Failure> refused = take_places(answers);
   if (!refused) {
@@ -93,7 +101,8 @@ std::variant<Accepted, Failure> Frontend::submit(Request request, TokenSink sink
     state_.places -= answers;
     refused = std::get<Failure>(std::move(answer));
   }
-  parts_.metrics->refused(refused->code);
+  if (refused->waits && !may_wait(request)) refused->waits = false;
+  if (!refused->waits) parts_.metrics->refused(refused->code);
   return *refused;
 }
 
@@ -282,8 +291,15 @@ Failure Frontend::full(const std::string& reason) const {
           message(reason, "; there should be room in about ", to_text(wait), " s"), wait};
 }
 
-std::variant<Accepted, Failure> Frontend::accept(Request request, TokenSink sink) {
+std::optional<Failure> Frontend::check_grammar_turn(const Request& request) {
+  if (!request.sampling.grammar) return std::nullopt;
+  return parts_.grammars->check_turn(*request.sampling.grammar, salt_of(request), request.client);
+}
+
+std::variant<Accepted, Failure> Frontend::accept(Request&& request, TokenSink sink) {
   try {
+    // A request that waits is submitted again and again, so no work is done before its turn.
+    if (auto failure = check_grammar_turn(request)) return *std::move(failure);
     auto planned = parts_.intake->plan(request);
     if (auto* failure = std::get_if<Failure>(&planned)) return std::move(*failure);
     auto& plan = std::get<PlannedRequest>(planned);
@@ -302,10 +318,14 @@ std::variant<Accepted, Failure> Frontend::accept(Request request, TokenSink sink
   }
 }
 
+std::string Frontend::salt_of(const Request& request) const {
+  return parts_.options.share_caches ? "" : request.tenant;
+}
+
 std::optional<Failure> Frontend::compile_grammar(const Request& request, PlannedRequest& planned) {
   if (!request.sampling.grammar) return std::nullopt;
-  const std::string salt = parts_.options.share_caches ? "" : request.tenant;
-  auto [result, seconds] = parts_.grammars->compile(*request.sampling.grammar, salt, request.client);
+  auto [result, seconds] =
+      parts_.grammars->compile(*request.sampling.grammar, salt_of(request), request.client);
   if (seconds > 0) count_compiling(request, seconds);
   if (auto* failure = std::get_if<Failure>(&result)) return std::move(*failure);
   planned.grammar = std::get<std::shared_ptr<const Grammar>>(std::move(result));

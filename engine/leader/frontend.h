@@ -19,7 +19,7 @@ class Frontend final : public Engine {
   ~Frontend() override;
 
   const ModelInfo& model() const override { return parts_.info; }
-  std::variant<Accepted, Failure> submit(Request request, TokenSink sink) override;
+  std::variant<Accepted, Failure> submit(Request&& request, TokenSink sink) override;
   std::variant<RequestPlan, Failure> plan(const Request& request) const override;
   std::variant<std::vector<int32_t>, Failure> lay_out(const Request& request) const override;
   void cancel(RequestId id) override { parts_.mailbox->post(CancelRequest{id}); }
@@ -42,7 +42,9 @@ class Frontend final : public Engine {
   int places() const { return parts_.options.max_running + parts_.options.max_waiting; }
   Failure no_place(int taken, int answers) const;
   Failure full(const std::string& reason) const;
-  std::variant<Accepted, Failure> accept(Request request, TokenSink sink);
+  std::optional<Failure> check_grammar_turn(const Request& request);
+  std::variant<Accepted, Failure> accept(Request&& request, TokenSink sink);
+  std::string salt_of(const Request& request) const;
   std::optional<Failure> compile_grammar(const Request& request, PlannedRequest& planned);
   void count_compiling(const Request& request, double seconds);
   std::optional<Failure> take_quota(const Request& request, double cost);

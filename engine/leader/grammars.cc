@@ -1,7 +1,6 @@
 #include "engine/leader/grammars.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -10,10 +9,6 @@ namespace uhd {
 
 namespace {
 
-// Others wait for a grammar until it has been compiled for so long: most take less. Behind a slow one only
-// the next client waits, with one request, because those who wait hold the threads that read requests. The
-// others are sent away, and their clients keep their turns.
-constexpr auto kPatience = std::chrono::milliseconds(200);
 constexpr const char* kRefusal = "invalid_grammar";  // the grammar's own fault, which stays
 constexpr size_t kMostRefused = 64;                  // of at most request_limits::kLongestGrammar bytes each
 
@@ -26,6 +21,10 @@ Grammars::Result compile_with(const GrammarCompiler& compiler, const GrammarSpec
     log_error("a grammar could not be compiled", "reason", e.what());
     return Failure{FailureKind::internal, "internal_error", "the answer's grammar could not be compiled"};
   }
+}
+
+Failure others_come_first() {
+  return {FailureKind::unavailable, "grammar_busy", "grammars of other requests come first", 1, true};
 }
 
 }  // namespace
@@ -50,32 +49,20 @@ Grammars::Grammars(std::shared_ptr<const Tokenizer> tokenizer, int vocabulary, s
       limits_(limits),
       make_(std::move(make)) {}
 
+std::optional<Failure> Grammars::check_turn(const GrammarSpec& spec, const std::string& salt,
+                                            const std::string& client) {
+  const std::lock_guard lock(mutex_);
+  if (find(spec, salt) || turns_.ask(client, Clock::now())) return std::nullopt;
+  return others_come_first();
+}
+
 Grammars::Compiled Grammars::compile(const GrammarSpec& spec, const std::string& salt,
                                      const std::string& client) {
   {
-    std::unique_lock lock(mutex_);
+    const std::lock_guard lock(mutex_);
     if (auto known = find(spec, salt)) return {*std::move(known)};
-    std::optional<Result> known;
-    const auto may_go_on = [&] {
-      known = find(spec, salt);
-      return known || turns_.ask(client, Clock::now());
-    };
-    bool in_time = idle_.wait_until(lock, begun_ + kPatience, may_go_on);
-    if (!in_time && !next_waits_ && turns_.is_next(client)) {
-      next_waits_ = true;
-      in_time = idle_.wait_for(lock, from_seconds(limits_.seconds), may_go_on);
-      next_waits_ = false;
-    }
-    if (known) {
-      turns_.leave(client);
-      idle_.notify_all();
-      return {*std::move(known)};
-    }
-    if (!in_time) {
-      return {Failure{FailureKind::unavailable, "grammar_busy", "grammars of other requests come first", 1}};
-    }
+    if (!turns_.ask(client, Clock::now())) return {others_come_first()};
     turns_.begin(client);
-    begun_ = Clock::now();
   }
   Compiled compiled = compile_now(spec);
   {
@@ -87,7 +74,6 @@ Grammars::Compiled Grammars::compile(const GrammarSpec& spec, const std::string&
       keep_refused({spec, salt, failure});
     }
   }
-  idle_.notify_all();
   return compiled;
 }
 

@@ -1,7 +1,6 @@
 // The grammars of answers: compiled once for each client's grammar, and kept while there is room.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <list>
 #include <memory>
@@ -39,10 +38,15 @@ class Grammars {
     Result result;
     double seconds = 0;  // the time that it took; 0: it was known, or never begun
   };
+  // Returns a failure that waits if compile() would return it now. It costs next to nothing, and who asks
+  // keeps its client's turn.
+  std::optional<Failure> check_turn(const GrammarSpec& spec, const std::string& salt,
+                                    const std::string& client);
   // Returns the compiled grammar, on the calling thread, which it may hold for some seconds. Grammars are
   // compiled one at a time, so that hostile ones hold neither more than one core nor every thread that reads
-  // requests, and clients take turns. A salt does not find what is kept for another: times would tell what
-  // others ask. Ones that were refused of late are refused again without being compiled.
+  // requests, and clients take turns: while it is another's turn, a failure that waits comes back at once. A
+  // salt does not find what is kept for another: times would tell what others ask. Ones that were refused of
+  // late are refused again without being compiled.
   Compiled compile(const GrammarSpec& spec, const std::string& salt, const std::string& client);
 
  private:
@@ -69,11 +73,8 @@ class Grammars {
   const MakeCompiler make_;
   std::unique_ptr<GrammarCompiler> compiler_;  // null until the first grammar; who compiles uses it
   std::mutex mutex_;                           // guards what follows
-  std::condition_variable idle_;
   ClientTurns turns_;
-  bool next_waits_ = false;  // somebody waits for its turn, however long the one before it takes
-  TimePoint begun_{};        // the beginning of the compilation under way
-  std::list<Kept> kept_;     // the last used goes first
+  std::list<Kept> kept_;  // the last used goes first
   int64_t bytes_ = 0;
   std::list<Refused> refused_;  // the last goes first
 };

@@ -133,6 +133,16 @@ def test_others_in_the_batch_are_answered_as_alone():
         holds(text)
 
 
+def test_many_grammars_of_one_client_wait_for_their_turns():
+    """Each is compiled alone, and none of the calls is told to come back."""
+    def ask(i):
+        return answer(question(), max_tokens=100, seed=i, temperature=1, guided_regex=f"(many|grammars) of one client {i // 2}")
+
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        for i, reply in enumerate(pool.map(ask, range(24))):
+            assert re.fullmatch(f"(many|grammars) of one client {i // 2}", text_of(reply)), reply
+
+
 def test_max_tokens_and_stop_cut_it():
     reply = answer(question(), max_tokens=3, response_format=FORMAT)
     assert reply["choices"][0]["finish_reason"] == "length"

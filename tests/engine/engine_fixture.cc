@@ -70,7 +70,7 @@ std::vector<std::vector<int32_t>> answers_of(Engine& engine, const Request& requ
   auto ids = std::make_shared<std::vector<std::vector<int32_t>>>(static_cast<size_t>(request.n));
   std::promise<void> all;
   const auto ended = std::make_shared<int>(0);
-  const auto answer = engine.submit(request, [&, ids, ended, n = request.n](TokenEvent&& event) {
+  const auto answer = engine.submit(Request(request), [&, ids, ended, n = request.n](TokenEvent&& event) {
     auto& own = ids->at(static_cast<size_t>(event.answer));
     own.insert(own.end(), event.ids.begin(), event.ids.end());
     if (event.finish == FinishReason::none) return;

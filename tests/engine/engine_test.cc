@@ -423,7 +423,7 @@ TEST(Engine, ACancelledRequestEndsAllOfItsAnswers) {
   request.n = 3;
   std::promise<void> began, ended;
   std::atomic<int> begun{0}, cancelled{0};
-  const auto answer = engine->submit(request, [&](TokenEvent&& event) {
+  const auto answer = engine->submit(Request(request), [&](TokenEvent&& event) {
     if (event.finish == FinishReason::cancelled && ++cancelled == 3) ended.set_value();
     if (event.finish == FinishReason::none && ++begun == 1) began.set_value();
   });

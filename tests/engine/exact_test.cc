@@ -40,7 +40,7 @@ using Answers = std::vector<std::shared_ptr<AnswerListener>>;
 Answers ask(Engine& engine, const Request& request) {
   Answers answers;
   for (int i = 0; i < request.n; ++i) answers.push_back(std::make_shared<AnswerListener>());
-  const auto taken = engine.submit(request, [answers](TokenEvent&& event) {
+  const auto taken = engine.submit(Request(request), [answers](TokenEvent&& event) {
     answers.at(static_cast<size_t>(event.answer))->sink()(std::move(event));
   });
   if (const auto* refused = std::get_if<Failure>(&taken)) {

@@ -159,9 +159,9 @@ TEST(Faults, AListenerThatThrowsEndsItsOwnRequest) {
     if (!std::exchange(threw, true)) throw Error(kSecret);
     sink(std::move(event));
   };
-  ASSERT_TRUE(std::holds_alternative<Accepted>(engine->submit(request, once)));
+  ASSERT_TRUE(std::holds_alternative<Accepted>(engine->submit(Request(request), once)));
   const auto always = [](TokenEvent&&) { throw Error(kSecret); };
-  ASSERT_TRUE(std::holds_alternative<Accepted>(engine->submit(request, always)));
+  ASSERT_TRUE(std::holds_alternative<Accepted>(engine->submit(Request(request), always)));
   expect_internal_error(answer.wait());
   expect_sound(*engine, c, 8);
 }

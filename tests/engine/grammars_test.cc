@@ -48,6 +48,9 @@ struct Bench {
     EXPECT_NE(std::get<0>(result), nullptr);
     return std::nullopt;
   }
+  bool waits(const std::string& text, const std::string& salt = "") {
+    return grammars.check_turn({GrammarKind::regex, text}, salt, salt).has_value();
+  }
   std::vector<std::string> asked;
   std::atomic<double> seconds_compiled = 0;
   GrammarVocabulary vocabulary;
@@ -121,62 +124,62 @@ TEST(Grammars, WithoutThePluginTheySayHowToGetIt) {
   EXPECT_EQ(std::get<Failure>(endless.compile({}, "", "").result).code, "not_implemented");
 }
 
-TEST(Grammars, OneIsCompiledAtATime) {
+// The first grammar is compiled for as long as a test wants.
+struct SlowBench {
   std::promise<void> begun, go;
-  Bench bench(1000, [&] {
-    begun.set_value();
-    go.get_future().wait();
-  });
-  auto first = std::async(std::launch::async, [&] { return bench.compile("slow"); });
-  begun.get_future().wait();
-  const auto failure = bench.compile("other");  // of the same client
-  ASSERT_TRUE(failure);
-  EXPECT_EQ(failure->code, "grammar_busy");
-  EXPECT_GT(failure->retry_after_s, 0);
-  const TimePoint asked = Clock::now();
-  EXPECT_EQ(bench.compile("a third")->code, "grammar_busy");
-  EXPECT_LT(seconds(Clock::now() - asked), 0.1) << "behind a slow one nobody waits";
-  go.set_value();
-  EXPECT_FALSE(first.get());
+  bool first = true;
+  Bench bench{1000, [this] {
+                if (!std::exchange(first, false)) return;
+                begun.set_value();
+                go.get_future().wait();
+              }};
+  std::future<std::optional<Failure>> slow =
+      std::async(std::launch::async, [this] { return bench.compile("slow", "greedy"); });
+  SlowBench() { begun.get_future().wait(); }
+  void end() {
+    go.set_value();
+    EXPECT_FALSE(slow.get());
+  }
+};
+
+void expect_waits(const std::optional<Failure>& failure, const std::string& why = "") {
+  ASSERT_TRUE(failure) << why;
+  EXPECT_EQ(failure->code, "grammar_busy") << why;
+  EXPECT_TRUE(failure->waits) << why;
+  EXPECT_GT(failure->retry_after_s, 0) << why;
+}
+
+TEST(Grammars, OneIsCompiledAtATime) {
+  SlowBench b;
+  expect_waits(b.bench.compile("other", "greedy"), "of the same client");
+  expect_waits(b.bench.compile("a third"));
+  EXPECT_TRUE(b.bench.waits("a third"));
+  b.end();
+  EXPECT_FALSE(b.bench.waits("a third"));
+  EXPECT_TRUE(b.bench.waits("other", "greedy"));
+  EXPECT_FALSE(b.bench.waits("slow", "greedy")) << "what is known needs no turn";
+  EXPECT_THAT(b.bench.asked, ElementsAre("slow")) << "to ask for a turn compiles nothing";
 }
 
 TEST(Grammars, AClientThatCompilesAllTheTimeLeavesOthersTheirTurn) {
-  std::promise<void> begun, go;
-  bool first = true;
-  Bench bench(1000, [&] {
-    if (!std::exchange(first, false)) return;
-    begun.set_value();
-    go.get_future().wait();
-  });
-  auto slow = std::async(std::launch::async, [&] { return bench.compile("slow", "greedy"); });
-  begun.get_future().wait();
-  EXPECT_EQ(bench.compile("slow too", "greedy")->code, "grammar_busy");
-  EXPECT_EQ(bench.compile("quick", "other")->code, "grammar_busy") << "for as long as one may be compiled";
-  go.set_value();
-  EXPECT_FALSE(slow.get());
-  EXPECT_EQ(bench.compile("slow too", "greedy")->code, "grammar_busy") << "the other comes back";
-  EXPECT_FALSE(bench.compile("slow", "greedy")) << "what is known needs no turn";
-  EXPECT_FALSE(bench.compile("quick", "other"));
-  EXPECT_FALSE(bench.compile("slow too", "greedy"));
-  EXPECT_THAT(bench.asked, ElementsAre("slow", "quick", "slow too"));
+  SlowBench b;
+  expect_waits(b.bench.compile("slow too", "greedy"));
+  expect_waits(b.bench.compile("quick", "other"));
+  b.end();
+  expect_waits(b.bench.compile("slow too", "greedy"), "the other comes back");
+  EXPECT_FALSE(b.bench.compile("slow", "greedy")) << "what is known needs no turn";
+  EXPECT_FALSE(b.bench.compile("quick", "other"));
+  EXPECT_FALSE(b.bench.compile("slow too", "greedy"));
+  EXPECT_THAT(b.bench.asked, ElementsAre("slow", "quick", "slow too"));
 }
 
-TEST(Grammars, TheNextClientWaitsForItsTurn) {
-  std::promise<void> begun, go;
-  bool first = true;
-  Bench bench(1000, [&] {
-    if (!std::exchange(first, false)) return;
-    begun.set_value();
-    go.get_future().wait();
-  });
-  auto slow = std::async(std::launch::async, [&] { return bench.compile("slow", "greedy"); });
-  begun.get_future().wait();
-  EXPECT_EQ(bench.compile("slow too", "greedy")->code, "grammar_busy");  // it takes long now
-  auto next = std::async(std::launch::async, [&] { return bench.compile("quick", "other"); });
-  EXPECT_EQ(next.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
-  go.set_value();
-  EXPECT_FALSE(slow.get());
-  EXPECT_FALSE(next.get());
+TEST(Grammars, ThoseWhoWaitedForTheSameGrammarHaveIt) {
+  SlowBench b;
+  EXPECT_TRUE(b.bench.waits("slow", "greedy"));
+  b.end();
+  EXPECT_FALSE(b.bench.waits("slow", "greedy"));
+  EXPECT_FALSE(b.bench.compile("slow", "greedy"));
+  EXPECT_THAT(b.bench.asked, ElementsAre("slow"));
 }
 
 TEST(Grammars, TellHowLongTheyWereCompiled) {

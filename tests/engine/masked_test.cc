@@ -1,8 +1,15 @@
 // Answers that follow a grammar, beside others and on several ranks: tests/engine/fake_grammar_plugin.cc says
 // which tokens may come.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <thread>
+
 #include "tests/engine/engine_fixture.h"
+#include "tests/support/temporary_directory.h"
 
 namespace uhd {
 namespace {
@@ -67,6 +74,35 @@ TEST_P(Masked, AGrammarThatNoTokenContinuesEndsItsOwnAnswer) {
     EXPECT_EQ(stuck.answer->wait().failure.code, "grammar_failed");
     EXPECT_EQ(other.answer->wait().ids, wanted);
   }
+  EXPECT_TRUE(becomes_idle(*engine_));
+}
+
+TEST_P(Masked, WaitsForItsTurnAtTheCompilerIfItCan) {
+  const TemporaryDirectory folder;
+  const std::filesystem::path path = folder.path() / "slow";
+  auto slow = std::async(std::launch::async,
+                         [&] { return alone(follows(asks(50, 0), "await " + path.string() + " 300 4")); });
+  while (!std::filesystem::exists(path.string() + ".begun"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  Request asked = follows(asks(60, 0), "7 9");
+  const auto submitted = [&] { return engine_->submit(std::move(asked), [](TokenEvent&&) {}); };
+  const auto refusal = [&] { return std::get<Failure>(submitted()); };
+  const TimePoint now = Clock::now();
+  EXPECT_FALSE(refusal().waits) << "nobody sees what becomes of it later";
+  asked.last_byte = now;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(refusal().waits);
+    EXPECT_EQ(refusal().code, "grammar_busy");
+  }
+  asked.deadline = now;
+  EXPECT_FALSE(refusal().waits) << "its time is over";
+  asked.deadline.reset();
+  asked.last_byte = now - std::chrono::minutes(1);
+  EXPECT_FALSE(refusal().waits) << "it has waited for long";
+  EXPECT_THAT(engine_->metrics_text(), testing::HasSubstr(R"(code="grammar_busy"} 3)"));
+  std::ofstream(path.string() + ".go").close();
+  EXPECT_EQ(slow.get().size(), 3u);
+  EXPECT_TRUE(std::holds_alternative<Accepted>(submitted())) << "it is as it was";
   EXPECT_TRUE(becomes_idle(*engine_));
 }
 

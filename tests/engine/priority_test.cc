@@ -36,7 +36,7 @@ TEST(Priority, ThePictureOfTheMoreUrgentRequestIsEncodedFirst) {
   std::promise<void> held, go_on;
   Request text = golden_case("uhd-v1-tiny/golden_text").request;
   text.stop.max_tokens = 1;
-  engine->submit(text, [&, until = go_on.get_future().share()](TokenEvent&& event) {
+  engine->submit(Request(text), [&, until = go_on.get_future().share()](TokenEvent&& event) {
     if (event.finish == FinishReason::none) return;
     held.set_value();
     until.wait();
@@ -47,8 +47,8 @@ TEST(Priority, ThePictureOfTheMoreUrgentRequestIsEncodedFirst) {
   patient.timeline = urgent.timeline = true;
   patient.priority = 100;  // so many seconds pass before it has aged
   urgent.messages[0].parts[0].image = std::make_shared<const std::string>(flipped_png(c));
-  ASSERT_TRUE(std::holds_alternative<Accepted>(engine->submit(patient, placed.sink("patient"))));
-  ASSERT_TRUE(std::holds_alternative<Accepted>(engine->submit(urgent, placed.sink("urgent"))));
+  ASSERT_TRUE(std::holds_alternative<Accepted>(engine->submit(Request(patient), placed.sink("patient"))));
+  ASSERT_TRUE(std::holds_alternative<Accepted>(engine->submit(Request(urgent), placed.sink("urgent"))));
   go_on.set_value();
   ASSERT_TRUE(placed.wait());
   ASSERT_EQ(placed.order.size(), 6u);

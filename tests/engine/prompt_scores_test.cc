@@ -70,7 +70,7 @@ TEST(PromptScores, ThePrefixCacheSkipsNoRowAndGetsAllOfThem) {
   std::vector<int> order;  // the answer of each event with tokens; -1: of the prompt
   const auto events = std::make_shared<AnswerListener>();
   const auto accepted =
-      engine->submit(scored, [&order, inner = events->sink(), left = 3](TokenEvent&& event) mutable {
+      engine->submit(Request(scored), [&order, inner = events->sink(), left = 3](TokenEvent&& event) mutable {
         if (!event.prompt.empty()) order.push_back(-1);
         if (!event.ids.empty()) order.push_back(event.answer);
         if (event.finish != FinishReason::none && --left > 0) event.finish = FinishReason::none;
@@ -162,7 +162,7 @@ TEST(PromptScores, CountInMemoryAsLongAsTheyAreKept) {
   request.stop.max_tokens = 1;
   std::shared_ptr<void> kept;
   std::promise<void> ended;
-  engine->submit(request, [&](TokenEvent&& event) {
+  engine->submit(Request(request), [&](TokenEvent&& event) {
     if (event.memory) kept = std::move(event.memory);
     if (event.finish != FinishReason::none) ended.set_value();
   });

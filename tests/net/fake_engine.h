@@ -30,10 +30,14 @@ class FakeEngine final : public Engine {
 
   const ModelInfo& model() const override { return info; }
 
-  std::variant<Accepted, Failure> submit(Request request, TokenSink sink) override {
+  std::variant<Accepted, Failure> submit(Request&& request, TokenSink sink) override {
     const std::string text =
         request.messages.empty() ? request.prompt.value_or("ids") : request.messages.back().parts.back().text;
     if (text == "busy") return Failure{FailureKind::busy, "queue_full", "The queue is full.", 2.5};
+    if (text == "turn" && turns > 0) {
+      --turns;
+      return Failure{FailureKind::unavailable, "grammar_busy", "Others come first.", 1, true};
+    }
     std::lock_guard lock(mutex_);
     const RequestId id = next_++;
     states_[id] = false;
@@ -117,6 +121,7 @@ class FakeEngine final : public Engine {
 
   ModelInfo info{"fake", "llava-uhd-v1", true, 2048, 1000};
   std::atomic<Readiness> readiness{Readiness::ready};
+  std::atomic<int> turns = 0;  // a request "turn" waits for so many
 
  private:
   // Each byte of the prompt is a token, as likely as its place says; "?" is the likeliest everywhere.

@@ -342,6 +342,44 @@ TEST_F(HttpServerTest, EngineRefusalsKeepTheirStatus) {
   EXPECT_THAT(late.body, HasSubstr(R"("message":"A rank is gone.")"));
 }
 
+TEST_F(HttpServerTest, ACallThatWaitsForItsTurnIsSubmittedAgain) {
+  start();
+  engine_.turns = 3;
+  EXPECT_EQ(ask(chat("turn")).status, 200);
+  EXPECT_EQ(engine_.turns, 0);
+  engine_.turns = 2;
+  EXPECT_TRUE(ask(chat("turn", R"(,"stream":true)")).body.ends_with("data: [DONE]\n\n"));
+  engine_.forget();
+  engine_.turns = 2;
+  const auto several = ask(post("/v1/completions", R"({"prompt":["hi","turn","hi"],"max_tokens":9})"));
+  EXPECT_EQ(several.status, 200);
+  EXPECT_THAT(several.body, HasSubstr(R"("index":2)"));
+  EXPECT_EQ(engine_.seen().size(), 3u) << "a prompt that was accepted is not submitted again";
+}
+
+TEST_F(HttpServerTest, ACallThatWaitsForItsTurnEndsWithItsClient) {
+  start();
+  engine_.turns = 1 << 30;
+  auto waiting = client();
+  waiting->send(post("/v1/completions", R"({"prompt":["wait","turn"],"max_tokens":9})"));
+  wait_until([&] { return engine_.turns < (1 << 30) - 1; });
+  EXPECT_FALSE(server_->idle());
+  EXPECT_EQ(ask(chat("hi")).status, 200) << "others are served";
+  waiting->leave();
+  engine_.wait_for_cancelled(1);
+  wait_until([&] { return server_->idle(); });
+}
+
+TEST_F(HttpServerTest, StopEndsACallThatWaitsForItsTurn) {
+  start();
+  engine_.turns = 1 << 30;
+  auto waiting = client();
+  waiting->send(chat("turn"));
+  wait_until([&] { return engine_.turns < (1 << 30) - 1; });
+  server_->stop();
+  SUCCEED() << "it comes back";
+}
+
 TEST_F(HttpServerTest, PlansWithoutSubmitting) {
   start();
   const auto planned = ask(post("/v1/plan", R"({"messages":[{"role":"user","content":[
