@@ -254,7 +254,7 @@ bool Scheduler::is_next(Candidate& one, bool admits) {
 void Scheduler::schedule_prompts(TimePoint now, Batch& batch) {
   bool admits = admit_owed(batch);  // until one lacks a place or pages
   Candidates candidates = prompts(now);
-  while (batch.rows() < step_rows_) {
+  for (;;) {
     // The first of each client that can compute; those that wait for a slice or for another's prompt are
     // passed.
     for (auto line = candidates.of.begin(); line != candidates.of.end();) {
@@ -262,6 +262,9 @@ void Scheduler::schedule_prompts(TimePoint now, Batch& batch) {
       while (!own.empty() && !is_next(own.front(), admits)) own.pop_front();
       line = own.empty() ? candidates.of.erase(line) : std::next(line);
     }
+    if (candidates.of.empty()) return;
+    batch.prompts_wait = batch.rows() >= step_rows_;
+    if (batch.prompts_wait) return;
     const std::string* chosen = turns_.choose_by_level([&](const std::string& client) {
       const auto line = candidates.of.find(client);
       return line == candidates.of.end() ? FairTurns::kNothing : line->second.front().level;

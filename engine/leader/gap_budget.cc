@@ -12,7 +12,8 @@ constexpr int kLeastPromptRows = 64;
 
 int GapBudget::step_rows(int decoding, int most) const {
   if (target_s_ == 0) return most;
-  return step_time_.rows_within(target_s_ - encoding_s_, decoding + kLeastPromptRows, most);
+  const bool taken = decoding > 0 && !prompts_ && encoding_s_ > target_s_ / 2;
+  return step_time_.rows_within(target_s_ - encoding_s_, decoding + (taken ? 0 : kLeastPromptRows), most);
 }
 
 EncodingTurn GapBudget::encoding_turn(int decoding) const {

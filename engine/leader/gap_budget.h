@@ -12,8 +12,9 @@ class GapBudget {
  public:
   explicit GapBudget(double target_s) : target_s_(target_s) {}
 
-  // Returns how many rows a step may have, of at most `most`, beside those of `decoding` sequences: enough in
-  // any case to be worth reading the weights.
+  // Returns how many rows a step may have, of at most `most`, those of `decoding` sequences among them.
+  // Prompts get enough to be worth reading the weights, but for a turn that pictures took before prompts
+  // wanted some.
   int step_rows(int decoding, int most) const;
   // Returns what pictures may take: what a step of those who decode leaves, or half of it where prompts want
   // some, too.
@@ -23,6 +24,7 @@ class GapBudget {
   void encoded(double seconds) { encoding_s_ = seconds; }
   // A step had the ranks for itself, with so many rows in all.
   void measured(int rows, double seconds) { step_time_.measured(rows, seconds); }
+  // Prompts had rows in the last step, or would have had some.
   void prompts_want_rows(bool wanted) { prompts_ = wanted; }
 
  private:

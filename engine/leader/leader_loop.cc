@@ -488,7 +488,7 @@ void LeaderLoop::measure(const FinishedStep& done) {
     cost_.stepped(batch.rows() - done.step.decoding, done.step.decoding, done.seconds);
     gaps_.measured(batch.rows(), done.seconds);
   }
-  gaps_.prompts_want_rows(batch.tokens > done.step.decoding);
+  gaps_.prompts_want_rows(batch.prompts_wait || batch.tokens > done.step.decoding);
   scheduler_.set_decode_cost(std::clamp(cost_.decode_in_prefill_rows(), kLeastDecodeCost, kMostDecodeCost));
 }
 

@@ -28,8 +28,21 @@ TEST(GapBudget, AStepHasTheRowsThatPicturesLeave) {
   EXPECT_NEAR(budget.step_rows(0, 8192), 900, 2);
   budget.encoded(0.04);
   EXPECT_NEAR(budget.step_rows(0, 8192), 500, 2);
+  budget.prompts_want_rows(true);
   budget.encoded(7);
   EXPECT_EQ(budget.step_rows(3, 8192), 67) << "enough to be worth reading the weights";
+}
+
+TEST(GapBudget, AStepBehindPicturesThatTookItsTimeLeavesPromptsOut) {
+  GapBudget budget(0.1);
+  measure_steps(budget);
+  budget.encoded(0.08);
+  EXPECT_EQ(budget.step_rows(3, 8192), 100) << "what is left, where that is more";
+  budget.encoded(0.0895);
+  EXPECT_EQ(budget.step_rows(3, 8192), 5);
+  EXPECT_EQ(budget.step_rows(0, 8192), 64) << "nobody decodes";
+  budget.prompts_want_rows(true);
+  EXPECT_EQ(budget.step_rows(3, 8192), 67) << "they were left out before";
 }
 
 TEST(GapBudget, PicturesGetWhatAStepLeavesOrHalfOfIt) {

@@ -49,10 +49,33 @@ TEST(Scheduler, PrefillsInChunksWithinTheBudget) {
     ASSERT_EQ(batch.items.size(), 1u);
     chunks.push_back(batch.items[0].count);
     EXPECT_EQ(batch.items[0].samples, step == 2);
+    EXPECT_EQ(batch.prompts_wait, step < 2);
     run(scheduler, batch);
   }
   EXPECT_THAT(chunks, ElementsAre(16, 16, 8));
   EXPECT_EQ(scheduler.find(1)->generated(), 1);
+}
+
+TEST(Scheduler, TellsWhetherPromptsWouldHaveMoreRows) {
+  Scheduler scheduler(small(40));
+  scheduler.add(spec(1, 4));
+  run(scheduler, scheduler.next(kNow));
+  scheduler.set_step_rows(1);
+  Batch batch = scheduler.next(kNow);
+  EXPECT_FALSE(batch.prompts_wait) << "nobody's prompt is there";
+  run(scheduler, batch);
+  SequenceSpec pictured = spec(2, 40);
+  const auto slice = spans_at({{0, 8}});
+  pictured.spans = slice;
+  scheduler.add(pictured);
+  batch = scheduler.next(kNow);
+  EXPECT_FALSE(batch.prompts_wait) << "it waits for its picture";
+  run(scheduler, batch);
+  slice->at(0).ready = true;
+  batch = scheduler.next(kNow);
+  EXPECT_EQ(batch.items.size(), 1u);
+  EXPECT_TRUE(batch.prompts_wait);
+  run(scheduler, batch);
 }
 
 TEST(Scheduler, DecodesBeforeItPrefills) {
