@@ -112,12 +112,12 @@ TEST_F(CudaMemory, ThatIsNotThereIsAnErrorWithTheNumbers) {
   EXPECT_EQ(backend->allocated(), allocated);
 }
 
-// This runs every model of the reference data, in each format, on one rank and two: the rehearsal's size is
+// This runs every model of the goldens, in each format, on one rank and two: the rehearsal's size is
 // the size that is taken, and building the rank for good takes nothing beside it. Only gaps that a freed
 // temporary left behind, or the rounding of parts, may stay unused.
 TEST_F(CudaMemory, OfARankIsThePieceThatWasPlanned) {
   std::set<std::filesystem::path> models;
-  for (const GoldenCase& c : golden_cases(false)) models.insert(c.model);
+  for (const GoldenCase& c : golden_cases(false)) models.insert(c.goldens);  // once for all layouts
   ASSERT_GE(models.size(), 3U);
   const ClusterOptions cluster;
   for (const auto& model : models) {

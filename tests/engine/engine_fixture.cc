@@ -8,13 +8,14 @@
 #include <fstream>
 #include <future>
 #include <iterator>
-#include <list>
+#include <map>
 #include <thread>
 
 #include "model/config.h"
 #include "model/vision/image.h"
 #include "model/vision/png_writer.h"
 #include "model/weights/checkpoint.h"
+#include "tests/support/golden_models.h"
 #include "tests/support/goldens.h"
 #include "tests/support/temporary_directory.h"
 
@@ -159,10 +160,11 @@ Message question_of(const boost::json::object& golden, const std::filesystem::pa
   return message;
 }
 
-GoldenCase read_case(const std::filesystem::path& path, bool images) {
+GoldenCase read_case(const std::filesystem::path& model, const std::filesystem::path& path, bool images) {
   const boost::json::object golden = boost::json::parse(read_bytes(path)).as_object();
   GoldenCase c;
-  c.model = path.parent_path();
+  c.model = model;
+  c.goldens = path.parent_path();
   c.name = c.model.filename().string() + "/" + path.stem().string();
   c.ids = ids_of(golden.at("greedy_ids"));
   c.request.sampling.temperature = 0;
@@ -179,7 +181,7 @@ GoldenCase read_case(const std::filesystem::path& path, bool images) {
     }
     return c;
   }
-  c.request.messages.push_back(question_of(golden, c.model));
+  c.request.messages.push_back(question_of(golden, c.goldens));
   c.prompt_tokens = golden.at("embeds_len").to_number<int>();
   const auto number = [&](const char* key, int otherwise) {
     const auto* value = golden.if_contains(key);
@@ -194,10 +196,13 @@ const char* safetensors_name(DType dtype) {
   return dtype == DType::f32 ? "F32" : dtype == DType::bf16 ? "BF16" : dtype == DType::f16 ? "F16" : "I64";
 }
 
-// Copies the vision tower of a checkpoint to a checkpoint of its own, which stays until the program ends.
+// Copies the vision tower of a checkpoint to a checkpoint of its own, once, which stays until the program
+// ends.
 std::filesystem::path copy_tower(const ModelConfig& whole) {
-  static std::list<TemporaryDirectory> copies;
-  const std::filesystem::path folder = copies.emplace_back().path();
+  static std::map<std::filesystem::path, TemporaryDirectory> copies;
+  const auto [copy, fresh] = copies.try_emplace(whole.directory);
+  const std::filesystem::path folder = copy->second.path();
+  if (!fresh) return folder;
   const auto config = boost::json::parse(read_bytes(whole.directory / "config.json")).as_object();
   std::ofstream(folder / "config.json") << boost::json::serialize(config.at("vision_config"));
   std::filesystem::copy_file(whole.directory / "preprocessor_config.json",
@@ -224,46 +229,18 @@ std::filesystem::path copy_tower(const ModelConfig& whole) {
   return folder;
 }
 
-// Returns false for a bare vision tower.
-bool is_language_model(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "tokenizer_config.json");
-}
-
-// A model published in several layouts: the goldens hold for the tower that lies inside one of them, which is
-// not always the one that the others name. Copies that tower to a folder of its own; none: nothing to do.
-std::filesystem::path tower_of_same_weights(const std::filesystem::path& model,
-                                            const std::vector<std::filesystem::path>& models) {
-  const ModelConfig config = read_model_config(model);
-  if (!config.vision || config.vision_directory == config.directory) return {};
-  const auto stem = [](const std::filesystem::path& path) {
-    const std::string name = path.filename().string();
-    return name.substr(0, name.rfind('-'));
-  };
-  for (const auto& other : models) {
-    if (other == model || stem(other) != stem(model)) continue;
-    const ModelConfig whole = read_model_config(other);
-    if (whole.vision && whole.vision_directory == whole.directory) return copy_tower(whole);
-  }
-  return {};
-}
-
 }  // namespace
 
 std::vector<GoldenCase> golden_cases(bool images) {
   std::vector<GoldenCase> cases;
-  std::vector<std::filesystem::path> models;
-  for (const auto& entry : std::filesystem::directory_iterator(goldens_directory() / "models")) {
-    if (entry.is_directory() && is_language_model(entry.path())) models.push_back(entry.path());
-  }
-  std::sort(models.begin(), models.end());
-  for (const auto& model : models) {
-    const auto folder = std::filesystem::relative(model, goldens_directory());
-    const auto found = find_goldens(folder, images ? "golden_image_" : "golden_text", ".json");
-    if (found.empty()) continue;
-    const auto tower = images ? tower_of_same_weights(model, models) : std::filesystem::path();
-    for (const auto& path : found) {
-      cases.push_back(read_case(path, images));
-      cases.back().vision_tower = tower;
+  const char* prefix = images ? "golden_image_" : "golden_text";
+  for (const auto& model : golden_model_folders()) {
+    const auto folder = folder_of_goldens(model, prefix);
+    if (folder.empty()) continue;
+    const auto whole = images ? layout_with_its_tower(read_model_config(model)) : std::nullopt;
+    for (const auto& path : find_goldens(folder, prefix, ".json")) {
+      cases.push_back(read_case(model, path, images));
+      if (whole) cases.back().vision_tower = copy_tower(*whole);
     }
   }
   return cases;

@@ -65,6 +65,7 @@ ClusterOptions ranks(int tensor_parallel, int encoders);
 struct GoldenCase {
   std::string name;
   std::filesystem::path model;
+  std::filesystem::path goldens;  // the model's folder, or that of the same weights in another layout
   Request request;
   std::filesystem::path vision_tower;  // the tower it was made with, if the model names another
   ImageOptions image;                  // the overrides it was made with
@@ -72,7 +73,8 @@ struct GoldenCase {
   std::vector<int32_t> ids;
   int prompt_tokens = 0;
 };
-// Returns the cases of every model directory: golden_text*.json, or golden_image_*.json if `images` is true.
+// Returns the cases of every model (golden_model_folders): golden_text*.json, or golden_image_*.json if
+// `images` is true.
 std::vector<GoldenCase> golden_cases(bool images);
 // Returns the case whose name ends so; fails the test if there is none.
 GoldenCase golden_case(const std::string& ending);

@@ -27,8 +27,6 @@ std::vector<Subject> subjects() {
   std::map<std::string, Subject> found;
   for (const GoldenCase& c : golden_cases(true)) {
     found[c.model.filename().string()] = {c.model, c.vision_tower};
-    const auto cropping = c.model.parent_path() / "llava15-tiny-hf";
-    found[cropping.filename().string()] = {cropping, {}};
   }
   std::vector<Subject> list;
   for (const auto& [name, subject] : found) list.push_back(subject);

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 
 #include "model/json_file.h"
 #include "model/weights/loader.h"
-#include "tests/support/goldens.h"
 
 namespace uhd {
 
@@ -58,26 +58,6 @@ GoldenModel::GoldenModel(const fs::path& folder) : config(read_model_config(fold
 
 namespace {
 
-std::vector<fs::path> model_folders(bool language) {
-  std::vector<fs::path> folders;
-  const fs::path models = goldens_directory() / "models";
-  if (!fs::is_directory(models)) return folders;
-  for (const auto& entry : fs::directory_iterator(models)) {
-    if (!fs::exists(entry.path() / "config.json")) continue;
-    const auto config = read_json_file(entry.path() / "config.json");
-    const std::string type = json_string(config, "model_type", "", "config.json");
-    const bool tower = type.starts_with("clip") || type.starts_with("siglip");
-    if (tower != language) folders.push_back(entry.path());
-  }
-  std::sort(folders.begin(), folders.end());
-  return folders;
-}
-
-std::string stem_of(const fs::path& folder) {
-  const std::string name = folder.filename().string();
-  return name.substr(0, name.find_last_of('-'));
-}
-
 std::vector<Golden> read_goldens(const fs::path& folder, const std::string& prefix) {
   std::map<std::string, Golden> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -102,31 +82,17 @@ std::vector<Golden> read_goldens(const fs::path& folder, const std::string& pref
 
 }  // namespace
 
-std::vector<fs::path> golden_model_folders() { return model_folders(true); }
-std::vector<fs::path> golden_tower_folders() { return model_folders(false); }
-
 void GoldenModel::take_tower_of_same_weights() {
-  if (!tower_only) return;
-  for (const fs::path& other : golden_model_folders()) {
-    if (other == config.directory || stem_of(other) != stem_of(config.directory)) continue;
-    const ModelConfig of_other = read_model_config(other);
-    if (!of_other.vision || of_other.vision_directory != of_other.directory) continue;
-    tower_only = std::make_unique<Checkpoint>(other);
-    config.vision_directory = other;
-    config.prefix_vision = of_other.prefix_vision;
-    return;
-  }
+  const std::optional<ModelConfig> whole = layout_with_its_tower(config);
+  if (!whole) return;
+  tower_only = std::make_unique<Checkpoint>(whole->directory);
+  config.vision_directory = whole->directory;
+  config.prefix_vision = whole->prefix_vision;
 }
 
 std::vector<Golden> goldens_of(const fs::path& folder, const std::string& prefix) {
-  auto own = read_goldens(folder, prefix);
-  if (!own.empty()) return own;
-  for (const fs::path& other : golden_model_folders()) {
-    if (other == folder || stem_of(other) != stem_of(folder)) continue;
-    auto shared = read_goldens(other, prefix);
-    if (!shared.empty()) return shared;
-  }
-  return {};
+  const fs::path holds = folder_of_goldens(folder, prefix);
+  return holds.empty() ? std::vector<Golden>() : read_goldens(holds, prefix);
 }
 
 Difference difference(std::span<const float> found, std::span<const float> wanted) {

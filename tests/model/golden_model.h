@@ -12,6 +12,7 @@
 #include "model/config.h"
 #include "model/weights/checkpoint.h"
 #include "model/weights/safetensors.h"
+#include "tests/support/golden_models.h"
 
 namespace uhd {
 
@@ -41,8 +42,7 @@ struct Golden {
 struct GoldenModel {
   explicit GoldenModel(const std::filesystem::path& folder);
   const Checkpoint& tower() const { return tower_only ? *tower_only : checkpoint; }
-  // The goldens of a model in several layouts hold for the tower inside one of them, which is not always the
-  // one that the other layouts name. This takes that one if there is such a folder.
+  // Takes the tower for which the goldens hold, if the model names another (layout_with_its_tower).
   void take_tower_of_same_weights();
 
   ModelConfig config;
@@ -50,12 +50,7 @@ struct GoldenModel {
   std::unique_ptr<Checkpoint> tower_only;  // set if the tower lies in another folder
 };
 
-// These return every folder of models/ that holds a language model, and the others (a bare CLIP).
-std::vector<std::filesystem::path> golden_model_folders();
-std::vector<std::filesystem::path> golden_tower_folders();
-
-// Returns the golden files that hold for the model of a folder, by prefix of their name: its own, or those of
-// a folder with the same weights in another layout (equal names up to the last "-").
+// Returns the golden files that hold for the model of a folder (folder_of_goldens), by prefix of their name.
 std::vector<Golden> goldens_of(const std::filesystem::path& folder, const std::string& prefix);
 
 struct Difference {

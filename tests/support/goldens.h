@@ -14,8 +14,8 @@ std::filesystem::path goldens_directory();
 // Returns true if it is the latter, of which tests may ask more than its format promises.
 bool bundled_goldens();
 
-// Returns the files of the folder (relative to the goldens) whose name begins and ends so, sorted. The list
-// is empty if there are none: the caller fails then.
+// Returns the files of the folder (absolute, or relative to the goldens) whose name begins and ends so,
+// sorted. The list is empty if there are none: the caller fails then.
 std::vector<std::filesystem::path> find_goldens(const std::filesystem::path& folder, std::string_view prefix,
                                                 std::string_view suffix);
 
