@@ -32,17 +32,18 @@ int64_t patches_of(const ModelCase& c) {
   return patches;
 }
 
-// Returns the pictures of every model. UHD_SMALL_IMAGES=each keeps the smallest of each model, =one the
-// smallest of all: an emulated device takes minutes for a large one.
+// Returns the pictures of every model. UHD_SMALL_IMAGES=each keeps the smallest of each model, =weights that
+// of each set of weights, which a device does not tell apart in other layouts, and =one the smallest of all:
+// an emulated device takes minutes for a large one.
 std::vector<ModelCase> image_cases() {
   std::vector<ModelCase> cases = model_cases("golden_image");
   const char* few = std::getenv("UHD_SMALL_IMAGES");
   if (few == nullptr) return cases;
-  const bool one = few == std::string_view("one");
+  const std::string_view kept = few;
   std::map<std::filesystem::path, std::pair<int64_t, ModelCase>> smallest;
   for (ModelCase& c : cases) {
     const int64_t patches = patches_of(c);
-    const auto of = one ? std::filesystem::path() : c.folder;
+    const auto of = kept == "one" ? std::filesystem::path() : kept == "weights" ? c.golden.folder : c.folder;
     const auto found = smallest.find(of);
     if (found != smallest.end() && found->second.first <= patches) continue;
     smallest.insert_or_assign(of, std::pair(patches, std::move(c)));
@@ -196,16 +197,15 @@ TEST_P(ImageGoldensOnRanks, GreedyIdsAreExactInF32) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, ImageGoldensOnRanks, testing::Values(1, 2, 4));
-
-TEST(ImageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
+TEST_P(ImageGoldensOnRanks, LogitsInBf16StayWithinTheMeasuredNoise) {
   for (const ModelCase& c : image_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model = model_of(c);
     const auto rows = visual_rows(model, cut_golden_images(model, c.golden), WeightFormat::bf16);
     const auto wanted = c.golden.ids("greedy_ids");
     const auto run = run_language_model(model, golden_prompt(model, c.golden, rows),
-                                        {.format = WeightFormat::bf16,
+                                        {.ranks = GetParam(),
+                                         .format = WeightFormat::bf16,
                                          .steps = static_cast<int>(wanted.size()),
                                          .chunk = 512,
                                          .forced = wanted});
@@ -213,6 +213,8 @@ TEST(ImageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
     expect_clear_ids(c, run);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Ranks, ImageGoldensOnRanks, testing::Values(1, 2, 4));
 
 }  // namespace
 }  // namespace uhd

@@ -78,8 +78,6 @@ TEST_P(LanguageGoldensOnRanks, GreedyIdsAreExactInF32) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, LanguageGoldensOnRanks, testing::Values(1, 2, 4));
-
 // Eight ranks, where the heads allow it: more ranks than key/value heads repeat those.
 TEST(LanguageGoldens, EightRanksAgree) {
   for (const ModelCase& c : text_cases()) {
@@ -141,18 +139,22 @@ TEST_P(LanguageGoldensOnRanks, LongRopeGoesByTheContextAndNotByThePrompt) {
   }
 }
 
-TEST(LanguageGoldens, LogitsInBf16StayWithinTheMeasuredNoise) {
+TEST_P(LanguageGoldensOnRanks, LogitsInBf16StayWithinTheMeasuredNoise) {
   for (const ModelCase& c : text_cases()) {
     SCOPED_TRACE(c.name());
     const GoldenModel model(c.folder);
     const auto wanted = c.golden.ids("greedy_ids");
-    const auto run = run_language_model(
-        model, {c.golden.ids("input_ids"), {}},
-        {.format = WeightFormat::bf16, .steps = static_cast<int>(wanted.size()), .forced = wanted});
+    const auto run = run_language_model(model, {c.golden.ids("input_ids"), {}},
+                                        {.ranks = GetParam(),
+                                         .format = WeightFormat::bf16,
+                                         .steps = static_cast<int>(wanted.size()),
+                                         .forced = wanted});
     expect_first_logits(c, model, run, logits_in_bf16(c));
     expect_clear_ids(c, run);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Ranks, LanguageGoldensOnRanks, testing::Values(1, 2, 4));
 
 }  // namespace
 }  // namespace uhd
