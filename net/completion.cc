@@ -31,6 +31,7 @@ Completion::Completion(Engine& engine, Call call, std::string id, int64_t create
       most_events_(count_events(call, engine.model().context_length)),
       writer_(call, std::move(id), created),
       requests_(std::move(call.requests)),
+      rule_field_(std::move(call.rule_field)),
       echo_(call.echo),
       prompt_only_(call.prompt_only),
       warning_(std::move(call.warning)),
@@ -58,7 +59,9 @@ std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&
       if (failure->waits) return api_error(*failure);
       for (const RequestId id : running_) engine_.cancel(id);
       running_.clear();
-      return api_error(*failure);
+      ApiError error = api_error(*failure);
+      if (error.code == "invalid_grammar" || error.code == "not_implemented") error.param = rule_field_;
+      return error;
     }
     const auto& accepted = std::get<Accepted>(answer);
     running_.push_back(accepted.id);

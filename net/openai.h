@@ -48,7 +48,9 @@ struct Call {
   ToolForm tools = ToolForm::none;  // calls of tools are told apart in this form; none: not at all
   bool parallel_calls = true;       // an answer may hold several
   std::vector<std::string> tool_names;
-  std::string repeated;  // a JSON object for responses: what the answer repeats of the call
+  std::vector<std::string> held_tools;  // those whose arguments a grammar holds, where the answer is free
+  std::string rule_field;               // the field that asks for the answer's grammar
+  std::string repeated;                 // a JSON object for responses: what the answer repeats of the call
 };
 
 // Parses a call. The caller fills in tenant, client, deadline and trace id. `intake` is for images

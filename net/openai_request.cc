@@ -290,16 +290,12 @@ std::string read_template_variables(const Fields& call, const ModelInfo& model, 
 }
 
 // Tools belong to the conversation; how the answer uses them, to the call.
-void set_tools(const ToolUse& use, const ModelInfo& model, Call& call, SamplingParams& sampling) {
+void set_tools(const ToolUse& use, const ModelInfo& model, Call& call) {
   if (!use.may_call) return;
-  if (sampling.grammar) {
-    throw ApiError{400, "'tools' cannot stand beside a rule for the answer's text.", "tools",
-                   "invalid_value"};
-  }
   call.tools = model.tools;
   call.parallel_calls = use.parallel;
   call.tool_names = use.names;
-  sampling.grammar = use.grammar;
+  call.held_tools = use.held;
 }
 
 // A conversation ends with a new turn of the assistant, as it is, or within its last message.
@@ -355,7 +351,7 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
   call.n = static_cast<int>(fields.integer("n", 1, limits.max_choices).value_or(1));
   read_stream(fields, known, call);
   SamplingParams sampling = read_sampling(fields, endpoint, model);
-  sampling.grammar = read_grammar(fields, known);
+  std::optional<AnswerRule> rule = read_rule(fields, known);
   call.logprobs = sampling.logprobs >= 0;
   const int truncation = read_truncation(fields);
   if (endpoint == Endpoint::completions) read_echo(fields, truncation, call);
@@ -371,9 +367,15 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
   std::vector<Request> prompts;
   if (endpoint != Endpoint::completions) {
     prompts.push_back(read_conversation(fields, model, limits, endpoint == Endpoint::plan, known, intake));
-    set_tools(read_tools(fields, model, known), model, call, sampling);
+    ToolUse use = read_tools(fields, model, known, std::move(rule));
+    set_tools(use, model, call);
+    rule = std::move(use.rule);
   } else {
     prompts = read_prompts(fields, model, limits, truncation != 0);
+  }
+  if (rule) {
+    sampling.grammar = std::move(rule->grammar);
+    call.rule_field = std::move(rule->field);
   }
   if (prompts.size() > static_cast<size_t>(limits.max_choices / call.n)) {
     throw ApiError{400, message("'prompt' and 'n' ask for more than ", limits.max_choices, " answers."),
@@ -398,6 +400,7 @@ Call read_responses(const Fields& fields, const ModelInfo& model, const NetOptio
   try {
     Call call = read_call(Endpoint::responses, Fields(form.chat, ""), model, limits, known, intake);
     call.repeated = form.echo;
+    call.rule_field = form.told({.param = call.rule_field}).param;
     return call;
   } catch (ApiError& error) {
     throw form.told(std::move(error));

@@ -263,7 +263,7 @@ ReplyWriter::ReplyWriter(const Call& call, std::string id, int64_t created)
     responses_ = std::make_unique<ResponsesWriter>(id_, model_, call.repeated, created_, stream_);
   }
   for (Choice& choice : choices_)
-    choice.splits_calls = ToolSplitter(call.tools, call.parallel_calls, call.tool_names);
+    choice.splits_calls = ToolSplitter(call.tools, call.parallel_calls, call.tool_names, call.held_tools);
 }
 
 std::string ReplyWriter::end_of_responses(FinishReason finish) {

@@ -17,20 +17,18 @@ namespace json = boost::json;
 class Rule {
  public:
   void set(GrammarKind kind, std::string text, const std::string& path) {
-    if (spec_) {
-      refuse(path, message("is a second rule for the answer, beside '", path_, "'; one is taken."));
+    if (rule_) {
+      refuse(path, message("is a second rule for the answer, beside '", rule_->field, "'; one is taken."));
     }
     if (text.size() > request_limits::kLongestGrammar) {
       refuse(path, message("has more than ", request_limits::kLongestGrammar, " bytes."));
     }
-    spec_ = GrammarSpec{kind, std::move(text)};
-    path_ = path;
+    rule_ = AnswerRule{{kind, std::move(text)}, path};
   }
-  std::optional<GrammarSpec> take() { return std::move(spec_); }
+  std::optional<AnswerRule> take() { return std::move(rule_); }
 
  private:
-  std::optional<GrammarSpec> spec_;
-  std::string path_;
+  std::optional<AnswerRule> rule_;
 };
 
 // JSON as an object, or as a text that holds one.
@@ -139,7 +137,7 @@ void read_structured_outputs(const json::object& object, FieldCheck& known, Rule
 
 }  // namespace
 
-std::optional<GrammarSpec> read_grammar(const Fields& call, FieldCheck& known) {
+std::optional<AnswerRule> read_rule(const Fields& call, FieldCheck& known) {
   Rule rule;
   if (const json::object* format = call.object("response_format")) read_response_format(*format, known, rule);
   if (const json::object* outputs = call.object("structured_outputs")) {

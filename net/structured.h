@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "engine/request.h"
 #include "net/field_check.h"
@@ -10,7 +11,12 @@
 
 namespace uhd {
 
+struct AnswerRule {
+  GrammarSpec grammar;
+  std::string field;  // the field that asks for it, which a refusal of the grammar names
+};
+
 // Returns what the answer must be, or nothing where it may be any text. Two rules in one call are an error.
-std::optional<GrammarSpec> read_grammar(const Fields& call, FieldCheck& known);
+std::optional<AnswerRule> read_rule(const Fields& call, FieldCheck& known);
 
 }  // namespace uhd

@@ -4,6 +4,8 @@
 #include <boost/json.hpp>
 #include <optional>
 
+#include "base/error.h"
+
 namespace uhd {
 namespace {
 
@@ -95,6 +97,11 @@ class HeaderReader {
 };
 
 }  // namespace
+
+std::string call_header(ToolForm form, std::string_view name) {
+  return message("\"name\": \"", name, "\", \"", form == ToolForm::hermes ? "arguments" : "parameters",
+                 "\": ");
+}
 
 size_t JsonDepth::close(std::string_view text) {
   for (size_t at = 0; at < text.size(); ++at) {
@@ -195,7 +202,9 @@ ToolSplitter::Next ToolSplitter::find_bare_call(Parts& parts, bool last) {
     const bool more_comes = !last && rest.size() < kMostUndecided;
     const Header header = HeaderReader(seen).read();
     if (header.found == Header::Found::more && more_comes) return Next::wait;
-    if (header.found == Header::Found::whole && is_tool(header.name)) {
+    const bool whole = header.found == Header::Found::whole && is_tool(header.name);
+    if (whole &&
+        (!is_held(header.name) || seen.substr(0, header.end).ends_with(call_header(form_, header.name)))) {
       begin(parts, header.name);
       held_.erase(0, at + header.end);
       state_ = State::arguments;
@@ -329,8 +338,8 @@ bool ToolSplitter::whole_call(Parts& parts, std::string_view text) {
   if (arguments == nullptr) arguments = call.if_contains("parameters");
   if (name == nullptr || !name->is_string() || name->get_string().empty()) return false;
   const std::string_view called = name->get_string();
-  if (!marked_ &&
-      (!is_tool(called) || arguments == nullptr || !(arguments->is_object() || arguments->is_string()))) {
+  if (!marked_ && (!is_tool(called) || is_held(called) || arguments == nullptr ||
+                   !(arguments->is_object() || arguments->is_string()))) {
     return false;
   }
   begin(parts, std::string(called));
@@ -359,6 +368,10 @@ void ToolSplitter::begin(Parts& parts, std::string name) {
 
 bool ToolSplitter::is_tool(std::string_view name) const {
   return std::ranges::find(names_, name) != names_.end();
+}
+
+bool ToolSplitter::is_held(std::string_view name) const {
+  return std::ranges::find(held_names_, name) != held_names_.end();
 }
 
 }  // namespace uhd

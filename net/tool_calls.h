@@ -33,18 +33,24 @@ class JsonDepth {
   bool escaped_ = false;
 };
 
+// Returns what stands before a call's arguments and within its brace, as the form's templates write it.
+std::string call_header(ToolForm form, std::string_view name);
+
 // A ToolSplitter follows one answer. Arguments are given on as they come, once name and order of a call are
 // plain. Text that begins like a call and is none stays text. The pieces that the answer comes in
 // change nothing.
 //
 // A call without marks is a JSON object that begins the answer or follows another such call, has arguments
 // and names one of the request's tools: Llama 3 writes them so, and some models of Qwen leave the marks out.
+// If a grammar holds the arguments of that tool, it is a call only where it is written as the grammar knows
+// it.
 class ToolSplitter {
  public:
   ToolSplitter() = default;
-  // `names` are of the request's tools.
-  ToolSplitter(ToolForm form, bool parallel, std::vector<std::string> names)
-      : form_(form), parallel_(parallel), names_(std::move(names)) {}
+  // `names` are of the request's tools, `held` are those of them whose arguments a grammar holds.
+  ToolSplitter(ToolForm form, bool parallel, std::vector<std::string> names,
+               std::vector<std::string> held = {})
+      : form_(form), parallel_(parallel), names_(std::move(names)), held_names_(std::move(held)) {}
 
   // Text and pieces of calls, in their order.
   struct Parts {
@@ -72,10 +78,11 @@ class ToolSplitter {
   void give_up(Parts& parts);
   void begin(Parts& parts, std::string name);
   bool is_tool(std::string_view name) const;
+  bool is_held(std::string_view name) const;
 
   ToolForm form_ = ToolForm::none;
   bool parallel_ = true;
-  std::vector<std::string> names_;
+  std::vector<std::string> names_, held_names_;
   State state_ = State::text;
   Bare bare_ = Bare::first;
   bool marked_ = false;  // the call under way is between marks

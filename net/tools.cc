@@ -1,6 +1,7 @@
 #include "net/tools.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "net/messages.h"
@@ -13,12 +14,14 @@ namespace json = boost::json;
 
 constexpr size_t kMostTools = 128;
 constexpr size_t kLongestFunctionName = 64;
-constexpr int kMostSpaces = 2;  // in a run of white space within the arguments of a required call
+constexpr int kMostSpaces = 2;         // in a run of white space within the arguments of a held call
+constexpr int kMostSpacesInText = 32;  // in one within an answer that is no call, as without tools
 
 struct Tool {
   std::string name;
   json::object parameters;  // a schema
   std::string path;
+  bool strict = false;  // the arguments have their schema
 };
 
 [[noreturn]] void refuse_value(const std::string& path, std::string_view text) {
@@ -63,7 +66,15 @@ Tool read_tool(const json::value& v, const std::string& path, FieldCheck& known)
   Tool tool{read_name(fields), {{"type", "object"}, {"properties", json::object()}}, path};
   fields.string("description");  // of the right type, as the template prints it
   if (const json::object* parameters = fields.object("parameters")) tool.parameters = *parameters;
+  tool.strict = fields.boolean("strict").value_or(false);
   return tool;
+}
+
+// The tools as the model is shown them: a client's wish for the answer's form is no part of them.
+std::string shown(const json::array& list) {
+  json::array tools = list;
+  for (json::value& tool : tools) tool.at("function").as_object().erase("strict");
+  return json::serialize(tools);
 }
 
 // Returns the tools that the answer must call: all, or the one named. If it need not call any, there are
@@ -88,34 +99,106 @@ std::vector<Tool> read_choice(const Fields& call, std::vector<Tool> tools, bool&
   return {*found};
 }
 
-// Calls as XGrammar's structural tag: what stands around the arguments is fixed, and they have their schema.
-GrammarSpec grammar_of(const std::vector<Tool>& tools, ToolForm form, bool parallel) {
+const json::object& any_object() {
+  static const json::object schema{{"type", "object"}, {"additionalProperties", true}};
+  return schema;
+}
+
+// Arguments are an object in any case, whatever a schema leaves open.
+json::object schema_of(const Tool& tool) {
+  if (!tool.strict) return any_object();
+  const std::string path = tool.path + ".function.parameters";
+  json::object schema = tool.parameters;
+  check_schema(schema, path);
+  const json::value* type = schema.if_contains("type");
+  if (type != nullptr && *type != json::value("object")) refuse_value(path + ".type", "must be object.");
+  const auto has = [&](const char* name) { return schema.contains(name); };
+  if (std::ranges::none_of(std::array{"type", "$ref", "anyOf", "oneOf", "allOf"}, has)) {
+    schema["type"] = "object";
+  }
+  return schema;
+}
+
+json::object schema_format(json::value schema, int spaces) {
+  return {{"type", "json_schema"}, {"json_schema", std::move(schema)}, {"max_whitespace_cnt", spaces}};
+}
+
+json::object tag_of(const Tool& tool, std::string begin, std::string_view end) {
+  return {{"type", "tag"},
+          {"begin", std::move(begin)},
+          {"content", schema_format(schema_of(tool), kMostSpaces)},
+          {"end", end}};
+}
+
+json::array tags_of(const std::vector<Tool>& tools, ToolForm form) {
   const bool hermes = form == ToolForm::hermes;
   json::array tags;
   for (const Tool& tool : tools) {
-    check_schema(tool.parameters, tool.path + ".function.parameters");
-    const std::string begin = hermes ? message("<tool_call>\n{\"name\": \"", tool.name, "\", \"arguments\": ")
-                                     : message("{\"name\": \"", tool.name, "\", \"parameters\": ");
-    tags.push_back(json::object{{"type", "tag"},
-                                {"begin", begin},
-                                {"content", json::object{{"type", "json_schema"},
-                                                         {"json_schema", tool.parameters},
-                                                         {"max_whitespace_cnt", kMostSpaces}}},
-                                {"end", hermes ? "}\n</tool_call>" : "}"}});
+    tags.push_back(tag_of(tool, message(hermes ? "<tool_call>\n{" : "{", call_header(form, tool.name)),
+                          hermes ? "}\n</tool_call>" : "}"));
   }
-  // Llama's template takes one call at a time.
-  const json::object calls{{"type", "tags_with_separator"},
-                           {"tags", std::move(tags)},
-                           {"separator", "\n"},
-                           {"at_least_one", true},
-                           {"stop_after_first", !(hermes && parallel)}};
+  return tags;
+}
+
+GrammarSpec spec_of(json::object format) {
   return {GrammarKind::structural_tag,
-          json::serialize(json::object{{"type", "structural_tag"}, {"format", calls}})};
+          json::serialize(json::object{{"type", "structural_tag"}, {"format", std::move(format)}})};
+}
+
+// Calls as a format of XGrammar's structural tag: what stands around the arguments is fixed. Llama's template
+// takes one call at a time.
+json::object calls_alone(const std::vector<Tool>& tools, ToolForm form, bool parallel) {
+  return {{"type", "tags_with_separator"},
+          {"tags", tags_of(tools, form)},
+          {"separator", "\n"},
+          {"at_least_one", true},
+          {"stop_after_first", !(form == ToolForm::hermes && parallel)}};
+}
+
+// A text of any kind, with calls in it. A mark begins a call; without marks the calls of strict tools are
+// held, from their names on.
+json::object calls_in_text(const std::vector<Tool>& tools, ToolForm form, bool parallel) {
+  json::array triggers, tags;
+  if (form == ToolForm::hermes) {
+    triggers.push_back("<tool_call>");
+    tags = tags_of(tools, form);
+  }
+  for (const Tool& tool : tools) {
+    if (!tool.strict) continue;
+    const std::string header = call_header(form, tool.name);
+    triggers.push_back(json::string(header));
+    tags.push_back(tag_of(tool, header, "}"));
+  }
+  return {{"type", "triggered_tags"},
+          {"triggers", std::move(triggers)},
+          {"tags", std::move(tags)},
+          {"stop_after_first", !parallel}};
+}
+
+// A rule for an answer that is no call, as a format beside calls.
+json::value text_format(const AnswerRule& text) {
+  switch (text.grammar.kind) {
+    case GrammarKind::json_object:
+      return schema_format(any_object(), kMostSpacesInText);
+    case GrammarKind::json_schema:
+      return schema_format(json::parse(text.grammar.text), kMostSpacesInText);
+    case GrammarKind::regex:
+      return json::object{{"type", "regex"}, {"pattern", text.grammar.text}};
+    case GrammarKind::ebnf:
+      return json::object{{"type", "grammar"}, {"grammar", text.grammar.text}};
+    case GrammarKind::structural_tag:
+      break;
+  }
+  const json::value tag = json::parse(text.grammar.text);
+  const json::value* format = tag.get_object().if_contains("format");
+  if (format == nullptr) refuse_value(text.field, "has no 'format', which it needs beside 'tools'.");
+  return *format;
 }
 
 }  // namespace
 
-ToolUse read_tools(const Fields& call, const ModelInfo& model, FieldCheck& known) {
+ToolUse read_tools(const Fields& call, const ModelInfo& model, FieldCheck& known,
+                   std::optional<AnswerRule> text) {
   ToolUse use;
   use.parallel = call.boolean("parallel_tool_calls").value_or(true);
   const json::array* list = call.array("tools");
@@ -130,12 +213,28 @@ ToolUse read_tools(const Fields& call, const ModelInfo& model, FieldCheck& known
     throw_unsupported("tools", "the chat template of this model knows no tools.");
   }
   bool none = false;
-  const std::vector<Tool> must = read_choice(call, tools, none, known);
-  if (tools.empty() || none) return use;
-  use.tools = json::serialize(*list);
+  std::vector<Tool> must = read_choice(call, tools, none, known);
+  if (tools.empty() || none) {
+    use.rule = std::move(text);
+    return use;
+  }
+  use.tools = shown(*list);
   use.may_call = true;
   for (const Tool& tool : tools) use.names.push_back(tool.name);
-  if (!must.empty()) use.grammar = grammar_of(must, model.tools, use.parallel);
+  for (Tool& tool : must) tool.strict = true;
+  const auto strict = std::ranges::find_if(tools, &Tool::strict);
+  if (!must.empty()) {
+    use.rule = {spec_of(calls_alone(must, model.tools, use.parallel)), "tool_choice"};
+  } else if (text) {
+    json::array elements{calls_alone(tools, model.tools, use.parallel), text_format(*text)};
+    use.held = use.names;
+    use.rule = {spec_of({{"type", "or"}, {"elements", std::move(elements)}}), text->field};
+  } else if (strict != tools.end()) {
+    for (const Tool& tool : tools) {
+      if (tool.strict) use.held.push_back(tool.name);
+    }
+    use.rule = {spec_of(calls_in_text(tools, model.tools, use.parallel)), strict->path + ".function.strict"};
+  }
   return use;
 }
 

@@ -41,6 +41,53 @@ def test_calls_are_held_to_their_schema(choice):
                 assert call.function.name == "get_weather"
 
 
+def forced(text, low=30):
+    """Biases and banned texts that lead an answer letter by letter into the text, which has each letter's way on within
+    two letters."""
+    letters = sorted(set(text))
+    ids = {letter: post({"model": "nano-tools", "prompt": letter, "add_special_tokens": False}, path="/../tokenize")
+           for letter in letters}
+    bias = {str(ids[letter].json()["tokens"][-1]): low for letter in letters}
+    bias[str(ids[text[0]].json()["tokens"][-1])] = 2 * low
+    pairs = [a + b for a in letters for b in letters]
+    threes = [pair + c for pair in pairs if pair in text for c in letters if pair[1] + c in text]
+    return {"logit_bias": bias, "bad_words": [b for b in pairs + threes if b not in text]}
+
+
+def test_strict_calls_are_held_in_free_text():
+    asked = {**ASKED, "temperature": 0, "parallel_tool_calls": False}
+    strict = [{"type": "function", "function": {**TOOLS[0]["function"], "name": "f", "strict": True}}]
+    free = [{"type": "function", "function": {**TOOLS[0]["function"], "name": "f"}}]
+    with client() as c:
+        plain = c.chat.completions.create(**{**asked, "tools": free}).choices[0]
+        same = c.chat.completions.create(**{**asked, "tools": strict}).choices[0]
+        assert plain.message.content and same.message.content == plain.message.content
+        led = {**asked, "extra_body": forced("<tool_call>")}
+        led["logit_bias"] = led["extra_body"].pop("logit_bias")
+        reply = c.chat.completions.create(**{**led, "tools": strict}).choices[0]
+        loose = c.chat.completions.create(**{**led, "tools": free}).choices[0]
+    assert reply.finish_reason == "tool_calls" and reply.message.content is None, reply
+    (call,) = reply.message.tool_calls
+    assert call.function.name == "f"
+    holds("get_weather", call.function.arguments)
+    assert loose.message.content.startswith("<tool_call>") and not loose.message.tool_calls, loose
+
+
+def test_a_format_beside_tools():
+    schema = {"type": "object", "properties": {"sure": {"type": "boolean"}}, "required": ["sure"]}
+    shape = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    strict = [{**tool, "function": {**tool["function"], "strict": True}} for tool in TOOLS]
+    asked = {**ASKED, "tools": strict, "parallel_tool_calls": False}
+    with client() as c:
+        for seed in range(3):
+            (choice,) = c.chat.completions.create(response_format=shape, seed=seed, **asked).choices
+            if choice.finish_reason == "tool_calls":
+                (call,) = choice.message.tool_calls
+                holds(call.function.name, call.function.arguments)
+            else:
+                assert set(json.loads(choice.message.content)) == {"sure"}
+
+
 def test_a_stream_of_calls_is_the_whole():
     with client() as c:
         fields = {**ASKED, "tool_choice": "required", "parallel_tool_calls": False, "seed": 4}
@@ -92,6 +139,9 @@ def test_responses():
 
 
 def test_without_a_place_they_are_refused():
-    refused(post({**ASKED, "response_format": {"type": "json_object"}}), 400, param="tools")
+    wrong = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {"not": {}}}}
+    refused(post({**ASKED, "tools": [wrong]}), 400, param="tools[0].function.parameters.not", code="unsupported_schema")
+    wrong["function"]["parameters"] = {"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}}
+    refused(post({**ASKED, "tools": [wrong]}), 400, param="tools[0].function.strict", code="invalid_grammar")
     refused(post({"input": "a", "previous_response_id": "x"}, path="/responses"), 400, param="previous_response_id")
     refused(post({**ASKED, "model": "nano-uhd"}, name="tools"), 404)

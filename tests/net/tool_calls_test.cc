@@ -102,6 +102,24 @@ TEST(ToolCalls, ACallWithoutANameIsText) {
   expect_all(ToolForm::llama3, R"({"name": "", "parameters": {}})", R"({"name": "", "parameters": {}})", {});
 }
 
+TEST(ToolCalls, AHeldOneWithoutMarksIsWrittenAsTheGrammarKnowsIt) {
+  const auto calls = [](ToolForm form, const std::string& answer) {
+    ToolSplitter splitter(form, true, {"f", "g"}, {"f"});
+    const auto parts = splitter.take(answer, true);
+    EXPECT_NE(parts.text().empty(), parts.pieces().empty()) << answer;
+    return splitter.calls();
+  };
+  EXPECT_EQ(calls(ToolForm::hermes, R"({"name": "f", "arguments": {"a": 1}})"), 1u);
+  EXPECT_EQ(calls(ToolForm::hermes, R"({{"name": "f", "arguments": {}}})"), 1u);
+  EXPECT_EQ(calls(ToolForm::llama3, R"({"type": "function", "name": "f", "parameters": {}})"), 1u);
+  for (const char* other : {R"({"name":"f", "arguments": {}})", R"({"name": "f", "arguments":{}})",
+                            R"({"name": "f", "parameters": {}})", R"({"arguments": {}, "name": "f"})",
+                            R"({"name": "f", "arguments": "{}"})"}) {
+    EXPECT_EQ(calls(ToolForm::hermes, other), 0u) << other;
+  }
+  EXPECT_EQ(calls(ToolForm::hermes, R"({"arguments":{},"name":"g"})"), 1u) << "the other one is not held";
+}
+
 TEST(ToolCalls, LlamaMayTellTheTypeFirst) {
   expect_all(ToolForm::llama3, R"({"type": "function", "name": "f", "parameters": {"a": 1}})", "",
              {R"(f({"a": 1}))"});

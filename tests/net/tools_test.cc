@@ -70,6 +70,55 @@ TEST(Tools, RequiredAndNamedOnesAreHeldByAGrammar) {
   EXPECT_TRUE(one.at("stop_after_first").as_bool());
 }
 
+std::string strict_tools(const std::string& more) {
+  return message(kMessages,
+                 R"(,"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{}}},)",
+                 R"({"type":"function","function":{"name":"g","parameters":{"not":{}}}}])", more);
+}
+
+TEST(Tools, StrictOnesAreHeldInFreeText) {
+  const Call hermes = good(strict_tools(""));
+  EXPECT_EQ(hermes.held_tools, std::vector<std::string>{"f"});
+  EXPECT_EQ(hermes.rule_field, "tools[0].function.strict");
+  EXPECT_EQ(hermes.requests[0].tools.find("strict"), std::string::npos) << "the model is not shown it";
+  const json::value format = json::parse(hermes.requests[0].sampling.grammar->text).at("format");
+  EXPECT_EQ(format.at("type").as_string(), "triggered_tags");
+  EXPECT_EQ(json::serialize(format.at("triggers")), R"(["<tool_call>","\"name\": \"f\", \"arguments\": "])");
+  EXPECT_EQ(format.at("tags").as_array().size(), 3u) << "both behind the mark, and the strict one without";
+  EXPECT_FALSE(format.at("stop_after_first").as_bool());
+  const auto schema = [&](size_t tag) {
+    return json::serialize(format.at("tags").as_array()[tag].at("content").at("json_schema"));
+  };
+  EXPECT_EQ(schema(0), R"({"type":"object"})");
+  EXPECT_EQ(schema(1), R"({"type":"object","additionalProperties":true})") << "it is not strict";
+
+  const Call llama = good(strict_tools(R"(,"parallel_tool_calls":false)"), ToolForm::llama3);
+  const json::value one = json::parse(llama.requests[0].sampling.grammar->text).at("format");
+  EXPECT_EQ(json::serialize(one.at("triggers")), R"(["\"name\": \"f\", \"parameters\": "])");
+  EXPECT_EQ(one.at("tags").as_array().size(), 1u);
+  EXPECT_TRUE(one.at("stop_after_first").as_bool());
+
+  EXPECT_FALSE(good(strict_tools(R"(,"tool_choice":"none")")).requests[0].sampling.grammar);
+}
+
+TEST(Tools, AnAnswerMayBeCallsOrHaveAFormat) {
+  const std::string rule =
+      R"(,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"integer"}}})";
+  const Call call = good(strict_tools(rule));
+  EXPECT_EQ(call.rule_field, "response_format.json_schema.schema");
+  EXPECT_EQ(call.held_tools, call.tool_names);
+  const json::value format = json::parse(call.requests[0].sampling.grammar->text).at("format");
+  EXPECT_EQ(format.at("type").as_string(), "or");
+  const json::array& either = format.at("elements").as_array();
+  EXPECT_EQ(either.at(0).at("tags").as_array().size(), 2u);
+  EXPECT_EQ(json::serialize(either.at(1).at("json_schema")), R"({"type":"integer"})");
+  const Call none = good(strict_tools(rule + R"(,"tool_choice":"none")"));
+  EXPECT_EQ(none.requests[0].sampling.grammar->kind, GrammarKind::json_schema);
+  const Call required =
+      good(strict_tools(rule + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})"));
+  EXPECT_EQ(required.rule_field, "tool_choice");
+}
+
 TEST(Tools, AHistoryOfCallsIsRead) {
   const Call call = good(message(
       R"("messages":[{"role":"user","content":"hi"},{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"Paris\"}"}}]},{"role":"tool","tool_call_id":"c1","content":"sunny"}],)",
@@ -120,7 +169,13 @@ TEST(Tools, WrongOnesAreNamed) {
       {with_tools(R"(,"tool_choice":"sometimes")"), "tool_choice"},
       {with_tools(R"(,"tool_choice":{"type":"function","function":{"name":"other"}})"),
        "tool_choice.function.name"},
-      {with_tools(R"(,"response_format":{"type":"json_object"})"), "tools"},
+      {message(kMessages, R"(,"tools":[{"function":{"name":"f","strict":1}}])"), "tools[0].function.strict"},
+      {message(kMessages, R"(,"tools":[{"function":{"name":"f","strict":true,"parameters":{"not":{}}}}])"),
+       "tools[0].function.parameters.not"},
+      {message(kMessages,
+               R"(,"tools":[{"function":{"name":"f","strict":true,"parameters":{"type":"string"}}}])"),
+       "tools[0].function.parameters.type"},
+      {with_tools(R"(,"structural_tag":{"type":"structural_tag"})"), "structural_tag"},
       {message(kMessages,
                R"(,"tools":[{"function":{"name":"f","parameters":{"not":{}}}}],"tool_choice":"required")"),
        "tools[0].function.parameters.not"},
