@@ -12,6 +12,7 @@ LONGEST_SIDE, MOST_ASPECT = 7000, 100
 SHORTEST_TIMEOUT_S = 5  # a shorter one may end as 503, which is an answer of the server, and no fault of it
 LEGACY_MAX_TOKENS = 16  # of completions that do not say how many
 MOST_MIN_TOKENS = 100  # the context has room for them, and they end soon
+MOST_FORCED_TOKENS = 500
 MOST_ANSWERS = 16  # of one call: the prompts times n
 
 schemathesis.openapi.format("image-url", strategies.just(PICTURE))
@@ -54,6 +55,9 @@ def have_company(body):
         return False
     if body.get("echo") is True and body.get("truncate_prompt_tokens") is not None:
         return False
+    penalties = [(name, 0) for name in ("frequency_penalty", "presence_penalty")] + [("repetition_penalty", 1)]
+    if body.get("repeat_last_n") is not None and any(body.get(name) not in (None, neutral) for name, neutral in penalties):
+        return False
     return body.get("echo") is True or 0 not in (body.get("max_tokens"), body.get("max_completion_tokens"))
 
 
@@ -66,6 +70,8 @@ def filter_case(context, case):
     if not most and "prompt" in body:
         most = [LEGACY_MAX_TOKENS]
     if is_number(body.get("min_tokens")) and body["min_tokens"] > min(most + [MOST_MIN_TOKENS]):
+        return False
+    if body.get("ignore_eos") is True and not (most and min(most) <= MOST_FORCED_TOKENS):  # it would fill the context
         return False
     if is_number(body.get("timeout")) and 0 < body["timeout"] < SHORTEST_TIMEOUT_S:
         return False
