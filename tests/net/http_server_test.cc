@@ -60,6 +60,8 @@ TEST_F(HttpServerTest, AnswersAChat) {
   EXPECT_EQ(response.status, 200);
   EXPECT_THAT(response.header, HasSubstr("Content-Type: application/json"));
   EXPECT_THAT(response.header, HasSubstr("Server: uhd"));
+  EXPECT_THAT(response.header,
+              ::testing::ContainsRegex("Date: [A-Z][a-z][a-z], [0-9]+ [A-Z][a-z]+ 20[0-9]+ [0-9:]+ GMT\r\n"));
   EXPECT_THAT(response.body, HasSubstr(R"("content":"Hello wörld!")"));
   EXPECT_THAT(response.body, HasSubstr(R"("grid":[2,3])"));
 }
