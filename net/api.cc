@@ -271,12 +271,14 @@ Reply Api::plan(const HttpRequest& request) const {
   const auto read = read_call(Endpoint::plan, request);
   if (const auto* response = std::get_if<HttpResponse>(&read)) return *response;
   const auto planned = engine().plan(std::get<Call>(read).requests.front());
-  if (const auto* failure = std::get_if<Failure>(&planned)) return error_response(api_error(*failure));
+  const FieldPlaces& places = std::get<Call>(read).places;
+  if (const auto* failure = std::get_if<Failure>(&planned))
+    return error_response(api_error(*failure, places));
   const auto& plan = std::get<RequestPlan>(planned);
   std::optional<RequestCost> cost;
   if (price_) cost = price_(plan);
   std::optional<ApiError> refusal;
-  if (plan.refusal) refusal = api_error(*plan.refusal);
+  if (plan.refusal) refusal = api_error(*plan.refusal, places);
   if (!has_ticket(request.sender())) refusal = no_ticket();
   return with_warning({.body = plan_json(plan, engine().model(), cost, refusal)},
                       std::get<Call>(read).warning);
@@ -324,7 +326,9 @@ Reply Api::tokenize(const HttpRequest& request) const {
   if (const auto* error = std::get_if<ApiError>(&parsed)) return body_error(*error, request);
   const TokenizeCall& call = std::get<TokenizeCall>(parsed);
   const auto found = ids_of(call);
-  if (const auto* failure = std::get_if<Failure>(&found)) return error_response(api_error(*failure));
+  if (const auto* failure = std::get_if<Failure>(&found)) {
+    return error_response(api_error(*failure, call.places));
+  }
   const auto& ids = std::get<std::vector<int32_t>>(found);
   boost::json::object body{{"count", ids.size()},
                            {"max_model_len", engine().model().context_length},

@@ -1,5 +1,6 @@
 #include "net/api_error.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 
@@ -43,6 +44,22 @@ int status_of(FailureKind kind) {
   return 500;
 }
 
+// The engine refuses what only shows once a call is laid out, with these codes.
+std::string place_of(const Failure& failure, const FieldPlaces& places) {
+  if (failure.image) {
+    const auto image = static_cast<size_t>(*failure.image);
+    return image < places.images.size() ? places.images[image] : "";
+  }
+  const auto is_one_of = [&](std::initializer_list<std::string_view> codes) {
+    return std::ranges::find(codes, failure.code) != codes.end();
+  };
+  if (is_one_of({"invalid_grammar", "not_implemented"})) return places.rule;
+  if (is_one_of({"too_many_logprobs"})) return "prompt_logprobs";
+  const bool whole = is_one_of({"context_length_exceeded", "empty_request", "invalid_conversation",
+                                "invalid_token", "too_many_visual_tokens"});
+  return whole ? places.prompt : "";
+}
+
 boost::json::value text_or_null(const std::string& text) {
   if (text.empty()) return nullptr;
   return boost::json::string(text);
@@ -50,8 +67,9 @@ boost::json::value text_or_null(const std::string& text) {
 
 }  // namespace
 
-ApiError api_error(const Failure& failure) {
-  return {status_of(failure.kind), failure.message, "", failure.code, failure.retry_after_s, failure.waits};
+ApiError api_error(const Failure& failure, const FieldPlaces& places) {
+  return {status_of(failure.kind), failure.message, place_of(failure, places), failure.code,
+          failure.retry_after_s,   failure.waits};
 }
 
 // Texts of others (a template's, an engine's) may quote anything that a client wrote.

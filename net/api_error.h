@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "engine/request.h"
 #include "net/http.h"
@@ -17,7 +18,14 @@ struct ApiError {
   bool waits = false;  // no answer yet: the request is to be submitted again soon
 };
 
-ApiError api_error(const Failure& failure);
+// A FieldPlaces says where in a call stands what the engine may find fault with.
+struct FieldPlaces {
+  std::string prompt;               // the conversation or the prompt
+  std::string rule;                 // the field that asks for the answer's grammar
+  std::vector<std::string> images;  // each image, in its order
+};
+
+ApiError api_error(const Failure& failure, const FieldPlaces& places);
 std::string error_json(const ApiError& error);  // returns {"error": {...}}
 HttpResponse error_response(const ApiError& error);
 

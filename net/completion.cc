@@ -31,7 +31,7 @@ Completion::Completion(Engine& engine, Call call, std::string id, int64_t create
       most_events_(count_events(call, engine.model().context_length)),
       writer_(call, std::move(id), created),
       requests_(std::move(call.requests)),
-      rule_field_(std::move(call.rule_field)),
+      places_(std::move(call.places)),
       echo_(call.echo),
       prompt_only_(call.prompt_only),
       warning_(std::move(call.warning)),
@@ -56,12 +56,11 @@ std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&
       sink(ChoiceEvent{choice, std::move(event)});
     });
     if (const auto* failure = std::get_if<Failure>(&answer)) {
-      if (failure->waits) return api_error(*failure);
-      for (const RequestId id : running_) engine_.cancel(id);
-      running_.clear();
-      ApiError error = api_error(*failure);
-      if (error.code == "invalid_grammar" || error.code == "not_implemented") error.param = rule_field_;
-      return error;
+      if (!failure->waits) {
+        for (const RequestId id : running_) engine_.cancel(id);
+        running_.clear();
+      }
+      return api_error(*failure, places_);
     }
     const auto& accepted = std::get<Accepted>(answer);
     running_.push_back(accepted.id);
@@ -76,7 +75,7 @@ std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&
 std::optional<ApiError> Completion::end_at_once(const Request& request, size_t first,
                                                 const std::function<void(ChoiceEvent&&)>& sink) const {
   const auto laid_out = engine_.lay_out(request);
-  if (const auto* failure = std::get_if<Failure>(&laid_out)) return api_error(*failure);
+  if (const auto* failure = std::get_if<Failure>(&laid_out)) return api_error(*failure, places_);
   const auto tokens = static_cast<int>(std::get<std::vector<int32_t>>(laid_out).size());
   for (int answer = 0; answer < request.n; ++answer) {
     TokenEvent end{.answer = answer, .finish = FinishReason::length};

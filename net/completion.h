@@ -55,8 +55,8 @@ class Completion {
   const size_t most_events_;
   ReplyWriter writer_;
   std::vector<Request> requests_;
-  size_t submitted_ = 0;          // so many of them
-  const std::string rule_field_;  // the field that a refusal of the answer's grammar names
+  size_t submitted_ = 0;  // so many of them
+  const FieldPlaces places_;
   const bool echo_;
   const bool prompt_only_;
   const std::string warning_;

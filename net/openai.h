@@ -40,16 +40,16 @@ struct Call {
   bool include_usage = false;
   bool usage_in_chunks = false;  // every chunk holds the usage so far
   bool logprobs = false;
-  int prompt_logprobs = -1;         // likely tokens told at each place of the prompt; -1: not told
-  bool echo = false;                // each answer begins with its prompt
-  bool prompt_only = false;         // nothing is answered: echo gives the prompt alone
-  std::string warning;              // fields that were left out; empty: none
+  int prompt_logprobs = -1;  // likely tokens told at each place of the prompt; -1: not told
+  bool echo = false;         // each answer begins with its prompt
+  bool prompt_only = false;  // nothing is answered: echo gives the prompt alone
+  std::string warning;       // fields that were left out; empty: none
+  FieldPlaces places;
   bool thinks = false;              // thoughts of the answers are told apart
   ToolForm tools = ToolForm::none;  // calls of tools are told apart in this form; none: not at all
   bool parallel_calls = true;       // an answer may hold several
   std::vector<std::string> tool_names;
   std::vector<std::string> held_tools;  // those whose arguments a grammar holds, where the answer is free
-  std::string rule_field;               // the field that asks for the answer's grammar
   std::string repeated;                 // a JSON object for responses: what the answer repeats of the call
 };
 
@@ -61,6 +61,7 @@ std::variant<Call, ApiError> parse_call(Endpoint endpoint, std::string_view body
 // A text, or else a conversation, whose images may be sizes.
 struct TokenizeCall {
   std::string text;
+  FieldPlaces places;
   std::optional<Request> conversation;
   bool add_special = true;  // special tokens are added to the text
   bool with_texts = false;  // the text of each token too
@@ -158,6 +159,7 @@ class ReplyWriter {
   const std::string fingerprint_;
   const std::string id_;
   const int64_t created_;
+  const FieldPlaces places_;
   std::vector<Prompt> prompts_;
   std::vector<Choice> choices_;
   size_t ended_ = 0;

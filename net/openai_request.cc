@@ -316,6 +316,20 @@ Request read_conversation(const Fields& call, const ModelInfo& model, const NetO
   return request;
 }
 
+// The parts of a message are those of its content, one for one.
+FieldPlaces places_of(const std::vector<Message>& messages) {
+  FieldPlaces places{.prompt = "messages"};
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const std::vector<MessagePart>& parts = messages[i].parts;
+    for (size_t j = 0; j < parts.size(); ++j) {
+      if (!parts[j].is_image()) continue;
+      const std::string part = element(element("messages", i) + ".content", j);
+      places.images.push_back(part + (parts[j].size ? "" : ".image_url"));
+    }
+  }
+  return places;
+}
+
 // 0: whole; -1: as much as the context has room for.
 int read_truncation(const Fields& call) {
   const auto tokens = call.integer("truncate_prompt_tokens", -1, std::numeric_limits<int32_t>::max());
@@ -367,15 +381,17 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
   std::vector<Request> prompts;
   if (endpoint != Endpoint::completions) {
     prompts.push_back(read_conversation(fields, model, limits, endpoint == Endpoint::plan, known, intake));
+    call.places = places_of(prompts.back().messages);
     ToolUse use = read_tools(fields, model, known, std::move(rule));
     set_tools(use, model, call);
     rule = std::move(use.rule);
   } else {
     prompts = read_prompts(fields, model, limits, truncation != 0);
+    call.places.prompt = "prompt";
   }
   if (rule) {
     sampling.grammar = std::move(rule->grammar);
-    call.rule_field = std::move(rule->field);
+    call.places.rule = std::move(rule->field);
   }
   if (prompts.size() > static_cast<size_t>(limits.max_choices / call.n)) {
     throw ApiError{400, message("'prompt' and 'n' ask for more than ", limits.max_choices, " answers."),
@@ -400,7 +416,10 @@ Call read_responses(const Fields& fields, const ModelInfo& model, const NetOptio
   try {
     Call call = read_call(Endpoint::responses, Fields(form.chat, ""), model, limits, known, intake);
     call.repeated = form.echo;
-    call.rule_field = form.told({.param = call.rule_field}).param;
+    const auto told = [&](std::string& place) { place = form.told({.param = place}).param; };
+    told(call.places.prompt);
+    told(call.places.rule);
+    std::ranges::for_each(call.places.images, told);
     return call;
   } catch (ApiError& error) {
     throw form.told(std::move(error));
@@ -435,6 +454,7 @@ TokenizeCall read_tokenize(const Fields& fields, const ModelInfo& model, const N
       throw_unsupported("add_special_tokens", "the chat template and the tokenizer decide for 'messages'.");
     }
     call.conversation = read_conversation(fields, model, limits, true, known, intake);
+    call.places = places_of(call.conversation->messages);
     return call;
   }
   if (!text) {

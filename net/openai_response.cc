@@ -257,6 +257,7 @@ ReplyWriter::ReplyWriter(const Call& call, std::string id, int64_t created)
       fingerprint_(call.fingerprint),
       id_(std::move(id)),
       created_(created),
+      places_(call.places),
       prompts_(call.requests.size()),
       choices_(call.requests.size() * static_cast<size_t>(call.n)) {
   if (endpoint_ == Endpoint::responses) {
@@ -290,7 +291,7 @@ std::string ReplyWriter::take(size_t index, TokenEvent&& event) {
   if (event.span) return finished() ? "" : take_span(index, *event.span);
   if (finished() || choice.finish != FinishReason::none) return {};
   if (event.finish == FinishReason::error || event.finish == FinishReason::cancelled) {
-    failure_ = event.failure ? api_error(*event.failure)
+    failure_ = event.failure ? api_error(*event.failure, places_)
                : event.finish == FinishReason::error
                    ? ApiError{500, "The request failed.", "", "internal_error"}
                    : ApiError{503, "The request was given up by the server.", "", "cancelled"};

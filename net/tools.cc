@@ -46,11 +46,11 @@ std::string read_name(const Fields& function) {
 const json::object& function_of(const json::value& v, FieldObject kind, const std::string& path,
                                 FieldCheck& known) {
   if (!v.is_object()) throw_bad_field(path, "an object", v);
-  known.check(kind, v.get_object(), path + ".");
   const Fields fields(v.get_object(), path + ".");
-  if (fields.string("type").value_or("function") != "function") {
-    throw_unsupported(path + ".type", "tools are functions here.");
+  if (fields.string("type").value_or("function") != "function") {  // one of another type has other fields
+    throw_unsupported(path + ".type", "only functions are taken here.");
   }
+  known.check(kind, v.get_object(), path + ".");
   const json::object* function = fields.object("function");
   if (function == nullptr) {
     throw ApiError{400, message('\'', path, ".function' is missing."), path + ".function",

@@ -231,7 +231,10 @@ std::variant<std::vector<PlannedImage>, Failure> Intake::plan_images(const Reque
                       " images are allowed in one request");
       }
       auto image = plan_image(part);
-      if (auto* failure = std::get_if<Failure>(&image)) return *failure;
+      if (auto* failure = std::get_if<Failure>(&image)) {
+        failure->image = static_cast<int>(images.size());
+        return *failure;
+      }
       images.push_back(std::get<PlannedImage>(std::move(image)));
       rows += visual_tokens(images.back().plan, model_);
       if (rows > limits_.visual_rows) {

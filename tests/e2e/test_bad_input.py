@@ -40,6 +40,12 @@ def test_truncated_image(kind, share):
     refused(ask_about(data[: max(13, int(len(data) * share))]), 400)
 
 
+def test_the_broken_image_of_several_is_named():
+    data = encoded(picture(600, 400))
+    body = {"messages": question(data, data[: len(data) // 2], data), "max_tokens": 2}
+    refused(post(body), 400, param="messages[0].content[1].image_url", code="image_invalid")
+
+
 def test_truncated_image_in_a_stream():
     data = encoded(picture(600, 400))
     body = {"messages": question(data[: len(data) // 2]), "max_tokens": 2, "stream": True}
@@ -140,6 +146,9 @@ def test_wrong_value(name):
 
 def test_prompt_longer_than_the_context():
     refused(post({"messages": question(text="word " * 20000)}), 400, code="context_length_exceeded")
+    turns = question(text="word " * 300) * 30
+    refused(post({"messages": turns}), 400, param="messages", code="context_length_exceeded")
+    refused(post({"input": turns}, path="/responses"), 400, param="input", code="context_length_exceeded")
 
 
 def test_max_tokens_longer_than_the_context():

@@ -326,6 +326,7 @@ TEST(RequestPlan, ASizeIsPlannedAndNeverRun) {
   EXPECT_EQ(code_of({size_part(-1, -1)}), "image_invalid");
   EXPECT_EQ(code_of({size_part(int64_t{1} << 62, int64_t{1} << 62)}), "image_too_large");
   EXPECT_EQ(code_of({size_part(10, 5000)}), "image_aspect");
+  EXPECT_EQ(std::get<Failure>(engine->plan(about({size_part(30, 30), size_part(10, 5000)}))).image, 1);
   EXPECT_EQ(code_of({size_part(30, 30), size_part(30, 30), size_part(30, 30)}), "too_many_images");
   EXPECT_EQ(code_of({size_part(30, 30, {ImageDetail::automatic, -1})}), "invalid_value");
   EXPECT_TRUE(becomes_idle(*engine));

@@ -106,6 +106,8 @@ TEST(OpenAiRequest, TakesTextAndImagesInOrder) {
   ASSERT_NE(messages[1].parts[1].image, nullptr);
   EXPECT_EQ(messages[1].parts[1].image->substr(1, 3), "PNG");
   EXPECT_EQ(messages[1].parts[2].text, "b");
+  EXPECT_EQ(call.places.prompt, "messages");
+  EXPECT_EQ(call.places.images, std::vector<std::string>{"messages[1].content[1].image_url"});
 }
 
 TEST(OpenAiRequest, AnImageSaysHowCloselyItIsLookedAt) {

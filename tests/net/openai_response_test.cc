@@ -344,6 +344,27 @@ TEST(ReplyWriter, AfterTheHeaderOfAStreamFailuresAreEvents) {
   EXPECT_NE(writer.take(0, std::move(event)).find("Broken."), std::string::npos);
 }
 
+TEST(ReplyWriter, FaultsOfTheEngineNameTheirFields) {
+  const FieldPlaces places{"messages", "regex", {"first", "second"}};
+  const auto param = [&](const char* code, std::optional<int> image = {}) {
+    return api_error({FailureKind::invalid, code, "m", 0, image}, places).param;
+  };
+  EXPECT_EQ(param("image_invalid", 1), "second");
+  EXPECT_EQ(param("image_invalid", 2), "");
+  EXPECT_EQ(param("context_length_exceeded"), "messages");
+  EXPECT_EQ(param("empty_request"), "messages");
+  EXPECT_EQ(param("invalid_grammar"), "regex");
+  EXPECT_EQ(param("not_implemented"), "regex");
+  EXPECT_EQ(param("too_many_logprobs"), "prompt_logprobs");
+  EXPECT_EQ(param("queue_full"), "");
+  Call call = call_of(Endpoint::chat, 1, false);
+  call.places = places;
+  ReplyWriter writer(call, "id1", 5);
+  writer.take(0, {.finish = FinishReason::error,
+                  .failure = Failure{FailureKind::invalid, "image_invalid", "Broken.", 0, 0}});
+  EXPECT_EQ(writer.failure()->param, "first");
+}
+
 TEST(ReplyWriter, AFailureBeforeTextIsNotStreamed) {
   ReplyWriter writer(call_of(Endpoint::chat, 1, true), "id1", 5);
   TokenEvent event{.finish = FinishReason::error,

@@ -106,6 +106,18 @@ TEST(Responses, FormatsAndChoicesAreRead) {
   EXPECT_THAT(chosen.requests[0].sampling.grammar->text, HasSubstr("\\\"f\\\""));
 }
 
+TEST(Responses, WhatTheEngineMayRefuseHasItsPlaceInTheCall) {
+  const Call call = good_response(
+      R"({"instructions":"i","input":[{"role":"user","content":"a"},{"role":"user","content":[{"type":"input_text","text":"b"},{"type":"input_image","image_url":"data:image/png;base64,iVBORw0KGgo="}]}],
+      "text":{"format":{"type":"json_schema","name":"n","schema":{"type":"integer"}}}})");
+  EXPECT_EQ(call.places.prompt, "input");
+  EXPECT_EQ(call.places.rule, "text.format.schema");
+  EXPECT_THAT(call.places.images, ElementsAre("input[1].content[1].image_url"));
+  const Call strict = good_response(
+      R"({"input":"hi","tools":[{"type":"function","name":"f"},{"type":"function","name":"g","strict":true}]})");
+  EXPECT_EQ(strict.places.rule, "tools[1].strict");
+}
+
 TEST(Responses, FaultsAreNamedAsTheCallHasThem) {
   const std::pair<const char*, const char*> cases[] = {
       {R"({})", "input"},

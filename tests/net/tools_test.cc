@@ -79,7 +79,7 @@ std::string strict_tools(const std::string& more) {
 TEST(Tools, StrictOnesAreHeldInFreeText) {
   const Call hermes = good(strict_tools(""));
   EXPECT_EQ(hermes.held_tools, std::vector<std::string>{"f"});
-  EXPECT_EQ(hermes.rule_field, "tools[0].function.strict");
+  EXPECT_EQ(hermes.places.rule, "tools[0].function.strict");
   EXPECT_EQ(hermes.requests[0].tools.find("strict"), std::string::npos) << "the model is not shown it";
   const json::value format = json::parse(hermes.requests[0].sampling.grammar->text).at("format");
   EXPECT_EQ(format.at("type").as_string(), "triggered_tags");
@@ -105,7 +105,7 @@ TEST(Tools, AnAnswerMayBeCallsOrHaveAFormat) {
   const std::string rule =
       R"(,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"integer"}}})";
   const Call call = good(strict_tools(rule));
-  EXPECT_EQ(call.rule_field, "response_format.json_schema.schema");
+  EXPECT_EQ(call.places.rule, "response_format.json_schema.schema");
   EXPECT_EQ(call.held_tools, call.tool_names);
   const json::value format = json::parse(call.requests[0].sampling.grammar->text).at("format");
   EXPECT_EQ(format.at("type").as_string(), "or");
@@ -116,7 +116,7 @@ TEST(Tools, AnAnswerMayBeCallsOrHaveAFormat) {
   EXPECT_EQ(none.requests[0].sampling.grammar->kind, GrammarKind::json_schema);
   const Call required =
       good(strict_tools(rule + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})"));
-  EXPECT_EQ(required.rule_field, "tool_choice");
+  EXPECT_EQ(required.places.rule, "tool_choice");
 }
 
 TEST(Tools, AHistoryOfCallsIsRead) {
@@ -162,6 +162,9 @@ TEST(Tools, WrongOnesAreNamed) {
     const char* param;
   } cases[] = {
       {message(kMessages, R"(,"tools":[{"type":"retrieval","function":{"name":"f"}}])"), "tools[0].type"},
+      {message(kMessages, R"(,"tools":[{"type":"custom","custom":{"name":"f"}}])"), "tools[0].type"},
+      {with_tools(R"(,"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[]}})"),
+       "tool_choice.type"},
       {message(kMessages, R"(,"tools":[{"function":{"name":"a b"}}])"), "tools[0].function.name"},
       {message(kMessages, R"(,"tools":[{"function":{"name":"f","parameters":"{}"}}])"),
        "tools[0].function.parameters"},
