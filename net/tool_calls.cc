@@ -203,8 +203,8 @@ ToolSplitter::Next ToolSplitter::find_bare_call(Parts& parts, bool last) {
     const Header header = HeaderReader(seen).read();
     if (header.found == Header::Found::more && more_comes) return Next::wait;
     const bool whole = header.found == Header::Found::whole && is_tool(header.name);
-    if (whole &&
-        (!is_held(header.name) || seen.substr(0, header.end).ends_with(call_header(form_, header.name)))) {
+    const bool as_held = llama && seen.substr(0, header.end).ends_with(call_header(form_, header.name));
+    if (whole && (as_held || !is_held(header.name))) {
       begin(parts, header.name);
       held_.erase(0, at + header.end);
       state_ = State::arguments;

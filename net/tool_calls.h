@@ -42,8 +42,8 @@ std::string call_header(ToolForm form, std::string_view name);
 //
 // A call without marks is a JSON object that begins the answer or follows another such call, has arguments
 // and names one of the request's tools: Llama 3 writes them so, and some models of Qwen leave the marks out.
-// If a grammar holds the arguments of that tool, it is a call only where it is written as the grammar knows
-// it.
+// If a grammar holds the arguments of that tool, such an object is text unless the grammar knows it: in
+// Llama's form, as the template writes it.
 class ToolSplitter {
  public:
   ToolSplitter() = default;

@@ -155,16 +155,17 @@ json::object calls_alone(const std::vector<Tool>& tools, ToolForm form, bool par
           {"stop_after_first", !(form == ToolForm::hermes && parallel)}};
 }
 
-// A text of any kind, with calls in it. A mark begins a call; without marks the calls of strict tools are
-// held, from their names on.
+// A text of any kind, with calls in it. Hermes' mark begins a call; Llama's, which have none, are held from
+// their names on.
 json::object calls_in_text(const std::vector<Tool>& tools, ToolForm form, bool parallel) {
+  const bool hermes = form == ToolForm::hermes;
   json::array triggers, tags;
-  if (form == ToolForm::hermes) {
+  if (hermes) {
     triggers.push_back("<tool_call>");
     tags = tags_of(tools, form);
   }
   for (const Tool& tool : tools) {
-    if (!tool.strict) continue;
+    if (hermes || !tool.strict) continue;
     const std::string header = call_header(form, tool.name);
     triggers.push_back(json::string(header));
     tags.push_back(tag_of(tool, header, "}"));

@@ -18,7 +18,7 @@ struct ToolUse {
   bool may_call = false;           // calls are told apart from the answer's text
   bool parallel = true;            // several calls in one answer
   std::vector<std::string> names;  // names of the tools that may be called
-  std::vector<std::string> held;   // those whose calls the rule holds, also without marks
+  std::vector<std::string> held;   // those whose calls the rule holds
   std::optional<AnswerRule> rule;  // holds the answer, with its calls
 };
 

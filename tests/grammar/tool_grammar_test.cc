@@ -49,16 +49,14 @@ TEST(ToolGrammar, StrictCallsAreHeldWhereverTheyStandInFreeText) {
        {"", "It is 3.", "<b> {\"name\": \"Bob\"} </b>", "<think>\nso\n</think>\n\nyes",
         "Wait.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 3}}\n</tool_call>",
         "<tool_call>\n{\"name\": \"g\", \"arguments\": {\"any\": [1, {\"a\": null}]}}\n</tool_call>\n"
-        "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 3}}\n</tool_call> and on",
-        R"({"name": "f", "arguments": {"n": 3}})"}) {
+        "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 3}}\n</tool_call> and on"}) {
     EXPECT_TRUE(takes(*grammar, text)) << text;
   }
   for (const char* text :
        {"<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>",
         "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": \"3\"}}\n</tool_call>",
         "<tool_call>\n{\"name\": \"h\", \"arguments\": {\"n\": 3}}\n</tool_call>", "<tool_call>nothing",
-        "<tool_call>\n{\"name\": \"g\", \"arguments\": 5}\n</tool_call>",
-        R"({"name": "f", "arguments": {"n": true}})"}) {
+        "<tool_call>\n{\"name\": \"g\", \"arguments\": 5}\n</tool_call>"}) {
     EXPECT_FALSE(takes(*grammar, text)) << text;
   }
 }

@@ -109,13 +109,14 @@ TEST(ToolCalls, AHeldOneWithoutMarksIsWrittenAsTheGrammarKnowsIt) {
     EXPECT_NE(parts.text().empty(), parts.pieces().empty()) << answer;
     return splitter.calls();
   };
-  EXPECT_EQ(calls(ToolForm::hermes, R"({"name": "f", "arguments": {"a": 1}})"), 1u);
-  EXPECT_EQ(calls(ToolForm::hermes, R"({{"name": "f", "arguments": {}}})"), 1u);
+  EXPECT_EQ(calls(ToolForm::llama3, R"({"name": "f", "parameters": {"a": 1}})"), 1u);
   EXPECT_EQ(calls(ToolForm::llama3, R"({"type": "function", "name": "f", "parameters": {}})"), 1u);
-  for (const char* other : {R"({"name":"f", "arguments": {}})", R"({"name": "f", "arguments":{}})",
-                            R"({"name": "f", "parameters": {}})", R"({"arguments": {}, "name": "f"})",
-                            R"({"name": "f", "arguments": "{}"})"}) {
-    EXPECT_EQ(calls(ToolForm::hermes, other), 0u) << other;
+  EXPECT_EQ(calls(ToolForm::hermes, R"({"name": "f", "arguments": {"a": 1}})"), 0u) << "without marks";
+  EXPECT_EQ(calls(ToolForm::hermes, "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>"), 1u);
+  for (const char* other : {R"({"name":"f", "parameters": {}})", R"({"name": "f", "parameters":{}})",
+                            R"({"name": "f", "arguments": {}})", R"({"parameters": {}, "name": "f"})",
+                            R"({"name": "f", "parameters": "{}"})"}) {
+    EXPECT_EQ(calls(ToolForm::llama3, other), 0u) << other;
   }
   EXPECT_EQ(calls(ToolForm::hermes, R"({"arguments":{},"name":"g"})"), 1u) << "the other one is not held";
 }
