@@ -208,7 +208,7 @@ std::string pattern_below(int end) {
   return pattern + '$';
 }
 
-void add_model_rules(FieldObject object, std::string_view name, const ModelInfo& model,
+void add_model_rules(FieldObject object, std::string_view name, const ModelInfo& model, int max_choices,
                      json::object& property) {
   const json::object id = id_schema(model);
   if (name == "model") {
@@ -232,8 +232,8 @@ void add_model_rules(FieldObject object, std::string_view name, const ModelInfo&
     const json::object ids{
         {"type", "array"}, {"items", id}, {"minItems", 1}, {"maxItems", model.context_length - 1}};
     const json::object text{{"type", "string"}, {"minLength", 1}};
-    const json::object texts{{"type", "array"}, {"items", text}, {"minItems", 1}};
-    const json::object lists{{"type", "array"}, {"items", ids}, {"minItems", 1}};
+    const json::object texts{{"type", "array"}, {"items", text}, {"minItems", 1}, {"maxItems", max_choices}};
+    const json::object lists{{"type", "array"}, {"items", ids}, {"minItems", 1}, {"maxItems", max_choices}};
     property["anyOf"] = json::array{text, ids, texts, lists};
   }
 }
@@ -278,7 +278,7 @@ void add_field_rules(FieldObject object, const RequestField& field, bool require
       property["additionalProperties"] = json::object{
           {"type", "number"}, {"minimum", limits::kLogitBias.least}, {"maximum", limits::kLogitBias.most}};
     }
-    if (model != nullptr) add_model_rules(object, field.name, *model, property);
+    if (model != nullptr) add_model_rules(object, field.name, *model, options.max_choices, property);
   }
   if (required) return;
   if (json::value* words = property.if_contains("enum")) words->as_array().emplace_back(nullptr);
