@@ -65,6 +65,10 @@ void EncoderLiveness::job_answered(Encoder encoder, Job job, TimePoint at) {
   if (peer != peers_.end() && peer->second.drop(job, at)) peer->second.strikes = 0;
 }
 
+void EncoderLiveness::job_dropped(Encoder encoder, Job job, TimePoint at) {
+  if (const auto peer = peers_.find(encoder); peer != peers_.end()) peer->second.drop(job, at);
+}
+
 EncoderLiveness::Verdict EncoderLiveness::tick(TimePoint now) {
   Verdict verdict;
   for (auto& [encoder, peer] : peers_) {

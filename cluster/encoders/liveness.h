@@ -44,6 +44,8 @@ class EncoderLiveness {
   void fetch_begun(Encoder encoder, Job job, TimePoint at);
   // Call this when the rows have arrived or the encoder said that the job failed.
   void job_answered(Encoder encoder, Job job, TimePoint at);
+  // Nobody wants the job any more, which tells nothing of its encoder.
+  void job_dropped(Encoder encoder, Job job, TimePoint at);
 
   struct Overdue {
     Encoder encoder = 0;

@@ -22,9 +22,21 @@ void EncoderPool::add(SliceJob job, TimePoint now) {
   if (encoders_.empty() && !empty_since_) empty_since_ = now;
 }
 
-bool EncoderPool::cancel(const Fingerprint& fingerprint) {
+bool EncoderPool::cancel(const Fingerprint& fingerprint, TimePoint now) {
   const auto is_it = [&](const Waiting& w) { return w.job.slice->fingerprint == fingerprint; };
-  return std::erase_if(again_, is_it) + queue_.erase_if(is_it) > 0;
+  if (std::erase_if(again_, is_it) + queue_.erase_if(is_it) > 0) return true;
+  std::set<EncoderId> working;  // encoders whose oldest slice was passed
+  for (auto flight = flights_.begin(); flight != flights_.end(); ++flight) {
+    const auto& [waiting, encoder, stage] = flight->second;
+    const bool oldest = stage == Stage::sent && working.insert(encoder).second;
+    if (!is_it(waiting)) continue;
+    if (oldest || stage == Stage::fetched) return false;
+    unwanted_.push_back({encoder, flight->first});
+    liveness_.job_dropped(encoder, flight->first, now);
+    land(flight);
+    return true;
+  }
+  return false;
 }
 
 void EncoderPool::hasten(const Fingerprint& fingerprint, const Urgency& urgency) {
@@ -81,15 +93,20 @@ void EncoderPool::send(Waiting waiting, EncoderId encoder, TimePoint now, std::v
   const JobId job = ++last_job_;
   liveness_.job_sent(encoder, job, now);
   sends.push_back({encoder, job, waiting.job.slice});
-  flights_.emplace(job, Flight{std::move(waiting), encoder});
+  flights_.emplace(job, Flight{std::move(waiting), encoder, Stage::sent});
 }
 
 std::optional<SliceJob> EncoderPool::encoded(EncoderId encoder, JobId job, TimePoint now,
                                              const Encoded& told) {
   liveness_.heard(encoder, now);
   const auto flight = flight_of(encoder, job);
-  if (flight == flights_.end()) return std::nullopt;
+  if (flight == flights_.end()) {
+    // It spent its time on what is no longer its own, and not on its next slice.
+    if (const auto peer = encoders_.find(encoder); peer != encoders_.end()) peer->second.busy_since = now;
+    return std::nullopt;
+  }
   liveness_.job_encoded(encoder, job, now);
+  flight->second.stage = Stage::encoded;
   SliceCourse& course = flight->second.waiting.course;
   ClockOffset& clock = encoders_.at(encoder).clock;
   clock.exchanged(course.sent, told.came, told.left, now);
@@ -118,6 +135,12 @@ void EncoderPool::note_work(const ClockOffset& clock, const Encoded& told, TimeP
 bool EncoderPool::awaits(EncoderId encoder, JobId job) const {
   const auto flight = flights_.find(job);
   return flight != flights_.end() && flight->second.encoder == encoder;
+}
+
+void EncoderPool::fetch_begun(EncoderId encoder, JobId job, TimePoint now) {
+  liveness_.fetch_begun(encoder, job, now);
+  const auto flight = flight_of(encoder, job);
+  if (flight != flights_.end()) flight->second.stage = Stage::fetched;
 }
 
 void EncoderPool::received(EncoderId encoder, JobId job, TimePoint now) {
@@ -149,7 +172,7 @@ void EncoderPool::failed(EncoderId encoder, JobId job, const std::string& reason
 std::vector<EncoderPool::Outcome> EncoderPool::take_outcomes() { return std::exchange(outcomes_, {}); }
 
 EncoderPool::Verdict EncoderPool::tick(TimePoint now) {
-  Verdict verdict;
+  Verdict verdict{.cancel = std::exchange(unwanted_, {}), .close = {}};
   const EncoderLiveness::Verdict found = liveness_.tick(now);
   for (const auto& overdue : found.overdue) {
     const auto flight = flight_of(overdue.encoder, overdue.job);

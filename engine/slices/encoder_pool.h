@@ -65,9 +65,10 @@ class EncoderPool {
 
   // Adds a slice to encode. It ends in exactly one Outcome, unless cancel() says that it is gone.
   void add(SliceJob job, TimePoint now);
-  // Says that nobody wants the slice. Returns true if it had not started and is gone; false if it runs on and
-  // ends in an Outcome.
-  bool cancel(const Fingerprint& fingerprint);
+  // Says that nobody wants the slice. Returns true if it is gone, from its encoder, too, to which tick() says
+  // so. Returns false if it runs on and ends in an Outcome: an encoder does its oldest slice already, as far
+  // as is known here, and rows on their way arrive.
+  bool cancel(const Fingerprint& fingerprint, TimePoint now);
   // Somebody else wants the slice too, and perhaps more urgently. Without effect once it was sent.
   void hasten(const Fingerprint& fingerprint, const Urgency& urgency);
 
@@ -92,7 +93,7 @@ class EncoderPool {
   // Returns true if the job is still this encoder's.
   bool awaits(EncoderId encoder, JobId job) const;
   // Says that the leader begins to fetch the rows.
-  void fetch_begun(EncoderId encoder, JobId job, TimePoint now) { liveness_.fetch_begun(encoder, job, now); }
+  void fetch_begun(EncoderId encoder, JobId job, TimePoint now);
   // Says that the rows are here and sound.
   void received(EncoderId encoder, JobId job, TimePoint now);
   // Says that the encoder failed, or that its rows were wrong.
@@ -110,8 +111,8 @@ class EncoderPool {
   };
   std::vector<Outcome> take_outcomes();
 
-  // A Verdict follows from deadlines: jobs to cancel at their encoder (already queued again here), and
-  // encoders to close.
+  // A Verdict names jobs to cancel at their encoder, which are overdue and queued again here or which nobody
+  // wants, and encoders to close.
   struct Verdict {
     struct Cancelled {
       EncoderId encoder = 0;
@@ -136,9 +137,11 @@ class EncoderPool {
     std::optional<TimePoint> first_sent;
     SliceCourse course;  // the course of the last try
   };
+  enum class Stage : uint8_t { sent, encoded, fetched };
   struct Flight {
     Waiting waiting;
     EncoderId encoder = 0;
+    Stage stage = Stage::sent;
   };
   struct Peer {
     int capacity = 1;
@@ -168,6 +171,7 @@ class EncoderPool {
   std::deque<Waiting> again_;  // slices that failed, the first to be sent first
   Turns<Waiting> queue_;       // the other slices
   std::map<JobId, Flight> flights_;
+  std::vector<Verdict::Cancelled> unwanted_;  // jobs to cancel at their encoders
   std::vector<Outcome> outcomes_;
   std::optional<TimePoint> empty_since_;  // slices wait without any encoder since this time
   JobId last_job_ = 0;

@@ -61,8 +61,10 @@ void RemoteEncoders::handle(ServerEvent& event) {
   } else if (auto* ready = std::get_if<Encoded>(&event.what)) {
     encoded(id, *ready, event.at);
   } else if (auto* failure = std::get_if<EncodeFailed>(&event.what)) {
+    if (pool_.awaits(id, failure->job)) {
+      log_warning("a slice failed", "encoder", id, "job", failure->job, "reason", failure->reason);
+    }
     pool_.failed(id, failure->job, "the encoder failed", event.at);
-    log_warning("a slice failed", "encoder", id, "job", failure->job, "reason", failure->reason);
   } else if (auto* gone = std::get_if<EncoderLeft>(&event.what)) {
     left(id, gone->reason, event.at);
   } else {
@@ -158,7 +160,7 @@ void RemoteEncoders::begin_transfers(TimePoint now) {
   const size_t most = share();
   for (auto next = waiting_.begin(); next != waiting_.end() && buffers_.free() > 0;) {
     Peer& peer = peers_.at(next->encoder);
-    if (!pool_.awaits(next->encoder, next->job)) {  // overdue meanwhile: tried elsewhere
+    if (!pool_.awaits(next->encoder, next->job)) {  // overdue or unwanted meanwhile
       peer.announced.erase(next->job);
       next = waiting_.erase(next);
     } else if (peer.moving.size() >= most) {

@@ -25,7 +25,7 @@ class RemoteEncoders final : public SliceEncoders {
         job_deadline_s_(seconds(limits.liveness.job_deadline)) {}
 
   void add(SliceJob job, TimePoint now) override { pool_.add(std::move(job), now); }
-  bool cancel(const Fingerprint& fingerprint) override { return pool_.cancel(fingerprint); }
+  bool cancel(const Fingerprint& fingerprint) override { return pool_.cancel(fingerprint, Clock::now()); }
   void hasten(const Fingerprint& fingerprint, const Urgency& urgency) override {
     pool_.hasten(fingerprint, urgency);
   }

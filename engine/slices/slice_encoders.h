@@ -51,7 +51,8 @@ class SliceEncoders {
   // Adds a slice; each fingerprint may be there once at a time. It ends in one EncodedSlice unless cancel()
   // says that it is gone.
   virtual void add(SliceJob job, TimePoint now) = 0;
-  // Returns true if the slice had not started and is gone.
+  // Nobody wants the slice any more. Returns true if it is gone; false if it runs on, because its work or the
+  // transfer of its rows has begun.
   virtual bool cancel(const Fingerprint& fingerprint) = 0;
   // Somebody else wants a slice that was added and has not ended, and perhaps more urgently.
   virtual void hasten(const Fingerprint& fingerprint, const Urgency& urgency) = 0;

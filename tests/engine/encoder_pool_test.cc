@@ -160,9 +160,82 @@ TEST(EncoderPool, KeepsTheRestInItsQueueWhereItCanBeCancelled) {
   pool.add(job(1), at(0));
   pool.add(job(2), at(0));
   EXPECT_EQ(pool.dispatch(at(0)).size(), 1u);
-  EXPECT_FALSE(pool.cancel({1, 1})) << "in flight";
-  EXPECT_TRUE(pool.cancel({2, 2}));
+  EXPECT_FALSE(pool.cancel({1, 1}, at(0))) << "it is encoded now";
+  EXPECT_TRUE(pool.cancel({2, 2}, at(0)));
   EXPECT_EQ(pool.queued(), 0u);
+}
+
+TEST(EncoderPool, ACancelTakesBackWhatWaitsAtAnEncoder) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  for (uint64_t n = 1; n <= 4; ++n) pool.add(job(n), at(0));
+  const auto sends = pool.dispatch(at(0));
+  ASSERT_EQ(sends.size(), 4u);
+  EXPECT_FALSE(pool.cancel({1, 1}, at(1))) << "it is encoded now";
+  EXPECT_TRUE(pool.cancel({2, 2}, at(1)));
+  EXPECT_TRUE(pool.cancel({4, 4}, at(1)));
+  EXPECT_FALSE(pool.cancel({4, 4}, at(1))) << "it is gone";
+  EXPECT_EQ(pool.states(at(1)).at(0).slices, 2);
+  EXPECT_EQ(pool.queued(), 0u);
+  std::vector<JobId> told;
+  for (const auto& cancelled : pool.tick(at(1)).cancel) told.push_back(cancelled.job);
+  EXPECT_THAT(told, ::testing::ElementsAre(sends[1].job, sends[3].job));
+  EXPECT_TRUE(pool.tick(at(1)).cancel.empty()) << "it was said once";
+  pool.failed(1, sends[3].job, "nobody asked", at(1));
+  EXPECT_TRUE(pool.states(at(1)).at(0).healthy) << "the failure of what nobody wants";
+  for (const size_t i : {0, 2}) {
+    EXPECT_TRUE(pool.encoded(1, sends[i].job, at(2)));
+    pool.received(1, sends[i].job, at(2));
+  }
+  EXPECT_EQ(pool.take_outcomes().size(), 2u);
+  EXPECT_EQ(pool.states(at(2)).at(0).slices, 0);
+}
+
+TEST(EncoderPool, RowsThatWaitForTheLeaderGoWithACancelAndThoseOnTheirWayArrive) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  for (uint64_t n = 1; n <= 3; ++n) pool.add(job(n), at(0));
+  const auto sends = pool.dispatch(at(0));
+  for (const auto& send : sends) pool.encoded(1, send.job, at(1));
+  pool.fetch_begun(1, sends[0].job, at(1));
+  EXPECT_FALSE(pool.cancel({1, 1}, at(2)));
+  EXPECT_TRUE(pool.cancel({2, 2}, at(2)));
+  EXPECT_FALSE(pool.awaits(1, sends[1].job));
+  EXPECT_EQ(pool.tick(at(2)).cancel.size(), 1u);
+  EXPECT_EQ(pool.states(at(2)).at(0).slices, 2);
+}
+
+// The encoder has begun what is cancelled, with the slice before it.
+TEST(EncoderPool, TheAnswerToACancelledSliceIsNobodysAndItsTimeIsNoOthers) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  for (uint64_t n = 1; n <= 2; ++n) pool.add(job(n), at(0));
+  const auto first = pool.dispatch(at(0));
+  EXPECT_TRUE(pool.cancel({2, 2}, at(0.5)));
+  pool.add(job(2), at(0.5));
+  const auto again = pool.dispatch(at(0.5));
+  ASSERT_EQ(again.size(), 1u);
+  pool.encoded(1, first[0].job, at(1));
+  pool.received(1, first[0].job, at(1));
+  EXPECT_FALSE(pool.encoded(1, first[1].job, at(9)));
+  pool.received(1, first[1].job, at(9));
+  EXPECT_EQ(pool.take_outcomes().size(), 1u);
+  EXPECT_TRUE(pool.encoded(1, again[0].job, at(10)));
+  pool.received(1, again[0].job, at(10));
+  const auto outcomes = pool.take_outcomes();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(outcomes[0].fingerprint, (Fingerprint{2, 2}));
+  EXPECT_EQ(outcomes[0].seconds, 1);
+}
+
+TEST(EncoderPool, AStuckEncoderIsNotExcusedByClientsThatLeave) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  for (uint64_t n = 1; n <= 9; ++n) pool.add(job(n), at(0));
+  pool.dispatch(at(0));
+  EXPECT_EQ(pool.tick(at(61)).cancel.size(), 1u);
+  for (uint64_t n = 2; n <= 8; ++n) pool.cancel({n, n}, at(70));
+  EXPECT_EQ(pool.tick(at(121)).close.size(), 1u);
 }
 
 TEST(EncoderPool, GivesALostEncodersSlicesToAnother) {

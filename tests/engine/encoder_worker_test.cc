@@ -122,6 +122,48 @@ TEST(EncoderWorker, ASliceThatCannotBeEncodedFailsAlone) {
   EXPECT_THAT(batches, ::testing::ElementsAre(1, 3, 1, 1, 1));
 }
 
+// One slice is cancelled while it is encoded, and one while it waits.
+TEST(EncoderWorker, ACancelledSliceIsNotEncodedAndItsRowsAreFree) {
+  constexpr uint64_t kBusy = 1, kWaiting = 2, kWanted = 3;
+  Wire wire;
+  auto& [told, heard, server, client] = wire;
+  Bell busy;
+  std::vector<uint64_t> begun;
+  const auto encode = [&](std::span<const Slice* const> slices, Tensor) -> Parts {
+    for (const Slice* slice : slices) begun.push_back(slice->fingerprint.low);
+    if (begun.back() == kBusy) {
+      busy.ring();
+      EXPECT_TRUE(heard.wait_for(6));  // the welcome, three jobs, two cancels
+    }
+    co_return;
+  };
+  const std::unique_ptr<Backend> backend = make_backend({.kind = "cpu", .threads = 1});
+  RowBuffers buffers(*backend, {.buffers = 8, .most_rows = 4, .width = 2, .batch_rows = 32});
+  EncoderWorker worker(client, encode, [](const Slice&) { return 2; }, buffers, {});
+  std::jthread thread(
+      [&](const std::stop_token& stop) { worker.run([&] { return stop.stop_requested(); }); });
+
+  std::vector<uint64_t> encoded;
+  int events = 0;
+  while (encoded.size() < 2 && told.wait_for(events + 1)) {
+    for (const ServerEvent& event : server.poll()) {
+      ++events;
+      if (std::holds_alternative<EncoderJoined>(event.what)) {
+        for (const uint64_t job : {kBusy, kWaiting, kWanted}) server.send(event.encoder, encode_job(job, 28));
+        EXPECT_TRUE(busy.wait_for(1));
+        for (const uint64_t job : {kBusy, kWaiting}) server.send(event.encoder, Cancel{job});
+      } else if (const auto* rows = std::get_if<Encoded>(&event.what)) {
+        encoded.push_back(rows->job);
+      }
+    }
+  }
+  thread.request_stop();
+  thread.join();
+  EXPECT_THAT(begun, ::testing::ElementsAre(kBusy, kWanted));
+  EXPECT_THAT(encoded, ::testing::ElementsAre(kBusy, kWanted));
+  EXPECT_EQ(buffers.free(), 7u) << "only the rows that are wanted wait";
+}
+
 // The leader has posted its receive with Go, and nothing but the rows ends it.
 TEST(EncoderWorker, RowsAreSentThoughACancelFollowsTheGo) {
   constexpr uint64_t kJob = 1, kOther = 2;

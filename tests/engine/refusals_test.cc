@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "tests/engine/engine_fixture.h"
@@ -180,7 +181,26 @@ TEST(Refusals, MorePicturesThanTheStoreHoldsNameTheStore) {
   EXPECT_THAT(codes, testing::ElementsAre("too_many_visual_tokens"));
 }
 
-class CancelledRequest : public testing::TestWithParam<int> {};
+// Encoders may end what they had begun: looks again for ten seconds at most.
+bool encoders_become_idle(const Engine& engine) {
+  const auto slices = [&] {
+    std::istringstream page(engine.metrics_text());
+    double all = 0;
+    for (std::string line; std::getline(page, line);) {
+      if (line.starts_with("uhd_encoder_slices{")) all += std::stod(line.substr(line.rfind(' ')));
+    }
+    return all;
+  };
+  const TimePoint limit = Clock::now() + std::chrono::seconds(10);
+  while (slices() > 0 && Clock::now() < limit) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  return slices() == 0;
+}
+
+struct Ranks {
+  int llm = 1;
+  int encoders = 0;
+};
+class CancelledRequest : public testing::TestWithParam<Ranks> {};
 
 // A step that is under way when a request is cancelled goes on, and the next may be planned already.
 constexpr int kMostStepsOfACancelledRequest = 2;
@@ -191,7 +211,7 @@ TEST_P(CancelledRequest, LeavesNothingBehindByTheNextStepWhateverItsStage) {
   options.visual_cache_bytes = 0;  // room for one picture
   options.prefix_cache = false;
   options.tpot_target_ms = 1e-3;  // passes of the tower stop after each part
-  const auto engine = make_engine(options, ranks(GetParam(), 0));
+  const auto engine = make_engine(options, ranks(GetParam().llm, GetParam().encoders));
   Request request = c.request;
   request.stop.max_tokens = 200;
   request.stop.ignore_eos = true;
@@ -219,9 +239,36 @@ TEST_P(CancelledRequest, LeavesNothingBehindByTheNextStepWhateverItsStage) {
   EXPECT_EQ(decoding.answer->wait().finish, FinishReason::cancelled);
   expect_nothing_left("decoding", before);
   EXPECT_EQ(submit(*engine, c.request).answer->wait().ids, c.ids) << "all rows of the store are there";
+  EXPECT_TRUE(encoders_become_idle(*engine));
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, CancelledRequest, testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(Ranks, CancelledRequest, testing::Values(Ranks{1, 0}, Ranks{2, 0}, Ranks{1, 2}),
+                         [](const auto& ranks) {
+                           return message(ranks.param.llm, "And", ranks.param.encoders, "Encoders");
+                         });
+
+// Both want all slices of one picture, and the first leaves while they are cut, encoded or on their way.
+TEST(CancelledRequest, SlicesThatAnotherRequestWantsStay) {
+  const GoldenCase c = golden_case("uhd-v1-tiny/golden_image_2slices");
+  const auto alone = make_engine(tiny_options(c.model), ranks(1, 0));
+  const auto engine = make_engine(tiny_options(c.model), ranks(1, 2));
+  for (int ms = 0; ms < 24; ms += 4) {
+    Request request = c.request;
+    request.stop.max_tokens = 4;
+    auto& parts = request.messages.back().parts;
+    std::ranges::find_if(parts, [](const MessagePart& part) { return part.is_image(); })->image =
+        std::make_shared<const std::string>(png_with_inverted(c, ms, ms, 40, 40));
+    const Submitted leaves = submit(*engine, request);
+    const Submitted stays = submit(*engine, request);
+    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+    engine->cancel(leaves.id);
+    EXPECT_EQ(stays.answer->wait().ids, submit(*alone, request).answer->wait().ids) << ms;
+    leaves.answer->wait();
+  }
+  EXPECT_TRUE(becomes_idle(*engine));
+  EXPECT_TRUE(encoders_become_idle(*engine));
+  EXPECT_EQ(metric(*engine, "uhd_slices_failed_total"), 0);
+}
 
 }  // namespace
 }  // namespace uhd

@@ -51,15 +51,26 @@ class HandLink final : public VisualLink {
 };
 
 // An Encoder is one in a process of its own as the leader sees it: it says that it has encoded every slice it
-// is asked for.
+// is asked for, or keeps them in its queue as long as it is busy.
 class Encoder {
  public:
   explicit Encoder(int port) : client_(options(port)) {}
   void turn() {
     for (const ClientEvent& event : client_.poll()) {
-      if (const auto* job = std::get_if<EncodeJob>(&event.what)) say_encoded(job->job);
+      if (const auto* job = std::get_if<EncodeJob>(&event.what)) {
+        queue_.push_back({job->job, job->fingerprint.low});
+      } else if (const auto* cancel = std::get_if<Cancel>(&event.what)) {
+        std::erase_if(queue_, [&](const auto& own) { return own.first == cancel->job; });
+        cancelled_.push_back(cancel->job);
+      }
     }
+    if (busy) return;
+    for (const auto& [job, slice] : queue_) say_encoded(job);
+    queue_.clear();
   }
+  bool busy = false;
+  const std::vector<std::pair<uint64_t, uint64_t>>& queue() const { return queue_; }  // jobs, their slices
+  const std::vector<uint64_t>& cancelled() const { return cancelled_; }               // jobs
   void say_encoded(uint64_t job) {
     last_job_ = job;
     client_.send(Encoded{.job = job, .rows = kRows, .width = kWidth, .dtype = DType::f32});
@@ -78,6 +89,8 @@ class Encoder {
   }
   ControlClient client_;
   uint64_t last_job_ = 0;
+  std::vector<std::pair<uint64_t, uint64_t>> queue_;
+  std::vector<uint64_t> cancelled_;
 };
 
 class RemoteEncodersTest : public testing::Test {
@@ -186,6 +199,50 @@ TEST_F(RemoteEncodersTest, RowsThatAreNoNumbersAreTriedAgainAndCostOnlyTheirOwnS
   EXPECT_TRUE(ended_[1].ok);
   EXPECT_EQ(ended_[1].fingerprint.low, 0u);
   EXPECT_EQ(*ended_[1].rows.rows.data<float>(), 5);
+}
+
+TEST_F(RemoteEncodersTest, ACancelTakesSlicesOutOfTheEncodersQueue) {
+  encoder_->busy = true;
+  for (uint64_t n = 1; n < 4; ++n) add(n);
+  turn_until([&] { return encoder_->queue().size() == 4; });
+  const uint64_t late = encoder_->queue()[1].first;
+  EXPECT_FALSE(encoders_->cancel({0, 0})) << "it is encoded now";
+  EXPECT_TRUE(encoders_->cancel({1, 1}));
+  EXPECT_TRUE(encoders_->cancel({3, 3}));
+  turn_until([&] { return encoder_->queue().size() == 2; });
+  EXPECT_EQ(encoder_->queue()[0].second, 0u);
+  EXPECT_EQ(encoder_->queue()[1].second, 2u);
+  // The encoder was faster than the cancel, and the slice is wanted again.
+  add(1);
+  encoder_->say_encoded(late);
+  turn_until([&] { return std::ranges::count(encoder_->cancelled(), late) == 2; });
+  EXPECT_TRUE(hand_.rows.empty());
+  encoder_->busy = false;
+  turn_until([&] { return hand_.rows.size() == 3; });
+  for (const float slice : {0.0f, 2.0f, 1.0f}) bring(slice);
+  turn_until([&] { return ended_.size() == 3; });
+  for (const EncodedSlice& slice : ended_) {
+    ASSERT_TRUE(slice.ok) << slice.reason;
+    EXPECT_EQ(*slice.rows.rows.data<float>(), static_cast<float>(slice.fingerprint.low));
+  }
+  ended_.clear();
+  EXPECT_EQ(buffers_.free(), size_t{kBuffers});
+}
+
+TEST_F(RemoteEncodersTest, ACancelFreesRowsThatWaitAtTheEncoderForMemory) {
+  for (uint64_t n = 1; n < 6; ++n) add(n);
+  turn_until([&] { return hand_.rows.size() == kBuffers / 2; });
+  for (const uint64_t n : {4, 5}) {
+    bool gone = false;
+    turn_until([&] { return gone = gone || encoders_->cancel({n, n}); });  // once it is announced
+  }
+  turn_until([&] { return encoder_->cancelled().size() == 2; });
+  EXPECT_FALSE(encoders_->cancel({3, 3})) << "its rows are on their way";
+  for (int n = 0; n < kBuffers / 2; ++n) bring(static_cast<float>(n));
+  turn_until([&] { return ended_.size() == kBuffers / 2; });
+  ended_.clear();
+  EXPECT_EQ(buffers_.free(), size_t{kBuffers});
+  EXPECT_EQ(hand_.rows.size(), size_t{kBuffers} / 2);
 }
 
 TEST_F(RemoteEncodersTest, AnEncoderThatAnnouncesRowsTwiceIsSentAway) {
