@@ -42,8 +42,7 @@ void CostModel::stepped(int64_t prefill_rows, int64_t decode_rows, double second
 }
 
 StageSeconds CostModel::units() const {
-  return {encoding_.known() ? encoding_.seconds_per_unit() : kPatchInRows * rate(kPrefill), rate(kPrefill),
-          rate(kDecode)};
+  return {patch_seconds_.value_or(kPatchInRows * rate(kPrefill)), rate(kPrefill), rate(kDecode)};
 }
 
 double CostModel::rate(Stage stage) const {

@@ -5,8 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-
-#include "base/rate.h"
+#include <optional>
 
 namespace uhd {
 
@@ -42,13 +41,16 @@ struct StageSeconds {
 // rough, so that twice of what is there is allowed.
 bool can_end_within(const StageSeconds& work, double seconds);
 
-// Returns what the work costs by the seconds of a unit of each stage. `encoders` share the slices; none
-// counts as one.
+// Returns what the work costs by the seconds of a unit of each stage. `encoders` share the slices by their
+// speeds; none counts as one.
 StageSeconds price(const Work& work, const StageSeconds& units, int encoders);
 
-// A CostModel knows one number for each stage: seconds per patch of an encoder, per row of a prompt, and per
-// decoded row. Each is a mean in which older measurements weigh less. Before a stage was measured, its number
-// stands in a constant ratio to the others'.
+// A CostModel knows one number for each stage: seconds per patch of an encoder of mean speed, per row of a
+// prompt, and per decoded row. Each is a mean in which older measurements weigh less. Before a stage was
+// measured, its number stands in a constant ratio to the others'.
+//
+// Encoders are measured one by one. LLM ranks are not, because a step ends when its slowest rank does, and
+// that is what the leader measures.
 //
 // It neglects that attention grows with the length, that a row costs less in a larger step, and what caches
 // save. So it compares requests well, and tells the time of one only roughly.
@@ -60,15 +62,15 @@ class CostModel {
   // steps of no rows, are ignored.
   void stepped(int64_t prefill_rows, int64_t decode_rows, double seconds);
 
-  // So many patches took an encoder so long.
-  void encoded(int64_t patches, double seconds) { encoding_.measured(static_cast<double>(patches), seconds); }
+  // The encoders are of such a mean speed of late (SliceEncoders::patch_seconds).
+  void set_patch_seconds(double seconds) { patch_seconds_ = seconds; }
 
   // Returns true once a step with rows of a prompt was measured.
   bool measured() const { return rates_[kPrefill].measured; }
   // Returns true once any step was measured: short prompts tell of decoded rows alone.
   bool known() const { return rates_[kPrefill].measured || rates_[kDecode].measured; }
   // Returns true once an encoder was measured, too.
-  bool measured_encoding() const { return encoding_.known(); }
+  bool measured_encoding() const { return patch_seconds_.has_value(); }
   // Returns the seconds of one patch, one row of a prompt and one decoded row.
   StageSeconds units() const;
   StageSeconds predict(const Work& work, int encoders = 1) const { return price(work, units(), encoders); }
@@ -85,7 +87,7 @@ class CostModel {
   void correct(Stage stage, double measured, double weight);
 
   std::array<Mean, kStages> rates_;
-  Rate encoding_;  // its units are patches
+  std::optional<double> patch_seconds_;
 };
 
 }  // namespace uhd

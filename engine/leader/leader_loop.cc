@@ -282,7 +282,7 @@ bool LeaderLoop::advance_images() {
   const double took = seconds(Clock::now() - now);
   gaps_.encoded(took);
   if (took > kLeastGap && scheduler_.decoding() > 0) parts_.metrics->picture_gap(took);
-  cost_.encoded(progress.encoded_patches, progress.encoded_seconds);
+  if (const auto speed = parts_.visual->encoders().patch_seconds()) cost_.set_patch_seconds(*speed);
   for (RequestId id : progress.room) {
     if (const LiveRequest* request = table_.find(id)) images_.add(images_of(*request));
   }

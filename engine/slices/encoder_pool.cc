@@ -155,8 +155,7 @@ void EncoderPool::received(EncoderId encoder, JobId job, TimePoint now) {
   const Waiting waiting = land(flight);
   const double took = seconds(now - std::exchange(peer.busy_since, now));
   peer.speed.measured(static_cast<double>(waiting.job.patches), took);
-  outcomes_.push_back({waiting.job.slice->fingerprint, true, false, "", *waiting.first_sent,
-                       waiting.job.patches, took, waiting.course});
+  outcomes_.push_back({waiting.job.slice->fingerprint, true, false, "", *waiting.first_sent, waiting.course});
 }
 
 void EncoderPool::failed(EncoderId encoder, JobId job, const std::string& reason, TimePoint now) {
@@ -217,7 +216,7 @@ std::optional<EncoderId> EncoderPool::choose(const Waiting& waiting, TimePoint n
   for (const auto& [id, peer] : encoders_) best_rank = std::min(best_rank, rank(id, peer));
   std::optional<EncoderId> best;
   double soonest = 0;
-  const double usual = usual_speed();
+  const double usual = patch_seconds().value_or(1);  // 1 compares encoders by patches
   for (const auto& [id, peer] : encoders_) {
     if (rank(id, peer) > best_rank || peer.jobs >= peer.room()) continue;
     const double ends = static_cast<double>(peer.patches + waiting.job.patches) *
@@ -238,16 +237,15 @@ std::vector<EncoderState> EncoderPool::states(TimePoint now) const {
   return states;
 }
 
-// Returns the mean of the speeds that are known, or 1, which compares encoders by patches.
-double EncoderPool::usual_speed() const {
-  double sum = 0;
+std::optional<double> EncoderPool::patch_seconds() const {
+  double patches_a_second = 0;
   int known = 0;
   for (const auto& [id, peer] : encoders_) {
     if (!peer.speed.known()) continue;
-    sum += peer.speed.seconds_per_unit();
+    patches_a_second += 1 / peer.speed.seconds_per_unit();
     ++known;
   }
-  return known > 0 ? sum / known : 1;
+  return known > 0 ? std::optional(known / patches_a_second) : std::nullopt;
 }
 
 // A slice that fails while its encoder rests was sent before the rest, and does not count again.

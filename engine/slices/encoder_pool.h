@@ -78,7 +78,7 @@ class EncoderPool {
   void left(EncoderId encoder, const std::string& reason, TimePoint now);
 
   // A Send is a slice to send now. Each goes to the encoder that is likely to end it first, by what it has to
-  // do and by its measured speed, among the best with room. One whose speed is unknown counts as the mean of
+  // do and by its measured speed, among the best with room. One whose speed is unknown has the mean speed of
   // the others.
   struct Send {
     EncoderId encoder = 0;
@@ -105,8 +105,6 @@ class EncoderPool {
     bool no_encoder = false;  // true if it failed because there was no encoder
     std::string reason;
     TimePoint first_sent;
-    int64_t patches = 0;
-    double seconds = 0;  // the time since its encoder had it to do next, if it is ok
     SliceCourse course;  // set if it is ok
   };
   std::vector<Outcome> take_outcomes();
@@ -125,6 +123,8 @@ class EncoderPool {
   std::optional<TimePoint> next_deadline() const;
 
   size_t encoders() const { return encoders_.size(); }
+  // Returns the seconds of a patch at the mean of the speeds that are known.
+  std::optional<double> patch_seconds() const;
   std::vector<EncoderState> states(TimePoint now) const;
   size_t queued() const { return again_.size() + queue_.size(); }
   int64_t retries() const { return retries_; }
@@ -157,7 +157,6 @@ class EncoderPool {
     int room() const { return failures > 0 ? 1 : capacity; }  // the slices it may have at once
   };
   std::optional<EncoderId> choose(const Waiting& waiting, TimePoint now) const;
-  double usual_speed() const;
   void send(Waiting waiting, EncoderId encoder, TimePoint now, std::vector<Send>& sends);
   void rest(Peer& peer, TimePoint now);
   Waiting land(std::map<JobId, Flight>::iterator flight);

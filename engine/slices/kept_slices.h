@@ -31,6 +31,7 @@ class KeptSlices final : public SliceEncoders {
   std::optional<TimePoint> next_poll(TimePoint now) const override;
   bool keeps(const Fingerprint& slice) const override { return kept_.contains(slice); }
   int encoders() const override { return encoders_->encoders(); }
+  std::optional<double> patch_seconds() const override { return encoders_->patch_seconds(); }
   int queued() const override { return encoders_->queued() + static_cast<int>(wanted_.size()); }
 
  private:

@@ -25,7 +25,7 @@ std::vector<EncodedSlice> LocalEncoders::poll(TimePoint now, const EncodingTurn&
   if (pass_.parts) advance(turn.seconds);
   std::vector<EncodedSlice> ended;
   while (!made_.empty() && settle(made_.front(), now)) {
-    ended.push_back(std::move(made_.front()));
+    ended.push_back(std::move(made_.front().slice));
     made_.pop_front();
   }
   return ended;
@@ -84,14 +84,16 @@ void LocalEncoders::advance(double most_seconds) {
 void LocalEncoders::take_passes() {
   const TimePoint now = Clock::now();
   for (BatchEncoder::Pass& pass : pass_.done) {
+    if (pass.failure.empty() && buffers_.backend().host_memory()) {
+      speed_.measured(static_cast<double>(pass.patches), pass.seconds);
+    }
     for (size_t i = 0; i < pass.count; ++i) {
       const SliceJob& job = pass_.jobs[pass.first + i];
-      EncodedSlice& slice = made_.emplace_back();
+      made_.push_back({{}, job.patches});
+      EncodedSlice& slice = made_.back().slice;
       slice.fingerprint = job.slice->fingerprint;
       slice.first_sent = pass_.begun;
       slice.course = {.sent = pass_.begun, .begun = pass_.begun, .encoded = now};
-      slice.patches = job.patches;
-      if (buffers_.backend().host_memory()) slice.seconds = pass.seconds_of(job.patches);
       slice.ok = pass.failure.empty();
       if (slice.ok) {
         slice.rows = std::move(pass.rows[i]);
@@ -105,12 +107,14 @@ void LocalEncoders::take_passes() {
 }
 
 // Returns whether it is known how the slice ended.
-bool LocalEncoders::settle(EncodedSlice& slice, TimePoint now) {
+bool LocalEncoders::settle(Made& made, TimePoint now) {
+  EncodedSlice& slice = made.slice;
   if (!slice.ok) return true;
   const std::optional<bool> finite = slice.rows.finite();
   if (!finite) return false;
   if (!buffers_.backend().host_memory()) {
-    slice.seconds = seconds(now - std::max(slice.first_sent, settled_));
+    const double took = seconds(now - std::max(slice.first_sent, settled_));
+    if (*finite) speed_.measured(static_cast<double>(made.patches), took);
     slice.course.encoded = now;
   }
   settled_ = now;

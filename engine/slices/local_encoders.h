@@ -24,6 +24,9 @@ class LocalEncoders final : public SliceEncoders {
   std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
   int encoders() const override { return 1; }
+  std::optional<double> patch_seconds() const override {
+    return speed_.known() ? std::optional(speed_.seconds_per_unit()) : std::nullopt;
+  }
   int queued() const override { return static_cast<int>(queue_.size()); }
 
  private:
@@ -33,7 +36,11 @@ class LocalEncoders final : public SliceEncoders {
   void begin(std::vector<SliceJob> batch, TimePoint now);
   void advance(double most_seconds);
   void take_passes();
-  bool settle(EncodedSlice& slice, TimePoint now);
+  struct Made {
+    EncodedSlice slice;
+    int64_t patches = 0;
+  };
+  bool settle(Made& made, TimePoint now);
 
   // A batch under way. Its work borrows what lies above it.
   struct Pass {
@@ -49,9 +56,10 @@ class LocalEncoders final : public SliceEncoders {
   int64_t batch_patches_;
   Turns<SliceJob> queue_;
   Pass pass_;
-  Rate part_;                      // the time of a part of a pass: seconds for each patch of it
-  TimePoint settled_;              // the last slice
-  std::deque<EncodedSlice> made_;  // slices in order, until the device has judged them
+  Rate part_;              // the time of a part of a pass: seconds for each patch of it
+  Rate speed_;             // of whole slices, by patches
+  TimePoint settled_;      // the last slice
+  std::deque<Made> made_;  // slices in order, until the device has judged them
 };
 
 }  // namespace uhd

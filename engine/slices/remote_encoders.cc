@@ -240,8 +240,6 @@ void RemoteEncoders::collect() {
     slice.no_encoder = outcome.no_encoder;
     slice.reason = std::move(outcome.reason);
     slice.first_sent = outcome.first_sent;
-    slice.patches = outcome.patches;
-    slice.seconds = outcome.seconds;
     slice.course = outcome.course;
     if (outcome.ok) slice.rows = std::move(arrived_.extract(outcome.fingerprint).mapped());
     ended_.push_back(std::move(slice));

@@ -32,6 +32,7 @@ class RemoteEncoders final : public SliceEncoders {
   std::vector<EncodedSlice> poll(TimePoint now, const EncodingTurn& turn) override;
   std::optional<TimePoint> next_poll(TimePoint now) const override;
   int encoders() const override { return static_cast<int>(pool_.encoders()); }
+  std::optional<double> patch_seconds() const override { return pool_.patch_seconds(); }
   int queued() const override { return static_cast<int>(pool_.queued()); }
 
  private:

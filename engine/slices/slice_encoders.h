@@ -28,9 +28,7 @@ struct EncodedSlice {
   std::string reason;
   StagedRows rows;
   TimePoint first_sent;
-  bool kept = false;  // its rows are those of an earlier time
-  int64_t patches = 0;
-  double seconds = 0;  // the time that its encoder took for it, a share of its pass; 0: unknown
+  bool kept = false;   // its rows are those of an earlier time
   SliceCourse course;  // set if it was encoded
 };
 
@@ -63,6 +61,9 @@ class SliceEncoders {
   // Says whether the slice's rows are kept, so that it would not be encoded. It is no use of them.
   virtual bool keeps(const Fingerprint&) const { return false; }
   virtual int encoders() const = 0;
+  // Returns the seconds of a patch at the mean of the encoders' speeds of late, once one is known. So
+  // `encoders()` of them do together what they do at their own speeds.
+  virtual std::optional<double> patch_seconds() const { return std::nullopt; }
   virtual int queued() const = 0;
 };
 

@@ -162,8 +162,6 @@ void VisualFlow::take_encoded(EncodedSlice slice) {
     const std::optional<TimePoint>& encoded = slice.course.encoded;
     if (slice.course.encoder != 0 && encoded) metrics_.slice_transferred(seconds(now - *encoded));
   }
-  progress_.encoded_patches += slice.patches;
-  progress_.encoded_seconds += slice.seconds;
   arrived_.push_back({{{rows.begin(), rows.end()}}, std::move(slice.rows)});
   index_.arrived(slice.fingerprint);
   const auto waiting = waiters_.find(slice.fingerprint);

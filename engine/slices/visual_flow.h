@@ -60,8 +60,6 @@ class VisualFlow {
     std::vector<RequestId> room;  // they have room now: their images may be cut
     std::vector<Ready> ready;     // one for each span: it can be read in the next step, or was left out
     std::vector<Failed> failed;
-    int64_t encoded_patches = 0;  // patches of slices whose encoders' time is known
-    double encoded_seconds = 0;
   };
   Progress poll(TimePoint now, const EncodingTurn& turn);
 

@@ -50,7 +50,9 @@ TEST(Cost, CountsTheEncodingOfImages) {
   const StageSeconds guessed = cost.predict({.patches = 1000, .prefill_rows = 100});
   EXPECT_GT(guessed.encode, 0);
   EXPECT_DOUBLE_EQ(guessed.total(), guessed.encode + guessed.prefill);
-  for (int i = 0; i < 10; ++i) cost.encoded(500, 2);
+  EXPECT_FALSE(cost.measured_encoding());
+  cost.set_patch_seconds(0.004);
+  EXPECT_TRUE(cost.measured_encoding());
   EXPECT_NEAR(cost.predict({.patches = 1000}).encode, 4, 1e-9);
   EXPECT_NEAR(cost.predict({.patches = 1000}, 4).encode, 1, 1e-9) << "encoders work beside each other";
   EXPECT_NEAR(cost.predict({.patches = 1000}, 0).encode, 4, 1e-9) << "until one comes";

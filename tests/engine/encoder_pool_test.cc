@@ -5,6 +5,8 @@
 
 #include <map>
 
+#include "engine/cost.h"
+
 namespace uhd {
 namespace {
 
@@ -50,16 +52,41 @@ TEST(EncoderPool, ASliceGoesToTheEncoderThatIsLikelyToEndItFirst) {
     pool.encoded(send.encoder, send.job, end);
     pool.received(send.encoder, send.job, end);
   }
-  std::vector<double> took;
-  for (const auto& outcome : pool.take_outcomes()) {
-    EXPECT_EQ(outcome.patches, 300);
-    took.push_back(outcome.seconds);
-  }
-  EXPECT_THAT(took, ::testing::UnorderedElementsAre(3, 1));
+  std::vector<double> speeds;
+  for (const auto& state : pool.states(at(3))) speeds.push_back(state.patches_per_second);
+  EXPECT_THAT(speeds, ::testing::ElementsAre(::testing::DoubleEq(100), ::testing::DoubleEq(300)));
   for (uint64_t n = 11; n <= 14; ++n) pool.add(job(n, 100), at(4));
   std::vector<EncoderId> chosen;
   for (const auto& send : pool.dispatch(at(4))) chosen.push_back(send.encoder);
   EXPECT_THAT(chosen, ::testing::ElementsAre(2, 2, 1, 2));
+}
+
+// Speeds are of each encoder, and the cost of a request is that of all together.
+TEST(EncoderPool, TheMeanSpeedPredictsWhatEncodersOfUnequalSpeedsDoTogether) {
+  EncoderPool pool(limits());
+  EXPECT_EQ(pool.patch_seconds(), std::nullopt);
+  for (EncoderId id : {1, 2}) pool.joined(id, 1, at(0));
+  EXPECT_EQ(pool.patch_seconds(), std::nullopt);
+  double now = 0;
+  for (int i = 0; i < 20; ++i) {
+    for (uint64_t n = 1; n <= 2; ++n) pool.add(job(n, 300), at(now));
+    for (const auto& send : pool.dispatch(at(now))) {
+      const TimePoint end = at(now + (send.encoder == 1 ? 3 : 1));
+      pool.encoded(send.encoder, send.job, end);
+      pool.received(send.encoder, send.job, end);
+    }
+    now += 3;
+  }
+  ASSERT_TRUE(pool.patch_seconds());
+  EXPECT_NEAR(*pool.patch_seconds(), 1 / 200.0, 1e-9);
+  CostModel cost;
+  cost.set_patch_seconds(*pool.patch_seconds());
+  EXPECT_NEAR(cost.predict({.patches = 1200}, 2).encode, 3, 1e-6)
+      << "900 of the fast one, 300 of the slow one";
+  pool.joined(3, 1, at(now));
+  EXPECT_NEAR(*pool.patch_seconds(), 1 / 200.0, 1e-9) << "the new one counts as the mean";
+  pool.left(1, "killed", at(now));
+  EXPECT_NEAR(*pool.patch_seconds(), 1 / 300.0, 1e-9) << "of those who are there";
 }
 
 // Returns how many each encoder gets of slices that come at once; each takes as long for one as is said.
@@ -225,7 +252,8 @@ TEST(EncoderPool, TheAnswerToACancelledSliceIsNobodysAndItsTimeIsNoOthers) {
   const auto outcomes = pool.take_outcomes();
   ASSERT_EQ(outcomes.size(), 1u);
   EXPECT_EQ(outcomes[0].fingerprint, (Fingerprint{2, 2}));
-  EXPECT_EQ(outcomes[0].seconds, 1);
+  // 100 patches in the first second, and as many in the last.
+  EXPECT_DOUBLE_EQ(pool.states(at(10)).at(0).patches_per_second, 100);
 }
 
 TEST(EncoderPool, AStuckEncoderIsNotExcusedByClientsThatLeave) {
