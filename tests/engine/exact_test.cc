@@ -143,10 +143,10 @@ TEST_P(Exact, AnswersAreThoseOfEachAlone) {
 }
 
 // Returns the answers by an engine of so many ranks.
-std::vector<Told> answers_of_ranks(const std::string& model, int count, bool deterministic) {
+std::vector<Told> answers_of_ranks(const std::string& model, int count, int encoders, bool deterministic) {
   EngineOptions options = Exact::options(model);
   options.deterministic = deterministic;
-  const auto engine = make_engine(options, ranks(count, 0));
+  const auto engine = make_engine(options, ranks(count, encoders));
   std::vector<Submitted> submitted;
   for (const Request& request : Exact::requests(model)) submitted.push_back(submit(*engine, request));
   std::vector<Told> answers;
@@ -164,9 +164,13 @@ TEST(Deterministic, AnswersDoNotDependOnTheNumberOfRanks) {
                                                           {"minicpmv26-tiny/golden_image_slices", {2}}};
   for (const auto& [model, numbers] : counts) {
     SCOPED_TRACE(model);
-    const std::vector<Told> by_one = answers_of_ranks(model, 1, true);
-    for (const int count : numbers) EXPECT_EQ(answers_of_ranks(model, count, true), by_one) << count;
-    EXPECT_NE(answers_of_ranks(model, 1, false), by_one) << "the sums have parts";
+    const std::vector<Told> by_one = answers_of_ranks(model, 1, 0, true);
+    EXPECT_EQ(answers_of_ranks(model, 1, 2, true), by_one) << "with encoders";
+    for (const int count : numbers) {
+      EXPECT_EQ(answers_of_ranks(model, count, 0, true), by_one) << count;
+      EXPECT_EQ(answers_of_ranks(model, count, 2, true), by_one) << count << " with encoders";
+    }
+    EXPECT_NE(answers_of_ranks(model, 1, 0, false), by_one) << "the sums have parts";
   }
 }
 
