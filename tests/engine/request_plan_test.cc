@@ -134,6 +134,20 @@ TEST(RequestPlan, VariablesOfARequestReachTheChatTemplate) {
   }
 }
 
+// Pieces are cut to the sizes of which the plan tells.
+void expect_cut_so(const ImagePlan& plan, const SlicePlan& cut, const SlicingConfig& config) {
+  Image blank{plan.report.width, plan.report.height, {}};
+  blank.pixels.resize(size_t{3} * blank.width * blank.height);
+  const std::vector<Slice> pieces = cut_slices(blank, cut, config, "");
+  ASSERT_EQ(static_cast<int>(pieces.size()), plan.report.slices + 1);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const PiecePlan& piece = static_cast<int>(i) < plan.report.slices ? plan.slice : plan.overview;
+    EXPECT_EQ(pieces[i].width, piece.width);
+    EXPECT_EQ(pieces[i].height, piece.height);
+    EXPECT_EQ(patches_of({pieces[i].width, pieces[i].height}, config.patch), piece.patches);
+  }
+}
+
 class RequestPlanOf : public testing::TestWithParam<Subject> {};
 
 TEST_P(RequestPlanOf, ManySizesIsThePromptThatWouldRun) {
@@ -145,7 +159,7 @@ TEST_P(RequestPlanOf, ManySizesIsThePromptThatWouldRun) {
   const bool adaptive =
       model.slicing.kind == SlicingConfig::Kind::adaptive || model.slicing.kind == SlicingConfig::Kind::tiles;
   Sizes sizes(8, 6000);
-  int sliced = 0;
+  int sliced = 0, small = 0;
   for (int i = 0; i < 2000; ++i) {
     const MessagePart image = sizes.next();
     SCOPED_TRACE(message(image.size->width, "x", image.size->height, ", at most ", image.rule.max_slices));
@@ -169,6 +183,9 @@ TEST_P(RequestPlanOf, ManySizesIsThePromptThatWouldRun) {
     EXPECT_GE(cut.report.tokens, rows);
     EXPECT_EQ(plan.prompt_pages, (plan.prompt_tokens + 15) / 16);
     EXPECT_EQ(plan.most_pages, (plan.prompt_tokens + 1 + 15) / 16);
+    if (image.size->width * image.size->height < 1 << 15 && ++small % 4 == 0) {
+      expect_cut_so(cut, laid_out.images.at(0).plan, model.slicing);
+    }
     if (!adaptive) {
       EXPECT_EQ(cut.report.slices, 0);
       continue;
@@ -186,6 +203,7 @@ TEST_P(RequestPlanOf, ManySizesIsThePromptThatWouldRun) {
     EXPECT_GT(cut.scale_down, 0);
   }
   EXPECT_EQ(sliced > 300, adaptive) << "the sizes were meant to be cut";
+  EXPECT_GT(small, 400);
 }
 
 TEST_P(RequestPlanOf, SomeSizesIsWhatARunReports) {
