@@ -7,11 +7,12 @@ import asyncio
 import os
 import pathlib
 import random
+import re
 
 import httpx
 
 from helpers import LIMIT_S, encoded, picture, question, wait_until
-from server import COMMON, Server
+from server import BINARY, COMMON, Server
 
 REQUESTS = int(os.environ.get("UHD_SOAK_REQUESTS", "300"))
 AT_ONCE = 12
@@ -19,7 +20,10 @@ AT_ONCE = 12
 SETTINGS = COMMON + ["--engine.page_size=16", "--engine.max_running=8", "--engine.max_waiting=64",
     "--engine.kv_memory_bytes=11MiB", "--engine.visual_cache_bytes=1MiB", "--engine.visual_cache_host_bytes=4MiB",
     "--net.max_requests_per_client=1000", "--log.level=error"]
-KINDS = ("text", "picture", "again", "two", "several", "stop", "leave", "bad")
+KINDS = ("text", "picture", "again", "two", "several", "stop", "leave", "bad", "plan")
+if pathlib.Path(BINARY).with_name("libuhd_grammar.so").exists():
+    KINDS += ("structured",)
+PATTERN = "[a-f]{2,9}(-[0-9]{1,4}){1,3}"
 
 
 def pictures():
@@ -30,7 +34,7 @@ def pictures():
 
 def request_of(kind, rng, known):
     body = {"messages": question(text=f"{rng.randrange(10**6)} What is this?"), "max_tokens": rng.randrange(1, 40), "ignore_eos": True,
-            "temperature": rng.choice([0, 1]), "stream": rng.random() < 0.5}
+            "temperature": rng.choice([0, 1]), "stream": rng.random() < 0.5, "priority": rng.choice([-100, -1, 0, 0, 2, 100])}
     if kind in ("picture", "leave"):
         data = encoded(picture(rng.randrange(20, 900), rng.randrange(20, 900), rng.random()))
         body["messages"] = question(data, text=f"{rng.randrange(100)}?")
@@ -42,6 +46,11 @@ def request_of(kind, rng, known):
         body.update(n=rng.randrange(2, 5), messages=question(rng.choice(known)))
     elif kind == "stop":
         body.update(stop=[chr(rng.randrange(97, 123))], ignore_eos=False)
+    elif kind == "plan":
+        body.update(stream=False, messages=question(*rng.sample(known[:3], rng.randrange(3))))
+    elif kind == "structured":
+        images = [rng.choice(known)] if rng.random() < 0.5 else []
+        body.update(stream=False, ignore_eos=False, messages=question(*images), structured_outputs={"regex": PATTERN})
     elif kind == "bad":
         body["messages"] = question(rng.choice([b"no picture", known[0][:-40], b""]))
     return body
@@ -50,11 +59,17 @@ def request_of(kind, rng, known):
 async def one(client, kind, rng, known, seen):
     body = request_of(kind, rng, known)
     if kind != "leave":
+        planned = await client.post("/plan", json=body) if kind == "plan" else None
         response = await client.post("/chat/completions", json=body)
         # A stream's header is out before a picture is decoded, so that what only decoding finds is an event.
         expected = [200] if kind != "bad" else [200, 400] if body["stream"] else [400]
         assert response.status_code in expected, (kind, response.text[:300])
         assert ('"error":' in response.text) == (kind == "bad"), response.text[:300]
+        if kind == "plan":
+            assert planned.status_code == 200, planned.text[:300]
+            assert planned.json()["prompt_tokens"] == response.json()["usage"]["prompt_tokens"]
+        if kind == "structured" and response.json()["choices"][0]["finish_reason"] == "stop":
+            assert re.fullmatch(PATTERN, response.json()["choices"][0]["message"]["content"]), response.text[:300]
         seen[kind] = seen.get(kind, 0) + 1
         return
     body["stream"] = True
