@@ -186,8 +186,8 @@ struct Failure {
   std::string code;  // short and stable: "context_length_exceeded", "image_too_large", ...
   std::string message;
   double retry_after_s = 0;
-  bool waits = false;  // nothing is refused yet: the request waits for its turn, and is to be submitted again
   std::optional<int> image;  // the number of the request's image that is at fault
+  bool waits = false;  // nothing is refused yet: the request waits for its turn, and is to be submitted again
 };
 
 // One event of one answer of a request. Text never ends inside a UTF-8 character. The last event of an answer

@@ -24,7 +24,7 @@ Grammars::Result compile_with(const GrammarCompiler& compiler, const GrammarSpec
 }
 
 Failure others_come_first() {
-  return {FailureKind::unavailable, "grammar_busy", "grammars of other requests come first", 1, true};
+  return {FailureKind::unavailable, "grammar_busy", "grammars of other requests come first", 1, {}, true};
 }
 
 }  // namespace

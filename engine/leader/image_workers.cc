@@ -72,7 +72,7 @@ CutImage ImageWorkers::cut(const CutQueue::Work& work) const {
     image.result = std::move(slices);
     image.cut = cut_name(*task.bytes, task.plan, salt);
   } catch (const ImageError& e) {
-    image.result = Failure{FailureKind::invalid, e.code(), e.what(), 0, false, task.number};
+    image.result = Failure{FailureKind::invalid, e.code(), e.what(), 0, task.number};
   } catch (const std::exception& e) {
     log_error("an image could not be cut", "reason", e.what());
     image.result = Failure{FailureKind::internal, "image_failed", "the image could not be processed", 0};

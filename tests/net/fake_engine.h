@@ -36,7 +36,7 @@ class FakeEngine final : public Engine {
     if (text == "busy") return Failure{FailureKind::busy, "queue_full", "The queue is full.", 2.5};
     if (text == "turn" && turns > 0) {
       --turns;
-      return Failure{FailureKind::unavailable, "grammar_busy", "Others come first.", 1, true, {}};
+      return Failure{FailureKind::unavailable, "grammar_busy", "Others come first.", 1, {}, true};
     }
     std::lock_guard lock(mutex_);
     const RequestId id = next_++;
