@@ -218,6 +218,16 @@ void check_head(const char* operation, int64_t d) {
   check(d >= 1 && d <= kMaxHead, operation, ": head size ", d, " is above ", kMaxHead);
 }
 
+// Returns how many heads have their keys packed at a time: as many as fill a second-level cache, but all
+// threads must have tasks.
+int64_t heads_together(size_t bytes_of_head, int64_t tasks_of_head, int64_t heads, int threads) {
+  constexpr size_t kPackedBytes = size_t{1} << 20;
+  constexpr int64_t kTasksOfThread = 4;
+  const auto fit = static_cast<int64_t>(kPackedBytes / std::max<size_t>(1, bytes_of_head));
+  const int64_t busy = (threads * kTasksOfThread + tasks_of_head - 1) / std::max<int64_t>(1, tasks_of_head);
+  return std::clamp<int64_t>(std::max(fit, busy), 1, std::max<int64_t>(1, heads));
+}
+
 // All blocks of a segment that were packed for this call, span by span.
 void attend_packed(TaskState& state, const PackedKeys& packed, const std::byte* memory, int64_t segment,
                    int64_t head, int64_t d, int64_t limit) {
@@ -315,35 +325,42 @@ void Backend::perform(const ops::PackedAttention& op) {
   const int32_t* q_at = op.q_offsets.data<int32_t>();
   const int32_t* kv_at = op.kv_offsets.data<int32_t>();
 
-  packed_.plan(segments, heads, d, pairs, [&](int64_t s) { return kv_at[s + 1] - kv_at[s]; });
-  std::byte* memory = activations_.take(packed_.bytes());
-  pool_.parallel_for(static_cast<int64_t>(packed_.blocks().size()) * heads, 4,
-                     [&](int64_t begin, int64_t end) {
-                       for (int64_t i = begin; i < end; ++i) {
-                         const PackedKeys::Block& b = packed_.blocks()[i / heads];
-                         const int64_t h = i % heads;
-                         const int64_t first = kv_at[b.segment] + b.first_key;
-                         pack_keys(table_, memory + packed_.k_at(b, h), pairs, b.keys, d,
-                                   [&](int64_t j) { return op.k.row<float>(first + j) + h * d; });
-                         pack_values(table_, memory + packed_.v_at(b, h), pairs, b.keys, d,
-                                     [&](int64_t j) { return op.v.row<float>(first + j) + h * d; });
-                       }
-                     });
-
   tasks_.clear();
   for (int64_t s = 0; s < segments; ++s) make_tasks(tasks_, s, q_at[s + 1] - q_at[s], table_.query_rows);
-  pool_.parallel_for(static_cast<int64_t>(tasks_.size()) * heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const AttentionTask& task = tasks_[i % tasks_.size()];
-      const int64_t h = i / static_cast<int64_t>(tasks_.size());
-      const int64_t keys = kv_at[task.segment + 1] - kv_at[task.segment];
-      const int64_t first = q_at[task.segment] + task.first;
-      TaskState state(table_, task.rows, d, pairs, op.scale);
-      for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, op.q.row<float>(first + r) + h * d, keys);
-      attend_packed(state, packed_, memory, task.segment, h, d, keys);
-      for (int64_t r = 0; r < task.rows; ++r) state.finish(r, op.out.row<float>(first + r) + h * d);
-    }
-  });
+  const auto tasks = static_cast<int64_t>(tasks_.size());
+  const auto plan = [&](int64_t planned) {
+    packed_.plan(segments, planned, d, pairs, [&](int64_t s) { return kv_at[s + 1] - kv_at[s]; });
+    return packed_.bytes();
+  };
+  const int64_t together = heads_together(plan(1), tasks, heads, pool_.size());
+  std::byte* memory = activations_.take(plan(together));
+  for (int64_t from = 0; from < heads; from += together) {
+    const int64_t count = std::min(together, heads - from);
+    pool_.parallel_for(static_cast<int64_t>(packed_.blocks().size()) * count, 4,
+                       [&](int64_t begin, int64_t end) {
+                         for (int64_t i = begin; i < end; ++i) {
+                           const PackedKeys::Block& b = packed_.blocks()[i / count];
+                           const int64_t h = i % count, column = (from + h) * d;
+                           const int64_t first = kv_at[b.segment] + b.first_key;
+                           pack_keys(table_, memory + packed_.k_at(b, h), pairs, b.keys, d,
+                                     [&](int64_t j) { return op.k.row<float>(first + j) + column; });
+                           pack_values(table_, memory + packed_.v_at(b, h), pairs, b.keys, d,
+                                       [&](int64_t j) { return op.v.row<float>(first + j) + column; });
+                         }
+                       });
+    pool_.parallel_for(tasks * count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const AttentionTask& task = tasks_[i % tasks];
+        const int64_t h = i / tasks, column = (from + h) * d;
+        const int64_t keys = kv_at[task.segment + 1] - kv_at[task.segment];
+        const int64_t first = q_at[task.segment] + task.first;
+        TaskState state(table_, task.rows, d, pairs, op.scale);
+        for (int64_t r = 0; r < task.rows; ++r) state.set_row(r, op.q.row<float>(first + r) + column, keys);
+        attend_packed(state, packed_, memory, task.segment, h, d, keys);
+        for (int64_t r = 0; r < task.rows; ++r) state.finish(r, op.out.row<float>(first + r) + column);
+      }
+    });
+  }
 }
 
 void Backend::perform(const ops::PagedAttention& op) {

@@ -205,6 +205,29 @@ TEST_P(AttentionBits, PackedMayWriteWhereTheQueriesLie) {
   }
 }
 
+// The host packs so many keys for some heads at a time, and the last time for fewer.
+TEST_P(AttentionBits, PackedHeadIsTheSameBitsAloneAndBesideOthers) {
+  if (!backend_->host_memory()) GTEST_SKIP() << "a device has no such groups";
+  constexpr int64_t kHeads = 7, kKeys = 1100, kQueries = 70;
+  const std::vector<int32_t> q_at = {0, kQueries}, kv_at = {0, kKeys};
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16}) {
+    const Rows q({kQueries, kHeads, 64}), k({kKeys, kHeads, 64}), v({kKeys, kHeads, 64});
+    Rows all({kQueries, kHeads, 64}), apart({kQueries, kHeads, 64});
+    const std::unique_ptr<Backend> backend = make(format);
+    const auto attend = [&](const Rows& out, int64_t first, int64_t heads) {
+      const auto of = [&](const Rows& x) {
+        const Tensor flat = x.tensor().reshaped({x.tensor().rows(), kHeads * 64});
+        return flat.slice_columns(first * 64, heads * 64).reshaped({flat.rows(), heads, 64});
+      };
+      backend->packed_attention(of(out), of(q), of(k), of(v), indices(q_at), indices(kv_at), kQueries, kKeys,
+                                0.125f);
+    };
+    attend(all, 0, kHeads);
+    for (int64_t h = 0; h < kHeads; ++h) attend(apart, h, 1);
+    EXPECT_EQ(all.values(), apart.values());
+  }
+}
+
 TEST_P(AttentionBits, PagedRowIsTheSameBitsAloneAndInAChunk) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     const int64_t kLength = 300;
