@@ -1,9 +1,13 @@
 #include "base/host_memory.h"
 
+#include <link.h>
 #include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
+#include <span>
 #include <string>
 
 #include "base/control_group.h"
@@ -25,6 +29,20 @@ int64_t from_meminfo() {
   return kFallback;
 }
 
+// Lets the pages go of what a program or library only reads, such as the tables of symbols and relocations
+// that its start went through. They come back from the system's cache where they are read again. Code stays:
+// a debugger or MPI may have written into it.
+int drop_constants(dl_phdr_info* loaded, size_t, void*) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  for (const auto& part : std::span(loaded->dlpi_phdr, loaded->dlpi_phnum)) {
+    if (part.p_type != PT_LOAD || (part.p_flags & (PF_W | PF_X)) != 0) continue;
+    const uintptr_t begin = (loaded->dlpi_addr + part.p_vaddr + page - 1) / page * page;
+    const uintptr_t end = (loaded->dlpi_addr + part.p_vaddr + part.p_memsz) / page * page;
+    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
+  return 0;
+}
+
 }  // namespace
 
 int64_t available_memory() {
@@ -41,6 +59,11 @@ void give_back_freed_memory() {
 #if !defined(UHD_SANITIZED)
   ::malloc_trim(0);
 #endif
+}
+
+void give_back_what_start_took() {
+  give_back_freed_memory();
+  ::dl_iterate_phdr(drop_constants, nullptr);
 }
 
 }  // namespace uhd

@@ -13,8 +13,12 @@ int64_t available_memory();
 // Call it once, at the beginning of a program.
 void keep_large_blocks_apart();
 
-// Gives the system what was freed and is still kept for later allocations: what parsing a vocabulary or
-// converting weights took. Call it when a model is loaded.
+// Gives the system what was freed and is still kept for later allocations: what parsing a vocabulary,
+// converting weights or cutting a picture took.
 void give_back_freed_memory();
+
+// Gives it what only the start needed: the same, and pages of tables of the program and its libraries. Call
+// it when a model is loaded.
+void give_back_what_start_took();
 
 }  // namespace uhd

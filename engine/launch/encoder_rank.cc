@@ -34,7 +34,7 @@ EncoderRank make_encoder_rank(const ModelFiles& files, const EngineOptions& opti
   }
   EncoderRank rank = build(backend, memory);
   files.drop_pages();
-  give_back_freed_memory();
+  give_back_what_start_took();
   memory.tell("an encoder");
   rank.slices.warm_up(*rank.buffers);
   return rank;

@@ -45,7 +45,7 @@ void make_leader(LeaderParts& parts, const SharedFiles& files, const EngineOptio
   parts.info.fingerprint = fingerprint_of(parts.identity, options);
   parts.metrics = std::make_unique<Metrics>(parts.info.id);
   parts.metrics->llm_ranks(cluster.tensor_parallel);
-  give_back_freed_memory();  // the tokenizer's JSON
+  give_back_what_start_took();  // the tokenizer's JSON
   if (!options.trace.dir.empty()) {
     parts.tracer = std::make_unique<Tracer>(options.trace, rank.group->size() - 1);
   }

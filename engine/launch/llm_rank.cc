@@ -153,7 +153,7 @@ LlmRank make_llm_rank(const ModelFiles& files, const EngineOptions& options, con
   if (pages == 0) pages = agree(memory);
   take_pages(parts, pages, memory);
   files.drop_pages();
-  give_back_freed_memory();
+  give_back_what_start_took();
   memory.tell(message("LLM rank ", group.rank()));
   rank.worker = std::move(parts.worker);
   rank.slices = std::move(parts.slices);
