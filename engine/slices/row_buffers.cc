@@ -27,7 +27,10 @@ StagedRows::~StagedRows() {
   if (buffer_ == nullptr) return;
   try {
     used();
-    owner_->free_.push_back(buffer_);
+    if (owner_->backend_.host_memory())
+      owner_->free_.push_front(buffer_);
+    else
+      owner_->free_.push_back(buffer_);
   } catch (const std::exception& e) {
     log_error("memory of rows is lost", "reason", e.what());
   }
@@ -55,13 +58,12 @@ RowBuffers::RowBuffers(Backend& backend, const RowSizes& sizes)
   const DType dtype = backend.activation_dtype();
   const int64_t rows = int64_t{sizes.buffers} * sizes.most_rows;
   const size_t row_bytes = static_cast<size_t>(sizes.width) * size_of(dtype);
-  memory_ = backend.allocate(static_cast<size_t>(rows) * row_bytes);
   flags_ = backend.allocate(static_cast<size_t>(rows) * sizeof(int32_t));
   if (sizes.batch_rows > 0) batch_ = backend.allocate(static_cast<size_t>(sizes.batch_rows) * row_bytes);
-  const Tensor memory = memory_.as(dtype, {rows, sizes.width}), flags = flags_.as(DType::i32, {rows});
+  const Tensor flags = flags_.as(DType::i32, {rows});
   int64_t first = 0;
   for (StagedRows::Buffer& buffer : buffers_) {
-    buffer.memory = memory.slice_rows(first, sizes.most_rows);
+    buffer.memory = backend.allocate(static_cast<size_t>(sizes.most_rows) * row_bytes);
     buffer.flags = flags.slice_rows(first, sizes.most_rows);
     buffer.last_use = backend.make_mark();
     buffer.verdict = backend.make_readback(static_cast<size_t>(sizes.most_rows) * sizeof(int32_t));
@@ -77,7 +79,7 @@ StagedRows RowBuffers::take(int rows) {
   StagedRows staged;
   staged.owner_ = this;
   staged.buffer_ = free_.front();
-  staged.rows = staged.buffer_->memory.slice_rows(0, rows);
+  staged.rows = staged.buffer_->memory.as(backend_.activation_dtype(), {rows, sizes_.width});
   free_.pop_front();
   return staged;
 }

@@ -38,8 +38,8 @@ class StagedRows {
  private:
   friend class RowBuffers;
   struct Buffer {
-    Tensor memory;  // [most rows, H]
-    Tensor flags;   // i32 [most rows]
+    DeviceBuffer memory;  // [most rows, H]
+    Tensor flags;         // i32 [most rows]
     std::unique_ptr<Mark> last_use;
     std::unique_ptr<Readback> verdict;
   };
@@ -62,8 +62,9 @@ class RowBuffers {
  public:
   RowBuffers(Backend& backend, const RowSizes& sizes);
 
-  // Takes a buffer; one must be free. It takes the one that has been free for longest, because the work
-  // queued on it is likely to be over.
+  // Takes a buffer; one must be free. On a device it takes the one that has been free for longest, because
+  // the work queued on it is likely to be over; on the host the one that was used last, because its pages are
+  // there, while those of a buffer that was never used cost nothing.
   StagedRows take(int rows);
   size_t free() const { return free_.size(); }
   size_t count() const { return buffers_.size(); }
@@ -78,7 +79,7 @@ class RowBuffers {
   friend class StagedRows;
   Backend& backend_;
   RowSizes sizes_;
-  DeviceBuffer memory_, flags_, batch_;
+  DeviceBuffer flags_, batch_;
   std::vector<StagedRows::Buffer> buffers_;
   std::deque<StagedRows::Buffer*> free_;
 };

@@ -1,5 +1,6 @@
 #include "engine/slices/visual_index.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
@@ -9,7 +10,6 @@ namespace uhd {
 VisualIndex::VisualIndex(int rows) : capacity_(rows) {
   check(rows >= 0, "a visual store cannot have ", rows, " rows");
   free_.reserve(static_cast<size_t>(rows));
-  for (int32_t row = rows - 1; row >= 0; --row) free_.push_back(row);
 }
 
 bool VisualIndex::reserve(int rows) {
@@ -41,8 +41,10 @@ VisualIndex::State VisualIndex::acquire(const Fingerprint& slice, int rows,
     if (evicted) evicted(static_cast<int>(entries_.at(oldest).rows.size()));
     forget(oldest);
   }
-  entry.rows.assign(free_.end() - rows, free_.end());
-  free_.resize(free_.size() - static_cast<size_t>(rows));
+  const auto again = std::min(free_.size(), static_cast<size_t>(rows));
+  entry.rows.assign(free_.end() - static_cast<ptrdiff_t>(again), free_.end());
+  free_.resize(free_.size() - again);
+  while (entry.rows.size() < static_cast<size_t>(rows)) entry.rows.push_back(given_++);
   return State::added;
 }
 
@@ -77,7 +79,7 @@ std::span<const int32_t> VisualIndex::rows(const Fingerprint& slice) const { ret
 
 void VisualIndex::check_integrity() const {
   std::set<int32_t> seen(free_.begin(), free_.end());
-  size_t counted = free_.size();
+  size_t counted = free_.size() + static_cast<size_t>(capacity_ - given_);
   size_t idle = 0, idle_rows = 0;
   for (const auto& [slice, entry] : entries_) {
     seen.insert(entry.rows.begin(), entry.rows.end());
@@ -86,7 +88,7 @@ void VisualIndex::check_integrity() const {
     ++idle;
     idle_rows += entry.rows.size();
   }
-  check(seen.size() == counted, "a visual row has two owners");
+  check(seen.size() == static_cast<size_t>(given_), "a visual row has two owners");
   check(counted == static_cast<size_t>(capacity_), "visual rows are lost");
   check(idle == idle_.size() && idle_rows == static_cast<size_t>(idle_rows_), "idle slices are miscounted");
   check(reserved_ <= free_rows() + idle_rows_, "more rows are promised than can be given");

@@ -48,7 +48,7 @@ class VisualIndex {
   bool contains(const Fingerprint& slice) const { return entries_.contains(slice); }
   // Store rows in the order of the slice's own rows.
   std::span<const int32_t> rows(const Fingerprint& slice) const;
-  int free_rows() const { return static_cast<int>(free_.size()); }
+  int free_rows() const { return static_cast<int>(free_.size()) + capacity_ - given_; }
   int reserved_rows() const { return reserved_; }
 
   // Throws when a row is lost, belongs to two slices, or is promised twice.
@@ -66,9 +66,10 @@ class VisualIndex {
   void end_idle(const Entry& entry);
 
   int capacity_;
-  int reserved_ = 0;   // free and idle rows promised to slices that are not known yet
-  int idle_rows_ = 0;  // rows of the slices in idle_
-  std::vector<int32_t> free_;
+  int reserved_ = 0;           // free and idle rows promised to slices that are not known yet
+  int idle_rows_ = 0;          // rows of the slices in idle_
+  int given_ = 0;              // rows that were ever taken, the first ones
+  std::vector<int32_t> free_;  // of those
   std::unordered_map<Fingerprint, Entry> entries_;
   std::list<Fingerprint> idle_;  // least recently used first
 };

@@ -59,6 +59,14 @@ TEST_F(BatchEncoderTest, ABatchIsOnePassAndEachSliceHasItsOwnRows) {
   EXPECT_EQ(buffers_.free(), 0U);
 }
 
+// Else rows of one slice after another would touch the memory of all buffers.
+TEST_F(BatchEncoderTest, TheHostTakesTheBufferThatWasUsedLast) {
+  const StagedRows kept = buffers_.take(1);
+  const void* const used = buffers_.take(1).rows.raw();
+  EXPECT_NE(used, kept.rows.raw());
+  EXPECT_EQ(buffers_.take(1).rows.raw(), used);
+}
+
 TEST_F(BatchEncoderTest, ABadSliceFailsAloneAndItsBufferIsFree) {
   slices_[1].fingerprint = {kBad, kBad};
   const auto passes = encode(items());

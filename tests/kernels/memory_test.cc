@@ -47,5 +47,19 @@ TEST(CpuMemory, IsTakenWhereItIsTouched) {
   cpu::release_memory(buffer, kBytes);
 }
 
+// Buffers of rows on their way are such.
+TEST(CpuMemory, IsTakenWhereItIsTouchedThoughABufferIsSmall) {
+  constexpr size_t kBytes = size_t{512} << 10;
+  constexpr int kBuffers = 64;
+  std::vector<void*> buffers;
+  const int64_t before = resident();
+  for (int i = 0; i < kBuffers; ++i) {
+    buffers.push_back(cpu::allocate_memory(kBytes));
+    EXPECT_EQ(static_cast<const char*>(buffers.back())[kBytes - 1], 0);
+  }
+  EXPECT_LE(resident() - before, int64_t{8} << 20);
+  for (void* buffer : buffers) cpu::release_memory(buffer, kBytes);
+}
+
 }  // namespace
 }  // namespace uhd
