@@ -1,5 +1,6 @@
 #include "app/check_json.h"
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_from.hpp>
 #include <map>
@@ -75,8 +76,8 @@ json::object memory_json(const CheckReport& report) {
 int64_t host_total(const CheckReport& report) {
   const CheckReport::Memory& memory = report.host;
   const TowerMemory tower = memory.tower.value_or(TowerMemory{});
-  return kProgramBytes + memory.llm.weights + memory.llm.steps + memory.kv_bytes + memory.rows_bytes +
-         tower.weights + tower.pass;
+  const int64_t work = std::max(memory.llm.steps, tower.pass);  // they take turns in one workspace
+  return kProgramBytes + memory.llm.weights + work + memory.kv_bytes + memory.rows_bytes + tower.weights;
 }
 
 std::string check_json(const CheckReport& report, bool list) {

@@ -6,6 +6,13 @@ namespace uhd {
 
 Workspace::Workspace(Backend& backend, size_t bytes) : backend_(backend), memory_(backend.allocate(bytes)) {}
 
+void Workspace::enlarge(size_t bytes) {
+  check(used_ == 0, "a workspace that is in use was to be enlarged");
+  const size_t sum = capacity() + bytes;
+  memory_ = {};
+  memory_ = backend_.allocate(sum);
+}
+
 Tensor Workspace::take(DType dtype, Shape shape) {
   const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
   const size_t padded = (bytes + 63) / 64 * 64;

@@ -15,6 +15,9 @@ class Workspace {
  public:
   Workspace(Backend& backend, size_t bytes);
 
+  // Makes it larger by so many bytes, while nothing is taken.
+  void enlarge(size_t bytes);
+
   // Device memory, uninitialised, 64-byte aligned, valid until the scope that took it ends.
   Tensor take(DType dtype, Shape shape);
   // Host values copied to the device (indices and offsets of a step).

@@ -61,9 +61,11 @@ LlmParts make_parts(const ModelFiles& files, const EngineOptions& options, Worke
                                    sizes.step.max_context, parts_of_sums(files, options, backend, group));
   });
   if (encodes && files.config.vision) parts.slices = make_slice_encoder(files, options, backend, memory);
+  // On the host a step and a part of a pass never run at once.
+  const auto shared = backend.host_memory() ? parts.slices.workspace : nullptr;
   parts.worker = memory.take("steps and visual rows", [&] {
     return std::make_unique<LlmWorker>(std::move(llama), backend, group, files.config.language.vocabulary,
-                                       sizes);
+                                       sizes, shared);
   });
   take_scratch(memory, backend);
   if (group.rank() == 0 && files.config.vision) {

@@ -36,12 +36,13 @@ SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& op
     return make_vision_tower(files.config, files.checkpoint, files.vision_checkpoint(), backend,
                              tower_format(files, options, backend));
   });
-  const auto encoder = memory.take("passes of the tower", [&] {
-    return std::make_shared<VisionEncoder>(
-        std::move(tower), tower_shape(files.config), backend, limits,
-        pass_bytes(files.config, limits, backend.activation_dtype(), backend.host_memory()));
-  });
   SliceEncoder slices;
+  slices.workspace = memory.take("passes of the tower", [&] {
+    return std::make_shared<Workspace>(
+        backend, pass_bytes(files.config, limits, backend.activation_dtype(), backend.host_memory()));
+  });
+  const auto encoder = std::make_shared<VisionEncoder>(std::move(tower), tower_shape(files.config), backend,
+                                                       limits, slices.workspace);
   slices.encode = [encoder, &backend](std::span<const Slice* const> batch, Tensor rows) {
     return encode(*encoder, backend, batch, rows);
   };

@@ -8,16 +8,19 @@
 #include "engine/launch/model_files.h"
 #include "engine/slices/row_buffers.h"
 #include "engine/slices/slice_encoders.h"
+#include "kernels/workspace.h"
 
 namespace uhd {
 
 // The functions share the tower and keep it; they belong to the thread that encodes. `rows_of` gives the
 // number of rows that a slice becomes. `warm_up` makes on a device what only first uses make, on the way of a
-// slice from its pixels to its judged rows; it is called once, before there are slices.
+// slice from its pixels to its judged rows; it is called once, before there are slices. Others may take
+// from `workspace` between the parts of a pass, if they give it back before the next part.
 struct SliceEncoder {
   EncodeSlices encode;
   std::function<int(const Slice&)> rows_of;
   std::function<void(RowBuffers&)> warm_up;
+  std::shared_ptr<Workspace> workspace;  // of the tower's passes
 };
 
 // Loads the tower, takes memory for its passes, and books both. The backend is borrowed; the files are not

@@ -30,17 +30,24 @@ size_t workspace_bytes(const Llama& llama, const WorkerSizes& sizes, DType activ
        step_bytes(llama.config(), llama.shard(), sizes.step, activations, llama.virtual_shards())});
 }
 
+std::shared_ptr<Workspace> with_room(std::shared_ptr<Workspace> shared, Backend& backend, size_t bytes) {
+  if (shared == nullptr) return std::make_shared<Workspace>(backend, bytes);
+  shared->enlarge(bytes);
+  return shared;
+}
+
 }  // namespace
 
 LlmWorker::LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicator& group, int vocabulary,
-                     const WorkerSizes& sizes)
+                     const WorkerSizes& sizes, std::shared_ptr<Workspace> shared)
     : backend_(backend),
       group_(group),
       sizes_(sizes),
       llama_(std::move(llama)),
       sampler_(backend, group, llama_->shard(), vocabulary, sizes.step.max_sequences),
       store_(backend, sizes.visual_rows, llama_->config().hidden),
-      workspace_(backend, workspace_bytes(*llama_, sizes, backend.activation_dtype())),
+      workspace_(
+          with_room(std::move(shared), backend, workspace_bytes(*llama_, sizes, backend.activation_dtype()))),
       hidden_(llama_->config().hidden),
       overlap_(sizes.overlap && !backend.host_memory()) {
   if (sizes.max_piece_rows > 0 && group.rank() > 0) {
@@ -74,34 +81,34 @@ std::vector<ScoredToken> LlmWorker::launch(const StepPlan& plan, std::span<const
 
 void LlmWorker::copy_pages(const std::vector<PageCopy>& copies) {
   if (copies.empty()) return;
-  const Workspace::Scope scope(workspace_);
+  const Workspace::Scope scope(*workspace_);
   std::vector<int32_t> from, to;
   for (const PageCopy& copy : copies) {
     from.push_back(copy.from);
     to.push_back(copy.to);
   }
-  const Tensor sources = workspace_.put(from), targets = workspace_.put(to);
+  const Tensor sources = workspace_->put(from), targets = workspace_->put(to);
   for (int i = 0; i < cache_->layers(); ++i) backend_.copy_pages(cache_->layer(i), sources, targets);
 }
 
 std::vector<ScoredToken> LlmWorker::compute(const StepPlan& plan, std::span<const ScoreRow> asked) {
   const ProfilerRange range(backend_, "uhd_step.compute");
-  step_.emplace(workspace_);
+  step_.emplace(*workspace_);
   const ForwardInput* decoding = graphs_->padded(plan.input);
   const ForwardInput& input = decoding != nullptr ? *decoding : plan.input;
-  const StepInputs inputs = llama_->upload(input, store_.rows(), sampler_.drawn(), *cache_, workspace_);
+  const StepInputs inputs = llama_->upload(input, store_.rows(), sampler_.drawn(), *cache_, *workspace_);
   const auto samples = static_cast<int64_t>(plan.input.sample_at.size());
   Tensor logits;
-  if (samples > 0) logits = workspace_.take(DType::f32, {inputs.sample_at.rows(), llama_->shard().ids});
+  if (samples > 0) logits = workspace_->take(DType::f32, {inputs.sample_at.rows(), llama_->shard().ids});
   Tensor scored;
   if (!inputs.score_at.empty()) {
-    scored = workspace_.take(backend_.activation_dtype(), {inputs.score_at.rows(), hidden_});
+    scored = workspace_->take(backend_.activation_dtype(), {inputs.score_at.rows(), hidden_});
   }
   const bool waits = plan.masked && samples > 0;
   const bool chooses = plan.choice != TokenChoice::by_host && samples > 0 && !waits;
   const auto queue = [&] {
-    llama_->compute(logits, inputs, *cache_, workspace_, scored);
-    if (chooses) sampler_.choose(logits, inputs.draws, workspace_);
+    llama_->compute(logits, inputs, *cache_, *workspace_, scored);
+    if (chooses) sampler_.choose(logits, inputs.draws, *workspace_);
   };
   if (decoding != nullptr) {
     graphs_->run(inputs.ids.rows(), variant_of(plan), queue);
@@ -113,7 +120,7 @@ std::vector<ScoredToken> LlmWorker::compute(const StepPlan& plan, std::span<cons
   } else if (chooses) {
     sampler_.fetch_chosen(samples);
   } else if (samples > 0) {
-    sampler_.fetch_logits(logits.slice_rows(0, samples), workspace_);
+    sampler_.fetch_logits(logits.slice_rows(0, samples), *workspace_);
   }
   return scored.empty() ? std::vector<ScoredToken>{} : score(scored, asked);
 }
@@ -122,8 +129,8 @@ void LlmWorker::choose(const RowMasks& masks) {
   const ProfilerRange range(backend_, "uhd_step.choose");
   check(unchosen() == 1, "no step waits for masks");
   const Unchosen step = *std::exchange(launched_.back().unchosen, std::nullopt);
-  sampler_.mask(step.logits, masks, workspace_);
-  sampler_.choose(step.logits, step.draws, workspace_);
+  sampler_.mask(step.logits, masks, *workspace_);
+  sampler_.choose(step.logits, step.draws, *workspace_);
   sampler_.fetch_chosen(step.samples);
 }
 
@@ -134,13 +141,13 @@ std::vector<ScoredToken> LlmWorker::score(Tensor rows, std::span<const ScoreRow>
         rows.rows(), " rows, and ", asked.size(), " are asked for");
   std::vector<ScoredToken> scores;
   for (int64_t first = 0; first < rows.rows(); first += kRowsScoredAtOnce) {
-    const Workspace::Scope scope(workspace_);
+    const Workspace::Scope scope(*workspace_);
     const int64_t count = std::min<int64_t>(rows.rows() - first, kRowsScoredAtOnce);
-    const Tensor logits = workspace_.take(DType::f32, {count, llama_->shard().ids});
+    const Tensor logits = workspace_->take(DType::f32, {count, llama_->shard().ids});
     llama_->score(logits, rows.slice_rows(first, count));
     const auto own =
         asked.empty() ? asked : asked.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
-    for (ScoredToken& token : sampler_.score(logits, own, workspace_)) scores.push_back(std::move(token));
+    for (ScoredToken& token : sampler_.score(logits, own, *workspace_)) scores.push_back(std::move(token));
   }
   return scores;
 }
@@ -150,8 +157,10 @@ std::vector<SampledToken> LlmWorker::finish(std::span<const SampleRow> rows) {
   check(launched_.size() > unchosen(), "no step is under way whose tokens are chosen");
   const bool samples = launched_.front().samples;
   launched_.pop_front();
-  if (!samples) return {};
-  return sampler_.take(rows);
+  std::vector<SampledToken> tokens;
+  if (samples) tokens = sampler_.take(rows);
+  if (launched_.empty()) step_.reset();
+  return tokens;
 }
 
 // With several ranks each power of two is run, because NCCL connects them anew for other sizes of sums; then
@@ -192,7 +201,7 @@ void LlmWorker::warm_up(Watchdog& watchdog) {
   if (backend_.host_memory()) return;
   const TimePoint begin = Clock::now();
   const size_t free = backend_.free_memory();
-  llama_->prepare(sizes_.step, workspace_);
+  llama_->prepare(sizes_.step, *workspace_);
   backend_.synchronize();
   const std::vector<SampleRow> rows(static_cast<size_t>(sizes_.step.max_sequences));
   for (const StepPlan& plan : first_steps()) {
@@ -293,7 +302,7 @@ void LlmWorker::place(const StepPlan& plan, std::span<const Tensor> arrived) {
     const Shape shape{static_cast<int64_t>(rows.size()), hidden_};
     const Tensor values = leader ? arrived[i] : incoming_.as(backend_.activation_dtype(), shape);
     if (group_.size() > 1) group_.broadcast(values, 0);
-    store_.place(values, rows, workspace_);
+    store_.place(values, rows, *workspace_);
   }
 }
 

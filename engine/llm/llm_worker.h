@@ -31,9 +31,10 @@ struct WorkerSizes {
 // One thread uses the worker. Backend and communicator are borrowed.
 class LlmWorker {
  public:
-  // Takes all of its memory except that of the pages, whose number need not be known yet.
+  // Takes all of its memory except that of the pages, whose number need not be known yet. Steps take theirs
+  // from `shared`, which becomes larger by that, if there is one: its other user and the steps take turns.
   LlmWorker(std::unique_ptr<Llama> llama, Backend& backend, Communicator& group, int vocabulary,
-            const WorkerSizes& sizes);
+            const WorkerSizes& sizes, std::shared_ptr<Workspace> shared = nullptr);
   ~LlmWorker() { settle(); }
   LlmWorker(const LlmWorker&) = delete;
   LlmWorker& operator=(const LlmWorker&) = delete;
@@ -86,8 +87,9 @@ class LlmWorker {
   Sampler sampler_;
   VisualStore store_;
   DeviceBuffer incoming_;  // one slice's rows on their way to the store
-  Workspace workspace_;
-  std::optional<Workspace::Scope> step_;  // holds a step's memory until the next is launched
+  std::shared_ptr<Workspace> workspace_;
+  // It holds the memory of steps until the next is launched, or none is under way.
+  std::optional<Workspace::Scope> step_;
   std::optional<KvCache> cache_;
   std::optional<DecodeGraphs> graphs_;
   // The logits that choose() chooses from, in the memory of its step.

@@ -52,12 +52,12 @@ Parts ClipEncoder::forward(Tensor out, PatchWriter write_patches, std::span<cons
   const Tensor hidden = workspace.take(out.dtype(), {offsets.back(), config_.hidden});
   const Places places{workspace.put(patches_at), workspace.put(classes_at)};
   embed(hidden, write_patches, grids, places, workspace);
-  Vit::Pass pass = vit_->begin(hidden, offsets, workspace);
+  const Vit::Pass pass = Vit::begin(hidden, offsets, workspace);
   show("embeddings", pass.hidden);
   backend_.layer_norm(pass.hidden, pass.hidden, pre_norm_.weight.view, pre_norm_.bias.view, config_.norm_eps);
   show("pre_layrnorm", pass.hidden);
   for (int i = 0; i < vit_->layers(); ++i) {
-    vit_->run_layer(i, pass);
+    vit_->run_layer(i, pass, workspace);
     show("hidden." + std::to_string(i + 1), pass.hidden);
     co_yield Parts::Pause{};
   }
@@ -75,7 +75,7 @@ void ClipEncoder::prepare(int64_t max_patches, int max_slices, Workspace& worksp
     for (int64_t p = max_patches; p > 0; --p)
       backend_.prepare_matmul(rows.slice_rows(0, p), patches.slice_rows(0, p), patch_);
   }
-  vit_->prepare(vit_->take_pass(hidden, workspace));
+  vit_->prepare(hidden, workspace);
 }
 
 }  // namespace uhd

@@ -25,8 +25,8 @@ class FeatureEncoder {
   // Writes the patches of all slices, [P, 3·patch·patch] as patchify gives them.
   using PatchWriter = std::function<void(Tensor patches)>;
   // Writes out [P, W], the features of the selected layer. An encoder has patches written for its first
-  // product alone, and gives their memory back before the layers take theirs. A part is a layer; the
-  // workspace is taken until the last one is done.
+  // product alone, and gives their memory back before the layers take theirs. A part is a layer;
+  // between parts only what the next ones read is taken.
   virtual Parts forward(Tensor out, PatchWriter write_patches, std::span<const PatchGrid> grids,
                         Workspace& workspace) = 0;
 

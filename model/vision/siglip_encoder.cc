@@ -41,10 +41,10 @@ Parts SiglipEncoder::forward(Tensor out, PatchWriter write_patches, std::span<co
   for (const PatchGrid& grid : grids)
     offsets.push_back(offsets.back() + static_cast<int32_t>(grid.patches()));
   embed(out, write_patches, grids, workspace);
-  Vit::Pass pass = vit_->begin(out, offsets, workspace);
+  const Vit::Pass pass = Vit::begin(out, offsets, workspace);
   show("embeddings", pass.hidden);
   for (int i = 0; i < vit_->layers(); ++i) {
-    vit_->run_layer(i, pass);
+    vit_->run_layer(i, pass, workspace);
     show("hidden." + std::to_string(i + 1), pass.hidden);
     co_yield Parts::Pause{};
   }
@@ -63,7 +63,7 @@ void SiglipEncoder::prepare(int64_t max_patches, int, Workspace& workspace) {
                               {.bias = patch_bias_.view});
     }
   }
-  vit_->prepare(vit_->take_pass(hidden, workspace));
+  vit_->prepare(hidden, workspace);
 }
 
 }  // namespace uhd

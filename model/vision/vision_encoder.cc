@@ -9,17 +9,19 @@ TowerShape tower_shape(const ModelConfig& model) {
 }
 
 VisionEncoder::VisionEncoder(std::unique_ptr<VisionTower> tower, TowerShape shape, Backend& backend,
-                             const EncoderLimits& limits, size_t workspace)
+                             const EncoderLimits& limits, std::shared_ptr<Workspace> workspace)
     : backend_(backend),
       shape_(shape),
       limits_(limits),
       tower_(std::move(tower)),
-      workspace_(backend, workspace) {}
+      workspace_(std::move(workspace)) {}
 
 VisionEncoder::VisionEncoder(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint& tower,
                              Backend& backend, WeightFormat format, const EncoderLimits& limits)
-    : VisionEncoder(make_vision_tower(model, checkpoint, tower, backend, format), tower_shape(model), backend,
-                    limits, pass_bytes(model, limits, backend.activation_dtype(), backend.host_memory())) {}
+    : VisionEncoder(
+          make_vision_tower(model, checkpoint, tower, backend, format), tower_shape(model), backend, limits,
+          std::make_shared<Workspace>(
+              backend, pass_bytes(model, limits, backend.activation_dtype(), backend.host_memory()))) {}
 
 PatchGrid VisionEncoder::grid_of(const SliceView& slice) const {
   return {slice.height / shape_.patch, slice.width / shape_.patch};
@@ -53,20 +55,20 @@ size_t VisionEncoder::pass_length(std::span<const SliceView> slices) const {
 }
 
 Parts VisionEncoder::run_pass(Tensor out, std::span<const SliceView> slices) {
-  const Workspace::Scope scope(workspace_);
+  const Workspace::Scope scope(*workspace_);
   std::vector<PixelSlice> places;
   int64_t bytes = 0;
   for (const SliceView& slice : slices) {
     places.push_back({bytes, slice.width, slice.height});
     bytes += std::ssize(slice.pixels);
   }
-  const Tensor pixels = workspace_.take(DType::u8, {bytes});
+  const Tensor pixels = workspace_->take(DType::u8, {bytes});
   for (size_t i = 0; i < slices.size(); ++i) {
     const std::span<const uint8_t> own = slices[i].pixels;
     backend_.upload(pixels.slice_rows(places[i].offset, std::ssize(own)),
                     Tensor::of(own.data(), {std::ssize(own)}));
   }
-  for (Parts pass = tower_->forward(out, pixels, places, workspace_); pass.advance();) {
+  for (Parts pass = tower_->forward(out, pixels, places, *workspace_); pass.advance();) {
     co_yield Parts::Pause{};
   }
 }
@@ -111,7 +113,7 @@ VisualTokens VisionEncoder::encode(std::span<const SliceView> slices) {
 // Attention takes slices of few patches by other code than those of many.
 void VisionEncoder::warm_up(Tensor out) {
   if (backend_.host_memory()) return;
-  tower_->prepare(out, limits_.max_patches, limits_.max_slices, workspace_);
+  tower_->prepare(out, limits_.max_patches, limits_.max_slices, *workspace_);
   for (const int side : {2, 4}) {
     const int pixels = side * shape_.patch;
     const std::vector<uint8_t> grey(static_cast<size_t>(pixels * pixels) * 3, 128);

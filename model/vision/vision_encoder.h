@@ -27,13 +27,14 @@ struct TowerShape {
 };
 TowerShape tower_shape(const ModelConfig& model);
 
-// Not thread-safe; allocates its workspace once. The backend is borrowed and must outlive the encoder and its
+// Not thread-safe. The backend is borrowed and must outlive the encoder and its
 // results.
 class VisionEncoder {
  public:
-  // `workspace` is what a pass takes, in bytes (pass_bytes).
+  // `workspace` has room for what a pass takes (pass_bytes). Others may take from it between the parts of
+  // encode(), if they give it back before the next part.
   VisionEncoder(std::unique_ptr<VisionTower> tower, TowerShape shape, Backend& backend,
-                const EncoderLimits& limits, size_t workspace);
+                const EncoderLimits& limits, std::shared_ptr<Workspace> workspace);
   // Loads the model's tower (make_vision_tower).
   VisionEncoder(const ModelConfig& model, const Checkpoint& checkpoint, const Checkpoint& tower,
                 Backend& backend, WeightFormat format, const EncoderLimits& limits = {});
@@ -62,7 +63,7 @@ class VisionEncoder {
   TowerShape shape_;
   EncoderLimits limits_;
   std::unique_ptr<VisionTower> tower_;
-  Workspace workspace_;
+  std::shared_ptr<Workspace> workspace_;
 };
 
 }  // namespace uhd

@@ -20,8 +20,9 @@ class VisionTower {
 
   // Writes out [sum of the slices' rows, H of the language model], slice after slice. `pixels` holds the u8
   // slices on the device where `slices` say; their sides are multiples of the patch size. The rows of a slice
-  // do not depend on the others of the pass. A part is about a layer; between parts `workspace` and `pixels`
-  // belong to the pass.
+  // do not depend on the others of the pass. A part is about a layer. Between parts `pixels` belong to the
+  // pass, and so does what it keeps of `workspace`; others may take more meanwhile, and give it back before
+  // the next part.
   virtual Parts forward(Tensor out, Tensor pixels, std::span<const PixelSlice> slices,
                         Workspace& workspace) = 0;
   // Makes what the first passes of up to so many patches and slices would make: plans of products. `out`

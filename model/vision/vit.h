@@ -27,30 +27,31 @@ class Vit {
 
   int layers() const { return static_cast<int>(layers_.size()); }
 
-  // The tensors of one pass. Layers read and write `hidden`; the others are scratch between them, and what
-  // is never needed at once shares memory: `mlp` and `qkv`, and `attended` lies in the queries' place on the
-  // host, in `normed` on a device. Norms and the MLP take B rows at a time: all on a device, at most
-  // kBlockRows on the host, where products of so many are as fast. Slice s owns rows offsets[s] ..
+  // A pass keeps these between its layers, which read and write `hidden`. Slice s owns rows offsets[s] ..
   // offsets[s + 1].
   struct Pass {
     Tensor hidden;    // [T, W]
+    Tensor offsets;   // i32 [S+1]
+    int longest = 0;  // rows of the largest slice
+  };
+  // `hidden` [T, W] is the caller's memory, of the type of activations.
+  static Pass begin(Tensor hidden, const std::vector<int32_t>& offsets, Workspace& workspace);
+  void run_layer(int layer, const Pass& pass, Workspace& workspace);
+  // Makes what the first passes of any number of rows up to those of `hidden` would make
+  // (Backend::prepare_matmul).
+  void prepare(Tensor hidden, Workspace& workspace);
+
+ private:
+  // The scratch of one layer. Tensors that are never needed at once share memory: `mlp` and `qkv`, and
+  // `attended` lies in the queries' place on the host, in `normed` on a device. Norms and the MLP take B rows
+  // at a time: all on a device, at most kBlockRows on the host, where products of so many are as fast.
+  struct Rows {
     Tensor normed;    // [B, W]
     Tensor qkv;       // [T, 3 W]
     Tensor attended;  // [T, W]
     Tensor mlp;       // [B, I]
-    Tensor offsets;   // i32 [S+1]
-    int longest = 0;  // rows of the largest slice
   };
-  // As begin(), for rows of any slices: `offsets` is empty.
-  Pass take_pass(Tensor hidden, Workspace& workspace) const;
-  // `hidden` [T, W] is the caller's memory, of the type of activations.
-  Pass begin(Tensor hidden, const std::vector<int32_t>& offsets, Workspace& workspace) const;
-  void run_layer(int layer, Pass& pass);
-  // Makes what the first passes of any number of rows up to those of `pass` would make
-  // (Backend::prepare_matmul).
-  void prepare(const Pass& pass);
-
- private:
+  Rows take_rows(int64_t rows, Workspace& workspace) const;
   struct Layer {
     LayerNorm norm1;
     Weight qkv;  // [3 W, W]

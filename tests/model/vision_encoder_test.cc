@@ -42,7 +42,7 @@ class VisionEncoders : public testing::Test {
             {kPatch, {.patches_per_row = 4}, 2},
             *backend_,
             limits,
-            1024};
+            std::make_shared<Workspace>(*backend_, 1024)};
   }
   // A slice of so many patches, every byte `value`.
   SliceView slice(int columns, int rows, uint8_t value) {
