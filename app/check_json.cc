@@ -76,7 +76,7 @@ json::object memory_json(const CheckReport& report) {
 int64_t host_total(const CheckReport& report) {
   const CheckReport::Memory& memory = report.host;
   const TowerMemory tower = memory.tower.value_or(TowerMemory{});
-  const int64_t work = std::max(memory.llm.steps, tower.pass);  // they take turns in one workspace
+  const int64_t work = workspace_bytes(memory.llm, tower, RankPlace::host);
   return kProgramBytes + memory.llm.weights + work + memory.kv_bytes + memory.rows_bytes + tower.weights;
 }
 

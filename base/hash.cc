@@ -1,6 +1,7 @@
 #include "base/hash.h"
 
-// The newer interface finds SHA-256 among all algorithms of a provider, which takes 2 MiB more.
+// The newer interface finds SHA-256 among all algorithms of a provider, which takes 2 MiB more. These
+// functions are deprecated, and in every OpenSSL that is built with them.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 

@@ -29,10 +29,23 @@ int64_t from_meminfo() {
   return kFallback;
 }
 
+bool relocates_text(const dl_phdr_info& loaded) {
+  for (const auto& part : std::span(loaded.dlpi_phdr, loaded.dlpi_phnum)) {
+    if (part.p_type != PT_DYNAMIC) continue;
+    const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(loaded.dlpi_addr + part.p_vaddr);
+    for (; entry->d_tag != DT_NULL; ++entry) {
+      if (entry->d_tag == DT_TEXTREL) return true;
+      if (entry->d_tag == DT_FLAGS && (entry->d_un.d_val & DF_TEXTREL) != 0) return true;
+    }
+  }
+  return false;
+}
+
 // Lets the pages go of what a program or library only reads, such as the tables of symbols and relocations
-// that its start went through. They come back from the system's cache where they are read again. Code stays:
-// a debugger or MPI may have written into it.
+// that its start went through. They come back from the file where they are read again. Code stays: a debugger
+// or MPI may have written into it. So does an object whose relocations were written into what it only reads.
 int drop_constants(dl_phdr_info* loaded, size_t, void*) {
+  if (relocates_text(*loaded)) return 0;
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   for (const auto& part : std::span(loaded->dlpi_phdr, loaded->dlpi_phnum)) {
     if (part.p_type != PT_LOAD || (part.p_flags & (PF_W | PF_X)) != 0) continue;

@@ -58,7 +58,7 @@ class Engine {
   virtual const ModelInfo& model() const = 0;
   // Checks the request, plans its images from their headers, and queues it; or refuses it, with the reason,
   // before any work. It runs on the calling thread up to the queue. The sink is called only for accepted
-  // requests. A request that was not accepted is left as it was, so that it can be submitted again.
+  // requests. A request that waits (Failure::again_s) is left as it was, so that it can be submitted again.
   virtual std::variant<Accepted, Failure> submit(Request&& request, TokenSink sink) = 0;
   // Says what the request would cost, what of it is cached, and whether submit() would take it now. It takes
   // nothing: no place, no memory and no page; it waits a second at most for the engine's thread. A request

@@ -187,7 +187,9 @@ struct Failure {
   std::string message;
   double retry_after_s = 0;
   std::optional<int> image;  // the number of the request's image that is at fault
-  bool waits = false;  // nothing is refused yet: the request waits for its turn, and is to be submitted again
+  // Beyond 0, nothing is refused yet: the request waits for its turn, and is to be submitted again after so
+  // many seconds.
+  double again_s = 0;
 };
 
 // One event of one answer of a request. Text never ends inside a UTF-8 character. The last event of an answer

@@ -54,7 +54,7 @@ std::string place_of(const Failure& failure, const FieldPlaces& places) {
     return std::ranges::find(codes, failure.code) != codes.end();
   };
   if (is_one_of({"invalid_grammar", "not_implemented"})) return places.rule;
-  if (is_one_of({"too_many_logprobs"})) return "prompt_logprobs";
+  if (is_one_of({"too_many_logprobs"})) return places.scores;
   const bool whole = is_one_of({"context_length_exceeded", "empty_request", "invalid_conversation",
                                 "invalid_token", "too_many_visual_tokens"});
   return whole ? places.prompt : "";
@@ -69,7 +69,7 @@ boost::json::value text_or_null(const std::string& text) {
 
 ApiError api_error(const Failure& failure, const FieldPlaces& places) {
   return {status_of(failure.kind), failure.message, place_of(failure, places), failure.code,
-          failure.retry_after_s,   failure.waits};
+          failure.retry_after_s,   failure.again_s};
 }
 
 // Texts of others (a template's, an engine's) may quote anything that a client wrote.

@@ -15,7 +15,7 @@ struct ApiError {
   std::string param;  // the field, "messages[0].content"; empty: null
   std::string code;   // short and stable; empty: null
   double retry_after_s = 0;
-  bool waits = false;  // no answer yet: the request is to be submitted again soon
+  double again_s = 0;  // beyond 0, this is no answer yet: the call is to be submitted again after so long
 };
 
 // A FieldPlaces says where in a call stands what the engine may find fault with.
@@ -23,6 +23,7 @@ struct FieldPlaces {
   std::string prompt;               // the conversation or the prompt
   std::string rule;                 // the field that asks for the answer's grammar
   std::vector<std::string> images;  // each image, in its order
+  std::string scores = {};          // the field that asks for the prompt's log-probabilities
 };
 
 ApiError api_error(const Failure& failure, const FieldPlaces& places);

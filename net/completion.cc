@@ -22,6 +22,21 @@ size_t count_events(const Call& call, int context_length) {
   return sum;
 }
 
+int64_t bytes_of(const Request& request) {
+  size_t bytes = sizeof(Request) + request.template_variables.size() + request.tools.size();
+  for (const Message& m : request.messages) {
+    for (const MessagePart& part : m.parts) bytes += sizeof(part) + part.text.size();
+  }
+  if (request.prompt) bytes += request.prompt->size();
+  bytes += (request.prompt_ids.size() + request.sampling.allowed_ids.size()) * sizeof(int32_t);
+  constexpr size_t kNode = 64;  // of a map, about
+  bytes += request.sampling.logit_bias.size() * kNode;
+  for (const std::string& word : request.sampling.bad_words) bytes += sizeof(word) + word.size();
+  for (const std::string& stop : request.stop.stop) bytes += sizeof(stop) + stop.size();
+  if (request.sampling.grammar) bytes += request.sampling.grammar->text.size();
+  return static_cast<int64_t>(bytes);
+}
+
 }  // namespace
 
 Completion::Completion(Engine& engine, Call call, std::string id, int64_t created,
@@ -35,7 +50,9 @@ Completion::Completion(Engine& engine, Call call, std::string id, int64_t create
       echo_(call.echo),
       prompt_only_(call.prompt_only),
       warning_(std::move(call.warning)),
-      ticket_(std::move(ticket)) {}
+      ticket_(std::move(ticket)) {
+  for (size_t i = 0; call.echo && i < requests_.size(); ++i) writer_.echo(i, text_of_prompt(requests_[i]));
+}
 
 Completion::~Completion() {
   if (finished() && !failure()) return;
@@ -46,7 +63,6 @@ std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&
   for (; submitted_ < requests_.size(); ++submitted_) {
     const size_t i = submitted_;
     const size_t first = i * static_cast<size_t>(requests_[i].n);
-    if (echo_) writer_.echo(i, text_of_prompt(requests_[i]));
     if (prompt_only_ && requests_[i].prompt_logprobs < 0) {
       if (auto failed = end_at_once(requests_[i], first, sink)) return failed;
       continue;
@@ -56,7 +72,7 @@ std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&
       sink(ChoiceEvent{choice, std::move(event)});
     });
     if (const auto* failure = std::get_if<Failure>(&answer)) {
-      if (!failure->waits) {
+      if (failure->again_s == 0) {
         for (const RequestId id : running_) engine_.cancel(id);
         running_.clear();
       }
@@ -69,6 +85,12 @@ std::optional<ApiError> Completion::start(const std::function<void(ChoiceEvent&&
   }
   requests_.clear();
   return std::nullopt;
+}
+
+int64_t Completion::waiting_bytes() const {
+  int64_t bytes = 0;
+  for (size_t i = submitted_; i < requests_.size(); ++i) bytes += bytes_of(requests_[i]);
+  return bytes;
 }
 
 // Nothing is computed, so that no place is needed; the prompt's tokens are counted.

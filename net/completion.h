@@ -28,9 +28,12 @@ class Completion {
   // Returns an upper bound of the number of events of all choices.
   size_t most_events() const { return most_events_; }
   // Submits every prompt. The sink is called on the engine's thread and must not block. On refusal nothing is
-  // left running, and the error is returned. Where the error says that a prompt waits for its turn, the call
-  // is to be made again soon, and goes on with that prompt.
+  // left running, and the error is returned. Where a prompt waits for its turn (ApiError::again_s), the call
+  // is to be made again then, and goes on with that prompt.
   std::optional<ApiError> start(const std::function<void(ChoiceEvent&&)>& sink);
+
+  // Returns about what the prompts that are not submitted hold, but for their images.
+  int64_t waiting_bytes() const;
 
   // Fields of the call that were left out; empty: none.
   const std::string& warning() const { return warning_; }

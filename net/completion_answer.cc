@@ -3,6 +3,8 @@
 #include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/experimental/concurrent_channel.hpp>
@@ -29,7 +31,6 @@ using Signal = asio::experimental::concurrent_channel<void(boost::system::error_
 namespace {
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
-constexpr double kShortestRest_s = 0.02, kLongestRest_s = 0.5;  // of a call that waits for its turn
 constexpr size_t kMostAtOnce = 64 << 10;
 constexpr size_t kTick = std::numeric_limits<size_t>::max();  // a choice that no event is of
 constexpr std::string_view kComment = ": waiting\n\n";
@@ -92,37 +93,43 @@ void CompletionAnswer::stop() { events_->close(); }
 
 Task<CompletionAnswer::End> CompletionAnswer::run(asio::thread_pool& intake,
                                                   std::unique_ptr<BodyBudget::Hold> hold) {
-  co_await submit(intake);
+  const Sink sink = [weak = std::weak_ptr<EventChannel>(events_),
+                     most = options_.max_backlog_bytes](ChoiceEvent&& event) {
+    if (const auto to = weak.lock()) to->send(std::move(event), most);
+  };
+  co_await submit(intake, sink);
+  if (waits() && hold != nullptr && !hold->grow_to(completion_.waiting_bytes())) refusal_->again_s = 0;
+  if (waits()) co_await (submit_again(intake, sink) || watch_.run() || wait_for_close());
   hold.reset();
-  if (refusal_) co_return refusal_->waits ? End::left : End::refused;
+  if (refusal_) co_return waits() ? End::left : End::refused;
   co_await (pump() || watch_.run() || tick() || wait_for_close());
   if (!completion_.finished()) co_return End::left;
   if (!completion_.streams() || !begun_) co_return End::complete;
   co_return written_ ? End::streamed : End::left;
 }
 
-// A call that waits for its turn holds no thread. It is over when its client has left.
-Task<void> CompletionAnswer::submit(asio::thread_pool& intake) {
-  const Sink sink = [weak = std::weak_ptr<EventChannel>(events_),
-                     most = options_.max_backlog_bytes](ChoiceEvent&& event) {
-    if (const auto to = weak.lock()) to->send(std::move(event), most);
-  };
-  refusal_ = co_await asio::co_spawn(intake, start_there(sink), asio::use_awaitable);
-  if (refusal_ && refusal_->waits) {
-    co_await (submit_again(intake, sink) || watch_.run() || wait_for_close());
-  }
+// The work on the other thread is not cancelled with this coroutine, but waited for in any case.
+Task<void> CompletionAnswer::submit(asio::thread_pool& intake, const Sink& sink) {
+  refusal_ =
+      co_await asio::co_spawn(intake, start_there(sink),
+                              asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
 }
 
+// A call that waits for its turn holds no thread. It is over when its client has left.
 Task<void> CompletionAnswer::submit_again(asio::thread_pool& intake, const Sink& sink) {
-  const TimePoint begun = Clock::now();
-  while (refusal_ && refusal_->waits) {
-    co_await rest(std::clamp(seconds(Clock::now() - begun) / 8, kShortestRest_s, kLongestRest_s));
-    refusal_ = co_await asio::co_spawn(intake, start_there(sink), asio::use_awaitable);
+  while (waits()) {
+    co_await rest(refusal_->again_s);
+    co_await submit(intake, sink);
   }
 }
 
 Task<std::optional<ApiError>> CompletionAnswer::start_there(const Sink& sink) {
-  co_return completion_.start(sink);
+  try {
+    co_return completion_.start(sink);
+  } catch (const std::exception& e) {
+    log_error("a call could not be submitted", "reason", e.what());
+  }
+  co_return ApiError{500, "The server failed on this request.", "", "internal_error"};
 }
 
 // Runs until the last event is taken and the stream's text is written, or until the connection ends.

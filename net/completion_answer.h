@@ -37,7 +37,8 @@ class CompletionAnswer {
   CompletionAnswer& operator=(const CompletionAnswer&) = delete;
 
   // Submits the completion on a thread of `intake`, and serves it to its end. It runs on the wire's strand.
-  // `hold` counts the bytes of the call until the engine counts them.
+  // `hold` counts the bytes of the call until the engine counts them, and what the call holds while it waits
+  // for its turn.
   Task<End> run(boost::asio::thread_pool& intake, std::unique_ptr<BodyBudget::Hold> hold);
   const ApiError& refusal() const { return *refusal_; }
   // Ends the answer, and cancels running requests. Another coroutine of the strand calls it.
@@ -46,7 +47,8 @@ class CompletionAnswer {
 
  private:
   using Sink = std::function<void(ChoiceEvent&&)>;
-  Task<void> submit(boost::asio::thread_pool& intake);
+  bool waits() const { return refusal_ && refusal_->again_s > 0; }
+  Task<void> submit(boost::asio::thread_pool& intake, const Sink& sink);
   Task<void> submit_again(boost::asio::thread_pool& intake, const Sink& sink);
   Task<std::optional<ApiError>> start_there(const Sink& sink);
   Task<void> pump();

@@ -317,8 +317,8 @@ Request read_conversation(const Fields& call, const ModelInfo& model, const NetO
 }
 
 // The parts of a message are those of its content, one for one.
-FieldPlaces places_of(const std::vector<Message>& messages) {
-  FieldPlaces places{.prompt = "messages"};
+void set_places(const std::vector<Message>& messages, FieldPlaces& places) {
+  places.prompt = "messages";
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::vector<MessagePart>& parts = messages[i].parts;
     for (size_t j = 0; j < parts.size(); ++j) {
@@ -327,7 +327,6 @@ FieldPlaces places_of(const std::vector<Message>& messages) {
       places.images.push_back(part + (parts[j].size ? "" : ".image_url"));
     }
   }
-  return places;
 }
 
 // 0: whole; -1: as much as the context has room for.
@@ -355,7 +354,9 @@ int read_prompt_logprobs(const Fields& fields, const SamplingParams& sampling, C
     if (call.stream) throw_unsupported("prompt_logprobs", "a stream does not tell them.");
     call.prompt_logprobs = static_cast<int>(*top);
   }
-  return std::max(call.prompt_logprobs, call.echo ? sampling.logprobs : -1);
+  const int echoed = call.echo ? sampling.logprobs : -1;
+  call.places.scores = echoed > call.prompt_logprobs ? "logprobs" : "prompt_logprobs";
+  return std::max(call.prompt_logprobs, echoed);
 }
 
 Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, const NetOptions& limits,
@@ -381,7 +382,7 @@ Call read_call(Endpoint endpoint, const Fields& fields, const ModelInfo& model, 
   std::vector<Request> prompts;
   if (endpoint != Endpoint::completions) {
     prompts.push_back(read_conversation(fields, model, limits, endpoint == Endpoint::plan, known, intake));
-    call.places = places_of(prompts.back().messages);
+    set_places(prompts.back().messages, call.places);
     ToolUse use = read_tools(fields, model, known, std::move(rule));
     set_tools(use, model, call);
     rule = std::move(use.rule);
@@ -454,7 +455,7 @@ TokenizeCall read_tokenize(const Fields& fields, const ModelInfo& model, const N
       throw_unsupported("add_special_tokens", "the chat template and the tokenizer decide for 'messages'.");
     }
     call.conversation = read_conversation(fields, model, limits, true, known, intake);
-    call.places = places_of(call.conversation->messages);
+    set_places(call.conversation->messages, call.places);
     return call;
   }
   if (!text) {

@@ -170,7 +170,7 @@ class Input {
 // Tools and the chosen one stand flat here.
 json::object nested_function(const json::object& flat) {
   json::object function = flat;
-  function.erase("type");
+  function.stable_erase("type");
   return {{"type", "function"}, {"function", std::move(function)}};
 }
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "net/messages.h"
 #include "net/schema_check.h"
+#include "net/tool_calls.h"
 
 namespace uhd {
 namespace {
@@ -73,7 +74,7 @@ Tool read_tool(const json::value& v, const std::string& path, FieldCheck& known)
 // The tools as the model is shown them: a client's wish for the answer's form is no part of them.
 std::string shown(const json::array& list) {
   json::array tools = list;
-  for (json::value& tool : tools) tool.at("function").as_object().erase("strict");
+  for (json::value& tool : tools) tool.at("function").as_object().stable_erase("strict");
   return json::serialize(tools);
 }
 
@@ -104,7 +105,7 @@ const json::object& any_object() {
   return schema;
 }
 
-// Arguments are an object in any case, whatever a schema leaves open.
+// Arguments are an object where the schema leaves it open.
 json::object schema_of(const Tool& tool) {
   if (!tool.strict) return any_object();
   const std::string path = tool.path + ".function.parameters";
@@ -227,6 +228,12 @@ ToolUse read_tools(const Fields& call, const ModelInfo& model, FieldCheck& known
   if (!must.empty()) {
     use.rule = {spec_of(calls_alone(must, model.tools, use.parallel)), "tool_choice"};
   } else if (text) {
+    // An object of the text's rule may look like a call there.
+    if (strict != tools.end() && model.tools == ToolForm::llama3) {
+      throw_unsupported(strict->path + ".function.strict",
+                        message("calls of this model have no marks, so that beside '", text->field,
+                                "' nothing would hold their arguments."));
+    }
     json::array elements{calls_alone(tools, model.tools, use.parallel), text_format(*text)};
     use.held = use.names;
     use.rule = {spec_of({{"type", "or"}, {"elements", std::move(elements)}}), text->field};

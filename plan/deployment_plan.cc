@@ -77,7 +77,7 @@ class RankRoom {
   }
 
   int64_t fixed(const RankMemory& memory) const {
-    return memory.weights + memory.steps + memory.visual_rows + tower_.weights + tower_.pass;
+    return memory.weights + workspace_bytes(memory, tower_, place_) + memory.visual_rows + tower_.weights;
   }
 
   const ModelConfig& model_;

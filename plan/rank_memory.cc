@@ -60,8 +60,14 @@ TowerMemory tower_memory(const ModelConfig& model, const EngineOptions& options,
   const bool host = place == RankPlace::host;
   EncoderLimits limits = encoder_limits(options, host);
   if (host) limits.max_patches = batch_patches(options, true);
+  const PassMemory pass = pass_memory(model, limits, activations_of(format, place), host);
   return {static_cast<int64_t>(weight_bytes(parameters, model.language, 1, format)),
-          static_cast<int64_t>(pass_bytes(model, limits, activations_of(format, place), host))};
+          static_cast<int64_t>(pass.most), static_cast<int64_t>(pass.between_parts)};
+}
+
+int64_t workspace_bytes(const RankMemory& llm, const TowerMemory& tower, RankPlace place) {
+  if (place == RankPlace::device) return llm.steps + tower.pass;
+  return std::max(tower.pass, tower.between_parts + llm.steps);
 }
 
 WeightFormat planned_tower_format(const ModelConfig& model, WeightFormat format, RankPlace place) {

@@ -35,9 +35,14 @@ struct TowerMemory {
   // The workspace of the largest pass on a device, of a usual one on the host, where a slice of more patches
   // than encoders.batch_patches takes more.
   int64_t pass = 0;
+  int64_t between_parts = 0;  // the part of it that a pass holds while a step runs between its parts
 };
 TowerMemory tower_memory(const ModelConfig& model, const EngineOptions& options, WeightFormat format,
                          RankPlace place);
+
+// Returns the workspaces of steps and of the tower's passes of a rank that has both. On the host they take
+// turns in one, also within a pass.
+int64_t workspace_bytes(const RankMemory& llm, const TowerMemory& tower, RankPlace place);
 
 // Returns the format of the tower beside a language model in `format`: f32 where the checkpoint asks for it
 // and activations are in it, which on a device they are not.

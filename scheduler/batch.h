@@ -45,7 +45,8 @@ struct Batch {
   int tokens = 0;                // sum of counts
   int samples = 0;               // items that sample
   int scored = 0;                // rows that are scored
-  bool prompts_wait = false;     // prompts would have computed more if the step had more rows
+  // Prompts want more rows than the step has; those that wait for pages count, too.
+  bool prompts_wait = false;
   // These lists tell what happened on the way to this step.
   std::vector<SequenceId> expired;   // past their deadline: they leave the scheduler
   std::vector<SequenceId> admitted;  // first scheduled now, or again after a preemption

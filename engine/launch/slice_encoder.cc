@@ -39,7 +39,7 @@ SliceEncoder make_slice_encoder(const ModelFiles& files, const EngineOptions& op
   SliceEncoder slices;
   slices.workspace = memory.take("passes of the tower", [&] {
     return std::make_shared<Workspace>(
-        backend, pass_bytes(files.config, limits, backend.activation_dtype(), backend.host_memory()));
+        backend, pass_memory(files.config, limits, backend.activation_dtype(), backend.host_memory()).most);
   });
   const auto encoder = std::make_shared<VisionEncoder>(std::move(tower), tower_shape(files.config), backend,
                                                        limits, slices.workspace);

@@ -8,19 +8,14 @@ bool ClientTurns::ask(const std::string& client, TimePoint now) {
   if (!busy_) {
     std::erase_if(places_, [&](const Place& p) { return p.client != client && p.kept_from + kKept < now; });
   }
-  if (may_begin(client)) return true;
   const auto own = std::ranges::find(places_, client, &Place::client);
-  if (own != places_.end()) {
-    own->kept_from = now;
-  } else if (places_.size() < kMostPlaces) {
+  if (own != places_.end()) own->kept_from = now;
+  if (!busy_ && is_first(client)) return true;
+  if (own == places_.end() && places_.size() < kMostPlaces) {
     const bool before = client != behind_ && !places_.empty() && places_.back().client == behind_;
     places_.insert(before ? std::prev(places_.end()) : places_.end(), {client, now});
   }
   return false;
-}
-
-bool ClientTurns::may_begin(const std::string& client) const {
-  return !busy_ && (places_.empty() || places_.front().client == client);
 }
 
 void ClientTurns::begin(const std::string& client) {

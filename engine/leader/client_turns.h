@@ -20,6 +20,10 @@ class ClientTurns {
 
   // Returns true if the client may begin. If not, it has a place from now on, unless none is left.
   bool ask(const std::string& client, TimePoint now);
+  // Returns true if no other client's place is before this one's.
+  bool is_first(const std::string& client) const {
+    return places_.empty() || places_.front().client == client;
+  }
   // The client is served, until end().
   void begin(const std::string& client);
   void end(TimePoint now);
@@ -29,8 +33,6 @@ class ClientTurns {
     std::string client;
     TimePoint kept_from;
   };
-  bool may_begin(const std::string& client) const;
-
   std::list<Place> places_;  // the next goes first
   std::string behind_;       // the client whose place is behind all others, because it has been served
   bool busy_ = false;

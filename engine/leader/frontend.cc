@@ -101,8 +101,8 @@ std::variant<Accepted, Failure> Frontend::submit(Request&& request, TokenSink si
     state_.places -= answers;
     refused = std::get<Failure>(std::move(answer));
   }
-  if (refused->waits && !may_wait(request)) refused->waits = false;
-  if (!refused->waits) parts_.metrics->refused(refused->code);
+  if (!may_wait(request)) refused->again_s = 0;
+  if (refused->again_s == 0) parts_.metrics->refused(refused->code);
   return *refused;
 }
 
@@ -298,7 +298,7 @@ std::optional<Failure> Frontend::check_grammar_turn(const Request& request) {
 
 std::variant<Accepted, Failure> Frontend::accept(Request&& request, TokenSink sink) {
   try {
-    // A request that waits is submitted again and again, so no work is done before its turn.
+    // A request that waits is submitted again and again, so no work is done while others come first.
     if (auto failure = check_grammar_turn(request)) return *std::move(failure);
     auto planned = parts_.intake->plan(request);
     if (auto* failure = std::get_if<Failure>(&planned)) return std::move(*failure);

@@ -23,8 +23,11 @@ Grammars::Result compile_with(const GrammarCompiler& compiler, const GrammarSpec
   }
 }
 
-Failure others_come_first() {
-  return {FailureKind::unavailable, "grammar_busy", "grammars of other requests come first", 1, {}, true};
+// The next client asks soon, so that the compiler hardly rests between two grammars.
+Failure others_come_first(bool next) {
+  constexpr double kSoon_s = 0.05, kLater_s = 0.25;  // within ClientTurns::kKept
+  return {FailureKind::unavailable, "grammar_busy", "grammars of other requests come first", 1, {},
+          next ? kSoon_s : kLater_s};
 }
 
 }  // namespace
@@ -53,7 +56,7 @@ std::optional<Failure> Grammars::check_turn(const GrammarSpec& spec, const std::
                                             const std::string& client) {
   const std::lock_guard lock(mutex_);
   if (find(spec, salt) || turns_.ask(client, Clock::now())) return std::nullopt;
-  return others_come_first();
+  return others_come_first(turns_.is_first(client));
 }
 
 Grammars::Compiled Grammars::compile(const GrammarSpec& spec, const std::string& salt,
@@ -61,7 +64,7 @@ Grammars::Compiled Grammars::compile(const GrammarSpec& spec, const std::string&
   {
     const std::lock_guard lock(mutex_);
     if (auto known = find(spec, salt)) return {*std::move(known)};
-    if (!turns_.ask(client, Clock::now())) return {others_come_first()};
+    if (!turns_.ask(client, Clock::now())) return {others_come_first(turns_.is_first(client))};
     turns_.begin(client);
   }
   Compiled compiled = compile_now(spec);

@@ -38,15 +38,15 @@ class Grammars {
     Result result;
     double seconds = 0;  // the time that it took; 0: it was known, or never begun
   };
-  // Returns a failure that waits if compile() would return it now. It costs next to nothing, and who asks
+  // Returns a failure with `again_s` if compile() would return it now. It costs next to nothing, and who asks
   // keeps its client's turn.
   std::optional<Failure> check_turn(const GrammarSpec& spec, const std::string& salt,
                                     const std::string& client);
   // Returns the compiled grammar, on the calling thread, which it may hold for some seconds. Grammars are
   // compiled one at a time, so that hostile ones hold neither more than one core nor every thread that reads
-  // requests, and clients take turns: while it is another's turn, a failure that waits comes back at once. A
-  // salt does not find what is kept for another: times would tell what others ask. Ones that were refused of
-  // late are refused again without being compiled.
+  // requests, and clients take turns: while it is another's turn, a failure with `again_s` comes back at
+  // once. A salt does not find what is kept for another: times would tell what others ask. Ones that were
+  // refused of late are refused again without being compiled.
   Compiled compile(const GrammarSpec& spec, const std::string& salt, const std::string& client);
 
  private:

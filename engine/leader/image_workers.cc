@@ -42,13 +42,20 @@ void ImageWorkers::abandoned() {
 
 void ImageWorkers::work() {
   Shared& shared = *shared_;
-  for (;;) {
+  for (bool cut_some = false;;) {
     std::optional<CutQueue::Work> work;
     {
       std::unique_lock lock(shared.mutex);
-      shared.changed.wait(lock, [&] { return shared.closed || (work = shared.queue.next(Clock::now())); });
+      const auto wakes = [&] { return shared.closed || work || (work = shared.queue.next(Clock::now())); };
+      if (!wakes() && std::exchange(cut_some, false)) {  // else a thread's arena keeps a megabyte
+        lock.unlock();
+        give_back_freed_memory();
+        lock.lock();
+      }
+      shared.changed.wait(lock, wakes);
       if (shared.closed) return;
     }
+    cut_some = true;
     CutImage image = cut(*work);
     const bool failed = std::holds_alternative<Failure>(image.result);
     {
@@ -57,7 +64,6 @@ void ImageWorkers::work() {
     }
     shared.changed.notify_all();
     done_(std::move(image));
-    give_back_freed_memory();  // a thread's arena keeps a megabyte else
   }
 }
 

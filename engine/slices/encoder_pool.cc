@@ -32,6 +32,7 @@ bool EncoderPool::cancel(const Fingerprint& fingerprint, TimePoint now) {
     if (!is_it(waiting)) continue;
     if (oldest || stage == Stage::fetched) return false;
     unwanted_.push_back({encoder, flight->first});
+    if (stage == Stage::sent) ++encoders_.at(encoder).taken_back;
     liveness_.job_dropped(encoder, flight->first, now);
     land(flight);
     return true;
@@ -99,10 +100,13 @@ void EncoderPool::send(Waiting waiting, EncoderId encoder, TimePoint now, std::v
 std::optional<SliceJob> EncoderPool::encoded(EncoderId encoder, JobId job, TimePoint now,
                                              const Encoded& told) {
   liveness_.heard(encoder, now);
+  reads_its_mail(encoder);
   const auto flight = flight_of(encoder, job);
   if (flight == flights_.end()) {
-    // It spent its time on what is no longer its own, and not on its next slice.
-    if (const auto peer = encoders_.find(encoder); peer != encoders_.end()) peer->second.busy_since = now;
+    // It spent its time on what is no longer its own, and not on its next slice. A slice of the same pass
+    // whose rows are on their way still took that time.
+    const auto peer = encoders_.find(encoder);
+    if (peer != encoders_.end() && !has_rows(encoder)) peer->second.busy_since = now;
     return std::nullopt;
   }
   liveness_.job_encoded(encoder, job, now);
@@ -160,6 +164,7 @@ void EncoderPool::received(EncoderId encoder, JobId job, TimePoint now) {
 
 void EncoderPool::failed(EncoderId encoder, JobId job, const std::string& reason, TimePoint now) {
   liveness_.heard(encoder, now);
+  reads_its_mail(encoder);
   const auto flight = flight_of(encoder, job);
   if (flight == flights_.end()) return;
   liveness_.job_answered(encoder, job, now);
@@ -178,6 +183,7 @@ EncoderPool::Verdict EncoderPool::tick(TimePoint now) {
     if (flight == flights_.end()) continue;
     verdict.cancel.push_back({overdue.encoder, overdue.job});
     ++encoders_.at(overdue.encoder).failed;
+    reads_its_mail(overdue.encoder);  // as far as is known
     rest(encoders_.at(overdue.encoder), now);
     try_again(land(flight), overdue.encoder, "the encoder took too long");
   }
@@ -218,7 +224,7 @@ std::optional<EncoderId> EncoderPool::choose(const Waiting& waiting, TimePoint n
   double soonest = 0;
   const double usual = patch_seconds().value_or(1);  // 1 compares encoders by patches
   for (const auto& [id, peer] : encoders_) {
-    if (rank(id, peer) > best_rank || peer.jobs >= peer.room()) continue;
+    if (rank(id, peer) > best_rank || peer.jobs + peer.taken_back >= peer.room()) continue;
     const double ends = static_cast<double>(peer.patches + waiting.job.patches) *
                         (peer.speed.known() ? peer.speed.seconds_per_unit() : usual);
     if (best && ends >= soonest) continue;
@@ -274,6 +280,16 @@ void EncoderPool::try_again(Waiting waiting, EncoderId encoder, const std::strin
   ++retries_;
   waiting.failed_by.insert(encoder);
   again_.push_front(std::move(waiting));
+}
+
+void EncoderPool::reads_its_mail(EncoderId encoder) {
+  if (const auto peer = encoders_.find(encoder); peer != encoders_.end()) peer->second.taken_back = 0;
+}
+
+bool EncoderPool::has_rows(EncoderId encoder) const {
+  return std::ranges::any_of(flights_, [&](const auto& flight) {
+    return flight.second.encoder == encoder && flight.second.stage != Stage::sent;
+  });
 }
 
 std::map<JobId, EncoderPool::Flight>::iterator EncoderPool::flight_of(EncoderId encoder, JobId job) {

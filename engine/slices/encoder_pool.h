@@ -146,6 +146,7 @@ class EncoderPool {
   struct Peer {
     int capacity = 1;
     int jobs = 0;
+    int taken_back = 0;   // slices that were sent to it, and lie there until it reads that nobody wants them
     int64_t patches = 0;  // outstanding
     int failures = 0;     // failures in a row
     TimePoint rests_until;
@@ -162,6 +163,9 @@ class EncoderPool {
   Waiting land(std::map<JobId, Flight>::iterator flight);
   void try_again(Waiting waiting, EncoderId encoder, const std::string& reason);
   static void note_work(const ClockOffset& clock, const Encoded& told, TimePoint now, SliceCourse& course);
+  // An encoder reads what was sent to it between two passes.
+  void reads_its_mail(EncoderId encoder);
+  bool has_rows(EncoderId encoder) const;
   std::map<JobId, Flight>::iterator flight_of(EncoderId encoder, JobId job);
 
   EncoderPoolLimits limits_;

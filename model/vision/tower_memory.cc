@@ -20,8 +20,8 @@ Checkpoint blank_tower(const ModelConfig& model) {
   return blank_checkpoint(parameters);
 }
 
-size_t bytes_of(const std::vector<PatchGrid>& pass, const ModelConfig& model, VisionTower& tower,
-                Backend& backend) {
+PassMemory memory_of(const std::vector<PatchGrid>& pass, const ModelConfig& model, VisionTower& tower,
+                     Backend& backend) {
   Workspace workspace(backend, kUnlimited);
   const SliceRows rule = slice_rows_of(model);
   const int side = model.vision->patch;
@@ -33,8 +33,11 @@ size_t bytes_of(const std::vector<PatchGrid>& pass, const ModelConfig& model, Vi
     rows += rule.of(grid);
   }
   const Tensor out(backend.allocate(1).data(), backend.activation_dtype(), {rows, model.language.hidden});
-  tower.forward(out, workspace.take(DType::u8, {bytes}), slices, workspace).finish();
-  return workspace.peak();
+  PassMemory memory;
+  Parts parts = tower.forward(out, workspace.take(DType::u8, {bytes}), slices, workspace);
+  while (parts.advance()) memory.between_parts = std::max(memory.between_parts, workspace.used());
+  memory.most = workspace.peak();
+  return memory;
 }
 
 }  // namespace
@@ -59,14 +62,18 @@ std::vector<std::vector<PatchGrid>> largest_passes(const EncoderLimits& limits) 
   return passes;
 }
 
-size_t pass_bytes(const ModelConfig& model, const EncoderLimits& limits, DType activations,
-                  bool host_memory) {
+PassMemory pass_memory(const ModelConfig& model, const EncoderLimits& limits, DType activations,
+                       bool host_memory) {
   IdleBackend idle(activations, host_memory);
   const Checkpoint blank = blank_tower(model);
   const auto tower = make_vision_tower(model, blank, blank, idle, WeightFormat::bf16);
-  size_t most = 0;
-  for (const auto& pass : largest_passes(limits)) most = std::max(most, bytes_of(pass, model, *tower, idle));
-  return most;
+  PassMemory largest;
+  for (const auto& pass : largest_passes(limits)) {
+    const PassMemory memory = memory_of(pass, model, *tower, idle);
+    largest.most = std::max(largest.most, memory.most);
+    largest.between_parts = std::max(largest.between_parts, memory.between_parts);
+  }
+  return largest;
 }
 
 }  // namespace uhd

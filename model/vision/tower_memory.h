@@ -15,12 +15,18 @@ struct EncoderLimits {
   int max_slices = 16;         // slices of one pass
 };
 
-// Returns the bytes that the largest pass within the limits takes of a Workspace, pixels included, with
-// activations of this type, on the host or on a device. No smaller pass takes more. Two slices are reckoned
-// with at least.
-size_t pass_bytes(const ModelConfig& model, const EncoderLimits& limits, DType activations, bool host_memory);
+// The bytes of a Workspace that a pass takes, pixels included.
+struct PassMemory {
+  size_t most = 0;
+  size_t between_parts = 0;  // the most of it that is held between two of its parts
+};
 
-// Returns the passes that pass_bytes runs, each as the grids of its slices.
+// Returns what the largest pass within the limits takes, with activations of this type, on the host or on a
+// device. No smaller pass takes more. Two slices are reckoned with at least.
+PassMemory pass_memory(const ModelConfig& model, const EncoderLimits& limits, DType activations,
+                       bool host_memory);
+
+// Returns the passes that pass_memory runs, each as the grids of its slices.
 std::vector<std::vector<PatchGrid>> largest_passes(const EncoderLimits& limits);
 
 }  // namespace uhd

@@ -21,7 +21,7 @@ VisionEncoder::VisionEncoder(const ModelConfig& model, const Checkpoint& checkpo
     : VisionEncoder(
           make_vision_tower(model, checkpoint, tower, backend, format), tower_shape(model), backend, limits,
           std::make_shared<Workspace>(
-              backend, pass_bytes(model, limits, backend.activation_dtype(), backend.host_memory()))) {}
+              backend, pass_memory(model, limits, backend.activation_dtype(), backend.host_memory()).most)) {}
 
 PatchGrid VisionEncoder::grid_of(const SliceView& slice) const {
   return {slice.height / shape_.patch, slice.width / shape_.patch};

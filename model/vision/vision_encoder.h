@@ -31,7 +31,7 @@ TowerShape tower_shape(const ModelConfig& model);
 // results.
 class VisionEncoder {
  public:
-  // `workspace` has room for what a pass takes (pass_bytes). Others may take from it between the parts of
+  // `workspace` has room for what a pass takes (pass_memory). Others may take from it between the parts of
   // encode(), if they give it back before the next part.
   VisionEncoder(std::unique_ptr<VisionTower> tower, TowerShape shape, Backend& backend,
                 const EncoderLimits& limits, std::shared_ptr<Workspace> workspace);

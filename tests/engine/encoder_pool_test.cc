@@ -256,6 +256,32 @@ TEST(EncoderPool, TheAnswerToACancelledSliceIsNobodysAndItsTimeIsNoOthers) {
   EXPECT_DOUBLE_EQ(pool.states(at(10)).at(0).patches_per_second, 100);
 }
 
+// Both were encoded in one pass, and the first one's rows are still on their way when the other is announced.
+TEST(EncoderPool, ACancelledSliceOfTheSamePassTakesNoTimeFromTheOthers) {
+  EncoderPool pool(limits());
+  pool.joined(1, 8, at(0));
+  for (uint64_t n = 1; n <= 2; ++n) pool.add(job(n), at(0));
+  const auto sends = pool.dispatch(at(0));
+  EXPECT_TRUE(pool.cancel({2, 2}, at(0.5)));
+  EXPECT_TRUE(pool.encoded(1, sends[0].job, at(1)));
+  EXPECT_FALSE(pool.encoded(1, sends[1].job, at(1)));
+  pool.received(1, sends[0].job, at(2));
+  EXPECT_DOUBLE_EQ(pool.states(at(2)).at(0).patches_per_second, 50);
+}
+
+TEST(EncoderPool, WhatWasTakenBackKeepsItsPlaceUntilTheEncoderReadsOfIt) {
+  EncoderPool pool(limits());
+  pool.joined(1, 2, at(0));
+  for (uint64_t n = 1; n <= 2; ++n) pool.add(job(n), at(0));
+  const auto sends = pool.dispatch(at(0));
+  ASSERT_EQ(sends.size(), 2u);
+  EXPECT_TRUE(pool.cancel({2, 2}, at(1)));
+  pool.add(job(3), at(1));
+  EXPECT_TRUE(pool.dispatch(at(1)).empty()) << "the pixels of two slices lie there";
+  pool.encoded(1, sends[0].job, at(2));
+  EXPECT_EQ(pool.dispatch(at(2)).size(), 1u);
+}
+
 TEST(EncoderPool, AStuckEncoderIsNotExcusedByClientsThatLeave) {
   EncoderPool pool(limits());
   pool.joined(1, 8, at(0));

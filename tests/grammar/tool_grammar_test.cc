@@ -88,13 +88,10 @@ TEST(ToolGrammar, AnAnswerIsCallsOrHasItsFormat) {
       R"(,"guided_choice":["{\"sure\": true}"])", R"(,"grammar":"root ::= \"{\\\"sure\\\": true}\"")"};
   for (const char* format : kFormats) {
     SCOPED_TRACE(format);
-    for (const ToolForm form : {ToolForm::hermes, ToolForm::llama3}) {
-      const auto grammar = grammar_for(form, format);
-      EXPECT_TRUE(takes(*grammar, R"({"sure": true})"));
-      EXPECT_FALSE(takes(*grammar, "plain"));
-      EXPECT_FALSE(takes(*grammar, ""));
-    }
     const auto grammar = grammar_for(ToolForm::hermes, format);
+    EXPECT_TRUE(takes(*grammar, R"({"sure": true})"));
+    EXPECT_FALSE(takes(*grammar, "plain"));
+    EXPECT_FALSE(takes(*grammar, ""));
     EXPECT_TRUE(takes(*grammar, "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 3}}\n</tool_call>"));
     EXPECT_FALSE(takes(*grammar, "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>"));
   }

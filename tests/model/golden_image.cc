@@ -119,8 +119,9 @@ PieceResult run_piece(Backend& backend, WeightFormat format, const GoldenModel& 
   const int64_t tokens = slice_rows_of(model.config).of(grid);
   const int64_t own = patches * vision.hidden + tokens * model.config.language.hidden;
   Workspace workspace(
-      backend, pass_bytes(model.config, {patches, 1}, backend.activation_dtype(), backend.host_memory()) +
-                   static_cast<size_t>(own) * 4 + 1024);
+      backend,
+      pass_memory(model.config, {patches, 1}, backend.activation_dtype(), backend.host_memory()).most +
+          static_cast<size_t>(own) * 4 + 1024);
   const auto bytes = static_cast<int64_t>(slice.pixels.size());
   const DType dtype = backend.activation_dtype();
   const Tensor pixels = workspace.take(DType::u8, {bytes});

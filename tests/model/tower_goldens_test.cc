@@ -151,8 +151,9 @@ TEST(TowerGoldens, CompressionLayers) {
           const auto wanted = golden.tensor("out." + name.substr(3));
           ASSERT_TRUE(wanted.found()) << name;
           Workspace workspace(
-              *backend, pass_bytes(model.config, {grid.patches(), 1}, DType::f32, backend->host_memory()) +
-                            (in.values.size() + wanted.values.size()) * 4 + 1024);
+              *backend,
+              pass_memory(model.config, {grid.patches(), 1}, DType::f32, backend->host_memory()).most +
+                  (in.values.size() + wanted.values.size()) * 4 + 1024);
           const Tensor features = workspace.take(backend->activation_dtype(), in.shape);
           const Tensor out = workspace.take(backend->activation_dtype(), wanted.shape);
           set_floats(*backend, features, in.values);

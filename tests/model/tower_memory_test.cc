@@ -1,4 +1,4 @@
-// Compares the sizes that pass_bytes counts with passes of real towers of every family, and the rows of
+// Compares the sizes that pass_memory counts with passes of real towers of every family, and the rows of
 // slices of several shapes in one pass with those of each alone.
 #include "model/vision/tower_memory.h"
 
@@ -24,7 +24,10 @@ class Tower {
         backend_(make_backend({.threads = 1})),
         tower_(make_vision_tower(config_, model.checkpoint, model.tower(), *backend_, WeightFormat::f32)) {}
 
-  size_t counted() const { return pass_bytes(config_, kLimits, DType::f32, true); }
+  size_t counted() const { return pass_memory(config_, kLimits, DType::f32, true).most; }
+  size_t counted_between_parts() const {
+    return pass_memory(config_, kLimits, DType::f32, true).between_parts;
+  }
 
   // Returns what the pass took of a workspace of so many bytes. Slice s shows noise of seed first_seed + s.
   size_t run(const std::vector<PatchGrid>& pass, size_t bytes, uint32_t first_seed = 0) {
@@ -46,10 +49,13 @@ class Tower {
                       [&] { return static_cast<uint8_t>(noise()); });
     }
     const Tensor written = out.as(DType::f32, {rows, config_.language.hidden});
-    tower_->forward(written, seen, slices, workspace).finish();
+    Parts parts = tower_->forward(written, seen, slices, workspace);
+    while (parts.advance()) held_ = std::max(held_, workspace.used());
     rows_.assign(written.data<float>(), written.data<float>() + written.elements());
     return workspace.peak();
   }
+  // The most that a pass held between its parts.
+  size_t held_between_parts() const { return held_; }
   // The rows of the last pass.
   const std::vector<float>& rows() const { return rows_; }
 
@@ -58,6 +64,7 @@ class Tower {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<VisionTower> tower_;
   std::vector<float> rows_;
+  size_t held_ = 0;
 };
 
 std::vector<std::filesystem::path> folders_with_towers() {
@@ -79,6 +86,9 @@ TEST_P(TowerMemory, IsExactlyWhatTheLargestPassTakes) {
     most = std::max(most, tower.run(pass, tower.counted()));
   }
   EXPECT_EQ(most, tower.counted());
+  EXPECT_EQ(tower.held_between_parts(), tower.counted_between_parts());
+  EXPECT_GT(tower.counted_between_parts(), 0u);
+  EXPECT_LT(tower.counted_between_parts(), tower.counted());
 }
 
 TEST_P(TowerMemory, IsEnoughForEverySmallerPass) {

@@ -34,9 +34,10 @@ class FakeEngine final : public Engine {
     const std::string text =
         request.messages.empty() ? request.prompt.value_or("ids") : request.messages.back().parts.back().text;
     if (text == "busy") return Failure{FailureKind::busy, "queue_full", "The queue is full.", 2.5};
+    if (before_submit) before_submit(text);
     if (text == "turn" && turns > 0) {
       --turns;
-      return Failure{FailureKind::unavailable, "grammar_busy", "Others come first.", 1, {}, true};
+      return Failure{FailureKind::unavailable, "grammar_busy", "Others come first.", 1, {}, 0.01};
     }
     std::lock_guard lock(mutex_);
     const RequestId id = next_++;
@@ -121,7 +122,8 @@ class FakeEngine final : public Engine {
 
   ModelInfo info{"fake", "llava-uhd-v1", true, 2048, 1000};
   std::atomic<Readiness> readiness{Readiness::ready};
-  std::atomic<int> turns = 0;  // a request "turn" waits for so many
+  std::atomic<int> turns = 0;                                  // a request "turn" waits for so many
+  std::function<void(const std::string& text)> before_submit;  // on the thread that submits
 
  private:
   // Each byte of the prompt is a token, as likely as its place says; "?" is the likeliest everywhere.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <sys/socket.h>
+#include <future>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -370,6 +371,46 @@ TEST_F(HttpServerTest, ACallThatWaitsForItsTurnEndsWithItsClient) {
   waiting->leave();
   engine_.wait_for_cancelled(1);
   wait_until([&] { return server_->idle(); });
+}
+
+// The second try is held until the test lets it go.
+struct HeldTry {
+  explicit HeldTry(FakeEngine& engine) {
+    engine.turns = 1;
+    engine.before_submit = [this](const std::string& text) {
+      if (text != "turn" || ++tries != 2) return;
+      begun.set_value();
+      go.get_future().wait();
+    };
+  }
+  std::atomic<int> tries = 0;
+  std::promise<void> begun, go;
+};
+
+TEST_F(HttpServerTest, AClientMayLeaveWhileItsCallIsSubmittedAgain) {
+  HeldTry held(engine_);
+  start();
+  auto waiting = client();
+  waiting->send(chat("turn"));
+  held.begun.get_future().wait();
+  waiting->reset();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the server most likely sees it meanwhile
+  held.go.set_value();
+  wait_until([&] { return server_->idle(); });
+  EXPECT_EQ(ask(chat("hi")).status, 200);
+}
+
+TEST_F(HttpServerTest, StopWaitsForACallThatIsSubmittedAgain) {
+  HeldTry held(engine_);
+  start();
+  auto waiting = client();
+  waiting->send(chat("turn"));
+  held.begun.get_future().wait();
+  auto stopped = std::async(std::launch::async, [&] { server_->stop(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  held.go.set_value();
+  stopped.get();
+  SUCCEED() << "it comes back";
 }
 
 TEST_F(HttpServerTest, StopEndsACallThatWaitsForItsTurn) {

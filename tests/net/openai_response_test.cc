@@ -345,7 +345,7 @@ TEST(ReplyWriter, AfterTheHeaderOfAStreamFailuresAreEvents) {
 }
 
 TEST(ReplyWriter, FaultsOfTheEngineNameTheirFields) {
-  const FieldPlaces places{"messages", "regex", {"first", "second"}};
+  const FieldPlaces places{"messages", "regex", {"first", "second"}, "logprobs"};
   const auto param = [&](const char* code, std::optional<int> image = {}) {
     return api_error({FailureKind::invalid, code, "m", 0, image}, places).param;
   };
@@ -354,8 +354,8 @@ TEST(ReplyWriter, FaultsOfTheEngineNameTheirFields) {
   EXPECT_EQ(param("context_length_exceeded"), "messages");
   EXPECT_EQ(param("empty_request"), "messages");
   EXPECT_EQ(param("invalid_grammar"), "regex");
+  EXPECT_EQ(param("too_many_logprobs"), "logprobs");
   EXPECT_EQ(param("not_implemented"), "regex");
-  EXPECT_EQ(param("too_many_logprobs"), "prompt_logprobs");
   EXPECT_EQ(param("queue_full"), "");
   Call call = call_of(Endpoint::chat, 1, false);
   call.places = places;

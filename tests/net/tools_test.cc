@@ -71,16 +71,19 @@ TEST(Tools, RequiredAndNamedOnesAreHeldByAGrammar) {
 }
 
 std::string strict_tools(const std::string& more) {
-  return message(kMessages,
-                 R"(,"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{}}},)",
-                 R"({"type":"function","function":{"name":"g","parameters":{"not":{}}}}])", more);
+  return message(
+      kMessages,
+      R"(,"tools":[{"type":"function","function":{"name":"f","strict":true,"description":"d","parameters":{}}},)",
+      R"({"type":"function","function":{"name":"g","parameters":{"not":{}}}}])", more);
 }
 
 TEST(Tools, StrictOnesAreHeldInFreeText) {
   const Call hermes = good(strict_tools(""));
   EXPECT_EQ(hermes.held_tools, std::vector<std::string>{"f"});
   EXPECT_EQ(hermes.places.rule, "tools[0].function.strict");
-  EXPECT_EQ(hermes.requests[0].tools.find("strict"), std::string::npos) << "the model is not shown it";
+  EXPECT_TRUE(hermes.requests[0].tools.starts_with(
+      R"([{"type":"function","function":{"name":"f","description":"d","parameters":{}}},)"))
+      << "the model is not shown it, and sees the others in their order";
   const json::value format = json::parse(hermes.requests[0].sampling.grammar->text).at("format");
   EXPECT_EQ(format.at("type").as_string(), "triggered_tags");
   EXPECT_EQ(json::serialize(format.at("triggers")), R"(["<tool_call>"])");
@@ -117,6 +120,11 @@ TEST(Tools, AnAnswerMayBeCallsOrHaveAFormat) {
   const Call required =
       good(strict_tools(rule + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})"));
   EXPECT_EQ(required.places.rule, "tool_choice");
+  // {"name": "f", "parameters": ...} may follow the rule, and be a call.
+  const auto unmarked = parse(strict_tools(rule), ToolForm::llama3);
+  EXPECT_EQ(std::get<ApiError>(unmarked).param, "tools[0].function.strict");
+  EXPECT_FALSE(good(message(kMessages, R"(,"tools":[{"function":{"name":"f"}}])", rule), ToolForm::llama3)
+                   .held_tools.empty());
 }
 
 TEST(Tools, AHistoryOfCallsIsRead) {
