@@ -31,8 +31,8 @@ int64_t bytes_of(const Request& request) {
   bytes += (request.prompt_ids.size() + request.sampling.allowed_ids.size()) * sizeof(int32_t);
   constexpr size_t kNode = 64;  // of a map, about
   bytes += request.sampling.logit_bias.size() * kNode;
-  for (const std::string& word : request.sampling.bad_words) bytes += sizeof(word) + word.size();
-  for (const std::string& stop : request.stop.stop) bytes += sizeof(stop) + stop.size();
+  for (const std::string& word : request.sampling.bad_words) bytes += sizeof(std::string) + word.size();
+  for (const std::string& stop : request.stop.stop) bytes += sizeof(std::string) + stop.size();
   if (request.sampling.grammar) bytes += request.sampling.grammar->text.size();
   return static_cast<int64_t>(bytes);
 }

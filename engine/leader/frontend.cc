@@ -68,7 +68,7 @@ class QuotaPart {
 };
 
 // A request that came over a socket may wait for its grammar's turn: its client sees no refusal meanwhile.
-bool may_wait(const Request& request) {
+bool can_wait(const Request& request) {
   constexpr auto kLongest = std::chrono::seconds(30);
   const TimePoint now = Clock::now();
   return request.last_byte && now - *request.last_byte < kLongest &&
@@ -91,6 +91,7 @@ Frontend::~Frontend() = default;
 
 std::variant<Accepted, Failure> Frontend::submit(Request&& request, TokenSink sink) {
   const int answers = std::max(1, request.n);
+  const bool may_wait = can_wait(request);
   std::optional<Failure> refused = take_places(answers);
   if (!refused) {
     auto answer = accept(std::move(request), std::move(sink));
@@ -101,7 +102,7 @@ std::variant<Accepted, Failure> Frontend::submit(Request&& request, TokenSink si
     state_.places -= answers;
     refused = std::get<Failure>(std::move(answer));
   }
-  if (!may_wait(request)) refused->again_s = 0;
+  if (!may_wait) refused->again_s = 0;
   if (refused->again_s == 0) parts_.metrics->refused(refused->code);
   return *refused;
 }

@@ -13,7 +13,13 @@ void LocalEncoders::add(SliceJob job, TimePoint) {
 }
 
 bool LocalEncoders::cancel(const Fingerprint& fingerprint) {
-  return queue_.erase_if([&](const SliceJob& job) { return job.slice->fingerprint == fingerprint; }) > 0;
+  const auto is_it = [&](const SliceJob& job) { return job.slice->fingerprint == fingerprint; };
+  if (queue_.erase_if(is_it) > 0) return true;
+  // The slices of a pass end together.
+  if (!pass_.parts || pass_.jobs.size() > 1 || !is_it(pass_.jobs.front())) return false;
+  pass_.parts = {};
+  pass_ = {};
+  return true;
 }
 
 void LocalEncoders::hasten(const Fingerprint& fingerprint, const Urgency& urgency) {

@@ -50,7 +50,7 @@ class SliceEncoders {
   // says that it is gone.
   virtual void add(SliceJob job, TimePoint now) = 0;
   // Nobody wants the slice any more. Returns true if it is gone; false if it runs on, because its work or the
-  // transfer of its rows has begun.
+  // transfer of its rows has begun and is not stopped.
   virtual bool cancel(const Fingerprint& fingerprint) = 0;
   // Somebody else wants a slice that was added and has not ended, and perhaps more urgently.
   virtual void hasten(const Fingerprint& fingerprint, const Urgency& urgency) = 0;

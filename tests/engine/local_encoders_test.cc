@@ -185,5 +185,21 @@ TEST_F(LocalEncodersTest, CancelsWhatHasNotStarted) {
   EXPECT_TRUE(encoders.poll(kEncodedAt, {}).empty());
 }
 
+TEST_F(LocalEncodersTest, CancelsAPassUnderWayIfItIsOfThatSliceAlone) {
+  LocalEncoders encoders = make(1);
+  const EncodingTurn one_part{.others_decode = true, .seconds = 0};
+  encoders.add(job(1), kEncodedAt);
+  EXPECT_TRUE(encoders.poll(kEncodedAt, one_part).empty());
+  EXPECT_LT(buffers_.free(), 5u);
+  EXPECT_FALSE(encoders.cancel({2, 2}));
+  EXPECT_TRUE(encoders.cancel({1, 1}));
+  EXPECT_EQ(buffers_.free(), 5u);
+  EXPECT_FALSE(encoders.next_poll(kEncodedAt));
+  encoders.add(job(2), kEncodedAt);
+  const auto ended = encoders.poll(kEncodedAt, {});
+  ASSERT_EQ(ended.size(), 1u);
+  EXPECT_EQ(ended[0].fingerprint, (Fingerprint{2, 2}));
+}
+
 }  // namespace
 }  // namespace uhd
