@@ -360,6 +360,18 @@ TEST_F(HttpServerTest, ACallThatWaitsForItsTurnIsSubmittedAgain) {
   EXPECT_EQ(engine_.seen().size(), 3u) << "a prompt that was accepted is not submitted again";
 }
 
+TEST_F(HttpServerTest, ACallThatHoldsTooMuchDoesNotWaitForItsTurn) {
+  start({.max_total_body_bytes = 20000});
+  engine_.turns = 1;
+  const std::string rule = R"(,"regex":")" + std::string(4000, 'a') + R"(","max_tokens":9})";
+  const auto much =
+      ask(post("/v1/completions", R"({"prompt":["turn","hi","hi","hi","hi","hi","hi","hi"])" + rule));
+  EXPECT_EQ(much.status, 503) << "each prompt has the rule";
+  EXPECT_THAT(much.body, HasSubstr("grammar_busy"));
+  engine_.turns = 1;
+  EXPECT_EQ(ask(post("/v1/completions", R"({"prompt":["turn"])" + rule)).status, 200);
+}
+
 TEST_F(HttpServerTest, ACallThatWaitsForItsTurnEndsWithItsClient) {
   start();
   engine_.turns = 1 << 30;
